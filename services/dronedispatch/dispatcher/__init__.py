@@ -1,0 +1,1 @@
+"""Matches orders and drones: one active, others stand by."""

@@ -1,0 +1,1 @@
+"""The round: World in, Plan out. Pure."""

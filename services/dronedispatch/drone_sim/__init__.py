@@ -1,0 +1,1 @@
+"""The simulated fleet: registers its drones, flies, drains and charges them."""

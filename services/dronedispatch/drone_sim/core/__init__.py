@@ -1,0 +1,1 @@
+"""The motion of drones: state in, Tick out. Pure."""

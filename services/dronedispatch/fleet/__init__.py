@@ -1,0 +1,1 @@
+"""The business vocabulary: positions, drones, deliveries, energy, city, documents, messages. Pure."""

@@ -1,0 +1,1 @@
+"""The public REST API, the live event stream and the dashboard."""

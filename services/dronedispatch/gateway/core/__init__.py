@@ -1,0 +1,1 @@
+"""What a gateway decides: validation, idempotency, pages, ETA. Pure."""

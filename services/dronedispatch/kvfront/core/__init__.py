@@ -1,0 +1,1 @@
+"""What a coordinator decides: operations as generators that ask for calls. Pure."""

@@ -1,0 +1,1 @@
+"""What a replica decides, as functions of a transaction. Pure."""

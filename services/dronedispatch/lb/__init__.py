@@ -1,0 +1,1 @@
+"""The public door: a load balancer over the healthy gateways of Consul."""

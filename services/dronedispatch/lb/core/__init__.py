@@ -1,0 +1,1 @@
+"""What the door decides: framing, balancing, ejection, retries, limits. Pure."""
