@@ -1,0 +1,71 @@
+"""Documents as bytes: JSON of the records, and the keys that they live under."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+ZONES_KEY = "zones"
+DISPATCH_STATE_KEY = "dispatch_state"
+DELIVERY_PREFIX = "delivery:"
+DRONE_PREFIX = "drone:"
+TELEMETRY_PREFIX = "telemetry:"
+WISH_PREFIX = "wish/drone/"
+IDEM_PREFIX = "idem/"
+
+_encoder = msgspec.json.Encoder()
+
+
+class Unreadable(Exception):
+    """The bytes are no such document; the message names the field."""
+
+
+def encode(document: object) -> bytes:
+    """JSON, UTF-8."""
+    return _encoder.encode(document)
+
+
+def decode(kind: type[T], body: bytes) -> T:
+    """Raises Unreadable with the field's path: a record that cannot be read is reported, never overwritten."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise Unreadable(f"{kind.__name__}: {exc}") from exc
+
+
+def delivery_key(delivery_id: str) -> str:
+    return DELIVERY_PREFIX + delivery_id
+
+
+def drone_key(drone_id: str) -> str:
+    return DRONE_PREFIX + drone_id
+
+
+def telemetry_key(drone_id: str) -> str:
+    return TELEMETRY_PREFIX + drone_id
+
+
+def wish_key(drone_id: str) -> str:
+    return WISH_PREFIX + drone_id
+
+
+def idem_key(idempotency_key: str) -> str:
+    return IDEM_PREFIX + hashlib.sha256(idempotency_key.encode()).hexdigest()
+
+
+def stamp(wall_s: float) -> str:
+    """UTC epoch seconds -> RFC 3339 with milliseconds, such as 2026-11-24T05:44:53.120Z."""
+    return datetime.fromtimestamp(wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def unstamp(text: str) -> float:
+    """RFC 3339 -> UTC epoch seconds. Raises ValueError; a time without a zone is refused."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return moment.timestamp()

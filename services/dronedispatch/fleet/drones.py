@@ -1,0 +1,143 @@
+"""Drones: two records with one writer each, so that telemetry never makes an assignment's CAS lose.
+
+`drone:<id>` is written by the dispatcher, `telemetry:<id>` by drone_sim.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from dronedispatch.fleet.lifecycle import check_move
+from dronedispatch.fleet.positions import LatLon
+
+
+class DroneType(StrEnum):
+    """The weight class; a heavier drone may carry a lighter parcel."""
+
+    LIGHT = "light"
+    MEDIUM = "medium"
+    HEAVY = "heavy"
+
+
+PAYLOAD_MAX_KG: dict[DroneType, float] = {
+    DroneType.LIGHT: 3.0,
+    DroneType.MEDIUM: 7.0,
+    DroneType.HEAVY: 10.0,
+}
+
+
+class DroneStatus(StrEnum):
+    """What a drone is for at the moment; only `idle` ones take orders (soon-idle ones are planned for)."""
+
+    INACTIVE = "inactive"
+    IDLE = "idle"
+    BUSY = "busy"
+    CHARGING = "charging"
+    RETIRING = "retiring"
+
+
+DRONE_MOVES: dict[DroneStatus, frozenset[DroneStatus]] = {
+    DroneStatus.INACTIVE: frozenset({DroneStatus.IDLE}),
+    DroneStatus.IDLE: frozenset({DroneStatus.BUSY, DroneStatus.CHARGING, DroneStatus.RETIRING}),
+    DroneStatus.BUSY: frozenset({DroneStatus.IDLE, DroneStatus.CHARGING, DroneStatus.RETIRING}),
+    DroneStatus.CHARGING: frozenset({DroneStatus.IDLE, DroneStatus.RETIRING}),
+    DroneStatus.RETIRING: frozenset({DroneStatus.INACTIVE, DroneStatus.IDLE}),
+}
+
+
+class StopKind(StrEnum):
+    """Why a drone goes to a place."""
+
+    PICKUP = "pickup"
+    DROPOFF = "dropoff"
+    CHARGE = "charge"
+    HOLD = "hold"
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """A place to fly to, in order. `station`: the charge point's id, for CHARGE. HOLD: stay where you are."""
+
+    kind: StopKind
+    pos: LatLon | None = None
+    delivery_id: str | None = None
+    station: str | None = None
+    weight_kg: float = 0.0
+    until_pct: float | None = None  # CHARGE: the stop is done at this battery; None: 100
+
+
+class Orders(msgspec.Struct, frozen=True):
+    """What the drone is to do; a greater `seq` replaces a smaller one at the next tick, in the air too."""
+
+    seq: int = 0
+    stops: tuple[Stop, ...] = ()
+
+
+class Drone(msgspec.Struct, frozen=True, kw_only=True):
+    """`drone:<id>`. `delivery_id` is the intent: with it, a crash between the two writes of an assignment heals."""
+
+    id: str
+    type: DroneType
+    status: DroneStatus
+    delivery_id: str | None = None
+    delivery_version: str | None = None  # the delivery's version that the intent was decided on
+    orders: Orders = Orders()
+    status_at: str
+    decommissioned: bool = False
+    cause: str = "registered"
+
+
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
+    """`telemetry:<id>`. `tick` counts drone_sim's ticks since its fleet began; `at` is RFC 3339 UTC.
+
+    `stops_done`: how many stops of the orders `orders_seq` are done. `battery_pct` 0..100. `heading_deg` clockwise
+    from north. `route`: the way points that remain, for the map.
+    """
+
+    id: str
+    pos: LatLon
+    battery_pct: float
+    at_charge: str | None = None  # the station it is plugged in at
+    queued_at: str | None = None  # the station it waits for a place at
+    speed_mps: float = 0.0
+    heading_deg: float = 0.0
+    orders_seq: int = 0
+    stops_done: int = 0
+    tick: int = 0
+    odometer_m: float = 0.0
+    route: tuple[LatLon, ...] = ()
+    at: str
+
+
+def move_drone(
+    drone: Drone,
+    to: DroneStatus,
+    *,
+    at: str,
+    cause: str,
+    delivery_id: str | None = None,
+    delivery_version: str | None = None,
+    stops: tuple[Stop, ...] | None = None,
+) -> Drone:
+    """The drone after the move. `stops` not None: new orders with the next seq. Raises IllegalMove.
+
+    `delivery_id` is kept for BUSY only: every other status forgets it.
+    """
+    check_move(DRONE_MOVES, f"drone {drone.id}", drone.status, to)
+    orders = drone.orders if stops is None else Orders(seq=drone.orders.seq + 1, stops=stops)
+    busy = to is DroneStatus.BUSY
+    return msgspec.structs.replace(
+        drone,
+        status=to,
+        status_at=at,
+        cause=cause,
+        delivery_id=delivery_id if busy else None,
+        delivery_version=delivery_version if busy else None,
+        orders=orders,
+    )
+
+
+def drone_tags(drone: Drone) -> tuple[str, ...]:
+    """The tags under which lists find it."""
+    return (f"drone_status={drone.status}", f"drone_type={drone.type}")

@@ -1,0 +1,54 @@
+"""Positions: WGS84 at the edges, metres on a local plane inside.
+
+The plane is the equirectangular projection about the city's middle: within 20 km its error is below 0.1 %.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+EARTH_RADIUS_M = 6_371_008.8  # mean radius, IUGG
+
+
+class LatLon(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """WGS84 degrees."""
+
+    lat: float
+    lon: float
+
+
+class Point(NamedTuple):
+    """Metres east (`x_m`) and north (`y_m`) of the plane's middle."""
+
+    x_m: float
+    y_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """The local plane about `middle`."""
+
+    middle: LatLon
+
+    def to_point(self, pos: LatLon) -> Point:
+        metres_a_degree = math.radians(1.0) * EARTH_RADIUS_M
+        return Point(
+            (pos.lon - self.middle.lon) * metres_a_degree * math.cos(math.radians(self.middle.lat)),
+            (pos.lat - self.middle.lat) * metres_a_degree,
+        )
+
+    def to_latlon(self, point: Point) -> LatLon:
+        metres_a_degree = math.radians(1.0) * EARTH_RADIUS_M
+        return LatLon(
+            lat=self.middle.lat + point.y_m / metres_a_degree,
+            lon=self.middle.lon + point.x_m / (metres_a_degree * math.cos(math.radians(self.middle.lat))),
+        )
+
+
+def distance_m(a: Point, b: Point) -> float:
+    """The straight line, in metres."""
+    return math.hypot(a.x_m - b.x_m, a.y_m - b.y_m)
