@@ -1,0 +1,95 @@
+# shellcheck shell=bash
+# Sourced by the set-up scripts: how they speak, how they become root, how they ask apt.
+#
+# Every function that changes the machine is bounded in time and says what it does before it does it.
+
+say() { printf '%s\n' "$*"; }
+
+# Ends the script with one sentence and what to do. Exit code 1: the machine lacks something.
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+on_mac() { [[ "$(uname -s)" == Darwin ]]; }
+
+# Says whether `as_root` can work, without asking for a password.
+can_be_root() {
+  [[ $EUID -eq 0 ]] && return 0
+  have sudo && { sudo -n true 2>/dev/null || [[ -t 0 ]]; }
+}
+
+as_root() {
+  if [[ $EUID -eq 0 ]]; then
+    "$@"
+  else
+    sudo "$@"
+  fi
+}
+
+# need_root WHAT COMMAND: ends with one sentence when packages cannot be installed from here.
+need_root() {
+  can_be_root || die "installing $1 wants root and there is no usable sudo: let an administrator run '$2', then run this again"
+}
+
+apt_candidate() {
+  local candidate
+  candidate=$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p')
+  [[ -n "$candidate" && "$candidate" != "(none)" ]]
+}
+
+apt_installed() { [[ "$(dpkg-query -W -f '${Status}' "$1" 2>/dev/null)" == "install ok installed" ]]; }
+
+apt_get() { as_root env DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -q -o DPkg::Lock::Timeout=180 -o Acquire::Retries=2 "$@"; }
+
+# Refreshes the package lists; a mirror that does not answer is no error while the lists at hand still name what we want.
+apt_refresh() {
+  say "  refreshing the package lists"
+  apt_get update >/dev/null 2>&1 || say "  (the lists could not be refreshed; going on with those at hand)"
+}
+
+readonly POLICY=/usr/sbin/policy-rc.d
+readonly POLICY_ASIDE=/usr/sbin/policy-rc.d.dronedispatch-aside
+
+release_services() {
+  if [[ -e $POLICY_ASIDE ]]; then
+    as_root mv -f "$POLICY_ASIDE" "$POLICY"
+  else
+    as_root rm -f "$POLICY"
+  fi
+}
+
+# Debian starts a package's daemon at once; policy-rc.d with exit 101 forbids it, for this one call only.
+hold_services() {
+  if [[ -e $POLICY && ! -e $POLICY_ASIDE ]]; then
+    as_root mv "$POLICY" "$POLICY_ASIDE"
+  fi
+  trap release_services EXIT
+  trap 'exit 130' INT TERM
+  printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
+  as_root chmod 755 "$POLICY"
+}
+
+# apt_install_quiet PACKAGE...: installs without recommended packages and without starting a daemon.
+apt_install_quiet() {
+  local output
+  hold_services
+  if ! output=$(apt_get install -y --no-install-recommends "$@" 2>&1); then
+    printf '%s\n' "$output" | tail -n 15 >&2
+    if df -Pk / | awk 'NR == 2 { exit !($4 < 300000) }'; then
+      die "the disk is full: free 300 MB on /, then run this again"
+    fi
+    die "apt-get could not install $* (its last lines are above): repair that, then run this again"
+  fi
+  release_services
+  trap - EXIT INT TERM
+}
+
+# A daemon that we installed for our private use must not start at the next boot either.
+leave_unit_off() {
+  if [[ -d /run/systemd/system ]]; then
+    as_root systemctl disable "$1" >/dev/null 2>&1 || true
+  fi
+}
