@@ -1,0 +1,231 @@
+"""HTTP between our own services: one call, one whole answer, and an error that says whether it may have happened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from dronedispatch.runtime.http.connection import Connection, Headers
+from dronedispatch.runtime.http.errors import Broken, Malformed, NotSent, TimedOut
+from dronedispatch.runtime.http.heads import request_head
+from dronedispatch.runtime.http.pool import Pool
+
+
+class HttpResponse:
+    """A complete response. `headers`: lower-case names; the values of a repeated name are joined by ", "."""
+
+    __slots__ = ("_headers", "_raw", "body", "status")
+
+    def __init__(self, status: int, raw: Headers, body: bytes) -> None:
+        self.status = status
+        self.body = body
+        self._raw = raw
+        self._headers: dict[str, str] | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        if self._headers is None:
+            found: dict[str, str] = {}
+            for name, value in self._raw:
+                key, text = name.decode("latin-1"), value.decode("latin-1")
+                found[key] = f"{found[key]}, {text}" if key in found else text
+            self._headers = found
+        return self._headers
+
+
+class _Collector:
+    """The receiver that gathers one response and wakes the caller."""
+
+    __slots__ = ("_body_bytes", "_bytes_max", "_headers", "_pieces", "_status", "connection", "done")
+
+    def __init__(self, connection: Connection, done: asyncio.Future[HttpResponse], bytes_max: int) -> None:
+        self.connection = connection
+        self.done = done
+        self._bytes_max = bytes_max
+        self._status = 0
+        self._headers: Headers = []
+        self._pieces: list[bytes] = []
+        self._body_bytes = 0
+
+    def response_interim(self, status: int, headers: Headers) -> None:
+        """Of no use to a caller who wants the whole answer."""
+
+    def response_head(self, status: int, headers: Headers, body_bytes: int | None) -> None:
+        self._status = status
+        self._headers = headers
+        if body_bytes is not None and body_bytes > self._bytes_max:
+            self._refuse(f"a body of {body_bytes} bytes, limit {self._bytes_max}")
+
+    def response_body(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._body_bytes += len(piece)
+        if self._body_bytes > self._bytes_max:
+            self._refuse(f"a body of more than {self._bytes_max} bytes")
+
+    def response_flush(self) -> None:
+        """Nothing to hand on before the end."""
+
+    def response_end(self) -> None:
+        if not self.done.done():
+            pieces = self._pieces
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            self.done.set_result(HttpResponse(self._status, self._headers, body))
+
+    def response_lost(self, error: Broken) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def upstream_paused(self) -> None:
+        """The body is in memory already; the transport's buffer holds what the kernel does not take."""
+
+    def upstream_resumed(self) -> None:
+        """See upstream_paused."""
+
+    def expire(self) -> None:
+        connection = self.connection
+        connection.drop()
+        self.response_lost(TimedOut(connection.peer, "no full answer in time", reused=connection.served > 0))
+
+    def _refuse(self, reason: str) -> None:
+        self.connection.drop()
+        self.response_lost(Malformed(self.connection.peer, reason, answered=True))
+
+
+class _Door:
+    """A pool with a bound: at most `connections_max` exchanges at a time, the rest wait their turn."""
+
+    __slots__ = ("callers", "pool", "turn")
+
+    def __init__(self, pool: Pool, connections_max: int) -> None:
+        self.pool = pool
+        self.callers = 0
+        self.turn = asyncio.Semaphore(connections_max)
+
+
+class HttpClient:
+    """Kept connections to any number of endpoints, at most `connections_max` each.
+
+    `resend_on_reuse_reset`: a request whose kept connection closes before any byte of an answer is written once more
+    on a fresh connection. Right for reads and for requests that the peer deduplicates; wrong for the store's hops,
+    where the first copy may have been applied: there only NotSent is definite.
+    Use it inside a running event loop only. `close()` when done.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_timeout_s: float = 1.0,
+        idle_timeout_s: float = 60.0,
+        connections_max: int = 64,
+        resend_on_reuse_reset: bool,
+        response_bytes_max: int = 64 * 1024 * 1024,
+    ) -> None:
+        self._connect_timeout_s = connect_timeout_s
+        self._idle_timeout_s = idle_timeout_s
+        self._connections_max = connections_max
+        self._resend = resend_on_reuse_reset
+        self._response_bytes_max = response_bytes_max
+        self._doors: dict[tuple[str, int], _Door] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def request(
+        self,
+        method: str,
+        address: str,
+        port: int,
+        target: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        timeout_s: float,
+    ) -> HttpResponse:
+        """Send one request and return the whole answer, whatever its status, within `timeout_s`.
+
+        Raises NotSent (definite), Broken, Malformed or TimedOut (indefinite), ValueError for a head that cannot be
+        written. Cancelling the call closes its connection.
+        """
+        door = self._door(address, port)
+        data = request_head(method, door.pool.peer, target, headers, len(body)) + body
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        door.callers += 1
+        try:
+            await self._turn(door, timeout_s)
+            try:
+                return await self._send(door.pool, method, data, deadline_s)
+            finally:
+                door.turn.release()
+        finally:
+            door.callers -= 1
+
+    async def close(self) -> None:
+        """Close every idle connection; those in use close with their answer."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for door in self._doors.values():
+            door.pool.close()
+        self._doors.clear()
+
+    @staticmethod
+    async def _turn(door: _Door, timeout_s: float) -> None:
+        if not door.turn.locked():  # does not wait: no timer to pay for
+            await door.turn.acquire()
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await door.turn.acquire()
+        except TimeoutError as error:
+            raise NotSent(door.pool.peer, "every connection was busy until the deadline") from error
+
+    async def _send(self, pool: Pool, method: str, data: bytes, deadline_s: float) -> HttpResponse:
+        try:
+            return await self._exchange(pool, pool.take(), method, data, deadline_s)
+        except TimedOut:
+            raise
+        except Broken as error:
+            if not (self._resend and error.looks_like_an_idle_close):
+                raise
+        return await self._exchange(pool, None, method, data, deadline_s)
+
+    async def _exchange(
+        self, pool: Pool, connection: Connection | None, method: str, data: bytes, deadline_s: float
+    ) -> HttpResponse:
+        loop = asyncio.get_running_loop()
+        if connection is None:
+            connection = await pool.connect(max(0.0, deadline_s - loop.time()))
+        collector = _Collector(connection, loop.create_future(), self._response_bytes_max)
+        timer = loop.call_at(deadline_s, collector.expire)
+        try:
+            connection.ask(collector, data, head_only=method == "HEAD")
+            return await collector.done
+        except asyncio.CancelledError:
+            connection.drop()
+            raise
+        finally:
+            timer.cancel()
+
+    def _door(self, address: str, port: int) -> _Door:
+        door = self._doors.get((address, port))
+        if door is None:
+            assert not self._closed, "the client is closed"
+            pool = Pool(
+                address, port, connect_timeout_s=self._connect_timeout_s, idle_timeout_s=self._idle_timeout_s
+            )
+            door = self._doors[address, port] = _Door(pool, self._connections_max)
+            self._arm_sweeper()
+        return door
+
+    def _arm_sweeper(self) -> None:
+        if self._sweeper is None and not self._closed:
+            self._sweeper = asyncio.get_running_loop().call_later(self._idle_timeout_s / 2, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        for key, door in list(self._doors.items()):
+            door.pool.sweep()
+            if door.pool.open == 0 and door.callers == 0:
+                del self._doors[key]  # an endpoint that moved away leaves nothing behind
+        if self._doors:
+            self._arm_sweeper()

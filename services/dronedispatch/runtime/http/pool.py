@@ -1,0 +1,85 @@
+"""The kept connections to one endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dronedispatch.runtime.http.connection import Connection
+from dronedispatch.runtime.http.errors import NotSent
+
+
+class Pool:
+    """Idle connections are reused newest first, so a burst's surplus grows old and is closed.
+
+    `idle_timeout_s` must be shorter than the peer's keep-alive, or we would write on connections it just closed.
+    """
+
+    def __init__(self, address: str, port: int, *, connect_timeout_s: float, idle_timeout_s: float) -> None:
+        self.address = address
+        self.port = port
+        self.peer = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        self.open = 0
+        self._connect_timeout_s = connect_timeout_s
+        self._idle_timeout_s = idle_timeout_s
+        self._idle: list[Connection] = []
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+
+    @property
+    def idle_count(self) -> int:
+        return len(self._idle)
+
+    def take(self) -> Connection | None:
+        """The connection used last, if one is idle and young enough."""
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if connection.transport.is_closing():
+                continue
+            if self._loop.time() - connection.idle_since_s <= self._idle_timeout_s:
+                return connection
+            connection.transport.close()
+        return None
+
+    async def connect(self, timeout_s: float | None = None) -> Connection:
+        """A new connection, within `timeout_s` (at most the pool's connect timeout). Raises NotSent."""
+        limit_s = self._connect_timeout_s if timeout_s is None else min(timeout_s, self._connect_timeout_s)
+        try:
+            async with asyncio.timeout(limit_s):
+                _, connection = await self._loop.create_connection(
+                    lambda: Connection(self, self.peer), self.address, self.port
+                )
+        except TimeoutError as error:
+            raise NotSent(self.peer, f"no connection within {limit_s:.3g} s") from error
+        except OSError as error:
+            raise NotSent(self.peer, f"connect failed: {error.strerror or error}") from error
+        return connection
+
+    def sweep(self) -> None:
+        """Close what has been idle too long. The oldest is first: each is put back at the end."""
+        limit_s = self._loop.time() - self._idle_timeout_s
+        while self._idle and self._idle[0].idle_since_s < limit_s:
+            self._idle.pop(0).transport.close()
+
+    def close(self) -> None:
+        """Close the idle connections now, and each busy one when its response is complete."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().transport.close()
+
+    # --- Home ---
+
+    def opened(self, connection: Connection) -> None:
+        self.open += 1
+
+    def idle(self, connection: Connection) -> None:
+        if self._closed:
+            connection.transport.close()
+            return
+        connection.idle_since_s = self._loop.time()
+        self._idle.append(connection)
+
+    def gone(self, connection: Connection) -> None:
+        self.open -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
