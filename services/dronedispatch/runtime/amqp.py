@@ -1,0 +1,376 @@
+"""Messages through RabbitMQ: confirmed, bounded, repeated; never trusted to arrive.
+
+Publishing never delays its caller: a message goes into a bounded buffer, and a task of its own sends it with publisher
+confirms, full-jitter back-off and the same message id each time (a lost confirm is ambiguous, so consumers are idempotent).
+aio-pika's robust connections do not replay a failed publish, so both directions reconnect by loops of ours, which also
+ask for the broker's address again each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+from urllib.parse import quote
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError
+from prometheus_client import Counter, Gauge
+from ulid import ULID
+
+from dronedispatch.runtime.backoff import full_jitter
+from dronedispatch.runtime.consul import ConsulClient
+from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.logs import bind_request_id, current_request_id
+from dronedispatch.runtime.settings import AmqpSettings
+
+DEAD_LETTERS = "dead_letters"
+BUFFER_MAX = 10_000  # messages; the oldest goes first, counted: the periodic round finds the same facts
+IN_FLIGHT_MAX = 200
+DELIVERY_LIMIT = 20  # attempts of a work queue's message before the broker gives it to the dead letters
+WORK_QUEUE_MAX = 100_000
+SUBSCRIPTION_EXPIRES_MS = 60_000
+SUBSCRIPTION_MAX = 10_000
+CONFIRM_TIMEOUT_S = 10.0
+
+PUBLISHED = Counter("dd_amqp_published_total", "Messages by outcome", ["target", "outcome"])
+CONSUMED = Counter("dd_amqp_consumed_total", "Messages by outcome", ["queue", "outcome"])
+BUFFERED = Gauge("dd_amqp_buffered", "Messages waiting to be published")
+CONNECTED = Gauge("dd_amqp_connected", "Whether the connection is up", ["direction"])
+
+log = structlog.get_logger()
+
+_FAULTS = (AMQPError, OSError, TimeoutError, ConnectionError, asyncio.InvalidStateError, RuntimeError)
+
+
+class Undecodable(Exception):
+    """Raised by a handler: the message can never be understood. It goes to the dead letters with this reason."""
+
+
+class NoBroker(ConnectionError):
+    """Consul knows no passing broker at the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as a handler gets it."""
+
+    body: bytes
+    message_id: str
+    request_id: str
+    redelivered: bool = False
+
+
+Handler = Callable[[Message], Awaitable[None]]
+
+
+class Publisher(Protocol):
+    """Where events are handed over; a memory twin is in testing/broker.py."""
+
+    def to_queue(self, queue: str, body: bytes, *, message_id: str | None = None) -> None:
+        """Hand over for a work queue; returns at once, drops the oldest when the buffer is full."""
+
+    def to_fanout(self, exchange: str, body: bytes, *, message_id: str | None = None) -> None:
+        """Hand over for everybody who subscribed to `exchange`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    exchange: str
+    routing_key: str
+    body: bytes
+    message_id: str
+    request_id: str
+
+    @property
+    def target(self) -> str:
+        return self.exchange or self.routing_key
+
+
+class BrokerSource:
+    """Says where the broker is: AMQP_URL, else a passing instance of `rabbitmq` in Consul."""
+
+    def __init__(self, settings: AmqpSettings, consul: ConsulClient, rng: Random | None = None) -> None:
+        self._settings = settings
+        self._watch = None if settings.url else ServiceWatch(consul, "rabbitmq")
+        self._rng = rng or Random()
+        self.tls = ssl.create_default_context(cafile=settings.cacert) if settings.cacert else None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        if self._watch is not None:
+            self._watch.start()
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        if self._watch is not None:
+            await self._watch.stop()
+
+    async def url(self) -> str:
+        """An AMQP URL. Raises NoBroker."""
+        if self._watch is None:
+            assert self._settings.url is not None
+            return self._settings.url
+        if not self._watch.endpoints:
+            await self._watch.changed(2.0)
+        if not self._watch.endpoints:
+            raise NoBroker("no passing rabbitmq in Consul")
+        broker = self._rng.choice(self._watch.endpoints)
+        password = self._settings.password.value if self._settings.password else "guest"
+        scheme = "amqps" if self.tls else "amqp"
+        return (
+            f"{scheme}://{quote(self._settings.user, safe='')}:{quote(password, safe='')}"
+            f"@{broker.address}:{broker.port}/{quote(self._settings.vhost, safe='')}?heartbeat=10"
+        )
+
+
+class Bus:
+    """The broker as one process sees it: a publisher, and consumers of work queues and of fan-outs.
+
+    `work_queues`: durable quorum queues with dead-lettering. `fanouts`: durable fan-out exchanges; one that has the
+    name of a work queue feeds that queue too.
+    """
+
+    def __init__(
+        self,
+        source: BrokerSource,
+        *,
+        work_queues: Sequence[str],
+        fanouts: Sequence[str],
+        rng: Random | None = None,
+    ) -> None:
+        self._source = source
+        self._work_queues = tuple(work_queues)
+        self._fanouts = tuple(fanouts)
+        self._rng = rng or Random()
+        self._buffer: deque[_Outgoing] = deque()
+        self._news = asyncio.Event()
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- publishing --------------------------------------------------------------------------------------------
+
+    def to_queue(self, queue: str, body: bytes, *, message_id: str | None = None) -> None:
+        self._offer(_Outgoing("", queue, body, message_id or str(ULID()), current_request_id()))
+
+    def to_fanout(self, exchange: str, body: bytes, *, message_id: str | None = None) -> None:
+        self._offer(_Outgoing(exchange, "", body, message_id or str(ULID()), current_request_id()))
+
+    def _offer(self, message: _Outgoing) -> None:
+        if len(self._buffer) >= BUFFER_MAX:
+            lost = self._buffer.popleft()
+            PUBLISHED.labels(lost.target, "dropped").inc()
+        self._buffer.append(message)
+        BUFFERED.set(len(self._buffer))
+        self._news.set()
+
+    def start(self) -> None:
+        """Connect in the background; never waits for the broker."""
+        self._source.start()
+        self._tasks.append(
+            asyncio.create_task(self._keep_connected("publish", self._publish_all), name="publish")
+        )
+
+    async def stop(self, drain_s: float = 2.0) -> None:
+        """Send what is buffered, at most for `drain_s`, then close."""
+        self._stopping = True
+        self._news.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain_s):
+                while self._buffer and self.publishing:  # noqa: ASYNC110 - at the end of life only
+                    await asyncio.sleep(0.02)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._source.stop()
+
+    publishing = False  # whether the publishing connection is up
+
+    async def _publish_all(self, channel: AbstractChannel) -> None:
+        exchanges: dict[str, AbstractExchange] = {"": channel.default_exchange}
+        for name in self._fanouts:
+            exchanges[name] = await channel.get_exchange(name, ensure=False)
+        self.publishing = True
+        in_flight: set[asyncio.Task[None]] = set()
+        try:
+            while not channel.is_closed:
+                self._news.clear()
+                while self._buffer and len(in_flight) < IN_FLIGHT_MAX:
+                    message = self._buffer.popleft()
+                    in_flight.add(asyncio.create_task(self._publish(exchanges[message.exchange], message)))
+                BUFFERED.set(len(self._buffer))
+                waiting = asyncio.create_task(self._news.wait())
+                await asyncio.wait({*in_flight, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                failed = [task for task in in_flight if task.done() and task.exception() is not None]
+                in_flight = {task for task in in_flight if not task.done()}
+                if failed:
+                    raise failed[0].exception() or ConnectionError("publish failed")
+        finally:
+            self.publishing = False
+            for task in in_flight:  # each one puts its message back
+                task.cancel()
+            await asyncio.gather(*in_flight, return_exceptions=True)
+
+    async def _publish(self, exchange: AbstractExchange, message: _Outgoing) -> None:
+        sent = False
+        try:
+            await exchange.publish(
+                aio_pika.Message(
+                    message.body,
+                    content_type="application/json",
+                    delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                    message_id=message.message_id,
+                    correlation_id=message.request_id,
+                ),
+                routing_key=message.routing_key,
+                mandatory=message.exchange == "",
+                timeout=CONFIRM_TIMEOUT_S,
+            )
+            sent = True
+        finally:
+            PUBLISHED.labels(message.target, "confirmed" if sent else "retried").inc()
+            if not sent:
+                self._buffer.appendleft(message)
+
+    # -- consuming ---------------------------------------------------------------------------------------------
+
+    def consume(self, queue: str, handler: Handler, *, prefetch: int = 100) -> asyncio.Task[None]:
+        """Work off `queue` until the returned task is cancelled; acknowledges after `handler` has returned."""
+
+        async def run(channel: AbstractChannel) -> None:
+            await self._receive(channel, queue, handler, prefetch, acknowledge=True)
+
+        return self._consumer(queue, run)
+
+    def subscribe(self, exchange: str, queue: str, handler: Handler) -> asyncio.Task[None]:
+        """Get everything that `exchange` carries from now on, through a queue of our own that expires with us."""
+
+        async def run(channel: AbstractChannel) -> None:
+            own = await channel.declare_queue(
+                queue,
+                durable=True,
+                arguments={
+                    "x-expires": SUBSCRIPTION_EXPIRES_MS,
+                    "x-max-length": SUBSCRIPTION_MAX,
+                    "x-overflow": "drop-head",
+                },
+            )
+            await own.bind(exchange)
+            await self._receive(channel, queue, handler, prefetch=200, acknowledge=True)
+
+        return self._consumer(queue, run)
+
+    def _consumer(self, queue: str, run: Callable[[AbstractChannel], Awaitable[None]]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._keep_connected(f"consume {queue}", run), name=f"consume {queue}")
+        self._tasks.append(task)
+        task.add_done_callback(lambda ended: self._tasks.remove(ended) if ended in self._tasks else None)
+        return task
+
+    async def _receive(
+        self, channel: AbstractChannel, queue: str, handler: Handler, prefetch: int, *, acknowledge: bool
+    ) -> None:
+        await channel.set_qos(prefetch_count=prefetch)
+        source = await channel.get_queue(queue, ensure=False)
+
+        async def received(message: AbstractIncomingMessage) -> None:
+            await self._handle(channel, queue, handler, message)
+
+        await source.consume(received, no_ack=not acknowledge)
+        await channel.closed()
+        raise ConnectionError("the channel was closed")
+
+    async def _handle(
+        self, channel: AbstractChannel, queue: str, handler: Handler, incoming: AbstractIncomingMessage
+    ) -> None:
+        message = Message(
+            incoming.body,
+            incoming.message_id or "",
+            incoming.correlation_id or str(ULID()),
+            bool(incoming.redelivered),
+        )
+        bind_request_id(message.request_id)
+        try:
+            await handler(message)
+        except Undecodable as exc:
+            log.warning("undecodable message", queue=queue, message_id=message.message_id, reason=str(exc))
+            await self._bury(channel, queue, message, str(exc))
+            CONSUMED.labels(queue, "undecodable").inc()
+            await incoming.ack()
+        except Exception as exc:  # noqa: BLE001 - a consumer is a loop runner: one bad message must not end it
+            log.warning("message not handled, again later", queue=queue, error=repr(exc))
+            CONSUMED.labels(queue, "again").inc()
+            await asyncio.sleep(0.05 + full_jitter(0, base_s=1.0, cap_s=1.0, rng=self._rng))
+            await incoming.nack(requeue=True)
+        else:
+            CONSUMED.labels(queue, "done").inc()
+            await incoming.ack()
+
+    async def _bury(self, channel: AbstractChannel, queue: str, message: Message, reason: str) -> None:
+        await channel.default_exchange.publish(
+            aio_pika.Message(
+                message.body,
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                message_id=message.message_id,
+                correlation_id=message.request_id,
+                headers={"reason": reason[:500], "queue": queue},
+            ),
+            routing_key=DEAD_LETTERS,
+            timeout=CONFIRM_TIMEOUT_S,
+        )
+
+    # -- the connection ----------------------------------------------------------------------------------------
+
+    async def _keep_connected(
+        self, direction: str, run: Callable[[AbstractChannel], Awaitable[None]]
+    ) -> None:
+        failures = 0
+        gauge = CONNECTED.labels(direction.partition(" ")[0])
+        while True:
+            connection: AbstractConnection | None = None
+            try:
+                url = await self._source.url()
+                connection = await aio_pika.connect(url, timeout=5.0, ssl_context=self._source.tls)
+                channel = await connection.channel(publisher_confirms=True)
+                await self._declare(channel)
+                log.info("broker connected", direction=direction)
+                gauge.set(1)
+                failures = 0
+                await run(channel)
+            except _FAULTS as exc:
+                if failures == 0:
+                    log.warning("broker lost, retrying", direction=direction, error=repr(exc))
+            finally:
+                gauge.set(0)
+                if connection is not None:
+                    with contextlib.suppress(*_FAULTS):
+                        await connection.close()
+            await asyncio.sleep(0.1 + full_jitter(failures, base_s=0.2, cap_s=3.0, rng=self._rng))
+            failures += 1
+
+    async def _declare(self, channel: AbstractChannel) -> None:
+        await channel.declare_queue(DEAD_LETTERS, durable=True, arguments={"x-queue-type": "quorum"})
+        for name in self._work_queues:
+            await channel.declare_queue(
+                name,
+                durable=True,
+                arguments={
+                    "x-queue-type": "quorum",
+                    "x-dead-letter-exchange": "",
+                    "x-dead-letter-routing-key": DEAD_LETTERS,
+                    "x-delivery-limit": DELIVERY_LIMIT,
+                    "x-max-length": WORK_QUEUE_MAX,
+                },
+            )
+        for name in self._fanouts:
+            exchange = await channel.declare_exchange(name, aio_pika.ExchangeType.FANOUT, durable=True)
+            if name in self._work_queues:
+                queue = await channel.get_queue(name, ensure=False)
+                await queue.bind(exchange)

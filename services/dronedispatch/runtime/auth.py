@@ -1,0 +1,25 @@
+"""Bearer tokens of the private endpoints, compared in constant time."""
+
+from __future__ import annotations
+
+import hmac
+
+from dronedispatch.runtime.problems import Problem
+from dronedispatch.runtime.settings import Secret
+
+
+def check_bearer(header: str | None, wanted: Secret | None, name: str) -> None:
+    """Raises Problem 401 unless `header` is "Bearer <wanted>". Without a configured token nobody gets in."""
+    scheme, _, shown = (header or "").partition(" ")
+    given = shown.strip() if scheme.lower() == "bearer" else ""
+    if wanted is None or not given or not hmac.compare_digest(given.encode(), wanted.value.encode()):
+        raise Problem(
+            401,
+            f"this endpoint wants the {name} token: Authorization: Bearer <token>",
+            headers={"WWW-Authenticate": f'Bearer realm="{name}"'},
+        )
+
+
+def bearer(token: Secret | None) -> tuple[tuple[str, str], ...]:
+    """The header that shows `token` (none: no header)."""
+    return () if token is None else (("authorization", f"Bearer {token.value}"),)

@@ -1,0 +1,323 @@
+"""Consul through python-consul, made asynchronous.
+
+python-consul's base class is made to be given another HTTP client; its own `consul.aio` needs `asyncio.coroutine`, which
+Python 3.11 no longer has. The adapter runs unchanged on python-consul 1.1 and on py-consul 1.8 (the maintained fork
+with the same import name): `connect` is the former's hook, `http_connect` the latter's.
+
+An error is sorted by what it means: ConsulUnavailable (a read failed, or a write certainly did not happen), ConsulUnknown
+(a write that may have happened), ConsulRefused (Consul said no: wrong request, missing right).
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+from consul import base
+
+T = TypeVar("T")
+
+BLOCKING_WAIT_S = 30.0
+CALL_TIMEOUT_S = 10.0
+
+
+class ConsulError(Exception):
+    """Any failure of a call to Consul."""
+
+
+class ConsulUnavailable(ConsulError):
+    """Definite: nothing was written. Consul does not answer, or has no leader."""
+
+
+class ConsulUnknown(ConsulError):
+    """A write was sent and no clear answer came: it may have happened. Read again and compare."""
+
+
+class ConsulRefused(ConsulError):
+    """Definite: Consul understood and said no (wrong request, missing right)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One passing instance of a service."""
+
+    id: str
+    address: str
+    port: int
+    meta: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What the catalogue says of one process, checked by HTTP on `check_path` (or by TCP when that is None)."""
+
+    id: str
+    name: str
+    address: str
+    port: int
+    meta: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    check_path: str | None = "/health"
+    check_port: int | None = None  # when the health answer comes from another port
+    check_interval_s: float = 1.0
+    check_timeout_s: float = 3.0
+    deregister_critical_after: str = "5m"  # Consul's minimum is one minute
+
+    def document(self) -> dict[str, object]:
+        """The body of PUT /v1/agent/service/register."""
+        port = self.check_port or self.port
+        check: dict[str, object] = {
+            "Interval": f"{int(self.check_interval_s * 1000)}ms",
+            "Timeout": f"{int(self.check_timeout_s * 1000)}ms",
+            "DeregisterCriticalServiceAfter": self.deregister_critical_after,
+        }
+        if self.check_path is None:
+            check["TCP"] = f"{self.address}:{port}"
+        else:
+            check["HTTP"] = f"http://{self.address}:{port}{self.check_path}"
+        return {
+            "ID": self.id,
+            "Name": self.name,
+            "Address": self.address,
+            "Port": self.port,
+            "Meta": dict(self.meta),
+            "Tags": list(self.tags),
+            "Check": check,
+        }
+
+
+class _AsyncHTTP(base.HTTPClient):  # type: ignore[misc]
+    """python-consul's transport on aiohttp; every method returns an awaitable."""
+
+    def __init__(self, host: str, port: int, scheme: str, verify: ssl.SSLContext | bool) -> None:
+        super().__init__(host, port, scheme)
+        self._tls = verify
+        self._session: aiohttp.ClientSession | None = None
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # Blocking queries hold their connections: no limit, or a watch would starve a write.
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        return self._session
+
+    async def _call(
+        self, method: str, callback: Callable[[Any], T], path: str, params: Any, data: Any = None
+    ) -> T:
+        pairs = list(params.items() if isinstance(params, dict) else params or [])
+        token = next((value for name, value in pairs if name == "token"), None)
+        wait_s = next((float(str(value).rstrip("s")) for name, value in pairs if name == "wait"), 0.0)
+        uri = self.uri(path, [(name, value) for name, value in pairs if name != "token"])
+        async with self._client().request(
+            method,
+            uri,
+            data=data if data not in (None, "") else None,
+            headers={"X-Consul-Token": str(token)} if token else None,
+            ssl=self._tls,
+            timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S + wait_s * 17 / 16, sock_connect=3.0),
+        ) as answer:
+            body = await answer.text("utf-8")
+            return callback(base.Response(answer.status, answer.headers, body))
+
+    def get(self, callback: Any, path: str, params: Any = None, **_: Any) -> Any:
+        return self._call("GET", callback, path, params)
+
+    def put(self, callback: Any, path: str, params: Any = None, data: Any = "", **_: Any) -> Any:
+        return self._call("PUT", callback, path, params, data)
+
+    def delete(self, callback: Any, path: str, params: Any = None, **_: Any) -> Any:
+        return self._call("DELETE", callback, path, params)
+
+    def post(self, callback: Any, path: str, params: Any = None, data: Any = "", **_: Any) -> Any:
+        return self._call("POST", callback, path, params, data)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+class _AsyncConsul(base.Consul):  # type: ignore[misc]
+    def connect(self, host: str, port: int, scheme: str, verify: Any = True, cert: Any = None) -> _AsyncHTTP:
+        return _AsyncHTTP(host, port, scheme, verify)
+
+    http_connect = connect
+
+
+@contextmanager
+def _without_consul_variables() -> Iterator[None]:
+    """python-consul reads the environment behind our back and rejects an address with a scheme."""
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("CONSUL_")}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def parse_address(text: str) -> tuple[str, str, int]:
+    """ "http://host:8500", "https://host:8501" or "host:8500" -> (scheme, host, port). Raises ValueError."""
+    parts = urlsplit(text if "://" in text else f"http://{text}")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"CONSUL_HTTP_ADDR={text!r}: expected [http[s]://]host[:port]")
+    return parts.scheme, parts.hostname, parts.port or 8500
+
+
+class ConsulClient:
+    """The calls that we make, each with a time limit and a sorted error."""
+
+    def __init__(self, address: str, *, token: str | None = None, cacert: str | None = None) -> None:
+        scheme, host, port = parse_address(address)
+        self.address = f"{scheme}://{host}:{port}"
+        tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=cacert) if cacert else True
+        with _without_consul_variables():
+            self._consul = _AsyncConsul(host=host, port=port, token=token, scheme=scheme, verify=tls)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._consul.http.close()
+
+    async def _read(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except (base.ACLPermissionDenied, base.ACLDisabled, base.BadRequest) as exc:
+            raise ConsulRefused(str(exc)) from exc
+        except (
+            base.ConsulException,
+            aiohttp.ClientError,
+            TimeoutError,
+            OSError,
+            ValueError,
+            KeyError,
+        ) as exc:
+            raise ConsulUnavailable(repr(exc)) from exc
+
+    async def _write(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except (base.ACLPermissionDenied, base.ACLDisabled, base.BadRequest, base.ClientError) as exc:
+            raise ConsulRefused(str(exc)) from exc
+        except aiohttp.ClientConnectorError as exc:
+            raise ConsulUnavailable(repr(exc)) from exc
+        except (
+            base.ConsulException,
+            aiohttp.ClientError,
+            TimeoutError,
+            OSError,
+            ValueError,
+            KeyError,
+        ) as exc:
+            raise ConsulUnknown(repr(exc)) from exc
+
+    # -- key/value ---------------------------------------------------------------------------------------------
+
+    async def kv_get(
+        self, key: str, *, index: int = 0, wait_s: float = BLOCKING_WAIT_S, consistent: bool = False
+    ) -> tuple[int, bytes | None, int]:
+        """(index, value, modify_index); value None and modify_index 0: absent. With `index` it waits for a change."""
+        found, entry = await self.kv_entry(key, index=index, wait_s=wait_s, consistent=consistent)
+        if entry is None:
+            return found, None, 0
+        return found, entry.get("Value") or b"", int(entry["ModifyIndex"])
+
+    async def kv_entry(
+        self, key: str, *, index: int = 0, wait_s: float = BLOCKING_WAIT_S, consistent: bool = False
+    ) -> tuple[int, dict[str, Any] | None]:
+        """(index, Consul's whole entry or None): with Session and LockIndex, for locks."""
+        found, entry = await self._read(
+            self._consul.kv.get(
+                key,
+                index=index or None,
+                wait=f"{wait_s:g}s" if index else None,
+                consistency="consistent" if consistent else None,
+            )
+        )
+        return int(found), entry
+
+    async def kv_put(self, key: str, value: bytes, *, cas: int | None = None) -> bool:
+        """Write; with `cas` only if the ModifyIndex is that one (0: absent). Whether it was written."""
+        return bool(await self._write(self._consul.kv.put(key, value, cas=cas)))
+
+    async def kv_delete(self, key: str) -> None:
+        """Delete one key."""
+        await self._write(self._consul.kv.delete(key))
+
+    async def kv_acquire(self, key: str, value: bytes, session: str) -> bool:
+        """Take the lock `key` for `session`; whether it is ours."""
+        return bool(await self._write(self._consul.kv.put(key, value, acquire=session)))
+
+    async def kv_release(self, key: str, session: str) -> bool:
+        """Give the lock back."""
+        return bool(await self._write(self._consul.kv.put(key, b"", release=session)))
+
+    # -- sessions ----------------------------------------------------------------------------------------------
+
+    async def session_create(self, name: str, checks: Sequence[str], lock_delay_s: int) -> str:
+        """A session that ends when one of `checks` (of this agent) turns critical."""
+        return str(
+            await self._write(
+                self._consul.session.create(name=name, checks=list(checks), lock_delay=lock_delay_s)
+            )
+        )
+
+    async def session_destroy(self, session: str) -> None:
+        """End it now; its locks are released."""
+        await self._write(self._consul.session.destroy(session))
+
+    # -- the agent and the catalogue ---------------------------------------------------------------------------
+
+    async def register(self, registration: Registration) -> None:
+        """Write the entry with its check (a raw PUT: python-consul knows no Meta)."""
+        await self._agent_put("/v1/agent/service/register", registration.document())
+
+    async def register_check(self, document: Mapping[str, object]) -> None:
+        """Add one check, usually bound to a service by ServiceID."""
+        await self._agent_put("/v1/agent/check/register", document)
+
+    async def _agent_put(self, path: str, document: Mapping[str, object]) -> None:
+        await self._write(
+            self._consul.http.put(
+                base.CB.bool(),
+                path,
+                [("token", self._consul.token)] if self._consul.token else [],
+                data=msgspec.json.encode(document),
+            )
+        )
+
+    async def deregister(self, service_id: str) -> None:
+        """Leave the catalogue."""
+        await self._write(self._consul.agent.service.deregister(service_id))
+
+    async def agent_services(self) -> dict[str, dict[str, Any]]:
+        """What this agent has registered, by service id."""
+        return dict(await self._read(self._consul.agent.services()))
+
+    async def health(
+        self, service: str, *, index: int = 0, wait_s: float = BLOCKING_WAIT_S, passing: bool = True
+    ) -> tuple[int, tuple[Endpoint, ...]]:
+        """(index, the instances of `service`, sorted by id). With `index` it waits for a change."""
+        found, entries = await self._read(
+            self._consul.health.service(
+                service,
+                index=index or None,
+                wait=f"{wait_s:g}s" if index else None,
+                passing=passing or None,
+            )
+        )
+        return int(found), tuple(sorted(map(_endpoint, entries or ()), key=lambda endpoint: endpoint.id))
+
+
+def _endpoint(entry: Mapping[str, Any]) -> Endpoint:
+    service = entry["Service"]
+    return Endpoint(
+        id=service["ID"],
+        address=service.get("Address") or entry["Node"]["Address"],
+        port=int(service["Port"]),
+        meta=service.get("Meta") or {},
+        tags=tuple(service.get("Tags") or ()),
+    )

@@ -1,0 +1,135 @@
+"""Discovery by blocking queries only: no address of another service is configured anywhere.
+
+An error is not an empty answer: on an error the last table stays, and `stale_s` says for how long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Generic, TypeVar
+
+import structlog
+
+from dronedispatch.runtime.backoff import full_jitter
+from dronedispatch.runtime.clock import Clock, SystemClock
+from dronedispatch.runtime.consul import ConsulClient, ConsulError, Endpoint
+
+__all__ = ["Endpoint", "KeyWatch", "ServiceWatch"]
+
+V = TypeVar("V")
+log = structlog.get_logger()
+
+
+class _Watch(Generic[V]):
+    """Follows one thing in Consul; `value` is the newest answer, `seen` whether there was one."""
+
+    def __init__(self, what: str, value: V, clock: Clock | None, rng: Random | None) -> None:
+        self.what = what
+        self.value = value
+        self.seen = asyncio.Event()
+        self._clock = clock or SystemClock()
+        self._rng = rng or Random()
+        self._failing_since_s: float | None = self._clock.monotonic_s()
+        self._callbacks: list[Callable[[V], None]] = []
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def _ask(self, index: int) -> tuple[int, V]:
+        raise NotImplementedError
+
+    @property
+    def stale_s(self) -> float:
+        """Seconds since Consul answered last; 0 while it answers."""
+        return 0.0 if self._failing_since_s is None else self._clock.monotonic_s() - self._failing_since_s
+
+    def on_change(self, callback: Callable[[V], None]) -> None:
+        """Call `callback` with every new value (at once, when there is one already)."""
+        self._callbacks.append(callback)
+        if self.seen.is_set():
+            callback(self.value)
+
+    async def changed(self, timeout_s: float) -> bool:
+        """Wait for the next new value; False when none came in time."""
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def start(self) -> None:
+        """Begin to watch, in the background."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"watch {self.what}")
+
+    async def stop(self) -> None:
+        """Stop at once; the last value stays."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _run(self) -> None:
+        index, failures = 0, 0
+        while True:
+            try:
+                answered, value = await self._ask(index)
+            except ConsulError as exc:
+                if failures == 0:
+                    log.warning("watch fails, the last answer stays", watch=self.what, error=str(exc))
+                    self._failing_since_s = self._failing_since_s or self._clock.monotonic_s()
+                await asyncio.sleep(0.05 + full_jitter(failures, base_s=0.1, cap_s=3.0, rng=self._rng))
+                failures, index = (
+                    failures + 1,
+                    0,
+                )  # after an error the answer may be anything: ask without waiting
+                continue
+            failures, self._failing_since_s = 0, None
+            index = answered if answered >= index and answered > 0 else 0  # went back: Consul was restored
+            self._take(value)
+
+    def _take(self, value: V) -> None:
+        news = not self.seen.is_set() or value != self.value
+        self.value = value
+        self.seen.set()
+        if news:
+            self._changed.set()
+            for callback in self._callbacks:
+                callback(value)
+
+
+class ServiceWatch(_Watch[tuple[Endpoint, ...]]):
+    """The passing instances of a service, sorted by id."""
+
+    def __init__(
+        self, consul: ConsulClient, service: str, *, clock: Clock | None = None, rng: Random | None = None
+    ) -> None:
+        super().__init__(f"service {service}", (), clock, rng)
+        self._consul = consul
+        self._service = service
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The newest table; empty before the first answer."""
+        return self.value
+
+    async def _ask(self, index: int) -> tuple[int, tuple[Endpoint, ...]]:
+        return await self._consul.health(self._service, index=index)
+
+
+class KeyWatch(_Watch[tuple[bytes | None, int]]):
+    """(value, ModifyIndex) of one key of Consul's KV; (None, 0): absent."""
+
+    def __init__(
+        self, consul: ConsulClient, key: str, *, clock: Clock | None = None, rng: Random | None = None
+    ) -> None:
+        super().__init__(f"key {key}", (None, 0), clock, rng)
+        self._consul = consul
+        self._key = key
+
+    async def _ask(self, index: int) -> tuple[int, tuple[bytes | None, int]]:
+        answered, value, modify_index = await self._consul.kv_get(self._key, index=index)
+        return answered, (value, modify_index)

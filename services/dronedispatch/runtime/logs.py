@@ -1,0 +1,65 @@
+"""Structured logs: one JSON object a line on standard output, with the request id of whoever caused it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import msgspec
+import structlog
+from ulid import ULID
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_encoder = msgspec.json.Encoder(enc_hook=str)
+
+
+def _to_json(_logger: object, _name: str, event: structlog.typing.EventDict) -> str:
+    return _encoder.encode(event).decode()
+
+
+def configure(service: str, instance: str, level: str = "info") -> None:
+    """Every later line of this process, the libraries' included, is JSON with `service` and `instance`."""
+    structlog.contextvars.clear_contextvars()
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.format_exc_info,
+        _identify(service, instance),
+    ]
+    structlog.configure(
+        processors=[*shared, _to_json],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _to_json],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(_LEVELS[level], logging.WARNING))
+
+
+def _identify(service: str, instance: str) -> structlog.typing.Processor:
+    def add(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["service"] = service
+        event["instance"] = instance
+        return event
+
+    return add
+
+
+def bind_request_id(request_id: str) -> None:
+    """Lines of this task, and what it causes in other processes, carry this id."""
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
+def current_request_id() -> str:
+    """The id of the request or message that is being served; a fresh one when nothing is."""
+    found = structlog.contextvars.get_contextvars().get("request_id")
+    return found if isinstance(found, str) else str(ULID())

@@ -1,0 +1,50 @@
+"""Problem documents (RFC 9457): every error that a caller sees says what was wrong and where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """An answer that is an error. `field` names the culprit of a 4xx; `extra` members go into the document."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        title: str | None = None,
+        field: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        type_uri: str = "about:blank",
+        **extra: object,
+    ) -> None:
+        super().__init__(f"{status} {detail}")
+        self.status = status
+        self.detail = detail
+        self.title = title or HTTPStatus(status).phrase
+        self.field = field
+        self.headers = dict(headers or {})
+        self.type_uri = type_uri
+        self.extra = extra
+
+    def body(self, instance: str | None = None, request_id: str | None = None) -> bytes:
+        """The document as JSON."""
+        document: dict[str, object] = {
+            "type": self.type_uri,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.field is not None:
+            document["field"] = self.field
+        if instance is not None:
+            document["instance"] = instance
+        if request_id is not None:
+            document["request_id"] = request_id
+        return msgspec.json.encode(document | self.extra)

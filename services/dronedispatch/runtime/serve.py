@@ -1,0 +1,142 @@
+"""From a configured app to a running process and back: bind, start, register, serve, leave, drain, close."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from typing import Any
+
+import structlog
+import uvloop
+from sanic import Sanic
+
+from dronedispatch.runtime import logs
+from dronedispatch.runtime.consul import ConsulError, Registration
+from dronedispatch.runtime.loops import Loop, Tasks
+from dronedispatch.runtime.settings import ProcessSettings
+from dronedispatch.runtime.web import Process
+
+REGISTRATION_CHECK_S = 5.0
+
+log = structlog.get_logger()
+
+
+class CannotListen(Exception):
+    """The port is taken or not ours to take; the message says which and what to do."""
+
+
+def bind(settings: ProcessSettings) -> socket.socket:
+    """The listening socket. Raises CannotListen."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((settings.host, settings.port))
+    except OSError as exc:
+        sock.close()
+        raise CannotListen(
+            f"cannot listen on {settings.host}:{settings.port}: {exc.strerror}; choose another port or stop what uses it"
+        ) from exc
+    sock.setblocking(False)
+    return sock
+
+
+def serve(app: Sanic[Any, Any]) -> None:
+    """Run until SIGTERM or SIGINT; a second signal ends it at once. Exits 2 with one sentence if it cannot listen."""
+    process: Process = app.ctx.process
+    try:
+        sock = bind(process.settings)
+    except CannotListen as exc:
+        sys.stderr.write(f"{process.service}: {exc}\n")
+        raise SystemExit(2) from exc
+    process.port = sock.getsockname()[1]
+    process.instance = process.settings.instance or f"{process.service}-{process.port}"
+    logs.configure(process.service, process.instance, process.settings.log_level)
+    uvloop.run(_live(app, process, sock))
+
+
+async def _live(app: Sanic[Any, Any], process: Process, sock: socket.socket) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    process.stop = stopping.set
+    # Any: Sanic's AsyncioServer is untyped.
+    server: Any = await app.create_server(
+        sock=sock,
+        return_asyncio_server=True,
+        access_log=False,
+        backlog=1024,
+        asyncio_server_kwargs={"start_serving": False},
+    )
+    assert server is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, stopping, number)
+    tasks = Tasks(on_death=lambda _name: stopping.set())
+    app.ctx.tasks = tasks
+    await server.startup()
+    await server.before_start()
+    await server  # creates the listening server
+    await server.start_serving()
+    await server.after_start()
+    log.info("serving", address=process.address, port=process.port)
+    registrar: Loop | None = None
+    if process.settings.registers_itself:
+        registrar = Loop("register", lambda: _register(process), REGISTRATION_CHECK_S)
+        tasks.start("register", registrar.run())
+    await stopping.wait()
+    await _stop(server, process, tasks)
+
+
+def _on_signal(stopping: asyncio.Event, number: int) -> None:
+    if stopping.is_set():
+        raise SystemExit(128 + number)
+    log.info("stopping", signal=signal.Signals(number).name)
+    stopping.set()
+
+
+def registration_of(process: Process) -> Registration:
+    """The entry in Consul; under Nomad the job's service block writes the same."""
+    return Registration(
+        id=process.instance,
+        name=process.service,
+        address=process.address,
+        port=process.public_port or process.port,
+        meta=process.meta,
+        check_port=process.port,
+    )
+
+
+async def _register(process: Process) -> str:
+    """Be in the catalogue: once at the start, and again when the agent has forgotten us (its disk was wiped)."""
+    wanted = registration_of(process)
+    if wanted.id in await process.consul.agent_services():
+        return "registered"
+    await process.consul.register(wanted)
+    log.info("registered", id=wanted.id, port=wanted.port)
+    return "registered again"
+
+
+async def _stop(server: Any, process: Process, tasks: Tasks) -> None:
+    process.draining = True
+    settings = process.settings
+    if settings.registers_itself:
+        with contextlib.suppress(ConsulError, TimeoutError):  # Consul away: its check finds us gone
+            async with asyncio.timeout(3.0):
+                await process.consul.deregister(process.instance)
+        await asyncio.sleep(settings.deregister_lag_s)
+    await server.before_stop()
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + settings.drain_s
+    server.server.close()
+    while server.connections and loop.time() < deadline:
+        for connection in list(server.connections):
+            connection.close_if_idle()
+        await asyncio.sleep(0.02)
+    for connection in list(server.connections):
+        connection.abort()
+    await tasks.stop()
+    await server.after_stop()
+    await process.consul.close()
+    log.info("stopped", cut=len(server.connections))

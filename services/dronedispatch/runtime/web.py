@@ -1,0 +1,198 @@
+"""A service's HTTP face and its life: health, metrics, request ids, problem documents, start and graceful stop.
+
+    app = create_web("kvstore", settings.process, ready=lambda: None)
+    serve(app)
+
+The order of a stop (SIGTERM): leave Consul, wait for the watchers' lag, answer what is in flight with
+`Connection: close`, close the door, run the `before_server_stop` and `after_server_stop` listeners.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, Literal
+
+import msgspec
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from sanic import HTTPResponse, Request, Sanic
+from sanic.exceptions import SanicException
+from sanic.response import raw
+from ulid import ULID
+
+from dronedispatch.runtime.auth import check_bearer
+from dronedispatch.runtime.consul import ConsulClient
+from dronedispatch.runtime.logs import bind_request_id
+from dronedispatch.runtime.problems import CONTENT_TYPE, Problem
+from dronedispatch.runtime.settings import ProcessSettings
+
+REQUESTS = Counter("dd_http_requests_total", "Requests by method and status class", ["method", "status"])
+SECONDS = Histogram(
+    "dd_http_seconds",
+    "Time to answer",
+    ["method"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
+
+log = structlog.get_logger()
+
+TokenName = Literal["store", "operator", "metrics"]
+Handler = Callable[..., Awaitable[HTTPResponse | None]]
+
+
+class Process:
+    """What a running service knows of itself; `app.ctx.process`."""
+
+    def __init__(self, service: str, settings: ProcessSettings, ready: Callable[[], str | None]) -> None:
+        self.service = service
+        self.settings = settings
+        self.ready = ready
+        self.draining = False
+        self.port = settings.port
+        self.instance = settings.instance or ""
+        self.in_flight = 0
+        self.consul = ConsulClient(
+            settings.consul_addr,
+            token=settings.consul_token.value if settings.consul_token else None,
+            cacert=settings.consul_cacert,
+        )
+        # Set by a service before it serves: what its entry in Consul says beside name and address.
+        self.meta: dict[str, str] = {}
+        self.public_port: int | None = None  # when the advertised port is not the one that answers /health
+        self.stop: Callable[[], None] = lambda: None  # ends the process gracefully; set while serving
+
+    @property
+    def address(self) -> str:
+        """Where others reach us."""
+        return self.settings.advertise or self.settings.host
+
+    def why_not_ready(self) -> str | None:
+        return "draining" if self.draining else self.ready()
+
+
+def process_of(request: Request) -> Process:
+    """The process that serves this request."""
+    process = request.app.ctx.process
+    assert isinstance(process, Process)
+    return process
+
+
+def create_web(
+    service: str,
+    settings: ProcessSettings,
+    *,
+    ready: Callable[[], str | None],
+    health_extra: Callable[[], dict[str, object]] = dict,
+    request_timeout_s: float = 30.0,
+    response_timeout_s: float = 60.0,
+) -> Sanic[Any, Any]:
+    """A Sanic app with /health and /metrics, problem documents for every error, and request ids.
+
+    `ready` returns the reason why this process should get no requests now, None when it should. `health_extra` adds
+    members to the health document.
+    """
+    app: Sanic[Any, Any] = Sanic(
+        f"{service}-{ULID()}".replace("_", "-"), configure_logging=False, strict_slashes=True
+    )
+    app.config.REQUEST_MAX_SIZE = settings.body_bytes_max
+    app.config.REQUEST_TIMEOUT = request_timeout_s
+    app.config.RESPONSE_TIMEOUT = response_timeout_s
+    app.config.KEEP_ALIVE_TIMEOUT = 120
+    app.config.ACCESS_LOG = False
+    app.config.MOTD = False
+    app.config.AUTO_EXTEND = False
+    app.config.FALLBACK_ERROR_FORMAT = "json"
+    process = Process(service, settings, ready)
+    app.ctx.process = process
+    _add_middleware(app, process)
+    _add_errors(app)
+
+    @app.get("/health", name="health")
+    async def health(request: Request) -> HTTPResponse:
+        why_not = process.why_not_ready()
+        document: dict[str, object] = {
+            "service": service,
+            "instance": process.instance,
+            "live": True,
+            "ready": why_not is None,
+            "reason": why_not,
+        } | health_extra()
+        only_live = request.args.get("live") == "1"
+        return json_answer(document, status=200 if why_not is None or only_live else 503)
+
+    @app.get("/metrics", name="metrics")
+    @require_token("metrics")
+    async def metrics(_request: Request) -> HTTPResponse:
+        return raw(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def json_answer(document: object, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
+    """JSON by msgspec."""
+    return raw(msgspec.json.encode(document), status=status, headers=headers, content_type="application/json")
+
+
+def require_token(name: TokenName) -> Callable[[Handler], Handler]:
+    """Only callers with the bearer token `name` (of the process' settings) get to the handler."""
+
+    def decorate(handler: Handler) -> Handler:
+        @wraps(handler)
+        async def guarded(request: Request, *args: Any, **kwargs: Any) -> HTTPResponse | None:
+            wanted = getattr(process_of(request).settings, f"{name}_token")
+            check_bearer(request.headers.get("authorization"), wanted, name)
+            return await handler(request, *args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+def _add_middleware(app: Sanic[Any, Any], process: Process) -> None:
+    @app.on_request
+    async def begin(request: Request) -> None:
+        given = request.headers.get("x-request-id", "")
+        request.ctx.request_id = given if REQUEST_ID.match(given) else str(ULID())
+        request.ctx.began_s = time.perf_counter()
+        process.in_flight += 1
+        request.ctx.counted = True
+        bind_request_id(request.ctx.request_id)
+
+    @app.on_response  # type: ignore[untyped-decorator]
+    async def end(request: Request, response: HTTPResponse) -> None:
+        if getattr(request.ctx, "counted", False):
+            request.ctx.counted = False
+            process.in_flight -= 1
+            SECONDS.labels(request.method).observe(time.perf_counter() - request.ctx.began_s)
+            response.headers["x-request-id"] = request.ctx.request_id
+        REQUESTS.labels(request.method, f"{response.status // 100}xx").inc()
+        if process.draining:
+            response.headers["connection"] = "close"
+
+
+def _add_errors(app: Sanic[Any, Any]) -> None:
+    def answer(request: Request, problem: Problem) -> HTTPResponse:
+        return raw(
+            problem.body(request.path, getattr(request.ctx, "request_id", None)),
+            status=problem.status,
+            headers=problem.headers,
+            content_type=CONTENT_TYPE,
+        )
+
+    @app.exception(Problem)
+    async def known(request: Request, exc: Problem) -> HTTPResponse:
+        return answer(request, exc)
+
+    @app.exception(SanicException)
+    async def library(request: Request, exc: SanicException) -> HTTPResponse:
+        headers = {str(name): str(value) for name, value in (getattr(exc, "headers", None) or {}).items()}
+        return answer(request, Problem(exc.status_code or 500, str(exc) or "error", headers=headers))
+
+    @app.exception(Exception)
+    async def unexpected(request: Request, exc: Exception) -> HTTPResponse:
+        log.error("unexpected", path=request.path, error=repr(exc), exc_info=exc)
+        return answer(request, Problem(500, "an unexpected error, logged with this request id"))
