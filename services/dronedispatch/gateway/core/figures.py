@@ -1,0 +1,109 @@
+"""The key figures of the dashboard, kept up by events and corrected by scans.
+
+A delivery's id is a ULID: its first 48 bits are the moment of its creation, so that an event alone says how long an
+order took.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from ulid import ULID
+
+from dronedispatch.fleet.deliveries import TERMINAL, Delivery, DeliveryStatus
+from dronedispatch.fleet.documents import stamp, unstamp
+
+WINDOW_S = 60.0
+SAMPLE_MAX = 500  # means are over that many newest deliveries
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """`orders_per_minute`: created in the last 60 s. Means in seconds over the last `sample` deliveries, null: none."""
+
+    at: str
+    pending: int
+    assigned: int
+    in_progress: int
+    delivered: int
+    orders_per_minute: int
+    to_assign_mean_s: float | None
+    to_deliver_mean_s: float | None
+    sample: int
+    drones: dict[str, int]
+
+
+def created_s(delivery_id: str) -> float:
+    """UTC epoch seconds at which the id was made."""
+    return ULID.from_str(delivery_id).timestamp
+
+
+class Ledger:
+    """Open orders by status, the orders of the last minute, and how long the last ones took."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, DeliveryStatus] = {}
+        self.delivered = 0
+        self._recent: dict[str, float] = {}
+        self._to_assign_s: deque[float] = deque(maxlen=SAMPLE_MAX)
+        self._to_deliver_s: deque[float] = deque(maxlen=SAMPLE_MAX)
+
+    def changed(self, delivery_id: str, status: DeliveryStatus, at: str) -> None:
+        """An event, given once."""
+        made_s = created_s(delivery_id)
+        before = self.open.get(delivery_id)
+        self._recent.setdefault(delivery_id, made_s)
+        if status in TERMINAL:
+            self.open.pop(delivery_id, None)
+        else:
+            self.open[delivery_id] = status
+        if status is DeliveryStatus.ASSIGNED and before is not DeliveryStatus.ASSIGNED:
+            self._to_assign_s.append(unstamp(at) - made_s)
+        if status is DeliveryStatus.DELIVERED:
+            self.delivered += 1
+            self._to_deliver_s.append(unstamp(at) - made_s)
+
+    def counted(self, delivered: int, sample: Iterable[Delivery]) -> None:
+        """A count of all delivered ones in the store, and the newest of them, replace what was remembered."""
+        self.delivered = delivered
+        self._to_assign_s.clear()
+        self._to_deliver_s.clear()
+        for delivery in sample:
+            made_s = unstamp(delivery.created_at)
+            if delivery.assigned_at is not None:
+                self._to_assign_s.append(unstamp(delivery.assigned_at) - made_s)
+            if delivery.delivered_at is not None:
+                self._to_deliver_s.append(unstamp(delivery.delivered_at) - made_s)
+
+    def corrected(self, found: Mapping[str, DeliveryStatus]) -> tuple[list[str], list[str]]:
+        """All open deliveries as the store has them. Returns (ids whose news never came, ids that have gone silently)."""
+        news = [key for key, status in found.items() if self.open.get(key) is not status]
+        gone = [key for key in self.open if key not in found]
+        for key in found:
+            self._recent.setdefault(key, created_s(key))
+        self.open = dict(found)
+        return news, gone
+
+    def figures(self, now_s: float, drones: Mapping[str, int]) -> Figures:
+        """As of `now_s`."""
+        self._recent = {key: at for key, at in self._recent.items() if at > now_s - WINDOW_S}
+        count = dict.fromkeys(DeliveryStatus, 0)
+        for status in self.open.values():
+            count[status] += 1
+        return Figures(
+            at=stamp(now_s),
+            pending=count[DeliveryStatus.PENDING],
+            assigned=count[DeliveryStatus.ASSIGNED],
+            in_progress=count[DeliveryStatus.IN_PROGRESS],
+            delivered=self.delivered,
+            orders_per_minute=len(self._recent),
+            to_assign_mean_s=_mean(self._to_assign_s),
+            to_deliver_mean_s=_mean(self._to_deliver_s),
+            sample=len(self._to_deliver_s),
+            drones=dict(drones),
+        )
+
+
+def _mean(values: deque[float]) -> float | None:
+    return round(sum(values) / len(values), 3) if values else None

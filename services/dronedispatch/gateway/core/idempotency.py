@@ -1,0 +1,56 @@
+"""What an Idempotency-Key decides, before and apart from any write.
+
+`idem/<sha256 of the key>` is created by CAS before the delivery and names it. Whoever finds it with an equal
+fingerprint finishes the create-only write of that delivery and answers the same 201: a crash between the two
+writes heals, and a balancer's retry is no second order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from dronedispatch.fleet.deliveries import Eta
+from dronedispatch.fleet.documents import encode, unstamp
+from dronedispatch.gateway.core.order import Order
+
+KEY_LENGTH_MAX = 255
+KEEP_S = 24 * 3600.0
+
+
+class IdemRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the answer to the first attempt said, so that every later one says the same."""
+
+    fingerprint: str
+    delivery_id: str
+    created_at: str
+    eta: Eta
+
+
+def fingerprint(order: Order) -> str:
+    """Equal for bodies that mean the same order, whatever their spelling."""
+    return hashlib.sha256(encode(order)).hexdigest()
+
+
+def why_no_key(key: str) -> str | None:
+    """The reason why `key` is no Idempotency-Key; None if it is one."""
+    if not key:
+        return "is empty"
+    if len(key) > KEY_LENGTH_MAX:
+        return f"is longer than {KEY_LENGTH_MAX} characters"
+    if not key.isascii() or not key.isprintable():
+        return "holds characters other than printable ASCII"
+    return None
+
+
+def why_not_the_same(stored: IdemRecord, wanted_fingerprint: str) -> str | None:
+    """The reason why a second request with the key cannot get the first one's answer; None if it can."""
+    if stored.fingerprint == wanted_fingerprint:
+        return None
+    return f"was used at {stored.created_at} for delivery {stored.delivery_id} with another body"
+
+
+def is_over(stored: IdemRecord, now_s: float) -> bool:
+    """Whether the sweep may forget the key."""
+    return unstamp(stored.created_at) + KEEP_S < now_s
