@@ -77,7 +77,6 @@ async def _live(app: Sanic[Any, Any], process: Process, sock: socket.socket) -> 
     app.ctx.tasks = tasks
     await server.startup()
     await server.before_start()
-    await server  # creates the listening server
     await server.start_serving()
     await server.after_start()
     log.info("serving", address=process.address, port=process.port)
