@@ -12,6 +12,8 @@ from typing import Any
 import structlog
 import uvloop
 from sanic import Sanic
+from sanic.application.state import ApplicationServerInfo
+from sanic.http.constants import HTTP
 
 from dronedispatch.runtime import logs
 from dronedispatch.runtime.consul import ConsulError, Registration
@@ -70,7 +72,10 @@ async def _live(app: Sanic[Any, Any], process: Process, sock: socket.socket) -> 
         backlog=1024,
         asyncio_server_kwargs={"start_serving": False},
     )
-    assert server is not None
+    # Sanic drops its empty Alt-Svc header only when it knows which versions it serves; create_server does not say.
+    app.state.server_info.append(
+        ApplicationServerInfo(settings={"version": HTTP.VERSION_1, "port": process.port})
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stopping, number)
     tasks = Tasks(on_death=lambda _name: stopping.set())

@@ -170,8 +170,8 @@ def _add_middleware(app: Sanic[Any, Any], process: Process) -> None:
             SECONDS.labels(request.method).observe(time.perf_counter() - request.ctx.began_s)
             response.headers["x-request-id"] = request.ctx.request_id
         REQUESTS.labels(request.method, f"{response.status // 100}xx").inc()
-        if process.draining:
-            response.headers["connection"] = "close"
+        if process.draining and request.stream is not None:
+            setattr(request.stream, "keep_alive", False)  # noqa: B010 - untyped. Answered with Connection: close, then closed
 
 
 def _add_errors(app: Sanic[Any, Any]) -> None:
