@@ -29,7 +29,7 @@ PAYLOAD_MAX_KG: dict[DroneType, float] = {
 
 
 class DroneStatus(StrEnum):
-    """What a drone is for at the moment; only `idle` ones take orders (soon-idle ones are planned for)."""
+    """What a drone is for at the moment; `idle` and `charging` ones take orders (soon-free ones are planned for)."""
 
     INACTIVE = "inactive"
     IDLE = "idle"
@@ -42,7 +42,7 @@ DRONE_MOVES: dict[DroneStatus, frozenset[DroneStatus]] = {
     DroneStatus.INACTIVE: frozenset({DroneStatus.IDLE}),
     DroneStatus.IDLE: frozenset({DroneStatus.BUSY, DroneStatus.CHARGING, DroneStatus.RETIRING}),
     DroneStatus.BUSY: frozenset({DroneStatus.IDLE, DroneStatus.CHARGING, DroneStatus.RETIRING}),
-    DroneStatus.CHARGING: frozenset({DroneStatus.IDLE, DroneStatus.RETIRING}),
+    DroneStatus.CHARGING: frozenset({DroneStatus.IDLE, DroneStatus.BUSY, DroneStatus.RETIRING}),
     DroneStatus.RETIRING: frozenset({DroneStatus.INACTIVE, DroneStatus.IDLE}),
 }
 

@@ -1,0 +1,47 @@
+"""The pending orders of a round, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dronedispatch.dispatcher.core.world import DeliveryView
+from dronedispatch.fleet.paths import Paths
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Row i of every array is `deliveries[i]`, in order of arrival. Ways in metres.
+
+    `carry_m`: origin to destination. `retreat_m`: destination to the nearest charge point.
+    """
+
+    deliveries: Sequence[DeliveryView]
+    origin_m: Array  # (n, 2)
+    destination_m: Array  # (n, 2)
+    weight_kg: Array
+    carry_m: Array
+    retreat_m: Array
+
+    def __len__(self) -> int:
+        return len(self.deliveries)
+
+
+def orders_of(deliveries: Sequence[DeliveryView], paths: Paths) -> Orders:
+    """Arrays of these orders, sorted by time of creation and id."""
+    deliveries = sorted(deliveries, key=lambda delivery: (delivery.created_s, delivery.id))
+    origin = np.array([delivery.origin for delivery in deliveries], dtype=np.float64).reshape(-1, 2)
+    destination = np.array([delivery.destination for delivery in deliveries], dtype=np.float64).reshape(-1, 2)
+    return Orders(
+        deliveries=deliveries,
+        origin_m=origin,
+        destination_m=destination,
+        weight_kg=np.array([delivery.weight_kg for delivery in deliveries], dtype=np.float64),
+        carry_m=paths.lengths_m(origin, destination),
+        retreat_m=paths.charge_ways_m(destination).min(axis=1, initial=np.inf),
+    )

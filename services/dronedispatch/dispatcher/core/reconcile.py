@@ -1,0 +1,102 @@
+"""reconcile_stuck_busy: whatever was cut short between two writes, or by a silent drone, is finished or undone.
+
+An assignment writes the drone's intent, then the delivery. So a crash leaves one of few pictures, each with one cure:
+
+| drone says | delivery says | cure |
+|---|---|---|
+| busy with d | d pending at the version of the intent, or d is on board | finish: assign d |
+| busy with d | d pending at another version (an undo was cut short) | free the drone |
+| busy with d | d ended, gone, or with another drone | free the drone |
+| not busy with d | d assigned to it | undo: d pending again |
+| not busy with d | d in progress with it | d failed: nobody carries it |
+| silent, d not on board | d assigned to it | undo, free the drone |
+| silent, d on board | d in progress with it | d failed, with the last position |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dronedispatch.dispatcher.core.advance import PICKED_UP, holds
+from dronedispatch.dispatcher.core.plan import Fail, Finish, Free, Undo
+from dronedispatch.dispatcher.core.tuning import Tuning
+from dronedispatch.dispatcher.core.world import DeliveryView, DroneView
+from dronedispatch.fleet.deliveries import TERMINAL, DeliveryStatus
+from dronedispatch.fleet.drones import DroneStatus
+
+
+class Cures:
+    """The intents of reconcile, by kind."""
+
+    def __init__(self) -> None:
+        self.fails: list[Fail] = []
+        self.undos: list[Undo] = []
+        self.finishes: list[Finish] = []
+        self.frees: list[Free] = []
+
+
+def is_silent(drone: DroneView, tuning: Tuning) -> bool:
+    """Its drone_sim has published later ticks without it."""
+    return drone.ticks_missed >= tuning.silent_ticks
+
+
+def reconcile_stuck_busy(
+    deliveries: Mapping[str, DeliveryView], drones: Mapping[str, DroneView], tuning: Tuning
+) -> Cures:
+    """The cure of every broken pair; whole pairs are left alone."""
+    cures = Cures()
+    for drone in drones.values():
+        if drone.status is DroneStatus.BUSY:
+            _cure_drone(drone, deliveries.get(drone.delivery_id or ""), tuning, cures)
+    for delivery in deliveries.values():
+        if delivery.status in (DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS):
+            named = drones.get(delivery.drone_id or "")
+            if named is None or not holds(named, delivery):
+                _cure_orphan(delivery, named, cures)
+            elif is_silent(named, tuning):
+                _recover(delivery, named, cures)
+    return cures
+
+
+def _cure_drone(drone: DroneView, delivery: DeliveryView | None, tuning: Tuning, cures: Cures) -> None:
+    if drone.delivery_id is None:
+        cures.frees.append(Free(drone.id, drone.version, "was busy without a delivery"))
+    elif delivery is None:
+        cures.frees.append(Free(drone.id, drone.version, f"delivery {drone.delivery_id} is gone"))
+    elif delivery.status in TERMINAL:
+        cures.frees.append(Free(drone.id, drone.version, f"delivery is {delivery.status}"))
+    elif delivery.status is DeliveryStatus.PENDING:
+        same = drone.delivery_version == str(delivery.version)
+        if (same and not is_silent(drone, tuning)) or drone.done >= PICKED_UP:
+            cause = "an assignment cut short is finished"
+            cures.finishes.append(Finish(delivery.id, delivery.version, drone.id, drone.orders_seq, cause))
+        else:
+            cures.frees.append(Free(drone.id, drone.version, "an assignment cut short is undone"))
+    elif delivery.drone_id != drone.id:
+        cures.frees.append(Free(drone.id, drone.version, f"delivery is with {delivery.drone_id}"))
+
+
+def _cure_orphan(delivery: DeliveryView, drone: DroneView | None, cures: Cures) -> None:
+    drone_id = delivery.drone_id or "none"
+    if delivery.status is DeliveryStatus.ASSIGNED:
+        cures.undos.append(
+            Undo(delivery.id, delivery.version, drone_id, f"drone {drone_id} does not hold it")
+        )
+        return
+    last_at = None if drone is None or not drone.flying else drone.at
+    cause = f"drone {drone_id} lost it on the way"
+    cures.fails.append(Fail(delivery.id, delivery.version, delivery.drone_id, last_at, cause))
+
+
+def _recover(delivery: DeliveryView, drone: DroneView, cures: Cures) -> None:
+    missed = f"drone {drone.id} is silent for {drone.ticks_missed} ticks"
+    if delivery.status is DeliveryStatus.ASSIGNED:
+        if drone.done >= PICKED_UP:
+            return  # advance moves it to in-progress first
+        cures.undos.append(Undo(delivery.id, delivery.version, drone.id, f"{missed}, before pick-up"))
+    else:
+        if drone.done > PICKED_UP:
+            return  # it was dropped off: advance says so in this round
+        cause = f"{missed}, with the parcel on board"
+        cures.fails.append(Fail(delivery.id, delivery.version, drone.id, drone.at, cause))
+    cures.frees.append(Free(drone.id, drone.version, missed, after_delivery=delivery.id))

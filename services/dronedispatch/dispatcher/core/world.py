@@ -1,0 +1,148 @@
+"""What a round decides on: the fleet joined with its telemetry, the open deliveries, the city and the settings.
+
+Values only, with the versions they were read at. Positions are metres on the city's plane, times are wall seconds.
+The shell keeps the views of drones and deliveries that have not changed: making a World costs two tuples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dronedispatch.dispatcher.core.tuning import Tuning
+from dronedispatch.fleet.city import City
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
+from dronedispatch.fleet.documents import unstamp
+from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, StopKind, Telemetry
+from dronedispatch.fleet.energy import FlightModel
+from dronedispatch.fleet.positions import Plane, Point
+from dronedispatch.kv.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class DroneView:
+    """A drone's record and its newest telemetry as one value.
+
+    `orders_seq`, `stops`: what it was told last. `seen_seq`, `stops_done`: what it says that it does; they speak of
+    the record's orders only when the two seqs are equal. `station`: where it is plugged in; `queued_at`: where it
+    waits for a place; `bound_for`: the station of its orders. `ticks_missed`: how many later ticks its drone_sim has
+    published without it (0 while that judgement rests). `flying`: telemetry has been seen at all.
+    """
+
+    id: str
+    type: DroneType
+    status: DroneStatus
+    version: Version
+    at: Point
+    battery_pct: float
+    status_s: float = 0.0
+    delivery_id: str | None = None
+    delivery_version: str | None = None
+    orders_seq: int = 0
+    stops: int = 0
+    bound_for: str | None = None
+    until_pct: float = 100.0
+    seen_seq: int = 0
+    stops_done: int = 0
+    station: str | None = None
+    queued_at: str | None = None
+    ticks_missed: int = 0
+    flying: bool = True
+    decommissioned: bool = False
+    odometer_m: float = 0.0
+
+    @property
+    def done(self) -> int:
+        """How many stops of the record's orders are done."""
+        return self.stops_done if self.seen_seq == self.orders_seq else 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryView:
+    """An open delivery (or one that a drone still holds). `created_s`, `deadline_s`: wall seconds.
+
+    `drone_id`, `orders_seq`: who flies it, with which orders (assigned and in-progress).
+    """
+
+    id: str
+    status: DeliveryStatus
+    version: Version
+    origin: Point
+    destination: Point
+    weight_kg: float
+    created_s: float
+    priority: int = 0
+    deadline_s: float | None = None
+    drone_id: str | None = None
+    orders_seq: int | None = None
+    assigned_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A snapshot. Neither tuple need be sorted; ids are unique.
+
+    `deliveries`: every open one, and the ended ones that a drone's record still names. A drone that names a delivery
+    which is not here holds nothing (the shell has looked for it in the store). Read the deliveries before the drones:
+    an assignment writes the drone first, so whoever sees its delivery assigned sees the drone's intent too.
+    """
+
+    drones: tuple[DroneView, ...]
+    deliveries: tuple[DeliveryView, ...]
+    city: City
+    flight: FlightModel = field(default_factory=FlightModel)
+    tuning: Tuning = field(default_factory=Tuning)
+
+
+def drone_view(
+    drone: Drone,
+    version: Version,
+    telemetry: Telemetry | None,
+    plane: Plane,
+    *,
+    ticks_missed: int = 0,
+) -> DroneView:
+    """Join the two records. Without telemetry the drone is not `flying` and takes no part in a round."""
+    charge = next((stop for stop in drone.orders.stops if stop.kind is StopKind.CHARGE), None)
+    bound_for = None if charge is None else charge.station
+    until_pct = 100.0 if charge is None or charge.until_pct is None else charge.until_pct
+    return DroneView(
+        id=drone.id,
+        type=drone.type,
+        status=drone.status,
+        version=version,
+        at=Point(0.0, 0.0) if telemetry is None else plane.to_point(telemetry.pos),
+        battery_pct=0.0 if telemetry is None else telemetry.battery_pct,
+        status_s=unstamp(drone.status_at),
+        delivery_id=drone.delivery_id,
+        delivery_version=drone.delivery_version,
+        orders_seq=drone.orders.seq,
+        stops=len(drone.orders.stops),
+        bound_for=bound_for,
+        until_pct=until_pct,
+        seen_seq=0 if telemetry is None else telemetry.orders_seq,
+        stops_done=0 if telemetry is None else telemetry.stops_done,
+        station=None if telemetry is None else telemetry.at_charge,
+        queued_at=None if telemetry is None else telemetry.queued_at,
+        ticks_missed=ticks_missed,
+        flying=telemetry is not None,
+        decommissioned=drone.decommissioned,
+        odometer_m=0.0 if telemetry is None else telemetry.odometer_m,
+    )
+
+
+def delivery_view(delivery: Delivery, version: Version, plane: Plane) -> DeliveryView:
+    """Raises ValueError for a time that cannot be read."""
+    return DeliveryView(
+        id=delivery.id,
+        status=delivery.status,
+        version=version,
+        origin=plane.to_point(delivery.origin),
+        destination=plane.to_point(delivery.destination),
+        weight_kg=delivery.weight_kg,
+        created_s=unstamp(delivery.created_at),
+        priority=delivery.priority,
+        deadline_s=None if delivery.deadline is None else unstamp(delivery.deadline),
+        drone_id=delivery.drone_id,
+        orders_seq=delivery.orders_seq,
+        assigned_s=None if delivery.assigned_at is None else unstamp(delivery.assigned_at),
+    )
