@@ -113,11 +113,15 @@ def registration_of(process: Process) -> Registration:
 
 
 async def _register(process: Process) -> str:
-    """Be in the catalogue: once at the start, and again when the agent has forgotten us (its disk was wiped)."""
+    """Be in the catalogue: once at the start, and again when the agent has forgotten us (its disk was wiped).
+
+    At the start an entry of our name proves nothing: it is the one that a killed predecessor left, with its port.
+    """
     wanted = registration_of(process)
-    if wanted.id in await process.consul.agent_services():
+    if process.registered and wanted.id in await process.consul.agent_services():
         return "registered"
     await process.consul.register(wanted)
+    process.registered = True
     log.info("registered", id=wanted.id, port=wanted.port)
     return "registered again"
 

@@ -52,6 +52,7 @@ class Process:
         self.settings = settings
         self.ready = ready
         self.draining = False
+        self.registered = False  # this process, by its own doing, in Consul
         self.port = settings.port
         self.instance = settings.instance or ""
         self.in_flight = 0
