@@ -138,6 +138,16 @@ def json_answer(document: object, status: int = 200, headers: dict[str, str] | N
     return raw(msgspec.json.encode(document), status=status, headers=headers, content_type="application/json")
 
 
+def problem_answer(request: Request, problem: Problem) -> HTTPResponse:
+    """The problem document (RFC 9457) as the answer to `request`."""
+    return raw(
+        problem.body(request.path, getattr(request.ctx, "request_id", None)),
+        status=problem.status,
+        headers=problem.headers,
+        content_type=CONTENT_TYPE,
+    )
+
+
 def require_token(name: TokenName) -> Callable[[Handler], Handler]:
     """Only callers with the bearer token `name` (of the process' settings) get to the handler."""
 
@@ -176,24 +186,16 @@ def _add_middleware(app: Sanic[Any, Any], process: Process) -> None:
 
 
 def _add_errors(app: Sanic[Any, Any]) -> None:
-    def answer(request: Request, problem: Problem) -> HTTPResponse:
-        return raw(
-            problem.body(request.path, getattr(request.ctx, "request_id", None)),
-            status=problem.status,
-            headers=problem.headers,
-            content_type=CONTENT_TYPE,
-        )
-
     @app.exception(Problem)
     async def known(request: Request, exc: Problem) -> HTTPResponse:
-        return answer(request, exc)
+        return problem_answer(request, exc)
 
     @app.exception(SanicException)
     async def library(request: Request, exc: SanicException) -> HTTPResponse:
         headers = {str(name): str(value) for name, value in (getattr(exc, "headers", None) or {}).items()}
-        return answer(request, Problem(exc.status_code or 500, str(exc) or "error", headers=headers))
+        return problem_answer(request, Problem(exc.status_code or 500, str(exc) or "error", headers=headers))
 
     @app.exception(Exception)
     async def unexpected(request: Request, exc: Exception) -> HTTPResponse:
         log.error("unexpected", path=request.path, error=repr(exc), exc_info=exc)
-        return answer(request, Problem(500, "an unexpected error, logged with this request id"))
+        return problem_answer(request, Problem(500, "an unexpected error, logged with this request id"))
