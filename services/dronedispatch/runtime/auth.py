@@ -9,10 +9,12 @@ from dronedispatch.runtime.settings import Secret
 
 
 def check_bearer(header: str | None, wanted: Secret | None, name: str) -> None:
-    """Raises Problem 401 unless `header` is "Bearer <wanted>". Without a configured token nobody gets in."""
+    """Raises Problem 401 unless `header` is "Bearer <wanted>" or one of its `also`. Without a token nobody gets in."""
     scheme, _, shown = (header or "").partition(" ")
     given = shown.strip() if scheme.lower() == "bearer" else ""
-    if wanted is None or not given or not hmac.compare_digest(given.encode(), wanted.value.encode()):
+    accepted = () if wanted is None else (wanted.value, *wanted.also)
+    fits = [hmac.compare_digest(given.encode(), one.encode()) for one in accepted]
+    if not given or not any(fits):
         raise Problem(
             401,
             f"this endpoint wants the {name} token: Authorization: Bearer <token>",

@@ -2,7 +2,8 @@
 
 A field `drain_s: float = 10.0` of a dataclass loaded with the prefix "GATEWAY" is read from GATEWAY_DRAIN_S. A nested
 dataclass reads with the same prefix. `field(metadata={"env": "CONSUL_HTTP_ADDR"})` names a variable that is shared by
-every service. A `Secret` is read from the file that `<NAME>_FILE` names, and from nowhere else.
+every service. A `Secret` is read from the file that `<NAME>_FILE` names, and from nowhere
+else: one a line, the first is shown to others and each of them is accepted.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ class SettingsError(ValueError):
 
 @dataclasses.dataclass(frozen=True, repr=False, slots=True)
 class Secret:
-    """A secret that does not print itself."""
+    """A secret that does not print itself.
+
+    `value` is the one that we show; `also` are others that we accept, so that a token can be rotated one process at a time.
+    """
 
     value: str
+    also: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return "Secret(***)"
@@ -34,12 +39,12 @@ class Secret:
 
 def _secret(variable: str, path: str) -> Secret:
     try:
-        text = Path(path).read_text(encoding="utf-8").strip()
+        first, *others = Path(path).read_text(encoding="utf-8").split() or [""]
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"{variable}={path}: {exc}") from exc
-    if not text:
+    if not first:
         raise SettingsError(f"{variable}={path}: the file is empty")
-    return Secret(text)
+    return Secret(first, tuple(others))
 
 
 def _boolean(variable: str, text: str) -> bool:
