@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dronedispatch.dispatcher.core.advance import advance_deliveries
 from dronedispatch.dispatcher.core.autoscale import autoscale_by_type
 from dronedispatch.dispatcher.core.charging import (
@@ -29,6 +31,8 @@ def plan_round(world: World, now_s: float) -> Plan:
     A drone or a delivery has at most one intent in a plan (an Assign is one of both).
     """
     drones = {drone.id: drone for drone in sorted(world.drones, key=lambda drone: drone.id)}
+    for drone_id in world.decommission_wishes & drones.keys():
+        drones[drone_id] = replace(drones[drone_id], decommissioned=True)
     deliveries = {d.id: d for d in sorted(world.deliveries, key=lambda d: (d.created_s, d.id))}
     advances, frees = advance_deliveries(deliveries, drones)
     cures = reconcile_stuck_busy(deliveries, drones, world.tuning)

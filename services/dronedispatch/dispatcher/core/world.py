@@ -84,6 +84,7 @@ class World:
     `deliveries`: every open one, and the ended ones that a drone's record still names. A drone that names a delivery
     which is not here holds nothing (the shell has looked for it in the store). Read the deliveries before the drones:
     an assignment writes the drone first, so whoever sees its delivery assigned sees the drone's intent too.
+    `decommission_wishes`: ids of drones that an operator wants out of service, whatever their records say yet.
     """
 
     drones: tuple[DroneView, ...]
@@ -91,6 +92,7 @@ class World:
     city: City
     flight: FlightModel = field(default_factory=FlightModel)
     tuning: Tuning = field(default_factory=Tuning)
+    decommission_wishes: frozenset[str] = frozenset()
 
 
 def drone_view(
