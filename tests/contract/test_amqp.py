@@ -1,0 +1,139 @@
+"""The bus on a real RabbitMQ: confirmed, repeated over a broker's death, dead letters with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import aio_pika
+import pytest
+from scripts.local.ports import Ports
+
+from dronedispatch.runtime.amqp import DEAD_LETTERS, BrokerSource, Bus, Message, Undecodable
+from dronedispatch.runtime.consul import ConsulClient
+from dronedispatch.runtime.logs import bind_request_id
+from dronedispatch.runtime.settings import AmqpSettings
+from real_parts import Part, broker_url, running_broker
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ports, Part]]:
+    with running_broker(tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
+@pytest.fixture
+async def buses(broker: tuple[Ports, Part]) -> AsyncIterator[Callable[[], Bus]]:
+    made: list[Bus] = []
+    consul = ConsulClient("127.0.0.1:1")
+
+    def make() -> Bus:
+        source = BrokerSource(AmqpSettings(url=broker_url(broker[0])), consul)
+        bus = Bus(source, work_queues=("work", "news"), fanouts=("news",))
+        bus.start()
+        made.append(bus)
+        return bus
+
+    yield make
+    for bus in made:
+        await bus.stop()
+    await consul.close()
+
+
+class Inbox:
+    """Collects what a consumer was given."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    async def __call__(self, message: Message) -> None:
+        if message.body == b"garbage":
+            raise Undecodable("field x: not a number")
+        self.messages.append(message)
+
+    async def until(self, condition: Callable[[list[Message]], bool], deadline_s: float = 30.0) -> None:
+        async with asyncio.timeout(deadline_s):
+            while not condition(self.messages):  # noqa: ASYNC110 - the broker is outside this process
+                await asyncio.sleep(0.01)
+
+
+async def test_a_message_reaches_its_work_queue_with_its_ids(buses: Callable[[], Bus]) -> None:
+    bus, inbox = buses(), Inbox()
+    bind_request_id("request-7")
+    bus.consume("work", inbox)
+    bus.to_queue("work", b"hello", message_id="m1")
+    await inbox.until(lambda got: len(got) == 1)
+    assert (inbox.messages[0].body, inbox.messages[0].message_id) == (b"hello", "m1")
+    assert inbox.messages[0].request_id == "request-7"
+
+
+async def test_a_fanout_reaches_every_subscriber_and_the_work_queue_of_its_name(
+    buses: Callable[[], Bus],
+) -> None:
+    bus, inboxes = buses(), [Inbox(), Inbox(), Inbox()]
+    bus.consume("news", inboxes[0])
+    bus.subscribe("news", "news.one", inboxes[1])
+    bus.subscribe("news", "news.two", inboxes[2])
+
+    async with asyncio.timeout(30):
+        sent = 0
+        while not all(inbox.messages for inbox in inboxes):
+            bus.to_fanout("news", b"n", message_id=str(sent))
+            sent += 1
+            await asyncio.sleep(0.05)
+    assert all(inbox.messages[0].body == b"n" for inbox in inboxes)
+
+
+async def test_an_undecodable_message_goes_to_the_dead_letters_with_the_reason(
+    buses: Callable[[], Bus], broker: tuple[Ports, Part]
+) -> None:
+    bus, inbox = buses(), Inbox()
+    bus.consume("work", inbox)
+    bus.to_queue("work", b"garbage", message_id="bad")
+    connection = await aio_pika.connect(broker_url(broker[0]))
+    channel = await connection.channel()
+    async with asyncio.timeout(30):
+        while True:
+            queue = await channel.get_queue(DEAD_LETTERS, ensure=False)
+            dead = await queue.get(fail=False)
+            if dead is not None:
+                break
+            await asyncio.sleep(0.05)
+    await dead.ack()
+    await channel.close()
+    await connection.close()
+    assert dead.body == b"garbage"
+    assert dead.headers["reason"] == "field x: not a number"
+    assert dead.headers["queue"] == "work"
+
+
+async def test_a_handler_that_fails_gets_the_message_again(buses: Callable[[], Bus]) -> None:
+    bus, inbox, failures = buses(), Inbox(), [2]
+
+    async def fails_twice(message: Message) -> None:
+        if failures[0] > 0:
+            failures[0] -= 1
+            raise ConnectionError("the store is away")
+        await inbox(message)
+
+    bus.consume("work", fails_twice)
+    bus.to_queue("work", b"again")
+    await inbox.until(lambda got: len(got) == 1)
+    assert inbox.messages[0].redelivered
+
+
+async def test_what_is_published_over_a_broker_death_arrives(
+    buses: Callable[[], Bus], broker: tuple[Ports, Part]
+) -> None:
+    bus, inbox = buses(), Inbox()
+    bus.consume("work", inbox)
+    bus.to_queue("work", b"0")
+    await inbox.until(lambda got: len(got) == 1)
+    broker[1].stop(signal.SIGKILL)
+    for number in range(1, 50):
+        bus.to_queue("work", str(number).encode())
+    await asyncio.to_thread(broker[1].start)
+    await inbox.until(lambda got: len({message.body for message in got}) == 50, 60.0)

@@ -1,0 +1,152 @@
+"""Real Consul and real RabbitMQ for tests: private, on free ports, stopped by process id."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.local import broker as local_broker
+from scripts.local import consul as local_consul
+from scripts.local.home import Home
+from scripts.local.ports import Ports, is_taken
+
+
+def wait_until(condition: Callable[[], object], what: str, deadline_s: float = 20.0) -> None:
+    """Return when `condition` holds; AssertionError naming `what` after the deadline."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
+        time.sleep(0.02)
+
+
+def free_ports() -> Ports:
+    """A base of which no port is taken."""
+    for base in range(30_000 + os.getpid() % 200 * 100, 60_000, 500):
+        ports = Ports(base)
+        if not any(is_taken("127.0.0.1", port) for port in ports.to_bind(broker=True).values()):
+            return ports
+    raise AssertionError("no free ports")
+
+
+@dataclass
+class Part:
+    """A real process that a test may kill, pause and start again."""
+
+    command: list[str]
+    environ: dict[str, str]
+    log: Path
+    answers: Callable[[], bool]
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self, deadline_s: float = 40.0) -> None:
+        """Start and wait until it answers."""
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                self.command, env=self.environ, stdout=out, stderr=out, start_new_session=True
+            )
+        wait_until(self._answers_or_died, f"{self.command[0]} answers; see {self.log}", deadline_s)
+
+    def _answers_or_died(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"{self.command[0]} ended: {self.log.read_text()[-2000:]}"
+        return self.answers()
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """End it and what it started."""
+        if self.process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
+        self.process = None
+
+
+def listens(port: int, greeting: bytes = b"", wanted: bytes = b"") -> bool:
+    """Whether a server accepts at `port`, and answers `greeting` by something that begins with `wanted`."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as sock:
+            if greeting:
+                sock.sendall(greeting)
+                return sock.recv(16).startswith(wanted)
+            return True
+    except OSError:
+        return False
+
+
+def consul_part(ports: Ports, folder: Path, *, broker: bool = False) -> Part:
+    """A single-server Consul, not started yet."""
+    program = local_consul.binary()
+    data = folder / "consul"
+    data.mkdir(parents=True, exist_ok=True)
+    config = folder / "consul.json"
+    config.write_text(
+        json.dumps(local_consul.configuration(ports, data, local_consul.version(program), broker=broker))
+    )
+    consul = local_consul.Consul(ports)
+    return Part(
+        [str(program), "agent", f"-config-file={config}"],
+        dict(os.environ),
+        folder / "consul.log",
+        consul.leads,
+    )
+
+
+def broker_part(ports: Ports, folder: Path) -> Part:
+    """A single RabbitMQ, not started yet; user and password as `broker_url` says."""
+    home = Home(folder)
+    for made in (folder / "etc" / "rabbitmq", folder / "secrets"):
+        made.mkdir(parents=True, exist_ok=True)
+    home.secret("amqp_password").parent.mkdir(parents=True, exist_ok=True)
+    home.secret("amqp_password").write_text("for-tests")
+    local_broker.write_files(home, ports)
+    (folder / "etc" / "rabbitmq" / "enabled_plugins").write_text("[].\n")
+    return Part(
+        [str(local_broker.server())],
+        {**os.environ, **local_broker.environment(home, ports)},
+        folder / "rabbitmq.log",
+        lambda: listens(ports.amqp, b"AMQP\0\0\x09\x01", b"\x01"),
+    )
+
+
+def broker_url(ports: Ports) -> str:
+    """Where the broker of `broker_part` is."""
+    return f"amqp://{local_broker.USER}:for-tests@127.0.0.1:{ports.amqp}/?heartbeat=10"
+
+
+@contextlib.contextmanager
+def running_consul(folder: Path, *, broker: bool = False) -> Iterator[tuple[Ports, Part]]:
+    """A private Consul for the length of the block."""
+    ports = free_ports()
+    part = consul_part(ports, folder, broker=broker)
+    part.start()
+    try:
+        yield ports, part
+    finally:
+        part.stop()
+
+
+@contextlib.contextmanager
+def running_broker(folder: Path) -> Iterator[tuple[Ports, Part]]:
+    """A private RabbitMQ for the length of the block."""
+    ports = free_ports()
+    part = broker_part(ports, folder)
+    part.start()
+    try:
+        yield ports, part
+    finally:
+        part.stop()
+        local_broker.end_port_mapper(ports)
+        shutil.rmtree(folder / "data", ignore_errors=True)

@@ -1,0 +1,80 @@
+"""The loop runner: a loop never ends but by cancellation; half a process is worse than none."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from random import Random
+
+from dronedispatch.runtime.backoff import full_jitter
+from dronedispatch.runtime.loops import Loop, Tasks
+
+
+async def run_until(loop: Loop, done: asyncio.Event) -> None:
+    task = asyncio.create_task(loop.run())
+    async with asyncio.timeout(5):
+        await done.wait()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_an_exception_is_no_end() -> None:
+    runs = 0
+    done = asyncio.Event()
+
+    async def once() -> str:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            raise ValueError("boom")
+        done.set()
+        return "well again"
+
+    await run_until(Loop("t", once, 60.0, error_cap_s=0.01), done)
+    assert runs == 3
+
+
+async def test_a_wake_runs_it_before_its_interval() -> None:
+    wake, done = asyncio.Event(), asyncio.Event()
+    runs = 0
+
+    async def once() -> str:
+        nonlocal runs
+        runs += 1
+        if runs == 2:
+            done.set()
+        asyncio.get_running_loop().call_soon(wake.set)
+        return "ran"
+
+    await run_until(Loop("t", once, 3600.0, wake=wake), done)
+    assert runs >= 2
+
+
+async def test_a_dead_task_is_told_and_a_cancelled_one_is_not() -> None:
+    dead: list[str] = []
+    told = asyncio.Event()
+
+    def on_death(name: str) -> None:
+        dead.append(name)
+        told.set()
+
+    tasks = Tasks(on_death)
+
+    async def dies() -> None:
+        raise ValueError("boom")
+
+    tasks.start("dies", dies())
+    tasks.start("lives", asyncio.Event().wait())  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        await told.wait()
+    await tasks.stop()
+    assert dead == ["dies"]
+
+
+def test_full_jitter_stays_below_its_cap_and_doubles_before_it() -> None:
+    rng = Random(1)
+    first = [full_jitter(0, base_s=0.1, cap_s=1.0, rng=rng) for _ in range(500)]
+    late = [full_jitter(50, base_s=0.1, cap_s=1.0, rng=rng) for _ in range(500)]
+    assert min(first) >= 0.0 and 0.09 < max(first) <= 0.1
+    assert min(late) >= 0.0 and 0.9 < max(late) <= 1.0
