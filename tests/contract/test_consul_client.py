@@ -99,7 +99,7 @@ async def test_a_service_is_found_when_its_check_passes_and_gone_when_it_leaves(
     watch = ServiceWatch(client, "found")
     watch.start()
     await until(watch.seen.is_set)
-    assert watch.endpoints == ()
+    assert list(watch.endpoints) == []
     await client.register(
         Registration(
             id="found-1",
