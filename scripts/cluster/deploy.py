@@ -162,7 +162,7 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+def main(argv: Sequence[str], environ: Mapping[str, str], *, interval_s: float = 1.0) -> int:
     """0: every job is healthy (or the plan was shown). 1: what is wrong was said. 2: a wrong argument."""
     options = arguments().parse_args(argv)
     names = options.jobs or [*ORDER, *options.extra]
@@ -170,7 +170,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         values = Values.read(variables_file(options.vars), options.var)
         deployment = Deployment(
-            nomad, values, lambda line: print(line, flush=True), Patience(options.deadline)
+            nomad, values, lambda line: print(line, flush=True), Patience(options.deadline, interval_s)
         )
         if options.plan:
             deployment.plan(names)

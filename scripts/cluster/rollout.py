@@ -38,7 +38,7 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+def main(argv: Sequence[str], environ: Mapping[str, str], *, interval_s: float = 1.0) -> int:
     """0: the job runs the release. 1: it does not, and why was said. 2: a wrong argument."""
     options = arguments().parse_args(argv)
     nomad = Nomad.from_environment(environ)
@@ -47,7 +47,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             raise JobFileError(f"{options.version!r} is no name of a release")
         values = Values.read(variables_file(options.vars), [f"{options.name}.release={options.version}"])
         deployment = Deployment(
-            nomad, values, lambda line: print(line, flush=True), Patience(options.deadline)
+            nomad, values, lambda line: print(line, flush=True), Patience(options.deadline, interval_s)
         )
         if options.plan:
             deployment.plan([options.name])

@@ -33,17 +33,20 @@ class Values:
         return cls({} if variables is None else read_values(variables), tuple(parsed))
 
     def check(self, jobs: Iterable[JobFile]) -> None:
-        """Raises JobFileError for a typed value that no job of `jobs` would take."""
+        """Raises JobFileError for a typed value that no job of `jobs` would take, or that has not its variable's type."""
         known = {job.name: job.variables for job in jobs}
-        for job, name, _ in self.typed:
+        for job, name, text in self.typed:
             if job is not None and job not in known:
                 raise JobFileError(
                     f"--var {job}.{name}: no job {job!r} is deployed; there are {', '.join(sorted(known))}"
                 )
             takers = [known[job]] if job is not None else list(known.values())
-            if not any(name in taker for taker in takers):
+            declared = [taker[name] for taker in takers if name in taker]
+            if not declared:
                 names = sorted({each for taker in takers for each in taker})
                 raise JobFileError(f"--var {name}: no such variable; there are {', '.join(names)}")
+            for variable in declared:
+                literal(variable, text)
 
     def of(self, job: JobFile, running: Mapping[str, Any] | None = None) -> dict[str, str]:
         """The HCL literals for `job`; `running` is the job as Nomad has it now, whose release and generation stay."""

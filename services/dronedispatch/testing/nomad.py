@@ -1,0 +1,90 @@
+"""A Nomad that answers over HTTP from a script: (method, path) -> answers in order, the last one for ever.
+
+The shapes are those of Nomad's HTTP API (1.1 to 1.9); what it decides is up to the test.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = tuple[int, Any]
+
+_JOB = re.compile(r'^job "(?P<name>[a-z-]+)"', re.MULTILINE)
+_TYPE = re.compile(r'^  type +=\s*"(?P<type>[a-z]+)"', re.MULTILINE)
+
+
+@dataclass
+class ScriptedNomad:
+    """The script and, in `asked`, everything that was asked: (method, path, body)."""
+
+    address: str
+    answers: dict[tuple[str, str], list[Answer]] = field(default_factory=dict)
+    asked: list[tuple[str, str, Any]] = field(default_factory=list)
+
+    def on(self, method: str, path: str, *answers: Any, status: int = 200) -> None:
+        """Answer `method path` with `answers` in this order; the last one stays."""
+        self.answers[method, path] = [(status, answer) for answer in answers]
+
+    def answer(self, method: str, path: str, body: Any) -> Answer:
+        """The next answer; 404 for what the script does not hold. Parsing answers by itself."""
+        self.asked.append((method, path, body))
+        planned = self.answers.get((method, path))
+        if planned is not None:
+            return planned.pop(0) if len(planned) > 1 else planned[0]
+        if path == "/v1/jobs/parse":
+            return 200, _parsed(str(body["JobHCL"]))
+        return 404, "not found"
+
+    def bodies(self, method: str, path: str) -> list[Any]:
+        """What was sent to `method path`."""
+        return [
+            body
+            for asked_method, asked_path, body in self.asked
+            if (asked_method, asked_path) == (method, path)
+        ]
+
+
+def _parsed(hcl: str) -> dict[str, str]:
+    name, kind = _JOB.search(hcl), _TYPE.search(hcl)
+    assert name is not None, "a job file has a job"
+    assert kind is not None, "a job has a type"
+    return {"ID": name["name"], "Name": name["name"], "Type": kind["type"]}
+
+
+@contextmanager
+def scripted_nomad() -> Iterator[ScriptedNomad]:
+    """A server on a free port of the loopback interface, for as long as the block lasts."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _serve(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            status, answer = nomad.answer(self.command, self.path, body)
+            payload = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
+
+        do_GET = do_POST = do_PUT = _serve  # noqa: N815  (names of the base class)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (name of the base class)
+            """Says nothing: the script remembers what was asked."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    nomad = ScriptedNomad(f"http://127.0.0.1:{server.server_address[1]}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield nomad
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)
