@@ -1,0 +1,145 @@
+"""A private single Consul server: its configuration, and what its catalogue says about health."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.local.home import CHECKOUT, Home, write_private
+from scripts.local.ports import Ports
+from scripts.local.trouble import Trouble
+
+_OPENER = urllib.request.build_opener(
+    urllib.request.ProxyHandler({})
+)  # a proxy of the machine never sees loopback
+
+
+def binary() -> Path:
+    """The consul program: on PATH or in .tools/bin. Raises Trouble when there is none."""
+    found = shutil.which("consul") or shutil.which("consul", path=str(CHECKOUT / ".tools" / "bin"))
+    if found is None:
+        raise Trouble(
+            "Consul is not installed: run scripts/install-tools, or put a consul binary into .tools/bin"
+        )
+    return Path(found)
+
+
+def version(program: Path) -> tuple[int, int]:
+    """Major and minor of the program. Raises Trouble when it does not say."""
+    answer = subprocess.run(
+        [program, "version"], capture_output=True, text=True, timeout=20, check=False
+    ).stdout
+    match = re.search(r"v(\d+)\.(\d+)", answer)
+    if match is None:
+        raise Trouble(f"{program} does not tell its version: replace it by a Consul of 1.8 or newer")
+    return int(match[1]), int(match[2])
+
+
+def configuration(ports: Ports, data: Path, release: tuple[int, int], *, broker: bool) -> dict[str, Any]:
+    """The server's configuration for Consul `release`; RabbitMQ is registered by it, and so survives every restart."""
+    closed = {"dns": -1, "grpc": -1, "serf_wan": -1}
+    if release >= (1, 14):
+        closed["grpc_tls"] = -1  # unknown to older ones, on by default since
+    config: dict[str, Any] = {
+        "server": True,
+        "bootstrap_expect": 1,
+        "node_name": "one-machine",
+        "datacenter": "dc1",
+        "data_dir": str(data),
+        "bind_addr": "127.0.0.1",
+        "client_addr": "127.0.0.1",
+        "ports": {
+            **closed,
+            "http": ports.consul_http,
+            "server": ports.consul_rpc,
+            "serf_lan": ports.consul_serf,
+        },
+        "performance": {"raft_multiplier": 1},
+        "limits": {
+            "http_max_conns_per_client": 4000
+        },  # every process of the system is the same client: 127.0.0.1
+        "disable_update_check": True,
+        "log_level": "WARN",
+    }
+    config |= {"ui_config": {"enabled": True}} if release >= (1, 9) else {"ui": True}
+    if broker:
+        config["services"] = [
+            {
+                "id": "rabbitmq",
+                "name": "rabbitmq",
+                "address": "127.0.0.1",
+                "port": ports.amqp,
+                "checks": [
+                    {"name": "AMQP port", "tcp": f"127.0.0.1:{ports.amqp}", "interval": "1s", "timeout": "1s"}
+                ],
+            }
+        ]
+    return config
+
+
+def write_files(home: Home, ports: Ports, *, broker: bool) -> None:
+    """Write the configuration for the program that is installed."""
+    (home.data / "consul").mkdir(parents=True, exist_ok=True, mode=0o700)
+    config = configuration(ports, home.data / "consul", version(binary()), broker=broker)
+    write_private(home.root / "etc" / "consul.json", json.dumps(config, indent=2) + "\n")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Health:
+    """What Consul says about one registered instance."""
+
+    service: str
+    passing: bool
+    output: str  # of its first check that does not pass; "" when all pass
+
+
+def health_of(checks: Iterable[Mapping[str, Any]]) -> dict[str, Health]:
+    """Instance id -> health, from the checks that Consul lists; an instance passes when all of its checks do."""
+    found: dict[str, Health] = {}
+    for check in checks:
+        instance = str(check.get("ServiceID", ""))
+        if not instance:
+            continue  # a check of the node itself
+        passing = check.get("Status") == "passing"
+        before = found.get(instance)
+        if before is None or (before.passing and not passing):
+            output = "" if passing else " ".join(str(check.get("Output", "")).split())
+            found[instance] = Health(str(check.get("ServiceName", "")), passing, output)
+    return found
+
+
+class Consul:
+    """The few questions that the scripts ask the private server."""
+
+    def __init__(self, ports: Ports) -> None:
+        self.base = f"http://127.0.0.1:{ports.consul_http}"
+
+    def _get(self, path: str) -> Any:
+        """The decoded answer; None when there is no server, no leader or no such thing."""
+        try:
+            with _OPENER.open(f"{self.base}{path}", timeout=3) as answer:
+                return json.load(answer)
+        except (urllib.error.URLError, OSError, ValueError):
+            return None
+
+    def leads(self) -> bool:
+        """Whether the server answers and has elected itself."""
+        return bool(self._get("/v1/status/leader"))
+
+    def health(self) -> dict[str, Health]:
+        """Instance id -> health of everything registered; empty when Consul does not answer."""
+        checks: Sequence[Mapping[str, Any]] | None = self._get("/v1/health/state/any")
+        return health_of(checks or ())
+
+    def instances(self, service: str) -> list[str]:
+        """The ids that are registered under one service name, healthy or not."""
+        entries: Sequence[Mapping[str, Any]] | None = self._get(f"/v1/catalog/service/{service}")
+        return [str(entry["ServiceID"]) for entry in entries or ()]

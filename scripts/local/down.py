@@ -1,0 +1,47 @@
+"""`scripts/down`: stop everything that a home runs, in order; the data is kept."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from scripts.local import leftovers, system
+from scripts.local.home import DEFAULT, Home
+from scripts.local.trouble import run_command
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/down", description="Stop the system of a home; its data is kept."
+    )
+    parser.add_argument(
+        "--home", type=Path, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
+    )
+    home = Home(parser.parse_args(sys.argv[1:]).home.expanduser().absolute())
+
+    def command() -> int:
+        if not home.root.is_dir():
+            print(f"Nothing was ever started in {home.root}.")
+            return 0
+        with home.claim():
+            if home.recall() is None:
+                leftovers.end(home)
+                print(f"Nothing runs in {home.root}.")
+                return 0
+            running = system.of_home(home)
+            if not running.supervisor.answers() and not leftovers.pids_of(home):
+                print(f"Nothing runs in {home.root}.")
+                return 0
+            began_s = time.monotonic()
+            running.stop(print)
+            print(f"Stopped after {time.monotonic() - began_s:.1f} s; the data in {home.root} is kept.")
+        return 0
+
+    run_command(command, lambda: home.root)
+
+
+if __name__ == "__main__":
+    main()

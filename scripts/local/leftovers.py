@@ -1,0 +1,79 @@
+"""Processes of one home, found by the mark in their environment: none is missed, and none of another home is touched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from scripts.local.home import Home
+from scripts.local.table import HOME_MARK
+
+TERM_WAIT_S = 10.0
+KILL_WAIT_S = 5.0
+
+
+def carries_mark(environ: bytes, mark: str) -> bool:
+    """Whether a process's environment block (NUL-separated) holds `mark` as a whole entry."""
+    return os.fsencode(mark) in environ.split(b"\0")
+
+
+def _from_proc(mark: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or it is another user's
+            if carries_mark((entry / "environ").read_bytes(), mark) and not _is_zombie(entry):
+                found.append(int(entry.name))
+    return found
+
+
+def _is_zombie(entry: Path) -> bool:
+    return ") Z " in (entry / "stat").read_text(encoding="utf-8", errors="replace")
+
+
+def _from_ps(mark: str) -> list[int]:
+    listing = subprocess.run(
+        ["ps", "eww", "-A", "-o", "pid=,command="], capture_output=True, text=True, timeout=20, check=False
+    ).stdout
+    return [int(line.split(None, 1)[0]) for line in listing.splitlines() if mark in line.split()]
+
+
+def pids_of(home: Home) -> list[int]:
+    """Every process of this home that runs now, ourselves left out."""
+    mark = f"{HOME_MARK}={home.root}"
+    found = _from_proc(mark) if Path("/proc/self/environ").exists() else _from_ps(mark)
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def end(home: Home) -> int:
+    """End every process of this home, by SIGTERM and then by SIGKILL; returns how many there were."""
+    first = pids_of(home)
+    for number, patience_s in ((signal.SIGTERM, TERM_WAIT_S), (signal.SIGKILL, KILL_WAIT_S)):
+        left = pids_of(home)
+        if not left:
+            break
+        _signal(left, number)
+        wait_until(lambda: not pids_of(home), patience_s)
+    return len(first)
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def wait_until(condition: Callable[[], bool], patience_s: float, every_s: float = 0.1) -> bool:
+    """Whether the condition came true within `patience_s`."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(every_s)
+    return True

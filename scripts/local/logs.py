@@ -1,0 +1,119 @@
+"""`scripts/logs`: what the processes of a home say."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+from scripts.local.home import DEFAULT, Home
+from scripts.local.trouble import Trouble, run_command
+
+POLL_S = 0.2
+FIRST = ("timestamp", "level", "event")
+HIDDEN = {*FIRST, "service", "instance", "logger"}
+
+
+def readable(line: str) -> str:
+    """A structured line as a person reads it; any other line as it is."""
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(fields, dict):
+        return line
+    head = " ".join(str(fields[name]) for name in FIRST if name in fields)
+    rest = " ".join(f"{name}={value}" for name, value in fields.items() if name not in HIDDEN)
+    return f"{head} {rest}".rstrip()
+
+
+def chosen(home: Home, names: list[str]) -> list[Path]:
+    """The log files of the processes named (`gateway` means every gateway); all of them when none is named."""
+    files = sorted(path for path in home.logs.glob("*.log"))
+    if names:
+        files = [
+            path
+            for path in files
+            if any(path.stem == name or path.stem.rpartition("-")[0] == name for name in names)
+        ]
+    if not files:
+        known = (
+            ", ".join(sorted(path.stem for path in home.logs.glob("*.log")))
+            or "none: nothing was started here"
+        )
+        raise Trouble(f"no log of {' '.join(names) or 'anything'} in {home.logs}: there are {known}")
+    return files
+
+
+class Tail:
+    """One file, followed over its rotation."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle: io.TextIOWrapper | None = None
+        self._inode = 0
+
+    def last(self, count: int) -> list[str]:
+        """The last lines; what comes after them is new."""
+        self._open()
+        return list(deque(self._handle, maxlen=count)) if self._handle else []
+
+    def new(self) -> list[str]:
+        """Lines since the last call."""
+        lines = self._handle.readlines() if self._handle else []
+        if not lines and self._path.exists() and self._path.stat().st_ino != self._inode:
+            self._open()
+            lines = self._handle.readlines() if self._handle else []
+        return lines
+
+    def _open(self) -> None:
+        if self._handle is not None:
+            self._handle.close()
+        self._handle = self._path.open(encoding="utf-8", errors="replace")
+        self._inode = self._path.stat().st_ino
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="scripts/logs", description="Show what the processes say.")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="gateway-1, or gateway for all of them (default: all)"
+    )
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
+    parser.add_argument(
+        "-n", "--lines", type=int, default=20, metavar="N", help="of each process (default: 20)"
+    )
+    parser.add_argument("--json", action="store_true", help="the lines as they were written")
+    parser.add_argument(
+        "--home", type=Path, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
+    )
+    arguments = parser.parse_args(sys.argv[1:])
+    home = Home(arguments.home.expanduser().absolute())
+
+    def command() -> int:
+        files = chosen(home, arguments.names)
+        tails = [(path.stem, Tail(path)) for path in files]
+
+        def show(name: str, lines: list[str]) -> None:
+            for line in lines:
+                text = line.rstrip("\n")
+                prefix = f"{name:<14}" if len(files) > 1 else ""
+                print(prefix + (text if arguments.json else readable(text)), flush=arguments.follow)
+
+        for name, tail in tails:
+            show(name, tail.last(max(0, arguments.lines)))
+        while arguments.follow:
+            for name, tail in tails:
+                show(name, tail.new())
+            time.sleep(POLL_S)
+        return 0
+
+    run_command(command, lambda: home.root)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""What `scripts/up` can be asked for."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+from pathlib import Path
+
+from scripts.local.home import DEFAULT
+from scripts.local.ports import BASE_DEFAULT, Ports
+
+INSTANCES_MAX = 32
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """One system: how many of each process, and the world that it simulates."""
+
+    port_base: int = BASE_DEFAULT
+    listen: str = "127.0.0.1"  # the public door only; everything else stays on loopback
+    kvstores: int = 3
+    kvfronts: int = 2
+    gateways: int = 3
+    dispatchers: int = 1
+    drone_sims: int = 1
+    rf: int = 2
+    drones: int = 36
+    tick_ms: int = 1000
+    speed: float = 1.0
+    seed: int = 1
+    orders_per_minute: float = 0.0
+
+    def __post_init__(self) -> None:
+        Ports(self.port_base)
+        for name in ("kvstores", "kvfronts", "gateways", "dispatchers", "drone_sims"):
+            if not 1 <= getattr(self, name) <= INSTANCES_MAX:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)} is outside 1..{INSTANCES_MAX}"
+                )
+        if not 1 <= self.rf <= self.kvstores:
+            raise ValueError(f"--rf {self.rf} is outside 1..{self.kvstores}, the number of kvstores")
+        if not 1 <= self.drones <= 20_000:
+            raise ValueError(f"--drones {self.drones} is outside 1..20000")
+        if not 50 <= self.tick_ms <= 60_000:
+            raise ValueError(f"--tick-ms {self.tick_ms} is outside 50..60000")
+        if not (math.isfinite(self.speed) and 0 < self.speed <= 1000):
+            raise ValueError(f"--speed {self.speed} is not above 0 and at most 1000")
+        if not (math.isfinite(self.orders_per_minute) and 0 <= self.orders_per_minute <= 6000):
+            raise ValueError(f"--orders-per-minute {self.orders_per_minute} is outside 0..6000")
+
+    @property
+    def ports(self) -> Ports:
+        """The fixed ports of this system."""
+        return Ports(self.port_base)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """The parsed command line: the options given (None: not given), and how to run."""
+
+    home: Path
+    detach: bool
+    fresh: bool
+    given: dict[str, int | float | str]
+
+
+_EPILOG = """\
+Any setting of a service can be given in the environment, with the service's prefix:
+  KVFRONT_HINT_FLUSH_S=1 scripts/up --detach
+AMQP_URL=amqp://... takes a broker of yours instead of a private one.
+kvstores and rf belong to the data: a later start of the same home keeps them.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of scripts/up."""
+    default = Options()
+    command = argparse.ArgumentParser(
+        prog="scripts/up",
+        description="Start the whole system on this machine, install what is missing, and go on until Ctrl-C.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = command.add_argument
+    add("--detach", action="store_true", help="leave it running and return (stop it with scripts/down)")
+    add(
+        "--home",
+        type=Path,
+        default=DEFAULT,
+        metavar="DIR",
+        help="where data, logs and secrets live (default: .run)",
+    )
+    add("--fresh", action="store_true", help="start empty: forget data, logs and secrets of this home")
+    add("--check", action="store_true", help="say what would be installed, change nothing")
+    add(
+        "--port-base",
+        type=int,
+        metavar="N",
+        help=f"every port derives from it (default: {default.port_base})",
+    )
+    add(
+        "--listen",
+        metavar="ADDR",
+        help=f"address of the public port (default: {default.listen}, this machine only)",
+    )
+    add("--drones", type=int, metavar="N", help=f"size of the fleet (default: {default.drones})")
+    add(
+        "--tick-ms",
+        type=int,
+        metavar="N",
+        help=f"between two positions of a drone (default: {default.tick_ms})",
+    )
+    add("--speed", type=float, metavar="X", help="simulated seconds in a second (default: 1)")
+    add(
+        "--seed",
+        type=int,
+        metavar="N",
+        help=f"of the fleet's places and of the demonstration (default: {default.seed})",
+    )
+    add("--orders-per-minute", type=float, metavar="R", help="demonstration traffic (default: 0, none)")
+    add("--rf", type=int, metavar="N", help=f"copies of every record (default: {default.rf})")
+    add("--kvstores", type=int, metavar="N", help=f"replicas (default: {default.kvstores})")
+    add("--kvfronts", type=int, metavar="N", help=f"store coordinators (default: {default.kvfronts})")
+    add("--gateways", type=int, metavar="N", help=f"API servers (default: {default.gateways})")
+    add("--dispatchers", type=int, metavar="N", help="one is active, the others stand by (default: 1)")
+    add("--drone-sims", type=int, metavar="N", help="processes that share the fleet (default: 1)")
+    return command
+
+
+def parse(arguments: list[str]) -> Request:
+    """Read the command line; argparse ends the process on a mistake."""
+    parsed = parser().parse_args(arguments)
+    names = [field.name for field in dataclasses.fields(Options)]
+    given = {name: getattr(parsed, name) for name in names if getattr(parsed, name) is not None}
+    return Request(
+        home=parsed.home.expanduser().absolute(), detach=parsed.detach, fresh=parsed.fresh, given=given
+    )

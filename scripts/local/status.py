@@ -1,0 +1,122 @@
+"""`scripts/status`: every process of a home with its health, restarts and memory."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from scripts.local import system
+from scripts.local.home import DEFAULT, Home
+from scripts.local.system import System, home_argument
+from scripts.local.trouble import Trouble, run_command
+
+
+def memory_mb(pids: Iterable[int]) -> dict[int, float]:
+    """Resident memory of each of these processes that runs."""
+    listed = ",".join(str(pid) for pid in pids if pid)
+    if not listed:
+        return {}
+    answer = subprocess.run(
+        ["ps", "-o", "pid=,rss=", "-p", listed], capture_output=True, text=True, timeout=20, check=False
+    ).stdout
+    return {
+        int(pid): int(kilobytes) / 1024 for pid, kilobytes in (line.split() for line in answer.splitlines())
+    }
+
+
+def rows(running: System) -> list[dict[str, Any]]:
+    """One record a process, in the order of the table."""
+    leads = running.consul.leads()
+    views = running.views()
+    memory = memory_mb(view.state.pid for view in views if view.state)
+    found = []
+    for view in views:
+        reason = view.why_not_healthy(consul_leads=leads)
+        pid = view.state.pid if view.state else 0
+        found.append(
+            {
+                "process": view.process.name,
+                "state": view.state.state if view.state else "unknown",
+                "pid": pid or None,
+                "healthy": reason is None,
+                "health": reason or ("passing" if view.process.service else "running"),
+                "restarts": view.deaths,
+                "memory_mb": round(memory[pid], 1) if pid in memory else None,
+                "up_s": view.state.up_s if view.state and pid else None,
+            }
+        )
+    return found
+
+
+def _duration(seconds: int | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def show(found: list[dict[str, Any]], running: System) -> None:
+    """The table, for a person."""
+    from rich.console import Console  # here, so that `--help` works before anything is installed
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (("process", "left"), ("pid", "right"), ("health", "left"), ("restarts", "right")):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table.add_column("memory", justify="right")
+    table.add_column("up", justify="right")
+    for row in found:
+        table.add_row(
+            row["process"],
+            str(row["pid"] or "-"),
+            Text(row["health"], style="green" if row["healthy"] else "bold red"),
+            str(row["restarts"]),
+            "" if row["memory_mb"] is None else f"{row['memory_mb']:.0f} MB",
+            _duration(row["up_s"]),
+        )
+    console = Console()
+    console.print(table)
+    total = sum(row["memory_mb"] or 0 for row in found)
+    console.print(
+        f"\n{sum(row['healthy'] for row in found)} of {len(found)} healthy, {total:.0f} MB in all; "
+        f"http://127.0.0.1:{running.options.ports.lb}/dashboard",
+        highlight=False,
+    )
+
+
+def main() -> None:
+    """Entry point. Exit code 0 when every process is healthy, 1 otherwise."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/status",
+        description="Every process of a running system: pid, health, restarts, memory. Exit code 1 unless all are healthy.",
+    )
+    parser.add_argument(
+        "--home", type=Path, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
+    arguments = parser.parse_args(sys.argv[1:])
+    home = Home(arguments.home.expanduser().absolute())
+
+    def command() -> int:
+        running = system.of_home(home)
+        if not running.supervisor.answers():
+            raise Trouble(f"no system runs in {home.root}: start one with scripts/up{home_argument(home)}")
+        found = rows(running)
+        if arguments.json:
+            print(json.dumps(found, indent=2))
+        else:
+            show(found, running)
+        return 0 if all(row["healthy"] for row in found) else 1
+
+    run_command(command, lambda: home.root)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,301 @@
+"""The system of one home as a whole: what it should be, what it is, and how it gets from one to the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from scripts.local import broker, consul, leftovers, table
+from scripts.local.consul import Consul, Health
+from scripts.local.home import DEFAULT, Home
+from scripts.local.options import Options
+from scripts.local.ports import is_taken
+from scripts.local.supervisor import State, Supervisor, configuration, descriptors_possible
+from scripts.local.table import Process
+from scripts.local.trouble import Trouble
+
+HEALTHY_WITHIN_S = 120.0
+DEATHS_MAX = 6  # a process that ends so often while we wait for it will not get well by itself
+BOOTSTRAP_WITHIN_S = 60.0
+# Whoever takes requests stops first, whoever holds data last; the broker, slow to stop, goes beside the store.
+STOP_WAVES: Sequence[Sequence[str]] = (
+    ("traffic",),
+    ("lb",),
+    ("gateway", "dispatcher", "drone-sim"),
+    ("kvfront", "rabbitmq"),
+    ("kvstore", "rabbitmq"),
+    ("consul",),
+)
+
+Report = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class View:
+    """One process, from both sides: the supervisor's and Consul's."""
+
+    process: Process
+    state: State | None
+    health: Health | None
+    deaths: int
+
+    def why_not_healthy(self, *, consul_leads: bool) -> str | None:
+        """What is missing; None when this process runs and does its work."""
+        if self.state is None:
+            return "not known to supervisord"
+        if self.state.state != "running":
+            return f"{self.state.state} {self.state.why}".strip()
+        if self.process.name == "consul":
+            return None if consul_leads else "has no leader yet"
+        if not self.process.service:
+            return None
+        if self.health is None:
+            return "not registered in Consul"
+        return None if self.health.passing else f"critical in Consul: {self.health.output[:200]}"
+
+
+class System:
+    """One home with the options that it runs, or should run, with."""
+
+    def __init__(self, home: Home, options: Options, *, own_broker: bool = True) -> None:
+        self.home = home
+        self.options = options
+        self.own_broker = own_broker
+        self.supervisor = Supervisor(home)
+        self.consul = Consul(options.ports)
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """The table."""
+        return table.processes(self.home, self.options, own_broker=self.own_broker)
+
+    # What it is
+
+    def views(self) -> list[View]:
+        """Every process of the table, now. Raises OSError when no supervisord answers."""
+        states = {state.name: state for state in self.supervisor.states()}
+        health = self.consul.health()
+        deaths = self.supervisor.restarts()
+        return [
+            View(one, states.get(one.name), health.get(one.name), deaths.get(one.name, 0))
+            for one in self.processes
+        ]
+
+    def unhealthy(self) -> dict[str, str]:
+        """Name -> reason, of every process that is not healthy now."""
+        leads = self.consul.leads()
+        reasons = {view.process.name: view.why_not_healthy(consul_leads=leads) for view in self.views()}
+        return {name: reason for name, reason in reasons.items() if reason is not None}
+
+    # How it starts
+
+    def check_ports(self) -> None:
+        """Raises Trouble when somebody else listens where we would."""
+        for purpose, port in self.options.ports.to_bind(broker=self.own_broker).items():
+            public = purpose == "the load balancer"
+            host = self.options.listen if public else "127.0.0.1"
+            try:
+                taken = is_taken(host, port)
+            except OSError as error:
+                raise Trouble(
+                    f"cannot listen on {host}:{port} for {purpose} ({error.strerror}): choose another "
+                    f"{'address with --listen ADDR or ' if public else ''}port with --port-base N"
+                ) from error
+            if taken:
+                raise Trouble(
+                    f"port {port}, wanted for {purpose}, is taken: stop the program that listens there, "
+                    "or choose other ports with --port-base N"
+                )
+
+    def write_files(self) -> None:
+        """Configuration of Consul, of RabbitMQ and of supervisord."""
+        ports = self.options.ports
+        consul.write_files(self.home, ports, broker=self.own_broker)
+        if self.own_broker:
+            broker.write_files(self.home, ports)
+
+    def supervisor_configuration(self, environ: Mapping[str, str]) -> str:
+        """supervisord's file for the table of now."""
+        return configuration(
+            self.processes,
+            self.home,
+            table.inherited(environ),
+            descriptors=descriptors_possible(),
+            root=os.geteuid() == 0,
+        )
+
+    def launch(self) -> None:
+        """Start supervisord. Raises Trouble with its own words when it does not come up."""
+        child = self.supervisor.launch()
+        if not leftovers.wait_until(lambda: child.poll() is not None or self.supervisor.answers(), 20):
+            raise Trouble(f"supervisord does not answer after 20 s: see {self.home.supervisor_log}")
+        if child.poll() is not None:
+            words = (
+                (self.home.logs / "supervisord.stderr").read_text(encoding="utf-8", errors="replace").strip()
+            )
+            raise Trouble(
+                f"supervisord ended at once: {words.splitlines()[-1] if words else 'it said nothing'}"
+            )
+
+    def start(self, report: Report) -> None:
+        """Start every process, foundations first, and wait until each is healthy. Raises Trouble."""
+        names: dict[int, list[str]] = {}
+        for process in self.processes:
+            names.setdefault(process.tier, []).append(process.name)
+        watch = Watch(self, report)
+        for name in names[0]:
+            self.supervisor.start(name)
+        watch.wait(["consul"])
+        for name in names[1]:
+            self.supervisor.start(name)
+        for tier in sorted(set(names) - {0, 1}):
+            for name in names[tier]:
+                self.supervisor.start(name)
+        self._bootstrap_store(watch)
+        watch.wait([process.name for process in self.processes])
+
+    def _bootstrap_store(self, watch: Watch) -> None:
+        wanted = {one.name for one in self.processes if one.service == "kvstore"}
+        watch.wait_for(
+            lambda: wanted <= set(self.consul.instances("kvstore")),
+            sorted(wanted),
+            "registered",
+            BOOTSTRAP_WITHIN_S,
+        )
+        environment = table.inherited(os.environ) | table.service_environment(self.home, self.options)
+        done = subprocess.run(
+            [table.program(), "kvctl", "bootstrap", "--rf", str(self.options.rf)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=BOOTSTRAP_WITHIN_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            words = (done.stderr.strip() or done.stdout.strip()).splitlines()
+            raise Trouble(
+                f"the store could not be made ready: {words[-1] if words else 'kvctl bootstrap said nothing'}"
+            )
+
+    # How it stops
+
+    def stop(self, report: Report) -> None:
+        """Stop every process in order, then supervisord, then whatever is left of this home."""
+        if self.supervisor.answers():
+            running = {state.name for state in self.supervisor.states() if state.state not in _AT_REST}
+            for wave in STOP_WAVES:
+                self.stop_processes([name for name in sorted(running) if _service_of(name) in wave], wave[0])
+            pid = self.supervisor.pid()
+            self.supervisor.shut_down()
+            leftovers.wait_until(lambda: pid not in leftovers.pids_of(self.home), 30)
+        broker.end_port_mapper(self.options.ports)
+        ended = leftovers.end(self.home)
+        if ended:
+            report(f"ended {ended} process(es) that were left over")
+
+    def stop_processes(self, names: Sequence[str], until: str = "") -> None:
+        """Ask these to stop together and wait; with `until`, only for those of that service."""
+        for name in names:
+            self.supervisor.stop(name)
+        awaited = {name for name in names if not until or _service_of(name) == until}
+        leftovers.wait_until(
+            lambda: (
+                not any(one.name in awaited and one.state not in _AT_REST for one in self.supervisor.states())
+            ),
+            table.STOP_WAIT_S + 5,
+        )
+
+
+_AT_REST = {"stopped", "exited", "fatal", "unknown"}
+
+
+def _service_of(name: str) -> str:
+    head, _, tail = name.rpartition("-")
+    return head if tail.isdigit() else name
+
+
+class Watch:
+    """Waits for health, tells about each process once, and gives up with the reason."""
+
+    def __init__(self, system: System, report: Report) -> None:
+        self._system = system
+        self._report = report
+        self._began_s = time.monotonic()
+        self._told: set[str] = set()
+
+    def wait(self, names: Iterable[str], within_s: float = HEALTHY_WITHIN_S) -> None:
+        """Until each of `names` is healthy. Raises Trouble, which names the process, the reason and its log."""
+        awaited = list(names)
+        self.wait_for(lambda: not self._missing(awaited), awaited, "healthy", within_s)
+
+    def wait_for(
+        self, condition: Callable[[], bool], names: Sequence[str], what: str, within_s: float
+    ) -> None:
+        """Until `condition`; meanwhile one of `names` that dies again and again ends the wait."""
+        deadline = time.monotonic() + within_s
+        before = self._system.supervisor.restarts()
+        while not condition():
+            self._give_up_on_the_dying(names, before)
+            if time.monotonic() >= deadline:
+                missing = self._missing(names) or {names[0]: f"not {what}"}
+                name, reason = next(iter(missing.items()))
+                raise Trouble(self._sentence(name, f"is not {what} after {within_s:.0f} s ({reason})"))
+            time.sleep(0.1)
+
+    def _missing(self, names: Iterable[str]) -> dict[str, str]:
+        unhealthy = self._system.unhealthy()
+        for process in self._system.processes:
+            if process.name not in unhealthy and process.name not in self._told:
+                self._told.add(process.name)
+                self._report(f"{time.monotonic() - self._began_s:5.1f} s  {process.name} is healthy")
+        return {name: unhealthy[name] for name in names if name in unhealthy}
+
+    def _give_up_on_the_dying(self, names: Iterable[str], before: Mapping[str, int]) -> None:
+        now = self._system.supervisor.restarts()
+        for name in names:
+            if now.get(name, 0) - before.get(name, 0) >= DEATHS_MAX:
+                raise Trouble(self._sentence(name, f"has ended {DEATHS_MAX} times"))
+
+    def _sentence(self, name: str, what: str) -> str:
+        return f"{name} {what}: see scripts/logs {name}{home_argument(self._system.home)}{_last_words(self._system, name)}"
+
+
+def _last_words(system: System, name: str) -> str:
+    try:
+        lines = system.home.log(name).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    return "\n  it last said: " + lines[-1][:400] if lines else ""
+
+
+def home_argument(home: Home) -> str:
+    """What the other scripts must be told to find this home: nothing for the default one."""
+    return "" if home.root == DEFAULT else f" --home {home.root}"
+
+
+def options_from(facts: Mapping[str, Any]) -> Options:
+    """The options that a home was last started with."""
+    known = {field.name for field in dataclasses.fields(Options)}
+    try:
+        return Options(**{name: value for name, value in facts["options"].items() if name in known})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Trouble(
+            f"this home's system.json is damaged ({error}): start again with scripts/up --fresh"
+        ) from error
+
+
+def of_home(home: Home) -> System:
+    """The system that was last started in `home`. Raises Trouble when there was none."""
+    facts = home.recall()
+    if facts is None:
+        raise Trouble(f"nothing was ever started in {home.root}: run scripts/up{home_argument(home)}")
+    return System(home, options_from(facts), own_broker=bool(facts.get("own_broker", True)))
+
+
+def remember(system: System) -> None:
+    """Keep what runs, for the other scripts and for the next start."""
+    system.home.remember({"options": dataclasses.asdict(system.options), "own_broker": system.own_broker})

@@ -1,0 +1,41 @@
+"""What a person has to do something about."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+class Trouble(Exception):
+    """One clear sentence about what is wrong, and what to do. A command prints it and ends with exit code 1."""
+
+
+def from_os_error(error: OSError, home: Path) -> Trouble:
+    """The sentence for an error of the operating system that met us while we worked in `home`."""
+    if error.errno == errno.ENOSPC:
+        return Trouble(
+            f"the disk that holds {home} is full: free 1 GB there, or choose another place with --home DIR"
+        )
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        name = error.filename or home
+        return Trouble(
+            f"no right to write {name}: give yourself that right, or choose another place with --home DIR"
+        )
+    return Trouble(f"the system refused ({error}): see {home}/logs")
+
+
+def run_command(command: Callable[[], int], home: Callable[[], Path]) -> None:
+    """Run a command's body; a Trouble or an OSError becomes its one sentence on stderr. Ends the process."""
+    try:
+        code = command()
+    except Trouble as trouble:
+        print(f"error: {trouble}", file=sys.stderr)
+        code = 1
+    except OSError as error:
+        print(f"error: {from_os_error(error, home())}", file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    raise SystemExit(code)

@@ -1,0 +1,170 @@
+"""`scripts/up`: the whole system on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from scripts.local import leftovers, options, system
+from scripts.local.home import CHECKOUT, Home, write_private
+from scripts.local.options import Options, Request
+from scripts.local.supervisor import Supervisor
+from scripts.local.system import System, home_argument
+from scripts.local.trouble import Trouble, run_command
+
+BELONGS_TO_DATA = ("kvstores", "rf")
+
+
+def decide(given: Mapping[str, Any], facts: Mapping[str, Any] | None) -> Options:
+    """What to start: the options given, over what belongs to the data of this home, over the defaults.
+
+    Raises Trouble when the options contradict each other or the data.
+    """
+    kept: dict[str, Any] = {}
+    if facts is not None:
+        before = system.options_from(facts)
+        kept = {name: getattr(before, name) for name in BELONGS_TO_DATA}
+        if given.get("kvstores", before.kvstores) < before.kvstores:
+            raise Trouble(
+                f"this home's data lies on {before.kvstores} kvstores: start with as many, or empty with --fresh"
+            )
+        if given.get("rf", before.rf) != before.rf:
+            raise Trouble(
+                f"this home's store was made with --rf {before.rf}: keep it, or start empty with --fresh"
+            )
+    elif "kvstores" in given and "rf" not in given:
+        kept = {"rf": min(Options().rf, int(given["kvstores"]))}
+    try:
+        return Options(**{**kept, **given})
+    except ValueError as error:
+        raise Trouble(f"{error}: see scripts/up --help") from error
+
+
+def addresses(running: System) -> str:
+    """What a newcomer wants to open, and how to place the first order."""
+    ports, home = running.options.ports, running.home
+    host = "127.0.0.1" if running.options.listen in {"0.0.0.0", "127.0.0.1"} else running.options.listen
+    public = f"http://{host}:{ports.lb}"
+    here = os.path.relpath(home.root) if home.root.is_relative_to(CHECKOUT) else str(home.root)
+    load = "scripts/load" if ports.base == 8080 else f"scripts/load --host {public} --web-port {ports.locust}"
+    rows = [
+        ("Dashboard", f"{public}/dashboard"),
+        ("API", f"{public}/docs"),
+        ("Load balancer", f"http://127.0.0.1:{ports.lb_control}/  (token: cat {here}/tokens/operator)"),
+        ("Consul", f"http://127.0.0.1:{ports.consul_http}/ui"),
+    ]
+    if running.own_broker:
+        who = f"(user dronedispatch, password: cat {here}/tokens/amqp_password)"
+        rows.append(("RabbitMQ", f"http://127.0.0.1:{ports.amqp_management}/  {who}"))
+    rows += [
+        ("Load test", f"{load}  (then open http://127.0.0.1:{ports.locust})"),
+        ("Look inside", f"scripts/status{home_argument(home)}, scripts/logs{home_argument(home)} NAME"),
+        ("Stop", f"scripts/down{home_argument(home)}"),
+    ]
+    table = "\n".join(f"  {name:<14}{value}" for name, value in rows)
+    order = '{"origin": {"lat": 41.8902, "lon": 12.4922}, "destination": {"lat": 41.9029, "lon": 12.4534}, "weight": 1.2}'
+    curl = f"  curl -sS -X POST {public}/deliveries -H 'Content-Type: application/json' \\\n    -d '{order}'"
+    return f"{table}\n\nPlace an order:\n{curl}"
+
+
+def say(text: str) -> None:
+    """One line of progress, at once."""
+    print(text, flush=True)
+
+
+def bring_up(request: Request, environ: Mapping[str, str]) -> System:
+    """Make the home's system run as asked; returns it healthy. Raises Trouble."""
+    home = Home(request.home)
+    with home.claim():
+        if Supervisor(home).answers():
+            return _already_there(request, home)
+        leftovers.end(home)  # of a supervisord that was killed
+        if request.fresh:
+            home.empty()
+        wanted = System(home, decide(request.given, home.recall()), own_broker=not environ.get("AMQP_URL"))
+        home.prepare()
+        wanted.check_ports()
+        wanted.write_files()
+        say(f"Starting {len(wanted.processes)} processes in {home.root}")
+        system.remember(wanted)
+        write_private(home.supervisor_config, wanted.supervisor_configuration(environ))
+        wanted.launch()
+        try:
+            wanted.start(lambda line: say(f"  {line}"))
+        except (KeyboardInterrupt, Trouble) as why:
+            if isinstance(why, KeyboardInterrupt) or not request.detach:
+                say("Stopping what was started")
+                wanted.stop(say)
+            raise
+    return wanted
+
+
+def _already_there(request: Request, home: Home) -> System:
+    running = system.of_home(home)
+    if request.fresh:
+        raise Trouble(
+            f"a system runs in {home.root}: stop it with scripts/down{home_argument(home)} before --fresh"
+        )
+    now = dataclasses.asdict(running.options)
+    other = [f"--{name.replace('_', '-')}" for name, value in request.given.items() if now[name] != value]
+    if other:
+        raise Trouble(
+            f"a system runs in {home.root} with another {' and '.join(other)}: "
+            f"stop it first with scripts/down{home_argument(home)}"
+        )
+    say(f"A system already runs in {home.root}")
+    running.start(lambda line: say(f"  {line}"))  # whatever of it had been stopped or is not well yet
+    return running
+
+
+def watch(running: System) -> None:
+    """Tell about every process that is restarted, until Ctrl-C or until somebody else stops the system."""
+    told = running.supervisor.restarts()
+    while running.supervisor.answers():
+        for name, count in running.supervisor.restarts().items():
+            if count > told.get(name, 0):
+                say(
+                    f"{name} ended and was started again ({count}): scripts/logs{home_argument(running.home)} {name}"
+                )
+                told[name] = count
+        time.sleep(1.0)
+    say("The system was stopped from elsewhere.")
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point."""
+    request = options.parse(sys.argv[1:])
+
+    def command() -> int:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
+        was_there = Supervisor(Home(request.home)).answers()
+        began_s = time.monotonic()
+        running = bring_up(request, os.environ)
+        say(f"\nHealthy after {time.monotonic() - began_s:.1f} s.\n\n{addresses(running)}\n")
+        if request.detach or was_there:
+            return 0
+        say("It goes on until Ctrl-C.")
+        try:
+            watch(running)
+        except KeyboardInterrupt:
+            say("\nStopping")
+            with running.home.claim():
+                running.stop(say)
+            say("Stopped; the data is kept.")
+        return 0
+
+    run_command(command, lambda: request.home)
+
+
+if __name__ == "__main__":
+    main()
