@@ -10,6 +10,7 @@ from dronedispatch.fleet.drones import Telemetry
 DELIVERY_REQUESTS = "delivery_requests"
 DRONE_UPDATES = "drone_updates"
 DELIVERY_STATUS = "delivery_status"
+DRONE_ORDERS = "drone_orders"
 
 
 class DeliveryRequested(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,3 +54,15 @@ class DeliveryStatusChanged(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     term: int
     seq: int
+
+
+class DroneOrdersChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """dispatcher -> every drone_sim: read these drones' records at the next tick.
+
+    A hint: drone_sim reads the whole fleet in turns anyway. It saves a read of every drone in every tick.
+    """
+
+    id: str
+    at: str
+    request_id: str
+    drone_ids: tuple[str, ...]

@@ -1,0 +1,134 @@
+"""Creates the dispatcher's parts and ties them together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic import Sanic
+
+from dronedispatch.dispatcher.carry_out import PairLocks
+from dronedispatch.dispatcher.consumers import Consumers
+from dronedispatch.dispatcher.locks import Locks, NoLocks
+from dronedispatch.dispatcher.loops import Scans, loops_of
+from dronedispatch.dispatcher.picture import Picture
+from dronedispatch.dispatcher.rounds import Rounds
+from dronedispatch.dispatcher.settings import Settings
+from dronedispatch.fleet.messages import (
+    DELIVERY_REQUESTS,
+    DELIVERY_STATUS,
+    DRONE_ORDERS,
+    DRONE_UPDATES,
+)
+from dronedispatch.kv.client import KVClient
+from dronedispatch.kv.http_client import HttpKV
+from dronedispatch.runtime.amqp import BrokerSource, Bus
+from dronedispatch.runtime.clock import SystemClock
+from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.leadership import ConsulLock
+from dronedispatch.runtime.loops import Tasks
+from dronedispatch.runtime.web import Process, create_web
+
+SERVICE = "dispatcher"
+
+
+class Dispatcher:
+    """The parts of a running dispatcher."""
+
+    def __init__(self, settings: Settings, process: Process) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self.coordinators = ServiceWatch(process.consul, "kvfront")
+        self.http = HttpClient(resend_on_reuse_reset=False)
+        token = settings.process.store_token
+        self.kv = HttpKV(lambda: self.coordinators.endpoints, self.http, token.value if token else "")
+        self.bus = Bus(
+            BrokerSource(settings.amqp, process.consul),
+            work_queues=(DELIVERY_REQUESTS, DRONE_UPDATES),
+            fanouts=(DELIVERY_STATUS, DRONE_ORDERS, DRONE_UPDATES),
+        )
+        self.lock = ConsulLock(
+            process.consul,
+            settings.leader_key,
+            service=SERVICE,
+            instance=process.instance,
+            address=process.address,
+            port=process.port,
+            on_change=self._lead,
+        )
+        flight = settings.flight.sped_up(settings.speed)
+        self.rounds = Rounds(
+            kv=self.kv,
+            bus=self.bus,
+            clock=self.clock,
+            leadership=self.lock,
+            new_picture=lambda: Picture(flight, settings.tuning),
+            new_locks=lambda kv: self._locks(kv, process.instance),
+            gather_s=settings.gather_s,
+        )
+        self.consumers = Consumers(self.rounds, self.clock)
+        self.scans = Scans(self.rounds, self.consumers, settings, self.clock)
+
+    def _locks(self, kv: KVClient, instance: str) -> PairLocks:
+        if not self.settings.locks:
+            return NoLocks()
+        return Locks(kv, f"{instance}/{self.lock.term}", self.settings.lock_ttl_ms)
+
+    def _lead(self, leader: bool) -> None:
+        if leader:
+            self.consumers.start(self.bus)
+        else:
+            self.consumers.stop()
+        self.rounds.wake.set()
+
+    def start(self, tasks: Tasks) -> None:
+        """Everything in the background: nothing here waits for another process."""
+        self.coordinators.start()
+        self.bus.start()
+        tasks.start("leadership", self.lock.run())
+        for loop in loops_of(self.rounds, self.scans, self.settings):
+            tasks.start(loop.name, loop.run())
+
+    async def stop(self) -> None:
+        """Give the lead to a standby, then close."""
+        self.consumers.stop()
+        await self.lock.resign()
+        await self.bus.stop()
+        await self.coordinators.stop()
+        await self.kv.close()
+        await self.http.close()
+
+    def health(self) -> dict[str, object]:
+        """Members of the health document."""
+        picture = self.rounds.picture
+        return {
+            "leader": self.lock.leader,
+            "term": self.lock.term,
+            "policy": self.settings.tuning.policy,
+            "drones": len(picture.drones),
+            "open_deliveries": len(picture.deliveries),
+            "unreadable": len(picture.unreadable),
+        }
+
+
+def create_app(settings: Settings) -> Sanic[Any, Any]:
+    """The dispatcher as a web process; it is ready as a leader and as a standby."""
+    parts: list[Dispatcher] = []
+    app = create_web(
+        SERVICE,
+        settings.process,
+        ready=lambda: None if parts else "starting",
+        health_extra=lambda: parts[0].health() if parts else {},
+    )
+
+    @app.before_server_start
+    async def begin(app: Sanic[Any, Any]) -> None:
+        dispatcher = Dispatcher(settings, app.ctx.process)
+        dispatcher.start(app.ctx.tasks)
+        parts.append(dispatcher)
+
+    @app.before_server_stop
+    async def end(_app: Sanic[Any, Any]) -> None:
+        await parts[0].stop()
+
+    return app

@@ -1,0 +1,88 @@
+"""Events into the picture. Duplicated, late and reordered ones change nothing; lost ones are found by the scans."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from prometheus_client import Counter
+
+from dronedispatch.dispatcher.rounds import Rounds
+from dronedispatch.fleet.documents import Unreadable, decode, delivery_key, drone_key
+from dronedispatch.fleet.drones import Telemetry
+from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DRONE_UPDATES, DeliveryRequested, DroneUpdates
+from dronedispatch.runtime.amqp import Bus, Message, Undecodable
+from dronedispatch.runtime.clock import Clock
+
+T = TypeVar("T")
+TOLD = Counter("dd_dispatch_telemetry_total", "Telemetry heard, by whether it was news", ["news"])
+
+
+def decoded(kind: type[T], message: Message) -> T:
+    """Raises Undecodable: to the dead letters, with the reason."""
+    try:
+        return decode(kind, message.body)
+    except Unreadable as exc:
+        raise Undecodable(str(exc)) from exc
+
+
+class Consumers:
+    """Handlers of the two work queues; they run while this process leads, so that a standby takes no message away."""
+
+    def __init__(self, rounds: Rounds, clock: Clock) -> None:
+        self._rounds = rounds
+        self._clock = clock
+        self._tasks: list[asyncio.Task[None]] = []
+        self.heard_s: float | None = None  # monotonic: the newest drone_updates
+
+    def start(self, bus: Bus) -> None:
+        """Begin to consume."""
+        if not self._tasks:
+            self._tasks = [
+                bus.consume(DELIVERY_REQUESTS, self.delivery_requested),
+                bus.consume(DRONE_UPDATES, self.drones_updated),
+            ]
+
+    def stop(self) -> None:
+        """Stop: messages that are not acknowledged go to the next leader."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
+
+    async def delivery_requested(self, message: Message) -> None:
+        """A delivery is new, cancelled or changed: read it, and have a round."""
+        event = decoded(DeliveryRequested, message)
+        self._rounds.point_at(delivery_key(event.delivery_id))
+
+    async def drones_updated(self, message: Message) -> None:
+        """A tick of a drone_sim; a round at once when a drone has done something."""
+        event = decoded(DroneUpdates, message)
+        picture = self._rounds.picture
+        now_s = self._clock.monotonic_s()
+        self.heard_s = now_s
+        news = False
+        for told in event.drones:
+            known = picture.telemetry.get(told.id)
+            if not picture.take_telemetry(told):
+                TOLD.labels("no").inc()
+                continue
+            TOLD.labels("yes").inc()
+            news = news or known is None or _has_done_something(known, told)
+        names = [*(told.id for told in event.drones), *event.alive]
+        picture.roll_call.hear(
+            event.source, event.tick, part=event.part, parts=event.parts, drones=names, now_s=now_s
+        )
+        unknown = [drone_key(name) for name in names if name not in picture.drones]
+        if unknown and self._rounds.complete:
+            self._rounds.point_at(*unknown)
+        if news:
+            self._rounds.wake.set()
+
+
+def _has_done_something(before: Telemetry, after: Telemetry) -> bool:
+    return (before.orders_seq, before.stops_done, before.at_charge, before.queued_at) != (
+        after.orders_seq,
+        after.stops_done,
+        after.at_charge,
+        after.queued_at,
+    )

@@ -1,0 +1,72 @@
+"""Locks on the deliveries and drones of a round's assignments: they save work; correctness rests on the versions alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dronedispatch.dispatcher.core.plan import Assign
+from dronedispatch.kv.client import KVClient, Lease
+from dronedispatch.kv.errors import KVError, LockHeld
+from dronedispatch.kv.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An assignment that may go on. The tokens fence its writes; None: locks are switched off."""
+
+    assign: Assign
+    delivery_token: Version | None = None
+    drone_token: Version | None = None
+
+
+class Locks:
+    """Takes and gives back; `ttl_ms` bounds how long a dead dispatcher keeps others from the same pair."""
+
+    def __init__(self, kv: KVClient, owner: str, ttl_ms: int) -> None:
+        self._kv = kv
+        self._owner = owner
+        self._ttl_ms = ttl_ms
+        self._leases: list[Lease] = []
+
+    async def take(self, assigns: Sequence[Assign]) -> list[Held]:
+        """The assignments whose two locks are ours now; the others wait for the next round."""
+        names = [f"delivery/{a.delivery_id}" for a in assigns] + [f"drone/{a.drone_id}" for a in assigns]
+        leases = await asyncio.gather(*map(self._acquire, names))
+        self._leases.extend(lease for lease in leases if lease is not None)
+        pairs = zip(assigns, leases[: len(assigns)], leases[len(assigns) :], strict=True)
+        return [
+            Held(assign, delivery.token, drone.token)
+            for assign, delivery, drone in pairs
+            if delivery is not None and drone is not None
+        ]
+
+    async def give_back(self) -> None:
+        """All that were taken; one that cannot be given back runs out by itself."""
+        leases, self._leases = self._leases, []
+        await asyncio.gather(*map(self._release, leases))
+
+    async def _acquire(self, name: str) -> Lease | None:
+        try:
+            return await self._kv.acquire(name, self._owner, self._ttl_ms)
+        except LockHeld:
+            return None
+        except KVError:  # the round goes on with the other pairs; unknown: the lease runs out
+            return None
+
+    async def _release(self, lease: Lease) -> None:
+        try:
+            await self._kv.release(lease)
+        except KVError:  # it runs out after ttl_ms
+            return
+
+
+class NoLocks:
+    """Locks switched off: every pair goes on, and a lost race is a lost CAS."""
+
+    async def take(self, assigns: Sequence[Assign]) -> list[Held]:
+        return [Held(assign) for assign in assigns]
+
+    async def give_back(self) -> None:
+        return

@@ -1,0 +1,231 @@
+"""The in-memory picture of fleet and open orders: fed by events, corrected by scans, trusted by nobody.
+
+Every write that is decided on it is a CAS on the version that it holds: a picture that is behind costs a lost CAS, never
+a wrong record. It keeps the views that have not changed, so that a round's World costs two tuples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from dronedispatch.dispatcher.core.tuning import Tuning
+from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World, delivery_view, drone_view
+from dronedispatch.dispatcher.silence import RollCall
+from dronedispatch.fleet.city import City, CityInvalid, default_city, parse_city
+from dronedispatch.fleet.deliveries import TERMINAL, Delivery
+from dronedispatch.fleet.dispatch_state import Wish
+from dronedispatch.fleet.documents import (
+    DELIVERY_PREFIX,
+    DRONE_PREFIX,
+    TELEMETRY_PREFIX,
+    WISH_PREFIX,
+    ZONES_KEY,
+    Unreadable,
+    decode,
+    delivery_key,
+    drone_key,
+)
+from dronedispatch.fleet.drones import Drone, Telemetry
+from dronedispatch.fleet.energy import FlightModel
+from dronedispatch.kv.client import Item
+from dronedispatch.kv.version import Version
+
+
+class StoredDrone(NamedTuple):
+    record: Drone
+    version: Version
+
+
+class StoredDelivery(NamedTuple):
+    record: Delivery
+    version: Version
+
+
+class StoredWish(NamedTuple):
+    record: Wish
+    version: Version
+
+
+class Picture:
+    """What is known. `unreadable`: key -> reason, of records that are left alone until somebody repairs them."""
+
+    def __init__(self, flight: FlightModel, tuning: Tuning) -> None:
+        self.city: City = default_city()
+        self.drones: dict[str, StoredDrone] = {}
+        self.telemetry: dict[str, Telemetry] = {}
+        self.deliveries: dict[str, StoredDelivery] = {}
+        self.wishes: dict[str, StoredWish] = {}
+        self.unreadable: dict[str, str] = {}
+        self.roll_call = RollCall()
+        self._flight = flight
+        self._tuning = tuning
+        self._zones_version: Version | None = None
+        self._drone_views: dict[str, DroneView] = {}
+        self._delivery_views: dict[str, DeliveryView] = {}
+        self._stale_drones: set[str] = set()
+
+    # -- what the store says -------------------------------------------------------------------------------------
+
+    def take(self, item: Item, now_s: float) -> str | None:
+        """Learn one stored item; older versions than the known one change nothing.
+
+        Returns why it cannot be read (it is then left out of every round), None otherwise.
+        """
+        try:
+            self._take(item, now_s)
+        except (Unreadable, ValueError, CityInvalid) as exc:
+            self.forget(item.key)
+            self.unreadable[item.key] = str(exc)
+            return str(exc)
+        self.unreadable.pop(item.key, None)
+        return None
+
+    def _take(self, item: Item, now_s: float) -> None:
+        if item.key.startswith(DELIVERY_PREFIX):
+            self._take_delivery(item)
+        elif item.key.startswith(DRONE_PREFIX):
+            self._take_drone(item, now_s)
+        elif item.key.startswith(TELEMETRY_PREFIX):
+            told = decode(Telemetry, item.value)
+            if self.take_telemetry(told):
+                self.roll_call.see(told.id, now_s)
+        elif item.key.startswith(WISH_PREFIX):
+            wish = decode(Wish, item.value)
+            self.wishes[item.key.removeprefix(WISH_PREFIX)] = StoredWish(wish, item.version)
+        elif item.key == ZONES_KEY:
+            self._take_zones(item)
+
+    def _take_delivery(self, item: Item) -> None:
+        known = self.deliveries.get(item.key.removeprefix(DELIVERY_PREFIX))
+        if known is not None and known.version >= item.version:
+            return
+        self.put_delivery(decode(Delivery, item.value), item.version)
+
+    def _take_drone(self, item: Item, now_s: float) -> None:
+        known = self.drones.get(item.key.removeprefix(DRONE_PREFIX))
+        if known is not None and known.version >= item.version:
+            return
+        drone = decode(Drone, item.value)
+        self.put_drone(drone, item.version)
+        self.roll_call.expect(drone.id, now_s)
+
+    def _take_zones(self, item: Item) -> None:
+        if self._zones_version is not None and self._zones_version >= item.version:
+            return
+        self.city = parse_city(decode(dict[str, object], item.value), str(item.version))
+        self._zones_version = item.version
+        self._stale_drones.update(self.drones)
+        for stored in list(self.deliveries.values()):
+            self.put_delivery(stored.record, stored.version)
+
+    def put_delivery(self, delivery: Delivery, version: Version) -> None:
+        """As it was read or written at `version`. Raises ValueError for a time that cannot be read."""
+        self._delivery_views[delivery.id] = delivery_view(delivery, version, self.city.plane)
+        self.deliveries[delivery.id] = StoredDelivery(delivery, version)
+
+    def put_drone(self, drone: Drone, version: Version) -> None:
+        """As it was read or written at `version`."""
+        self.drones[drone.id] = StoredDrone(drone, version)
+        self._stale_drones.add(drone.id)
+
+    def take_telemetry(self, told: Telemetry) -> bool:
+        """Whether it is news: late and duplicated telemetry changes nothing."""
+        known = self.telemetry.get(told.id)
+        if known is not None and known.tick >= told.tick:
+            return False
+        self.telemetry[told.id] = told
+        if known is None or not _same_but_for_time(known, told):
+            self._stale_drones.add(told.id)
+        return True
+
+    def forget(self, key: str) -> None:
+        """The key is absent from the store (or cannot be read)."""
+        self.unreadable.pop(key, None)
+        kind, _, name = key.partition(":")
+        if key.startswith(WISH_PREFIX):
+            self.wishes.pop(key.removeprefix(WISH_PREFIX), None)
+        elif kind == DELIVERY_PREFIX[:-1]:
+            self.deliveries.pop(name, None)
+            self._delivery_views.pop(name, None)
+        elif kind == DRONE_PREFIX[:-1]:
+            self.drones.pop(name, None)
+            self._drone_views.pop(name, None)
+            self.roll_call.forget(name)
+        elif kind == TELEMETRY_PREFIX[:-1]:
+            self.telemetry.pop(name, None)
+            self._stale_drones.add(name)
+
+    # -- what a round sees ---------------------------------------------------------------------------------------
+
+    def unknown_deliveries(self) -> list[str]:
+        """Keys of deliveries that a drone names and the picture does not hold: to be read before a round."""
+        return [
+            delivery_key(stored.record.delivery_id)
+            for stored in self.drones.values()
+            if stored.record.delivery_id is not None and stored.record.delivery_id not in self.deliveries
+        ]
+
+    def doubtful(self) -> list[str]:
+        """Keys to read again, in this order, before a round: deliveries whose drone does not hold them, then those drones.
+
+        A round would undo such a pair. But a picture that has the delivery newer than the drone (another dispatcher has
+        assigned it since) shows the same, and then the cure would do harm that no version prevents.
+        """
+        deliveries: list[str] = []
+        drones: list[str] = []
+        for stored in self.deliveries.values():
+            drone_id = stored.record.drone_id
+            if drone_id is None or stored.record.status in TERMINAL:
+                continue
+            drone = self.drones.get(drone_id)
+            if drone is None or drone.record.delivery_id != stored.record.id:
+                deliveries.append(delivery_key(stored.record.id))
+                drones.append(drone_key(drone_id))
+        return [*deliveries, *drones]
+
+    def forget_ended(self) -> None:
+        """Drop the deliveries that have ended and that no drone names any more: what has ended costs nothing."""
+        named = {stored.record.delivery_id for stored in self.drones.values()}
+        ended = [
+            stored.record.id
+            for stored in self.deliveries.values()
+            if stored.record.status in TERMINAL and stored.record.id not in named
+        ]
+        for delivery_id in ended:
+            self.forget(delivery_key(delivery_id))
+
+    def world(self, now_s: float) -> World:
+        """The snapshot of now (`now_s` monotonic, for the roll call)."""
+        missed = self.roll_call.missed(now_s)
+        late = {name for name, view in self._drone_views.items() if view.ticks_missed}
+        self._stale_drones.update(late, missed)
+        self._refresh(self._stale_drones, missed)
+        self._stale_drones = set()
+        return World(
+            drones=tuple(self._drone_views.values()),
+            deliveries=tuple(self._delivery_views.values()),
+            city=self.city,
+            flight=self._flight,
+            tuning=self._tuning,
+        )
+
+    def _refresh(self, names: Iterable[str], missed: dict[str, int]) -> None:
+        for name in names:
+            stored = self.drones.get(name)
+            if stored is None:
+                self._drone_views.pop(name, None)
+                continue
+            self._drone_views[name] = drone_view(
+                stored.record,
+                stored.version,
+                self.telemetry.get(name),
+                self.city.plane,
+                ticks_missed=missed.get(name, 0),
+            )
+
+
+def _same_but_for_time(a: Telemetry, b: Telemetry) -> bool:
+    return msgspec.structs.replace(a, tick=b.tick, at=b.at) == b

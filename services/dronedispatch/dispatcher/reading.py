@@ -1,0 +1,104 @@
+"""Reads the store into the picture: single keys that somebody pointed at, and scans that correct the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+
+from dronedispatch.dispatcher.picture import Picture
+from dronedispatch.fleet.deliveries import Delivery
+from dronedispatch.fleet.dispatch_state import WISH_TAG
+from dronedispatch.fleet.documents import (
+    DELIVERY_PREFIX,
+    DRONE_PREFIX,
+    TELEMETRY_PREFIX,
+    ZONES_KEY,
+    delivery_key,
+    drone_key,
+)
+from dronedispatch.kv.client import Get, Item, KVClient
+from dronedispatch.runtime.clock import Clock
+
+PAGE_MAX = 500
+OPEN_TAG = "open=1"
+
+log = structlog.get_logger()
+
+
+class Reading:
+    """`seen` is called with every delivery that was read."""
+
+    def __init__(
+        self, kv: KVClient, picture: Picture, clock: Clock, seen: Callable[[Delivery], None]
+    ) -> None:
+        self._kv = kv
+        self._picture = picture
+        self._clock = clock
+        self._seen = seen
+        self._reported: set[tuple[str, str]] = set()
+
+    async def keys(self, keys: Iterable[str]) -> list[str]:
+        """Read these keys, earlier ones not after later ones of another kind; return those that could not be read now."""
+        wanted = list(dict.fromkeys(keys))
+        deliveries = [key for key in wanted if key.startswith(DELIVERY_PREFIX)]
+        others = [key for key in wanted if not key.startswith(DELIVERY_PREFIX)]
+        failed: list[str] = []
+        for some in (deliveries, others):  # deliveries before drones: see World
+            failed += await self._read(some)
+        return failed
+
+    async def _read(self, keys: Sequence[str]) -> list[str]:
+        results = await self._kv.batch([Get(key) for key in keys])
+        failed: list[str] = []
+        for key, result in zip(keys, results, strict=True):
+            if isinstance(result, Item):
+                self._take(result)
+            elif result is None:
+                self._picture.forget(key)
+            else:
+                failed.append(key)
+        return failed
+
+    def _take(self, item: Item) -> None:
+        reason = self._picture.take(item, self._clock.monotonic_s())
+        if reason is not None:
+            if (item.key, str(item.version)) not in self._reported:
+                self._reported.add((item.key, str(item.version)))
+                log.error(
+                    "unreadable record, left alone", key=item.key, version=str(item.version), reason=reason
+                )
+            return
+        if item.key.startswith(DELIVERY_PREFIX):
+            stored = self._picture.deliveries.get(item.key.removeprefix(DELIVERY_PREFIX))
+            if stored is not None:
+                self._seen(stored.record)
+
+    async def open_deliveries(self) -> int:
+        """Every open delivery, wish and the zones. Raises KVError."""
+        known = {delivery_key(name) for name in self._picture.deliveries}
+        found = await self._scan(tag=OPEN_TAG)
+        await self._scan(tag=WISH_TAG)
+        await self.keys([ZONES_KEY])
+        await self.keys(known - found)  # ended meanwhile, or still named by a drone
+        return len(found)
+
+    async def fleet(self) -> int:
+        """Every drone and its telemetry. Raises KVError."""
+        known = {drone_key(name) for name in self._picture.drones}
+        found = await self._scan(prefix=DRONE_PREFIX)
+        await self._scan(prefix=TELEMETRY_PREFIX)
+        await self.keys(known - found)
+        return len(found)
+
+    async def _scan(self, *, prefix: str | None = None, tag: str | None = None) -> set[str]:
+        found: set[str] = set()
+        after: str | None = None
+        while True:
+            page = await self._kv.scan(prefix=prefix, tag=tag, after=after, limit=PAGE_MAX)
+            for item in page.items:
+                self._take(item)
+                found.add(item.key)
+            after = page.next_after
+            if after is None:
+                return found

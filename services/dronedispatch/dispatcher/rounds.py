@@ -1,0 +1,231 @@
+"""The round: what somebody pointed at is read, the picture becomes a World, the plan is carried out.
+
+Events wake it at once; the periodic round does the same without them. It works for the leader only, and from an empty
+picture at the begin of each term: what an old leader has seen counts for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+from ulid import ULID
+
+from dronedispatch.dispatcher.carry_out import CarryOut, Outcome, PairLocks
+from dronedispatch.dispatcher.core.round import plan_round
+from dronedispatch.dispatcher.core.world import World
+from dronedispatch.dispatcher.picture import Picture
+from dronedispatch.dispatcher.reading import Reading
+from dronedispatch.dispatcher.state import state_of
+from dronedispatch.dispatcher.statuses import Statuses
+from dronedispatch.dispatcher.wishes import carry_out_wishes
+from dronedispatch.fleet.deliveries import Delivery
+from dronedispatch.fleet.documents import DISPATCH_STATE_KEY, delivery_key, drone_key, encode, stamp, unstamp
+from dronedispatch.fleet.drones import DroneStatus
+from dronedispatch.fleet.messages import DRONE_ORDERS, DroneOrdersChanged
+from dronedispatch.kv.client import KVClient
+from dronedispatch.kv.errors import KVError
+from dronedispatch.runtime.amqp import Publisher
+from dronedispatch.runtime.clock import Clock
+from dronedispatch.runtime.logs import current_request_id
+
+OLD_NEWS_S = 30.0  # at the begin of a term, what changed before that has been told by somebody else
+STATE_EVERY_S = 1.0
+AGAIN_MAX = 3  # rounds at once, one after the other, before the loop takes a breath
+
+PLANNED = Histogram(
+    "dd_dispatch_plan_seconds",
+    "Duration of plan_round",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+)
+ASSIGNED = Counter("dd_dispatch_assigned_total", "Assignments written")
+LOST = Counter("dd_dispatch_lost_total", "Intents whose write met another version, an error or a lock")
+ROLLED_BACK = Counter("dd_dispatch_rolled_back_total", "Assignments taken back")
+OPEN = Gauge("dd_dispatch_open", "Open deliveries by status", ["status"])
+FLEET = Gauge("dd_dispatch_drones", "Drones by status", ["status"])
+UNREADABLE = Gauge("dd_dispatch_unreadable", "Stored records that cannot be read and are left alone")
+WAIT = Histogram(
+    "dd_dispatch_assign_seconds",
+    "From created to assigned",
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 1800.0),
+)
+
+log = structlog.get_logger()
+
+
+class Leadership(Protocol):
+    """runtime/leadership.ConsulLock, or a fixed answer in tests."""
+
+    leader: bool
+    term: int
+
+
+class Rounds:
+    """`once` is a round. `wake` is set when there is something to do before the next periodic one."""
+
+    def __init__(
+        self,
+        *,
+        kv: KVClient,
+        bus: Publisher,
+        clock: Clock,
+        leadership: Leadership,
+        new_picture: Callable[[], Picture],
+        new_locks: Callable[[KVClient], PairLocks],
+        gather_s: float = 0.0,
+    ) -> None:
+        self._kv = kv
+        self._bus = bus
+        self._clock = clock
+        self._leadership = leadership
+        self._new_picture = new_picture
+        self._new_locks = new_locks
+        self._gather_s = gather_s
+        self._statuses = Statuses(bus, clock)
+        self._term = 0
+        self._pointed_at: set[str] = set()
+        self._state_due_s = 0.0
+        self.wake = asyncio.Event()
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self.picture = self._new_picture()
+        self.reading = Reading(self._kv, self.picture, self._clock, self._statuses.look)
+        self._carry_out = CarryOut(self._kv, self.picture, self._clock, self._wrote)
+        self.complete = False
+
+    def point_at(self, *keys: str) -> None:
+        """These keys have changed, by an event: read them before the next round."""
+        self._pointed_at.update(keys)
+        self.wake.set()
+
+    def _wrote(self, delivery: Delivery) -> None:
+        self._statuses.look(delivery)
+        if delivery.assigned_at is not None and delivery.history[-1].cause == "assigned":
+            WAIT.observe(unstamp(delivery.assigned_at) - unstamp(delivery.created_at))
+
+    async def once(self) -> str:
+        """One wake-up: up to AGAIN_MAX rounds. Returns what was done. Raises KVError when the store says nothing."""
+        if not self._leadership.leader:
+            if self.complete:
+                self._start_over()
+            return "standing by"
+        if self._gather_s:
+            await asyncio.sleep(self._gather_s)  # what comes together is decided together
+        if self._term != self._leadership.term or not self.complete:
+            await self._begin_term()
+        said: list[str] = []
+        for _ in range(AGAIN_MAX):
+            plan_again, sentence = await self._round()
+            said.append(sentence)
+            if not plan_again:
+                break
+        await self._publish_state()
+        return "; ".join(said)
+
+    async def _begin_term(self) -> None:
+        self._term = self._leadership.term
+        self._start_over()
+        self._statuses.begin(self._term)
+        reading = Reading(self._kv, self.picture, self._clock, self._first_look)
+        await reading.open_deliveries()
+        await reading.fleet()
+        await reading.keys(self.picture.unknown_deliveries())
+        self.complete = True
+        log.info(
+            "term begun",
+            term=self._term,
+            drones=len(self.picture.drones),
+            open_deliveries=len(self.picture.deliveries),
+        )
+
+    def _first_look(self, delivery: Delivery) -> None:
+        last = delivery.history[-1].at if delivery.history else delivery.created_at
+        if self._clock.wall_s() - unstamp(last) > OLD_NEWS_S:
+            self._statuses.know(delivery)
+        else:
+            self._statuses.look(delivery)
+
+    async def _round(self) -> tuple[bool, str]:
+        pointed_at, self._pointed_at = self._pointed_at, set()
+        self._pointed_at.update(await self.reading.keys(pointed_at))
+        self._pointed_at.update(await self.reading.keys(self.picture.doubtful()))
+        unread = await self.reading.keys(self.picture.unknown_deliveries())
+        wishes = await carry_out_wishes(self.picture, self._kv) if self.picture.wishes else 0
+        self.picture.forget_ended()
+        world = self._world_without(set(unread) | self._pointed_at)
+        with PLANNED.time():
+            plan = plan_round(world, self._clock.wall_s())
+        outcome = await self._carry_out.carry_out(plan, self._new_locks(self._kv))
+        self._pointed_at.update(outcome.reread)
+        self._count(outcome)
+        self._point_out(outcome)
+        sentence = str(plan) + (f", wishes {wishes}" if wishes else "")
+        if str(outcome):
+            log.info("round", plan=sentence, outcome=str(outcome), term=self._term)
+        again = plan.again and bool(outcome.deliveries or outcome.drones)
+        return again, sentence
+
+    def _world_without(self, unread: set[str]) -> World:
+        """The world, without what could not be read, now or ever: nothing is decided about it."""
+        world = self.picture.world(self._clock.monotonic_s())
+        left_out = unread | self.picture.unreadable.keys()
+        return leave_out(world, left_out) if left_out else world
+
+    def _count(self, outcome: Outcome) -> None:
+        ASSIGNED.inc(outcome.assigned)
+        LOST.inc(outcome.lost)
+        ROLLED_BACK.inc(outcome.rolled_back)
+        UNREADABLE.set(len(self.picture.unreadable))
+
+    def _point_out(self, outcome: Outcome) -> None:
+        """Tell the drone_sims whose orders have changed: without, they find out by reading the whole fleet in turns."""
+        if not outcome.drones:
+            return
+        event = DroneOrdersChanged(
+            id=str(ULID()),
+            at=stamp(self._clock.wall_s()),
+            request_id=current_request_id(),
+            drone_ids=tuple(dict.fromkeys(drone.id for drone in outcome.drones)),
+        )
+        self._bus.to_fanout(DRONE_ORDERS, encode(event), message_id=event.id)
+
+    async def _publish_state(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s < self._state_due_s:
+            return
+        self._state_due_s = now_s + STATE_EVERY_S
+        state = state_of(self.picture.world(now_s), at=stamp(self._clock.wall_s()), term=self._term)
+        for status in DroneStatus:
+            FLEET.labels(status).set(state.drones.get(status, 0))
+        OPEN.labels("pending").set(state.pending)
+        OPEN.labels("assigned").set(state.assigned)
+        OPEN.labels("in-progress").set(state.in_progress)
+        try:
+            await self._kv.put(DISPATCH_STATE_KEY, encode(state))
+        except KVError as exc:  # the gateways see its age
+            log.info("state not published", error=str(exc))
+
+
+def leave_out(world: World, keys: set[str]) -> World:
+    """Without these deliveries and drones, and without the other half of each pair that they are in."""
+    out = {
+        drone.id
+        for drone in world.drones
+        if drone_key(drone.id) in keys or delivery_key(drone.delivery_id or "") in keys
+    }
+    return replace(
+        world,
+        drones=tuple(drone for drone in world.drones if drone.id not in out),
+        deliveries=tuple(
+            delivery
+            for delivery in world.deliveries
+            if delivery_key(delivery.id) not in keys
+            and delivery.drone_id not in out
+            and drone_key(delivery.drone_id or "") not in keys
+        ),
+    )

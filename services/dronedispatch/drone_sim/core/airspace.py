@@ -1,0 +1,39 @@
+"""The stored city and the flight model, as a pilot sees them."""
+
+from __future__ import annotations
+
+from dronedispatch.fleet.city import City
+from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
+from dronedispatch.fleet.energy import FlightModel
+from dronedispatch.fleet.paths import Paths, paths_of
+from dronedispatch.fleet.positions import Plane, Point
+
+
+class CityAirspace:
+    """One version of a city, flown with `flight` (already sped up: all seconds are real ones)."""
+
+    def __init__(self, city: City, flight: FlightModel) -> None:
+        self.city = city
+        self._flight = flight
+        self._paths: Paths = paths_of(city)
+        self.capacity = {point.id: point.capacity for point in city.charge_points}
+
+    @property
+    def revision(self) -> str:
+        return self.city.version
+
+    @property
+    def plane(self) -> Plane:
+        return self.city.plane
+
+    def path(self, start: Point, end: Point) -> tuple[Point, ...]:
+        return self._paths.route(start, end)
+
+    def speed_mps(self, kind: DroneType) -> float:
+        return self._flight.cruise_mps
+
+    def drain_pct_per_m(self, kind: DroneType, load_kg: float) -> float:
+        return self._flight.drain_pct(1.0, load_kg, PAYLOAD_MAX_KG[kind])
+
+    def charge_pct_per_s(self, kind: DroneType) -> float:
+        return self._flight.charge_pct_per_min / 60.0
