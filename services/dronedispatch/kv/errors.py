@@ -60,9 +60,10 @@ class Unauthorized(Definite):
 class Unavailable(Definite):
     """Not applied (503 or 507, or no coordinator could be reached): try again after `retry_after_s`."""
 
-    def __init__(self, detail: str, retry_after_s: float = 1.0) -> None:
+    def __init__(self, detail: str, retry_after_s: float = 1.0, *, status: int = 503) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+        self.status = status
 
 
 class OutcomeUnknown(KVError):

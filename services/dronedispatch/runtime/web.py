@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Literal
 
@@ -41,7 +41,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 log = structlog.get_logger()
 
 TokenName = Literal["store", "operator", "metrics"]
-Handler = Callable[..., Awaitable[HTTPResponse | None]]
+Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 
 
 class Process:

@@ -1,0 +1,326 @@
+"""The store's API over HTTP, for whoever has a KVClient to put behind it: kvfront, a kvstore by itself, the memory twin.
+
+    mount(app, lambda: coordinator)
+
+The version is the ETag ("epoch.n"). A failed If-Match is 412; a failed /kv/cas, a fenced write and a held lock are 409 with
+their `reason`; 503 (507: disk full) with Retry-After was not applied; 504 with X-Outcome: unknown may have been.
+A client that goes away cancels its handler, so every operation runs in a task of its own: half a fan-out helps nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from sanic import HTTPResponse, Request, Sanic
+from sanic.response import raw
+
+from dronedispatch.kv import json_api, wire
+from dronedispatch.kv.client import Cas, Delete, Item, KVClient, Lease, Op, Put
+from dronedispatch.kv.errors import (
+    Fenced,
+    KVError,
+    LockHeld,
+    OutcomeUnknown,
+    Refused,
+    Unauthorized,
+    Unavailable,
+    VersionConflict,
+)
+from dronedispatch.kv.limits import check_key, check_op, refusal
+from dronedispatch.kv.version import Version, parse_version
+from dronedispatch.runtime.problems import Problem
+from dronedispatch.runtime.web import json_answer, require_token
+
+T = TypeVar("T")
+SCAN_LIMIT_MAX = 5_000
+SCAN_LIMIT_DEFAULT = 500
+
+_tasks: set[asyncio.Task[Any]] = set()
+
+
+def mount(app: Sanic[Any, Any], kv: Callable[[], KVClient]) -> None:
+    """Add the routes of the store's API to `app`; `kv` is asked for at each request."""
+
+    @require_token("store")
+    async def kv_key(request: Request, path: str) -> HTTPResponse:
+        return await _guarded(_one(request, kv()))
+
+    app.add_route(kv_key, "/kv/<path:path>", methods=["GET", "PUT", "DELETE", "POST"], name="kv_key")
+
+    @app.get("/kv", name="kv_scan")
+    @require_token("store")
+    async def kv_scan(request: Request) -> HTTPResponse:
+        return await _guarded(_scan(request, kv()))
+
+    @app.post("/lock/<action:str>", name="lock")
+    @require_token("store")
+    async def lock(request: Request, action: str) -> HTTPResponse:
+        return await _guarded(_lock(request, action, kv()))
+
+
+async def shielded(work: Coroutine[Any, Any, T]) -> T:
+    """`work` in its own task: the caller may be cancelled, the work is not."""
+    task = asyncio.create_task(work)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return await asyncio.shield(task)
+
+
+async def _guarded(answer: Coroutine[Any, Any, HTTPResponse]) -> HTTPResponse:
+    try:
+        return await shielded(answer)
+    except KVError as error:
+        raise problem_of(error) from error
+
+
+def problem_of(error: KVError, *, conditional: bool = False) -> Problem:
+    """The problem document for `error`; `conditional`: the client used If-Match, so a conflict is 412."""
+    match error:
+        case VersionConflict(current=current):
+            if conditional:
+                return Problem(
+                    412, str(error), headers=_etag(current), reason="version", version=_version(current)
+                )
+            fields: dict[str, Any] = {} if current is None else dict(json_api.value_fields(current.value))
+            return Problem(409, str(error), reason="cas_mismatch", version=_version(current), **fields)
+        case Fenced():
+            return Problem(409, str(error), reason="fenced", highest=str(error.highest))
+        case LockHeld():
+            return Problem(409, str(error), reason="lock_held", name=error.name, owner=error.owner)
+        case Refused():
+            return Problem(error.status, error.detail)
+        case Unauthorized():
+            return Problem(503, f"between the store's own processes: {error}", headers={"Retry-After": "1"})
+        case Unavailable():
+            seconds = max(1, round(error.retry_after_s))
+            return Problem(error.status, str(error), headers={"Retry-After": str(seconds)})
+        case OutcomeUnknown():
+            return Problem(504, str(error), headers={"X-Outcome": "unknown"}, outcome="unknown")
+        case _:
+            raise error
+
+
+def _version(item: Item | None) -> str:
+    return "0" if item is None else str(item.version)
+
+
+def _etag(item: Item | None) -> dict[str, str]:
+    return {} if item is None else {"ETag": f'"{item.version}"'}
+
+
+# --- /kv/{key}, /kv/cas, /kv/batch ---------------------------------------------------------------------------------
+
+
+async def _one(request: Request, kv: KVClient) -> HTTPResponse:
+    key = _key(request)
+    match request.method:
+        case "GET":
+            return await _get(key, kv)
+        case "PUT":
+            return await _put(key, request, kv)
+        case "DELETE":
+            return await _delete(key, request, kv)
+    if key == "cas":
+        return await _cas(request, kv)
+    if key == "batch":
+        return await _batch(request, kv)
+    raise Problem(405, "POST goes to /kv/cas and /kv/batch only", headers={"Allow": "GET, PUT, DELETE"})
+
+
+def _key(request: Request) -> str:
+    path = request.raw_url.partition(b"?")[0][len(b"/kv/") :]
+    try:
+        key = unquote_to_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise Refused(400, f"the key is not UTF-8: {error.reason}") from error
+    check_key(key)
+    return key
+
+
+async def _get(key: str, kv: KVClient) -> HTTPResponse:
+    item = await kv.get(key)
+    if item is None:
+        raise Problem(404, f"{key}: absent")
+    headers = _etag(item)
+    if item.tags:
+        headers["X-Tags"] = ", ".join(item.tags)
+    return raw(item.value, headers=headers, content_type="application/octet-stream")
+
+
+async def _put(key: str, request: Request, kv: KVClient) -> HTTPResponse:
+    tags = tuple(part.strip() for part in request.headers.get("x-tags", "").split(",") if part.strip())
+    fence = _header_version(request, "x-fence")
+    write_id = _write_id(request)
+    conditional, expected = _condition(request)
+    op = _write_op(key, expected, request.body or b"", tags, fence, write_id, conditional=conditional)
+    check_op(op)
+    (result,) = await kv.batch([op])
+    if isinstance(result, KVError):
+        raise problem_of(result, conditional=conditional)
+    assert isinstance(result, Version)
+    headers = {"ETag": f'"{result}"'}
+    return json_answer(
+        {"key": key, "version": str(result)}, status=201 if result.n == 1 else 200, headers=headers
+    )
+
+
+def _write_op(
+    key: str,
+    expected: Version | None,
+    value: bytes,
+    tags: tuple[str, ...],
+    fence: Version | None,
+    write_id: bytes | None,
+    *,
+    conditional: bool,
+) -> Op:
+    if conditional:
+        return Cas(key, expected, value, tags, fence, write_id)
+    return Put(key, value, tags, fence, write_id)
+
+
+async def _delete(key: str, request: Request, kv: KVClient) -> HTTPResponse:
+    conditional, expected = _condition(request)
+    if conditional and expected is None:
+        raise Refused(400, "a DELETE on the condition that the key is absent does nothing")
+    (result,) = await kv.batch([Delete(key, expected, _header_version(request, "x-fence"))])
+    if isinstance(result, KVError):
+        raise problem_of(result, conditional=conditional)
+    return HTTPResponse(status=204)
+
+
+def _condition(request: Request) -> tuple[bool, Version | None]:
+    """(whether there is a condition, the version it wants) from If-Match and If-None-Match: *."""
+    if request.headers.get("if-none-match") is not None:
+        if request.headers["if-none-match"].strip() != "*":
+            raise Refused(400, "If-None-Match can only be *: the key must not exist")
+        return True, None
+    header = request.headers.get("if-match")
+    if header is None:
+        return False, None
+    return True, _parse(header.strip().strip('"'), "If-Match")
+
+
+def _header_version(request: Request, name: str) -> Version | None:
+    text = request.headers.get(name)
+    return None if text is None else _parse(text.strip(), name)
+
+
+def _parse(text: str, name: str) -> Version | None:
+    try:
+        return parse_version(text)
+    except ValueError as error:
+        raise Refused(400, f"{name}: {error}") from error
+
+
+def _write_id(request: Request) -> bytes | None:
+    """16 bytes made of the Idempotency-Key (a UUID as it is, any other text by its UUID5)."""
+    text = request.headers.get("idempotency-key")
+    return None if text is None else json_api.write_id_of(text)
+
+
+async def _cas(request: Request, kv: KVClient) -> HTTPResponse:
+    wanted = json_api.decode(request.body, json_api.CasRequest)
+    check_key(wanted.key)
+    if "old" in wanted.given():
+        expected = await _version_by_value(wanted, kv)
+    else:
+        expected = _parse(wanted.expected or "0", "expected")
+    value = wanted.octets()
+    op = Cas(wanted.key, expected, value, tuple(wanted.tags), wanted.fence_version(), wanted.write_id())
+    check_op(op)
+    (result,) = await kv.batch([op])
+    if isinstance(result, KVError):
+        raise result
+    return json_answer({"key": wanted.key, "version": str(result)}, headers={"ETag": f'"{result}"'})
+
+
+async def _version_by_value(wanted: json_api.CasRequest, kv: KVClient) -> Version | None:
+    """The version to expect when the client names the old value; None (`old` is null): absent. Raises VersionConflict."""
+    current = await kv.get(wanted.key)
+    if wanted.old is None:
+        if current is not None:
+            raise VersionConflict(wanted.key, current)
+        return None
+    if current is None or current.value != str(wanted.old).encode():
+        raise VersionConflict(wanted.key, current)
+    return current.version
+
+
+async def _batch(request: Request, kv: KVClient) -> HTTPResponse:
+    if request.headers.get("content-type", "").startswith(wire.MSGPACK):
+        try:
+            ops = wire.decode_ops(request.body)
+        except msgspec.MsgspecError as error:
+            raise Refused(400, f"not a batch: {error}") from error
+        outcomes = [wire.outcome_of(result) for result in await run_batch(ops, kv)]
+        return raw(wire.encode(outcomes), content_type=wire.MSGPACK)
+    ops = json_api.decode(request.body, json_api.BatchRequest).operations()
+    results = await run_batch(ops, kv)
+    return json_answer(
+        {"results": [json_api.result(op, found) for op, found in zip(ops, results, strict=True)]}
+    )
+
+
+async def run_batch(ops: list[Op], kv: KVClient) -> list[Any]:
+    """Every operation's own result, in order: what breaks a limit is refused alone, the others happen."""
+    if len(ops) > wire.BATCH_OPS_MAX:
+        raise Refused(413, f"{len(ops)} operations in a batch, at most {wire.BATCH_OPS_MAX}")
+    refused = [refusal(op) for op in ops]
+    results = iter(await kv.batch([op for op, no in zip(ops, refused, strict=True) if no is None]))
+    return [next(results) if no is None else no for no in refused]
+
+
+# --- scans and locks ------------------------------------------------------------------------------------------------
+
+
+async def _scan(request: Request, kv: KVClient) -> HTTPResponse:
+    known = {"prefix", "tag", "after", "limit", "reverse"}
+    if unknown := sorted(set(request.args) - known):
+        raise Refused(400, f"unknown parameter {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    limit_text = request.args.get("limit", str(SCAN_LIMIT_DEFAULT))
+    if not limit_text.isascii() or not limit_text.isdigit() or not 1 <= int(limit_text) <= SCAN_LIMIT_MAX:
+        raise Refused(400, f"limit {limit_text[:20]!r} is not a number from 1 to {SCAN_LIMIT_MAX}")
+    reverse = request.args.get("reverse", "0")
+    if reverse not in {"0", "1"}:
+        raise Refused(400, f"reverse {reverse[:20]!r} is neither 0 nor 1")
+    tag = request.args.get("tag")
+    if tag is not None:
+        json_api.check_tag(tag)
+    page = await kv.scan(
+        prefix=request.args.get("prefix"),
+        tag=tag,
+        after=request.args.get("after"),
+        limit=int(limit_text),
+        reverse=reverse == "1",
+    )
+    if request.headers.get("accept", "").startswith(wire.MSGPACK):
+        return raw(wire.encode(page), content_type=wire.MSGPACK)
+    return json_answer({"items": [json_api.item(one) for one in page.items], "next_after": page.next_after})
+
+
+async def _lock(request: Request, action: str, kv: KVClient) -> HTTPResponse:
+    wanted = json_api.decode(request.body, json_api.LockRequest)
+    wanted.check()
+    if action == "acquire":
+        return _lease_answer(await kv.acquire(wanted.name, wanted.owner, wanted.ttl_ms))
+    token = _parse(wanted.token, "token")
+    if token is None:
+        raise Refused(400, "token: 0 is no token")
+    lease = Lease(wanted.name, wanted.owner, token, wanted.ttl_ms, 0.0)
+    if action == "renew":
+        return _lease_answer(await kv.renew(lease))
+    if action == "release":
+        await kv.release(lease)
+        return json_answer({"name": wanted.name, "released": True})
+    raise Problem(404, f"/lock/{action}: there are acquire, renew and release")
+
+
+def _lease_answer(lease: Lease) -> HTTPResponse:
+    return json_answer(
+        {"name": lease.name, "owner": lease.owner, "token": str(lease.token), "ttl_ms": lease.ttl_ms}
+    )
