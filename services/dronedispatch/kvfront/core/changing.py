@@ -1,0 +1,192 @@
+"""REFRESH, VOTE_OUT and what to do about replies that are no answer: how a coordinator and the view come to agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+from dronedispatch.kv import view as views
+from dronedispatch.kv.calls import (
+    AnyReply,
+    Damaged,
+    Joining,
+    NoSpace,
+    NotSent,
+    Silent,
+    StaleEpoch,
+    WrongDisk,
+)
+from dronedispatch.kv.requests import (
+    NONCE,
+    READ_VIEW,
+    AwaitView,
+    Note,
+    Ping,
+    Pulse,
+    SecondOpinion,
+    Sleep,
+    Steps,
+    Swap,
+    SwapView,
+    ViewAt,
+)
+from dronedispatch.kv.rules import ALL, Rules
+from dronedispatch.kv.view import View
+
+JOINER_PATIENCE_S = 0.3
+"""How long REFRESH waits for a joiner that holds a promise to publish its view, before it takes the epoch itself."""
+RETRY_PAUSE_S = 0.02
+"""Before asking again where the last answer was "not yet": a joining replica, the last member of a slot, Consul
+away.
+"""
+SWAP_ATTEMPTS_MAX = 16
+
+NOT_BOOTSTRAPPED = "not_bootstrapped"
+RESTORED = "the view in Consul is older than one that was in use: Consul was restored from a backup; run kvctl recover"
+DISK_FULL = "the disk of the last in-sync replica is full"
+
+Suspects = Mapping[str, tuple[str, AnyReply]]
+"""Replica -> (disk that was asked for, what came instead of an answer)."""
+
+
+class Verdict(Enum):
+    """What probing a suspect showed."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    DISPUTED = "disputed"
+
+
+def amend(
+    view: View, asked: Sequence[tuple[str, str]], replies: Sequence[AnyReply], rules: Rules = ALL
+) -> Steps[str | None]:
+    """Do what the troubled among `replies` call for, after which the operation may be tried again in a newer view.
+
+    `asked`: the (replica, disk) of each reply, members in `view`. Returns the reason why another try is useless;
+    None: try again.
+    """
+    floor = published = 0
+    suspects: dict[str, tuple[str, AnyReply]] = {}
+    wait = False
+    for (name, disk), reply in zip(asked, replies, strict=True):
+        if isinstance(reply, StaleEpoch):
+            floor, published = max(floor, reply.floor), max(published, reply.published)
+        elif isinstance(reply, Silent | NotSent | WrongDisk | NoSpace):
+            suspects[name] = (disk, reply)
+        elif isinstance(reply, Joining | Damaged):
+            wait = True
+    if floor:
+        return (yield from refresh(floor, published, rules))
+    if suspects:
+        return (yield from vote_out(view, suspects, rules))
+    if wait:
+        yield Sleep(RETRY_PAUSE_S)
+    return None
+
+
+def refresh(floor: int, published: int, rules: Rules = ALL) -> Steps[str | None]:
+    """REFRESH: get a view of at least epoch `floor`; when nobody publishes one (a joiner that died), take the
+    epoch for the same sets.
+
+    Returns the reason why it is useless to try again; None: try again, the cached view may be newer.
+    """
+    yield Note("refresh")
+    at = yield READ_VIEW
+    why = _why_useless(at, published)
+    if why is not None or at is None:
+        yield Sleep(RETRY_PAUSE_S)
+        return why
+    if at.view.epoch >= floor:
+        return None
+    yield AwaitView(floor, JOINER_PATIENCE_S)
+    at = yield READ_VIEW
+    why = _why_useless(at, published)
+    if why is not None or at is None or at.view.epoch >= floor:
+        return why
+    by = yield NONCE
+    swap = yield SwapView(views.bumped(at.view, by, floor), at.index)
+    if swap is Swap.DONE:
+        yield Note("bumped")
+    else:
+        yield Sleep(RETRY_PAUSE_S)
+    return None
+
+
+def _why_useless(at: ViewAt | None, published: int) -> str | None:
+    if at is None:
+        return None
+    if at.view is None:
+        return NOT_BOOTSTRAPPED
+    return RESTORED if at.view.epoch < published else None
+
+
+def vote_out(view: View, suspects: Suspects, rules: Rules = ALL) -> Steps[str | None]:
+    """VOTE_OUT: take the suspects that are found dead out of every slot in which another member remains.
+
+    A replica that itself says that it has another disk, or no space, needs no probing. Returns the reason why it
+    is useless to try again; None: try again, with the new view if a vote was cast.
+    """
+    bad: dict[str, str] = {}
+    for name, (disk, reply) in suspects.items():
+        verdict = yield from _probe(name, reply)
+        if verdict is Verdict.DISPUTED:
+            yield Note("peer_disagrees", name)
+            return f"another coordinator reaches {name}, this one does not"
+        if verdict is Verdict.DEAD:
+            bad[name] = disk
+    if not bad:
+        yield Sleep(RETRY_PAUSE_S)
+        return None
+    return (yield from _cast(view, bad, suspects, rules))
+
+
+def _probe(name: str, reply: AnyReply) -> Steps[Verdict]:
+    """Two failed pings and a second opinion; a connection refused twice (the call's own counts) needs no opinion."""
+    if isinstance(reply, WrongDisk | NoSpace):
+        return Verdict.DEAD
+    refused = 1 if isinstance(reply, NotSent) else 0
+    for _ in range(2):
+        pulse = yield Ping(name)
+        if pulse is Pulse.ALIVE:
+            return Verdict.ALIVE
+        refused += pulse is Pulse.REFUSED
+        if refused >= 2:
+            return Verdict.DEAD
+    opinion = yield SecondOpinion(name)
+    return Verdict.DISPUTED if opinion is True else Verdict.DEAD
+
+
+def _cast(view: View, bad: dict[str, str], suspects: Suspects, rules: Rules) -> Steps[str | None]:
+    by = ""
+    for _ in range(SWAP_ATTEMPTS_MAX):
+        at = yield READ_VIEW
+        why = _why_useless(at, view.epoch)
+        if why is not None or at is None:
+            yield Sleep(RETRY_PAUSE_S)
+            return why
+        if at.view.by == by:  # the PUT that timed out was carried out
+            return None
+        by = yield NONCE
+        after = views.vote_out(at.view, bad, by, seen=view.epoch, rules=rules)
+        if after is at.view:
+            return (yield from _nothing_to_vote(view, at.view, bad, suspects))
+        swap = yield SwapView(after, at.index)
+        if swap is Swap.DONE:
+            for name in bad:
+                yield Note("voted_out", name)
+            return None
+        if swap is Swap.UNAVAILABLE:
+            yield Sleep(RETRY_PAUSE_S)
+            return None
+    return None
+
+
+def _nothing_to_vote(view: View, now: View, bad: dict[str, str], suspects: Suspects) -> Steps[str | None]:
+    """Others did it already, or each suspect is the last member of its slots."""
+    if now.epoch > view.epoch:
+        return None
+    if all(isinstance(suspects[name][1], NoSpace) for name in bad):
+        return DISK_FULL
+    yield Note("last_member")
+    yield Sleep(RETRY_PAUSE_S)
+    return None

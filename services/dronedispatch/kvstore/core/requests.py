@@ -1,0 +1,30 @@
+"""What a replica's own generators ask of their driver beside kv/requests.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+import msgspec
+
+from dronedispatch.kv.requests import Request
+from dronedispatch.kvstore.core.txn import Txn
+
+T = TypeVar("T")
+
+
+class Commit(msgspec.Struct):
+    """Run `step` in one local write transaction and sync it. Answer: what `step` returned, after the commit is
+    durable.
+    """
+
+    step: Callable[[Txn], Any]
+
+
+class Probe(msgspec.Struct):
+    """Write any other key of Consul than the view. Answer: True when that has just succeeded."""
+
+
+LocalRequest = Request | Commit | Probe
+LocalSteps = Generator[LocalRequest, Any, T]
+"""A generator of the replica itself (JOIN, leave) that returns a T."""
