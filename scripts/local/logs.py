@@ -70,9 +70,13 @@ class Tail:
             lines = self._handle.readlines() if self._handle else []
         return lines
 
-    def _open(self) -> None:
+    def close(self) -> None:
+        """Let the file go."""
         if self._handle is not None:
             self._handle.close()
+
+    def _open(self) -> None:
+        self.close()
         self._handle = self._path.open(encoding="utf-8", errors="replace")
         self._inode = self._path.stat().st_ino
 

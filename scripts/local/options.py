@@ -75,7 +75,6 @@ kvstores and rf belong to the data: a later start of the same home keeps them.
 
 def parser() -> argparse.ArgumentParser:
     """The command line of scripts/up."""
-    default = Options()
     command = argparse.ArgumentParser(
         prog="scripts/up",
         description="Start the whole system on this machine, install what is missing, and go on until Ctrl-C.",
@@ -93,6 +92,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--fresh", action="store_true", help="start empty: forget data, logs and secrets of this home")
     add("--check", action="store_true", help="say what would be installed, change nothing")
+    _add_system(command)
+    return command
+
+
+def _add_system(command: argparse.ArgumentParser) -> None:
+    """The options that describe the system itself; each is the field of Options with its name."""
+    default = Options()
+    add = command.add_argument
     add(
         "--port-base",
         type=int,
@@ -125,7 +132,6 @@ def parser() -> argparse.ArgumentParser:
     add("--gateways", type=int, metavar="N", help=f"API servers (default: {default.gateways})")
     add("--dispatchers", type=int, metavar="N", help="one is active, the others stand by (default: 1)")
     add("--drone-sims", type=int, metavar="N", help="processes that share the fleet (default: 1)")
-    return command
 
 
 def parse(arguments: list[str]) -> Request:

@@ -16,6 +16,7 @@ SHARED = ("AMQP_URL", "AMQP_VHOST")
 HOME_MARK = (
     "DRONEDISPATCH_HOME"  # in the environment of every process of a home, so that none of them is ever missed
 )
+EVERYWHERE = ("0.0.0.0", "::")
 STOP_WAIT_S = 25  # above the services' drain time, so that each of them closes by itself
 
 
@@ -91,7 +92,7 @@ def services(home: Home, options: Options) -> tuple[Process, ...]:
 
 def gateway(home: Home, options: Options, n: int) -> Process:
     """The n-th gateway; scripts/scale adds and removes these."""
-    return _service(home, options, "gateway", n, 4, {})
+    return _service(home, options, "gateway", n, 4, {"SPEED": f"{options.speed:g}"})
 
 
 def _service(
@@ -111,13 +112,23 @@ def _service(
 
 def _lb(home: Home, options: Options) -> Process:
     settings = {
-        "LB_HOST": "127.0.0.1",
+        "LB_HOST": options.listen,
+        "LB_PORT": str(options.ports.lb),
+        "LB_ADVERTISE": "127.0.0.1" if options.listen in EVERYWHERE else options.listen,
+        "LB_CONTROL_PORT": str(options.ports.lb_control),
         "LB_INSTANCE": "lb-1",
-        "LB_PUBLIC_HOST": options.listen,
-        "LB_PUBLIC_PORT": str(options.ports.lb),
-        "LB_PORT": str(options.ports.lb_control),
+        "LB_ACCESS_LOG": str(home.logs / "access.log"),
+        "LB_LISTEN_FD": "0",
     }
-    return Process("lb-1", "lb", 5, (program(), "lb"), service_environment(home, options) | settings)
+    return Process(
+        name="lb-1",
+        service="lb",
+        tier=5,
+        command=(program(), "lb"),
+        environment=service_environment(home, options) | settings,
+        # supervisord keeps the door open while the process behind it is exchanged: no client is refused meanwhile.
+        socket=f"tcp://{options.listen}:{options.ports.lb}",
+    )
 
 
 def _consul(home: Home) -> Process:

@@ -1,0 +1,119 @@
+"""Rules of the house that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from scripts.local.home import CHECKOUT
+
+LINES_MAX = 400
+FUNCTION_LINES_MAX = 50
+# Taken apart, so that this file does not name them either.
+REGISTRIES = tuple(
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("files", "pythonhosted", "org"),
+        ("deb", "debian", "org"),
+        ("archive", "ubuntu", "com"),
+        ("registry", "npmjs", "org"),
+        ("docker", "io"),
+        ("proxy", "golang", "org"),
+        ("rubygems", "org"),
+    )
+)
+DRAWERS = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
+UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
+
+
+def tracked(*endings: str) -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, check=True).stdout
+    paths = [CHECKOUT / os.fsdecode(name) for name in listing.split(b"\0") if name]
+    return [path for path in paths if path.is_file() and (not endings or path.suffix in endings)]
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def where(path: Path) -> str:
+    return str(path.relative_to(CHECKOUT))
+
+
+def test_no_file_names_a_package_registry() -> None:
+    found = [(where(path), host) for path in tracked() for host in REGISTRIES if host in text_of(path)]
+    assert found == []
+
+
+def test_an_init_file_holds_a_docstring_at_most() -> None:
+    found = []
+    for path in tracked(".py"):
+        if path.name == "__init__.py":
+            body = ast.parse(text_of(path)).body
+            rest = (
+                body[1:]
+                if body and isinstance(body[0], ast.Expr) and ast.get_docstring(ast.parse(text_of(path)))
+                else body
+            )
+            found += [where(path)] if rest else []
+    assert found == []
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    long = {
+        where(path): len(text_of(path).splitlines())
+        for path in tracked(".py", ".js", ".sh", ".hcl", ".css", "")
+    }
+    allowed = {"LICENSE"}
+    assert {name: lines for name, lines in long.items() if lines > LINES_MAX and name not in allowed} == {}
+
+
+def test_no_function_is_longer_than_50_lines() -> None:
+    found = {}
+    for path in tracked(".py"):
+        for node in ast.walk(ast.parse(text_of(path))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno is not None:
+                lines = node.end_lineno - node.lineno + 1
+                if lines > FUNCTION_LINES_MAX:
+                    found[f"{where(path)}:{node.name}"] = lines
+    assert found == {}
+
+
+def test_there_is_no_drawer_for_odds_and_ends() -> None:
+    assert [where(path) for path in tracked(".py") if path.stem in DRAWERS] == []
+
+
+def test_nothing_is_left_unfinished() -> None:
+    code = tracked(".py", ".js", ".sh", ".hcl", ".md", ".css", ".html", "")
+    found = [where(path) for path in code if UNFINISHED.search(text_of(path))]
+    assert found == []
+
+
+def test_every_test_file_has_a_name_of_its_own_and_no_package_around_it() -> None:
+    names = Counter(path.name for path in tracked(".py") if path.name.startswith("test_"))
+    assert [name for name, count in names.items() if count > 1] == []
+    assert [
+        where(path) for path in tracked(".py") if path.name == "__init__.py" and "tests" in path.parts
+    ] == []
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
+    text = (CHECKOUT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    assert len(lines) > 30
+    assert [line[:60] for line in lines if "--hash=sha256:" not in line or "==" not in line] == []
+    assert "://" not in text
+
+
+def test_rooms_import_downward_only() -> None:
+    linter = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run([linter], cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+from scripts.local import options
+from scripts.local.options import Options
+from scripts.local.trouble import Trouble
+from scripts.local.up import decide
+
+
+def facts(**changed: Any) -> dict[str, Any]:
+    return {"options": dataclasses.asdict(dataclasses.replace(Options(), **changed))}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rf": 0},
+        {"rf": 4},
+        {"kvstores": 0},
+        {"gateways": 33},
+        {"drones": 0},
+        {"tick_ms": 1},
+        {"speed": 0.0},
+        {"speed": float("nan")},
+        {"speed": float("inf")},
+        {"orders_per_minute": -1.0},
+        {"port_base": 80},
+    ],
+)
+def test_an_impossible_option_is_refused_in_one_sentence(wrong: dict[str, Any]) -> None:
+    with pytest.raises(Trouble, match=r"see scripts/up --help$"):
+        decide(wrong, None)
+
+
+def test_an_empty_home_starts_with_the_defaults() -> None:
+    assert decide({}, None) == Options()
+
+
+def test_one_kvstore_alone_lowers_the_number_of_copies_by_itself() -> None:
+    assert decide({"kvstores": 1}, None).rf == 1
+
+
+def test_what_belongs_to_the_data_is_kept_and_the_rest_is_not() -> None:
+    again = decide({}, facts(kvstores=5, rf=3, drones=7, speed=60.0))
+    assert again == dataclasses.replace(Options(), kvstores=5, rf=3)
+
+
+def test_fewer_kvstores_than_hold_the_data_are_refused() -> None:
+    with pytest.raises(Trouble, match="lies on 5 kvstores"):
+        decide({"kvstores": 3}, facts(kvstores=5))
+
+
+def test_another_number_of_copies_than_the_data_has_is_refused() -> None:
+    with pytest.raises(Trouble, match="--rf 2"):
+        decide({"rf": 3}, facts())
+
+
+def test_damaged_facts_are_told_and_not_guessed() -> None:
+    with pytest.raises(Trouble, match="damaged"):
+        decide({}, {"options": {"rf": "two"}})
+
+
+def test_only_options_that_were_given_are_passed_on() -> None:
+    request = options.parse(["--drones", "72", "--speed", "60", "--detach"])
+    assert request.given == {"drones": 72, "speed": 60.0}
+    assert request.detach
+
+
+def test_every_option_has_a_line_in_the_help() -> None:
+    text = options.parser().format_help()
+    given = re.findall(r"--([a-z-]+)", text)
+    wanted = {field.name.replace("_", "-") for field in dataclasses.fields(Options)}
+    assert wanted | {"home", "detach", "fresh", "check"} <= set(given)

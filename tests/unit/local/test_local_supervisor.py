@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scripts.local.home import Home
+from scripts.local.supervisor import configuration, restarts_in
+from scripts.local.table import Process
+from scripts.local.trouble import Trouble
+from supervisor.options import ServerOptions
+
+
+def process(**environment: str) -> Process:
+    return Process(
+        "gateway-1", "gateway", 4, ("/opt/with space/prog", "gateway"), environment, directory=Path("/tmp")
+    )
+
+
+def as_supervisord_reads_it(text: str, folder: Path) -> ServerOptions:
+    file = folder / "supervisord.conf"
+    file.write_text(text, encoding="utf-8")
+    options = ServerOptions()
+    options.exit = pytest.fail
+    options.realize(args=["-c", str(file)], doc="", progname="supervisord")
+    return options
+
+
+def test_supervisord_reads_back_command_and_environment_unchanged(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.prepare()
+    wanted = {"GATEWAY_X": "50% of a,b;c", "Y": "two words"}
+    text = configuration([process(**wanted)], home, {"PATH": "/bin"}, descriptors=1024, root=False)
+    options = as_supervisord_reads_it(text, tmp_path)
+    [group] = options.process_group_configs
+    [one] = group.process_configs
+    assert one.name == "gateway-1"
+    assert {name: one.environment[name] for name in wanted} == wanted
+    assert one.command == '"/opt/with space/prog" "gateway"'
+
+
+def test_every_process_carries_the_mark_of_its_home(tmp_path: Path) -> None:
+    text = configuration([process()], Home(tmp_path), {}, descriptors=1024, root=False)
+    assert f'DRONEDISPATCH_HOME="{tmp_path}"' in text
+
+
+def test_what_cannot_be_quoted_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Trouble, match="cannot be passed"):
+        configuration([process(X='a"b')], Home(tmp_path), {}, descriptors=1024, root=False)
+
+
+def test_only_ends_that_nobody_asked_for_count_as_restarts() -> None:
+    log = (
+        "INFO spawned: 'gateway-1' with pid 1\nWARN exited: gateway-1 (terminated by SIGKILL; not expected)\n"
+        "INFO spawned: 'gateway-1' with pid 2\nWARN stopped: gateway-1 (exit status 0)\n"
+        "INFO exited: lb-1 (exit status 0; expected)\n"
+    )
+    assert restarts_in(log) == {"gateway-1": 1, "lb-1": 1}
