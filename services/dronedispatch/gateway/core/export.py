@@ -7,7 +7,6 @@ import io
 
 from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.fleet.documents import encode
-from dronedispatch.gateway.core.body import BadField
 
 JSON = "application/json"
 CSV = "text/csv"
@@ -34,10 +33,14 @@ COLUMNS = (
 )
 
 
+class NotAcceptable(ValueError):
+    """The Accept header excludes every form that a list has (406)."""
+
+
 def negotiate(accept: str) -> str:
     """The one of JSON, CSV and NDJSON that `accept` prefers (RFC 9110, 12.5.1); JSON when it names none of them.
 
-    Raises BadField when it excludes all three.
+    Raises NotAcceptable when it excludes all three.
     """
     if not accept.strip():
         return JSON
@@ -50,7 +53,7 @@ def negotiate(accept: str) -> str:
                 best, best_q = kind, q
                 break
     if best is None:
-        raise BadField("Accept", f"none of {JSON}, {CSV}, {NDJSON} is accepted")
+        raise NotAcceptable(f"none of {JSON}, {CSV}, {NDJSON} is accepted")
     return best
 
 

@@ -6,7 +6,7 @@ order took.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -16,6 +16,7 @@ from dronedispatch.fleet.deliveries import TERMINAL, Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import stamp, unstamp
 
 WINDOW_S = 60.0
+ENDED_KEPT_MAX = 20_000
 SAMPLE_MAX = 500  # means are over that many newest deliveries
 
 
@@ -40,29 +41,44 @@ def created_s(delivery_id: str) -> float:
 
 
 class Ledger:
-    """Open orders by status, the orders of the last minute, and how long the last ones took."""
+    """Open orders by status, the orders of the last minute, and how long the last ones took.
+
+    Every id's end counts once, however often it is told: by an event, again by a repeated one, again by a scan.
+    """
 
     def __init__(self) -> None:
         self.open: dict[str, DeliveryStatus] = {}
         self.delivered = 0
-        self._recent: dict[str, float] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._recent: OrderedDict[str, float] = OrderedDict()
         self._to_assign_s: deque[float] = deque(maxlen=SAMPLE_MAX)
         self._to_deliver_s: deque[float] = deque(maxlen=SAMPLE_MAX)
 
     def changed(self, delivery_id: str, status: DeliveryStatus, at: str) -> None:
-        """An event, given once."""
-        made_s = created_s(delivery_id)
+        """A delivery has come to `status` at the moment `at`."""
+        if delivery_id in self._ended:
+            return
+        made_s, at_s = created_s(delivery_id), unstamp(at)
         before = self.open.get(delivery_id)
-        self._recent.setdefault(delivery_id, made_s)
-        if status in TERMINAL:
-            self.open.pop(delivery_id, None)
-        else:
-            self.open[delivery_id] = status
+        self._saw(delivery_id, made_s, at_s)
         if status is DeliveryStatus.ASSIGNED and before is not DeliveryStatus.ASSIGNED:
-            self._to_assign_s.append(unstamp(at) - made_s)
+            self._to_assign_s.append(at_s - made_s)
+        if status not in TERMINAL:
+            self.open[delivery_id] = status
+            return
+        self.open.pop(delivery_id, None)
+        self._ended[delivery_id] = None
+        if len(self._ended) > ENDED_KEPT_MAX:
+            self._ended.popitem(last=False)
         if status is DeliveryStatus.DELIVERED:
             self.delivered += 1
-            self._to_deliver_s.append(unstamp(at) - made_s)
+            self._to_deliver_s.append(at_s - made_s)
+
+    def _saw(self, delivery_id: str, made_s: float, now_s: float) -> None:
+        if made_s > now_s - WINDOW_S:
+            self._recent.setdefault(delivery_id, made_s)
+        while self._recent and next(iter(self._recent.values())) <= now_s - WINDOW_S:
+            self._recent.popitem(last=False)
 
     def counted(self, delivered: int, sample: Iterable[Delivery]) -> None:
         """A count of all delivered ones in the store, and the newest of them, replace what was remembered."""
@@ -76,18 +92,21 @@ class Ledger:
             if delivery.delivered_at is not None:
                 self._to_deliver_s.append(unstamp(delivery.delivered_at) - made_s)
 
-    def corrected(self, found: Mapping[str, DeliveryStatus]) -> tuple[list[str], list[str]]:
-        """All open deliveries as the store has them. Returns (ids whose news never came, ids that have gone silently)."""
-        news = [key for key, status in found.items() if self.open.get(key) is not status]
+    def corrected(self, found: Mapping[str, DeliveryStatus], now_s: float) -> tuple[list[str], list[str]]:
+        """All open deliveries as the store has them. Returns (ids whose news never came, ids that have gone silently).
+
+        A scan is no snapshot: what an event has ended meanwhile stays ended.
+        """
+        still = {key: status for key, status in found.items() if key not in self._ended}
+        news = [key for key, status in still.items() if self.open.get(key) is not status]
         gone = [key for key in self.open if key not in found]
-        for key in found:
-            self._recent.setdefault(key, created_s(key))
-        self.open = dict(found)
+        for key in still:
+            self._saw(key, created_s(key), now_s)
+        self.open = still | {key: self.open[key] for key in gone}
         return news, gone
 
     def figures(self, now_s: float, drones: Mapping[str, int]) -> Figures:
         """As of `now_s`."""
-        self._recent = {key: at for key, at in self._recent.items() if at > now_s - WINDOW_S}
         count = dict.fromkeys(DeliveryStatus, 0)
         for status in self.open.values():
             count[status] += 1
@@ -97,7 +116,7 @@ class Ledger:
             assigned=count[DeliveryStatus.ASSIGNED],
             in_progress=count[DeliveryStatus.IN_PROGRESS],
             delivered=self.delivered,
-            orders_per_minute=len(self._recent),
+            orders_per_minute=sum(made_s > now_s - WINDOW_S for made_s in self._recent.values()),
             to_assign_mean_s=_mean(self._to_assign_s),
             to_deliver_mean_s=_mean(self._to_deliver_s),
             sample=len(self._to_deliver_s),

@@ -74,6 +74,17 @@ class FleetPicture:
         self._drones = drones
         self._refresh(drones)
 
+    def some_records(self, found: Iterable[Drone]) -> None:
+        """Some records, read by id."""
+        news = {drone.id: drone for drone in found}
+        self._drones |= news
+        self._refresh(news)
+
+    @property
+    def unplaced(self) -> bool:
+        """Whether a drone is known whose place is not."""
+        return any(drone_id not in self._telemetry for drone_id in self._drones)
+
     def telemetry(self, found: Iterable[Telemetry]) -> None:
         """Some telemetry; what is older than the known one (by tick) is passed over."""
         newer = [

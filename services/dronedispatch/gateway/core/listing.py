@@ -24,6 +24,10 @@ _DRONE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,55}")  # with "drone=" it i
 E = TypeVar("E", DeliveryStatus, DroneStatus, DroneType)
 
 
+class BadParameter(BadField):
+    """A parameter of the query is refused (400)."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryQuery:
     """GET /deliveries: newest first. `limit` None: all of them (an export)."""
@@ -72,13 +76,13 @@ def is_drone_id(text: str) -> bool:
 
 
 def delivery_query(args: Mapping[str, Sequence[str]], *, export: bool) -> DeliveryQuery:
-    """Raises BadField, which names the parameter."""
+    """Raises BadParameter, which names the parameter."""
     found = _once(args, ("status", "drone", "limit", "after"))
     drone, after = found.get("drone"), found.get("after")
     if drone is not None and not is_drone_id(drone):
-        raise BadField("drone", "is no id of a drone")
+        raise BadParameter("drone", "is no id of a drone")
     if after is not None and not is_delivery_id(after):
-        raise BadField("after", "is no cursor: pass the `next` of the page before")
+        raise BadParameter("after", "is no cursor: pass the `next` of the page before")
     default, greatest = (None, 1_000_000_000) if export else (LIMIT_DEFAULT, LIMIT_MAX)
     return DeliveryQuery(
         status=_choice(DeliveryStatus, "status", found.get("status")),
@@ -89,11 +93,11 @@ def delivery_query(args: Mapping[str, Sequence[str]], *, export: bool) -> Delive
 
 
 def drone_query(args: Mapping[str, Sequence[str]]) -> DroneQuery:
-    """Raises BadField, which names the parameter."""
+    """Raises BadParameter, which names the parameter."""
     found = _once(args, ("status", "type", "limit", "after"))
     after = found.get("after")
     if after is not None and not is_drone_id(after):
-        raise BadField("after", "is no cursor: pass the `next` of the page before")
+        raise BadParameter("after", "is no cursor: pass the `next` of the page before")
     return DroneQuery(
         status=_choice(DroneStatus, "status", found.get("status")),
         type=_choice(DroneType, "type", found.get("type")),
@@ -103,7 +107,7 @@ def drone_query(args: Mapping[str, Sequence[str]]) -> DroneQuery:
 
 
 def no_query(args: Mapping[str, Sequence[str]]) -> None:
-    """Raises BadField for any parameter."""
+    """Raises BadParameter for any parameter."""
     _once(args, ())
 
 
@@ -116,9 +120,9 @@ def _once(args: Mapping[str, Sequence[str]], known: Sequence[str]) -> dict[str, 
     found: dict[str, str] = {}
     for name, values in args.items():
         if name not in known:
-            raise BadField(name[:80], f"unknown parameter; known: {', '.join(known) or 'none'}")
+            raise BadParameter(name[:80], f"unknown parameter; known: {', '.join(known) or 'none'}")
         if len(values) != 1:
-            raise BadField(name, "is given more than once")
+            raise BadParameter(name, "is given more than once")
         found[name] = values[0]
     return found
 
@@ -129,10 +133,10 @@ def _choice(kind: type[E], field: str, text: str | None) -> E | None:
     for member in kind:
         if member.value == text:
             return member
-    raise BadField(field, f"is none of {', '.join(kind)}")
+    raise BadParameter(field, f"is none of {', '.join(kind)}")
 
 
 def _limit(text: str | None, greatest: int) -> int:
     if text is None or not re.fullmatch(r"[0-9]{1,10}", text) or not 1 <= int(text) <= greatest:
-        raise BadField("limit", f"expected a whole number from 1 to {greatest}")
+        raise BadParameter("limit", f"expected a whole number from 1 to {greatest}")
     return int(text)

@@ -34,6 +34,7 @@ class Kept(NamedTuple):
 
     place: int
     id: EventId | None
+    topic: str
     data: bytes
 
 
@@ -47,12 +48,12 @@ class Ring:
         self._ids: set[EventId] = set()
         self.place = 0  # of the newest arrival
 
-    def append(self, event_id: EventId | None, data: bytes) -> bool:
+    def append(self, event_id: EventId | None, topic: str, data: bytes) -> bool:
         """False: it is here already."""
         if event_id is not None and event_id in self._ids:
             return False
         self.place += 1
-        self._kept.append(Kept(self.place, event_id, data))
+        self._kept.append(Kept(self.place, event_id, topic, data))
         if event_id is not None:
             self._ids.add(event_id)
         if len(self._kept) > self._size:
@@ -63,10 +64,10 @@ class Ring:
 
     def after(self, place: int) -> list[Kept] | None:
         """What arrived after `place`; None: a part of it is gone."""
-        if place > self.place or place < self.place - len(self._kept):
-            return None
         wanted = self.place - place
-        return list(self._kept)[len(self._kept) - wanted :]
+        if not 0 <= wanted <= len(self._kept):
+            return None
+        return [self._kept[i] for i in range(len(self._kept) - wanted, len(self._kept))]
 
     def place_of(self, last: EventId) -> int | None:
         """The place from which a client that has seen `last` must read on; None: a part of it is gone.

@@ -1,0 +1,113 @@
+"""Creates a gateway's parts and ties them together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic import Sanic
+
+from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DELIVERY_STATUS, DRONE_UPDATES
+from dronedispatch.gateway.changes import Changes
+from dronedispatch.gateway.consumers import on_delivery_status, on_drone_updates
+from dronedispatch.gateway.dispatcher import Dispatcher
+from dronedispatch.gateway.errors import add_errors
+from dronedispatch.gateway.feed import Feed
+from dronedispatch.gateway.forecast import Forecast
+from dronedispatch.gateway.lists import Lists
+from dronedispatch.gateway.loops import loops
+from dronedispatch.gateway.orders import Orders
+from dronedispatch.gateway.routes.deliveries import DeliveryRoutes
+from dronedispatch.gateway.routes.drones import DroneRoutes
+from dronedispatch.gateway.routes.events import EventRoutes
+from dronedispatch.gateway.routes.pages import PageRoutes
+from dronedispatch.gateway.routes.table import add_routes
+from dronedispatch.gateway.routes.zones import ZoneRoutes
+from dronedispatch.gateway.settings import Settings
+from dronedispatch.gateway.zones import Zones
+from dronedispatch.kv.client import KVClient
+from dronedispatch.kv.http_client import HttpKV
+from dronedispatch.runtime.amqp import BrokerSource, Bus, Publisher
+from dronedispatch.runtime.clock import Clock, SystemClock
+from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.loops import Tasks
+from dronedispatch.runtime.web import Process, create_web
+
+SERVICE = "gateway"
+
+
+def create_app(settings: Settings) -> Sanic[Any, Any]:
+    """A gateway on the real store, broker and Consul. Ready at once: a store that pauses must not empty the lb's table."""
+    app = create_web(SERVICE, settings.process, ready=lambda: None)
+    process: Process = app.ctx.process
+    http = HttpClient(resend_on_reuse_reset=False)
+    fronts = ServiceWatch(process.consul, "kvfront")
+    dispatchers = ServiceWatch(process.consul, "dispatcher")
+    token = settings.process.store_token
+    kv = HttpKV(
+        lambda: fronts.endpoints, http, token.value if token else "", timeout_s=settings.store_timeout_s
+    )
+    bus = Bus(
+        BrokerSource(settings.amqp, process.consul),
+        work_queues=(DELIVERY_REQUESTS, DRONE_UPDATES),
+        fanouts=(DELIVERY_STATUS, DRONE_UPDATES),
+    )
+    feed = assemble(app, settings, kv, bus, Dispatcher(dispatchers, http, token), SystemClock())
+
+    @app.before_server_start
+    async def open_up(_app: Sanic[Any, Any]) -> None:
+        fronts.start()
+        dispatchers.start()
+        bus.start()
+        name = process.instance
+        bus.subscribe(DELIVERY_STATUS, f"{DELIVERY_STATUS}.{name}", on_delivery_status(feed))
+        bus.subscribe(DRONE_UPDATES, f"{DRONE_UPDATES}.{name}", on_drone_updates(feed))
+
+    @app.after_server_stop
+    async def close_down(_app: Sanic[Any, Any]) -> None:
+        await bus.stop()
+        await kv.close()
+        await http.close()
+        await fronts.stop()
+        await dispatchers.stop()
+
+    return app
+
+
+def assemble(
+    app: Sanic[Any, Any],
+    settings: Settings,
+    kv: KVClient,
+    publisher: Publisher,
+    dispatcher: Dispatcher,
+    clock: Clock,
+) -> Feed:
+    """Routes, errors and loops on the given ports; returns the feed that messages are told to."""
+    zones = Zones(kv)
+    forecast = Forecast(kv, zones, cruise_mps=settings.cruise_mps)
+    feed = Feed(kv, clock, settings.events_kept)
+    changes = Changes(kv, publisher, clock, feed.announce)
+    lists = Lists(kv)
+    orders = Orders(kv, publisher, zones, forecast, clock, feed.announce)
+    add_errors(app)
+    add_routes(
+        app,
+        deliveries=DeliveryRoutes(orders, changes, lists, dispatcher, settings.order_bytes_max),
+        drones=DroneRoutes(changes, lists, settings.order_bytes_max),
+        zones=ZoneRoutes(zones, feed, settings.zones_bytes_max),
+        events=EventRoutes(feed, clock, settings.watchers_max),
+        pages=PageRoutes(),
+    )
+
+    @app.after_server_start
+    async def begin(_app: Sanic[Any, Any]) -> None:
+        app.ctx.gateway_tasks = Tasks(on_death=lambda _name: app.ctx.process.stop())
+        for loop in loops(settings, kv, clock, zones, forecast, feed):
+            app.ctx.gateway_tasks.start(loop.name, loop.run())
+
+    @app.before_server_stop
+    async def end(_app: Sanic[Any, Any]) -> None:
+        feed.close()
+        await app.ctx.gateway_tasks.stop()
+
+    return feed

@@ -1,0 +1,120 @@
+"""What customers and operators change: each a decision on the version that was read, written by CAS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from ulid import ULID
+
+from dronedispatch.fleet.deliveries import TERMINAL, Delivery, DeliveryStatus, delivery_tags, move_delivery
+from dronedispatch.fleet.dispatch_state import WISH_TAG, Wanted, Wish
+from dronedispatch.fleet.documents import decode, delivery_key, drone_key, encode, stamp, wish_key
+from dronedispatch.fleet.lifecycle import IllegalMove
+from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DeliveryRequested
+from dronedispatch.gateway.core.order import refuse_past
+from dronedispatch.kv.client import KVClient
+from dronedispatch.kv.errors import Unavailable, VersionConflict
+from dronedispatch.runtime.amqp import Publisher
+from dronedispatch.runtime.clock import Clock
+from dronedispatch.runtime.problems import Problem
+
+ATTEMPTS_MAX = (
+    20  # a delivery changes a handful of times in its life: more lost races mean something is wrong
+)
+
+Announce = Callable[[Delivery], None]
+
+
+class Changes:
+    """Changes of existing deliveries, and wishes for drones."""
+
+    def __init__(self, kv: KVClient, publisher: Publisher, clock: Clock, announce: Announce) -> None:
+        self._kv = kv
+        self._publisher = publisher
+        self._clock = clock
+        self._announce = announce
+
+    async def cancel(self, delivery_id: str, request_id: str) -> Delivery:
+        """End it, unless the parcel is on board already. Cancelling a cancelled one changes nothing.
+
+        Raises Problem 404 or 409, Unavailable, OutcomeUnknown.
+        """
+
+        def decide(delivery: Delivery) -> Delivery:
+            if delivery.status is DeliveryStatus.CANCELLED:
+                return delivery
+            return move_delivery(
+                delivery,
+                DeliveryStatus.CANCELLED,
+                at=stamp(self._clock.wall_s()),
+                cause="cancelled by request",
+            )
+
+        return await self._change(delivery_id, decide, "cancelled", request_id)
+
+    async def set_priority(self, delivery_id: str, priority: int, request_id: str) -> Delivery:
+        """Raises Problem 404, or 409 when it has ended."""
+
+        def decide(delivery: Delivery) -> Delivery:
+            _still_open(delivery)
+            return msgspec.structs.replace(delivery, priority=priority)
+
+        return await self._change(delivery_id, decide, "priority", request_id)
+
+    async def set_deadline(self, delivery_id: str, deadline: str | None, request_id: str) -> Delivery:
+        """None takes it away. Raises BadField for one that is over, Problem 404, or 409 when the delivery has ended."""
+        refuse_past(deadline, self._clock.wall_s())
+
+        def decide(delivery: Delivery) -> Delivery:
+            _still_open(delivery)
+            return msgspec.structs.replace(delivery, deadline=deadline)
+
+        return await self._change(delivery_id, decide, "deadline", request_id)
+
+    async def wish(self, drone_id: str, wanted: Wanted, request_id: str) -> Wish:
+        """Leave the wish for the dispatcher, the only writer of the drone's record. Raises Problem 404."""
+        if await self._kv.get(drone_key(drone_id)) is None:
+            raise Problem(404, f"no drone {drone_id}", field="drone_id")
+        wish = Wish(wanted=wanted, at=stamp(self._clock.wall_s()), request_id=request_id)
+        await self._kv.put(wish_key(drone_id), encode(wish), tags=(WISH_TAG,))
+        return wish
+
+    async def _change(
+        self, delivery_id: str, decide: Callable[[Delivery], Delivery], cause: str, request_id: str
+    ) -> Delivery:
+        key = delivery_key(delivery_id)
+        for _ in range(ATTEMPTS_MAX):
+            item = await self._kv.get(key)
+            if item is None:
+                raise Problem(404, f"no delivery {delivery_id}", field="delivery_id")
+            before = decode(Delivery, item.value)
+            try:
+                after = decide(before)
+            except IllegalMove as exc:
+                raise Problem(409, str(exc), status_now=before.status) from exc
+            if after == before:
+                return before
+            try:
+                await self._kv.cas(key, item.version, encode(after), tags=delivery_tags(after))
+            except VersionConflict:
+                continue  # somebody else changed it first: decide again on what is there now
+            self._tell(after, cause, request_id)
+            return after
+        raise Unavailable(f"delivery {delivery_id} changes too fast")
+
+    def _tell(self, delivery: Delivery, cause: str, request_id: str) -> None:
+        event = DeliveryRequested(
+            id=str(ULID.from_timestamp(self._clock.wall_s())),
+            at=stamp(self._clock.wall_s()),
+            request_id=request_id,
+            delivery_id=delivery.id,
+            cause=cause,
+        )
+        self._publisher.to_queue(DELIVERY_REQUESTS, encode(event), message_id=event.id)
+        self._announce(delivery)
+
+
+def _still_open(delivery: Delivery) -> None:
+    if delivery.status in TERMINAL:
+        raise Problem(409, f"delivery {delivery.id} is {delivery.status}", status_now=delivery.status)

@@ -1,0 +1,32 @@
+"""Why a delivery is where it is: what its own record says, and what the dispatcher adds while it is open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dronedispatch.fleet.deliveries import TERMINAL, Delivery, DeliveryStatus
+
+
+def needs_dispatcher(delivery: Delivery) -> bool:
+    """Only an order that waits raises a question that the record does not answer."""
+    return delivery.status is DeliveryStatus.PENDING
+
+
+def explain(delivery: Delivery, answer: Mapping[str, object] | None) -> dict[str, object]:
+    """The document of GET /deliveries/{id}/why; `answer`: the dispatcher's, for a pending one."""
+    own: dict[str, object] = {
+        "delivery_id": delivery.id,
+        "status": delivery.status.value,
+        "summary": _summary(delivery),
+    }
+    return own | dict(answer or {}) | {"delivery_id": delivery.id, "status": delivery.status.value}
+
+
+def _summary(delivery: Delivery) -> str:
+    last = delivery.history[-1] if delivery.history else None
+    cause = "" if last is None else f": {last.cause}"
+    if delivery.status in TERMINAL:
+        return f"{delivery.status} at {delivery.ended_at}{cause}"
+    if delivery.status is DeliveryStatus.PENDING:
+        return f"waits since {delivery.created_at}{cause}"
+    return f"{delivery.status} with drone {delivery.drone_id}{cause}"

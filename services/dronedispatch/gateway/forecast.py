@@ -1,0 +1,62 @@
+"""What an ETA is made of: the dispatcher's published state, and how promises have been kept lately."""
+
+from __future__ import annotations
+
+import structlog
+
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta
+from dronedispatch.fleet.dispatch_state import DispatchState
+from dronedispatch.fleet.documents import DELIVERY_PREFIX, DISPATCH_STATE_KEY, Unreadable, decode
+from dronedispatch.gateway.core.eta import Record, estimate, record_of
+from dronedispatch.gateway.core.order import Order
+from dronedispatch.gateway.lists import readable
+from dronedispatch.gateway.zones import Zones
+from dronedispatch.kv.client import KVClient
+
+RECORD_MAX = 200  # newest delivered orders that the stated confidence is measured on
+RECORD_EVERY = 15  # polls between two looks at them
+
+log = structlog.get_logger()
+
+
+class Forecast:
+    """Holds the newest state; an estimate itself asks nobody and takes no time."""
+
+    def __init__(self, kv: KVClient, zones: Zones, *, cruise_mps: float) -> None:
+        self._kv = kv
+        self._zones = zones
+        self._cruise_mps = cruise_mps
+        self._polls = 0
+        self.state: DispatchState | None = None
+        self.record = Record()
+
+    def eta(self, order: Order, now_s: float) -> Eta:
+        """See core/eta.py."""
+        return estimate(
+            order,
+            now_s=now_s,
+            paths=self._zones.paths,
+            state=self.state,
+            record=self.record,
+            speed_mps=self._cruise_mps,
+        )
+
+    async def refresh(self) -> str:
+        """Read the dispatcher's state, and now and then the record of promises."""
+        item = await self._kv.get(DISPATCH_STATE_KEY)
+        try:
+            self.state = None if item is None else decode(DispatchState, item.value)
+        except Unreadable as exc:
+            log.warning("dispatch_state is unreadable, ETAs go by distance", error=str(exc))
+            self.state = None
+        if self._polls % RECORD_EVERY == 0:
+            await self._look_back()
+        self._polls += 1
+        known = "unknown" if self.state is None else f"term {self.state.term}"
+        return f"dispatcher {known}, promises kept {self.record.kept}/{self.record.promised}"
+
+    async def _look_back(self) -> None:
+        page = await self._kv.scan(
+            prefix=DELIVERY_PREFIX, tag=f"status={DeliveryStatus.DELIVERED}", limit=RECORD_MAX, reverse=True
+        )
+        self.record = record_of(readable(Delivery, page.items))

@@ -1,0 +1,124 @@
+"""Placing an order: a 201 only when the delivery is in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ulid import ULID
+
+from dronedispatch.fleet.deliveries import Delivery, delivery_tags
+from dronedispatch.fleet.documents import decode, delivery_key, encode, idem_key, stamp
+from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DeliveryRequested
+from dronedispatch.gateway.core.body import BadField
+from dronedispatch.gateway.core.idempotency import IdemRecord, fingerprint, why_not_the_same
+from dronedispatch.gateway.core.order import Order, new_delivery, refuse_outside, refuse_past
+from dronedispatch.gateway.forecast import Forecast
+from dronedispatch.gateway.zones import Zones
+from dronedispatch.kv.client import Item, KVClient
+from dronedispatch.kv.errors import VersionConflict
+from dronedispatch.runtime.amqp import Publisher
+from dronedispatch.runtime.clock import Clock
+from dronedispatch.runtime.problems import Problem
+
+Announce = Callable[[Delivery], None]
+
+
+class Orders:
+    """The only room that creates `delivery:<ulid>` and `idem/<sha256>`."""
+
+    def __init__(
+        self,
+        kv: KVClient,
+        publisher: Publisher,
+        zones: Zones,
+        forecast: Forecast,
+        clock: Clock,
+        announce: Announce,
+    ) -> None:
+        self._kv = kv
+        self._publisher = publisher
+        self._zones = zones
+        self._forecast = forecast
+        self._clock = clock
+        self._announce = announce
+
+    async def place(self, order: Order, idempotency_key: str | None, request_id: str) -> Delivery:
+        """Store the order as a pending delivery, tell the dispatcher, and return what the 201 says.
+
+        The same key with the same order returns the same delivery however often it is asked, and finishes a first
+        attempt that was cut short between its two writes. Raises BadField, Problem 422 (the key was used for another
+        order), Unavailable (definite), OutcomeUnknown (with a key: ask again, and it is one order).
+        """
+        if idempotency_key is None:
+            self._refuse(order)
+            record = self._fresh(order)
+        else:
+            record = await self._claim(order, idempotency_key)
+        delivery = new_delivery(
+            order,
+            delivery_id=record.delivery_id,
+            created_at=record.created_at,
+            eta=record.eta,
+            request_id=request_id,
+        )
+        if await self._create(delivery):
+            self._tell(delivery, request_id)
+        return delivery
+
+    def _refuse(self, order: Order) -> None:
+        refuse_outside(order, self._zones.city)
+        refuse_past(order.deadline, self._clock.wall_s())
+
+    def _fresh(self, order: Order) -> IdemRecord:
+        now_s = self._clock.wall_s()
+        return IdemRecord(
+            fingerprint=fingerprint(order),
+            delivery_id=str(ULID.from_timestamp(now_s)),
+            created_at=stamp(now_s),
+            eta=self._forecast.eta(order, now_s),
+        )
+
+    async def _claim(self, order: Order, idempotency_key: str) -> IdemRecord:
+        key = idem_key(idempotency_key)
+        try:
+            self._refuse(order)
+        except BadField:  # it may have been right when the first attempt came: then the answer is that one's
+            item = await self._kv.get(key)
+            if item is None:
+                raise
+            return self._stored(item, order)
+        record = self._fresh(order)
+        try:
+            await self._kv.cas(key, None, encode(record))
+        except VersionConflict as exc:
+            if exc.current is None:  # swept between the write and its answer
+                raise Problem(409, "the key is being forgotten", field="Idempotency-Key") from exc
+            return self._stored(exc.current, order)
+        return record
+
+    @staticmethod
+    def _stored(item: Item, order: Order) -> IdemRecord:
+        stored = decode(IdemRecord, item.value)
+        if (reason := why_not_the_same(stored, fingerprint(order))) is not None:
+            raise Problem(422, f"the Idempotency-Key {reason}", field="Idempotency-Key")
+        return stored
+
+    async def _create(self, delivery: Delivery) -> bool:
+        """Whether this very call wrote it; it is stored in either case."""
+        try:
+            await self._kv.cas(
+                delivery_key(delivery.id), None, encode(delivery), tags=delivery_tags(delivery)
+            )
+        except VersionConflict:
+            return False  # an earlier attempt with this key got here first
+        return True
+
+    def _tell(self, delivery: Delivery, request_id: str) -> None:
+        event = DeliveryRequested(
+            id=str(ULID.from_timestamp(self._clock.wall_s())),
+            at=stamp(self._clock.wall_s()),
+            request_id=request_id,
+            delivery_id=delivery.id,
+        )
+        self._publisher.to_queue(DELIVERY_REQUESTS, encode(event), message_id=event.id)
+        self._announce(delivery)

@@ -1,0 +1,102 @@
+"""/deliveries"""
+
+from __future__ import annotations
+
+from sanic import HTTPResponse, Request
+
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
+from dronedispatch.gateway.changes import Changes
+from dronedispatch.gateway.core import export
+from dronedispatch.gateway.core.listing import DeliveryQuery, delivery_query, no_query
+from dronedispatch.gateway.core.order import parse_deadline, parse_order, parse_priority
+from dronedispatch.gateway.core.why import explain, needs_dispatcher
+from dronedispatch.gateway.dispatcher import Dispatcher
+from dronedispatch.gateway.lists import Lists
+from dronedispatch.gateway.orders import Orders
+from dronedispatch.gateway.routes import input as given
+from dronedispatch.runtime.web import json_answer
+
+
+class DeliveryRoutes:
+    """Handlers."""
+
+    def __init__(
+        self, orders: Orders, changes: Changes, lists: Lists, dispatcher: Dispatcher, bytes_max: int
+    ) -> None:
+        self._orders = orders
+        self._changes = changes
+        self._lists = lists
+        self._dispatcher = dispatcher
+        self._bytes_max = bytes_max
+
+    async def place(self, request: Request) -> HTTPResponse:
+        no_query(given.arguments(request))
+        key = given.idempotency_key(request)
+        order = parse_order(given.json_body(request, self._bytes_max))
+        delivery = await self._orders.place(order, key, request.ctx.request_id)
+        # "pending" whatever has become of it since: a repeated request gets the first one's answer
+        body = {
+            "id": delivery.id,
+            "status": DeliveryStatus.PENDING,
+            "created_at": delivery.created_at,
+            "eta": delivery.eta,
+        }
+        return json_answer(body, 201, {"Location": f"/deliveries/{delivery.id}"})
+
+    async def one(self, request: Request, delivery_id: str) -> HTTPResponse:
+        no_query(given.arguments(request))
+        return json_answer(await self._lists.delivery(given.delivery_id(delivery_id)))
+
+    async def many(self, request: Request) -> HTTPResponse | None:
+        kind = export.negotiate(request.headers.get("accept", ""))
+        query = delivery_query(given.arguments(request), export=kind != export.JSON)
+        if kind != export.JSON:
+            await self._export(request, kind, query)
+            return None
+        deliveries, after = await self._lists.deliveries(query)
+        return json_answer({"deliveries": deliveries, "next": after}, headers={"Vary": "Accept"})
+
+    async def why(self, request: Request, delivery_id: str) -> HTTPResponse:
+        no_query(given.arguments(request))
+        delivery = await self._lists.delivery(given.delivery_id(delivery_id))
+        answer = None
+        if needs_dispatcher(delivery):
+            answer = await self._dispatcher.why(delivery.id, request.ctx.request_id)
+        return json_answer(explain(delivery, answer))
+
+    async def cancel(self, request: Request, delivery_id: str) -> HTTPResponse:
+        no_query(given.arguments(request))
+        given.no_body(request, self._bytes_max)
+        return json_answer(await self._changes.cancel(given.delivery_id(delivery_id), request.ctx.request_id))
+
+    async def priority(self, request: Request, delivery_id: str) -> HTTPResponse:
+        no_query(given.arguments(request))
+        priority = parse_priority(given.json_body(request, self._bytes_max))
+        wanted = given.delivery_id(delivery_id)
+        return json_answer(await self._changes.set_priority(wanted, priority, request.ctx.request_id))
+
+    async def deadline(self, request: Request, delivery_id: str) -> HTTPResponse:
+        no_query(given.arguments(request))
+        deadline = parse_deadline(given.json_body(request, self._bytes_max))
+        wanted = given.delivery_id(delivery_id)
+        return json_answer(await self._changes.set_deadline(wanted, deadline, request.ctx.request_id))
+
+    async def _export(self, request: Request, kind: str, query: DeliveryQuery) -> None:
+        """Row after row as the store gives them; an error in the middle breaks the stream off, it never ends it well."""
+        pieces = self._lists.every_delivery(query)
+        first: list[Delivery] = await anext(
+            pieces, []
+        )  # before the head goes out: a store that is away is a 503 yet
+        suffix = "csv" if kind == export.CSV else "ndjson"
+        headers = {"Content-Disposition": f'attachment; filename="deliveries.{suffix}"', "Vary": "Accept"}
+        response = await request.respond(content_type=f"{kind}; charset=utf-8", headers=headers)
+        assert response is not None
+        await response.send((export.csv_head() if kind == export.CSV else b"") + _rows(kind, first))
+        async for piece in pieces:
+            await response.send(_rows(kind, piece))
+        await response.eof()
+
+
+def _rows(kind: str, deliveries: list[Delivery]) -> bytes:
+    row = export.csv_row if kind == export.CSV else export.ndjson_row
+    return b"".join(row(delivery) for delivery in deliveries)

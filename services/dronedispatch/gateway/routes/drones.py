@@ -1,0 +1,43 @@
+"""/drones"""
+
+from __future__ import annotations
+
+from sanic import HTTPResponse, Request
+
+from dronedispatch.fleet.dispatch_state import Wanted
+from dronedispatch.gateway.changes import Changes
+from dronedispatch.gateway.core.listing import drone_query, no_query
+from dronedispatch.gateway.lists import Lists
+from dronedispatch.gateway.routes import input as given
+from dronedispatch.runtime.web import json_answer, require_token
+
+
+class DroneRoutes:
+    """Handlers."""
+
+    def __init__(self, changes: Changes, lists: Lists, bytes_max: int) -> None:
+        self._changes = changes
+        self._lists = lists
+        self._bytes_max = bytes_max
+        self.decommission = require_token("operator")(self._decommission)
+        self.recommission = require_token("operator")(self._recommission)
+
+    async def one(self, request: Request, drone_id: str) -> HTTPResponse:
+        no_query(given.arguments(request))
+        return json_answer(await self._lists.drone(given.drone_id(drone_id)))
+
+    async def many(self, request: Request) -> HTTPResponse:
+        drones, after = await self._lists.drones(drone_query(given.arguments(request)))
+        return json_answer({"drones": drones, "next": after})
+
+    async def _decommission(self, request: Request, drone_id: str) -> HTTPResponse:
+        return await self._wish(request, drone_id, Wanted.DECOMMISSIONED)
+
+    async def _recommission(self, request: Request, drone_id: str) -> HTTPResponse:
+        return await self._wish(request, drone_id, Wanted.COMMISSIONED)
+
+    async def _wish(self, request: Request, drone_id: str, wanted: Wanted) -> HTTPResponse:
+        no_query(given.arguments(request))
+        given.no_body(request, self._bytes_max)
+        wish = await self._changes.wish(given.drone_id(drone_id), wanted, request.ctx.request_id)
+        return json_answer({"drone_id": drone_id, "wanted": wish.wanted, "at": wish.at}, 202)

@@ -1,0 +1,58 @@
+"""/events and /figures: what happens, while it happens."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sanic import HTTPResponse, Request
+
+from dronedispatch.gateway.core.listing import no_query
+from dronedispatch.gateway.core.stream import RETRY_MS, Reader, parse_topics
+from dronedispatch.gateway.feed import Feed
+from dronedispatch.gateway.routes import input as given
+from dronedispatch.runtime.clock import Clock
+from dronedispatch.runtime.problems import Problem
+from dronedispatch.runtime.web import json_answer
+
+KEEPALIVE_S = 10.0  # a comment, so that proxies and clients see the stream alive
+PACE_S = 0.1  # changes that come closer together travel together
+
+
+class EventRoutes:
+    """Handlers."""
+
+    def __init__(self, feed: Feed, clock: Clock, watchers_max: int) -> None:
+        self._feed = feed
+        self._clock = clock
+        self._watchers_max = watchers_max
+
+    async def figures(self, request: Request) -> HTTPResponse:
+        no_query(given.arguments(request))
+        return json_answer(await self._feed.figures(), headers={"Cache-Control": "no-store"})
+
+    async def stream(self, request: Request) -> None:
+        arguments = given.arguments(request)
+        topics = parse_topics(arguments.pop("topics", [None])[0])
+        no_query(arguments)
+        if self._feed.watchers >= self._watchers_max:
+            raise Problem(503, f"{self._watchers_max} streams are open here", headers={"Retry-After": "1"})
+        reader = Reader(self._feed.board, topics, request.headers.get("last-event-id"))
+        self._feed.enter()
+        try:
+            await self._write(request, reader)
+        finally:
+            self._feed.leave()
+
+    async def _write(self, request: Request, reader: Reader) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        response = await request.respond(content_type="text/event-stream", headers=headers)
+        assert response is not None
+        await response.send(f"retry: {RETRY_MS}\n\n".encode())
+        while not self._feed.closing:
+            piece = reader.next_bytes(self._clock.wall_s())
+            if piece:
+                await response.send(piece)
+                await asyncio.sleep(PACE_S)
+            elif not await self._feed.news(KEEPALIVE_S):
+                await response.send(b": alive\n\n")
+        await response.eof()

@@ -1,0 +1,48 @@
+"""GATEWAY_*: what a gateway is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dronedispatch.fleet.energy import FlightModel
+from dronedispatch.runtime.settings import AmqpSettings, ProcessSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Seconds are real ones. `speed`: simulated seconds per second, for an ETA without the dispatcher's state."""
+
+    process: ProcessSettings = field(default_factory=ProcessSettings)
+    amqp: AmqpSettings = field(default_factory=AmqpSettings)
+    speed: float = 1.0
+    order_bytes_max: int = 16 * 1024
+    zones_bytes_max: int = 512 * 1024
+    store_timeout_s: float = 10.0
+    zones_poll_s: float = 1.0
+    forecast_poll_s: float = 1.0
+    picture_poll_s: float = 2.0  # how late the dashboard is at most when the broker is away
+    sweep_s: float = 1800.0
+    events_kept: int = 5000
+    watchers_max: int = 500  # open event streams; one more is told to try another gateway
+
+    def __post_init__(self) -> None:
+        for name in (
+            "speed",
+            "store_timeout_s",
+            "zones_poll_s",
+            "forecast_poll_s",
+            "picture_poll_s",
+            "sweep_s",
+        ):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0")
+        for name in ("order_bytes_max", "zones_bytes_max", "events_kept", "watchers_max"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more")
+        if max(self.order_bytes_max, self.zones_bytes_max) > self.process.body_bytes_max:
+            raise ValueError("order_bytes_max and zones_bytes_max cannot be above body_bytes_max")
+
+    @property
+    def cruise_mps(self) -> float:
+        """Metres that a drone flies in a real second."""
+        return FlightModel().sped_up(self.speed).cruise_mps
