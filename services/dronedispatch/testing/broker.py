@@ -1,10 +1,152 @@
-"""The broker's memory twin for publishers: what was handed over, in order."""
+"""The broker's memory twin: the same promises (and the same lack of them), no network."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ulid import ULID
+
+from dronedispatch.runtime.amqp import Handler, Message, Undecodable
+from dronedispatch.runtime.logs import current_request_id
+
+ATTEMPTS_MAX = 20  # as runtime/amqp.py's DELIVERY_LIMIT
+
+
+@dataclass(slots=True)
+class _Queue:
+    waiting: deque[Message] = field(default_factory=deque)
+    handlers: list[Handler] = field(default_factory=list)
+    turn: int = 0
+    attempts: dict[str, int] = field(default_factory=dict)
+    busy: bool = False
+
+
+class MemoryBus:
+    """One broker with everybody's connections to it.
+
+    `fate` decides what becomes of a published message: the list of copies that arrive (none: it is lost). `down`: the
+    broker is away, and what is published stays in the buffer until it is back.
+    """
+
+    def __init__(
+        self, fate: Callable[[str, Message], list[Message]] = lambda _target, message: [message]
+    ) -> None:
+        self.fate = fate
+        self.dead_letters: list[tuple[Message, str]] = []
+        self.published: list[tuple[str, Message]] = []
+        self._down = False
+        self._buffer: list[tuple[str, Message]] = []
+        self._queues: dict[str, _Queue] = {}
+        self._subscribed: dict[str, list[str]] = {}
+        self._pumps: set[asyncio.Task[None]] = set()
+
+    # -- publishing ----------------------------------------------------------------------------------------------
+
+    @property
+    def publishing(self) -> bool:
+        return not self._down
+
+    def to_queue(self, queue: str, body: bytes, *, message_id: str | None = None) -> None:
+        """See runtime.amqp.Publisher."""
+        self._offer(queue, self._message(body, message_id))
+
+    def to_fanout(self, exchange: str, body: bytes, *, message_id: str | None = None) -> None:
+        """See runtime.amqp.Publisher. An exchange feeds the work queue of its own name, too."""
+        self._offer(exchange, self._message(body, message_id))
+
+    def _message(self, body: bytes, message_id: str | None) -> Message:
+        return Message(body, message_id or str(ULID()), current_request_id())
+
+    def _offer(self, target: str, message: Message) -> None:
+        self.published.append((target, message))
+        if self._down:
+            self._buffer.append((target, message))
+            return
+        for copy in self.fate(target, message):
+            for queue in (target, *self._subscribed.get(target, ())):
+                self._queue(queue).waiting.append(copy)
+                self._pump(queue)
+
+    def stop_broker(self) -> None:
+        """The broker goes away; consumers hear nothing."""
+        self._down = True
+
+    def start_broker(self) -> None:
+        """It is back, with its durable queues; the publishers' buffers are sent."""
+        self._down = False
+        buffered, self._buffer = self._buffer, []
+        for target, message in buffered:
+            self._offer(target, message)
+        for name in list(self._queues):
+            self._pump(name)
+
+    # -- consuming -----------------------------------------------------------------------------------------------
+
+    def consume(self, queue: str, handler: Handler, *, prefetch: int = 100) -> asyncio.Task[None]:
+        """See runtime.amqp.Bus.consume."""
+        own = self._queue(queue)
+        own.handlers.append(handler)
+        self._pump(queue)
+        return self._until_cancelled(own, handler)
+
+    def subscribe(self, exchange: str, queue: str, handler: Handler) -> asyncio.Task[None]:
+        """See runtime.amqp.Bus.subscribe."""
+        names = self._subscribed.setdefault(exchange, [])
+        if queue not in names:
+            names.append(queue)
+        return self.consume(queue, handler)
+
+    def _until_cancelled(self, queue: _Queue, handler: Handler) -> asyncio.Task[None]:
+        async def wait() -> None:
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                queue.handlers.remove(handler)
+
+        return asyncio.create_task(wait())
+
+    def _queue(self, name: str) -> _Queue:
+        return self._queues.setdefault(name, _Queue())
+
+    def _pump(self, name: str) -> None:
+        queue = self._queue(name)
+        if queue.handlers and queue.waiting and not queue.busy and not self._down:
+            queue.busy = True
+            task = asyncio.create_task(self._deliver(queue))
+            self._pumps.add(task)
+            task.add_done_callback(self._pumps.discard)
+
+    async def _deliver(self, queue: _Queue) -> None:
+        try:
+            while queue.waiting and queue.handlers and not self._down:
+                message = queue.waiting[0]
+                queue.turn += 1
+                handler = queue.handlers[queue.turn % len(queue.handlers)]
+                if await self._handled(queue, handler, message):
+                    queue.waiting.popleft()
+        finally:
+            queue.busy = False
+
+    async def _handled(self, queue: _Queue, handler: Handler, message: Message) -> bool:
+        try:
+            await handler(message)
+        except Undecodable as exc:
+            self.dead_letters.append((message, str(exc)))
+        except Exception as exc:  # noqa: BLE001 - as the real one: a bad message must not end its consumer
+            tries = queue.attempts[message.message_id] = queue.attempts.get(message.message_id, 0) + 1
+            if tries < ATTEMPTS_MAX:
+                await asyncio.sleep(0)
+                return False
+            self.dead_letters.append((message, repr(exc)))
+        return True
+
+    async def settled(self) -> None:
+        """Until every message that somebody consumes has been handled."""
+        while self._pumps:
+            await asyncio.gather(*self._pumps)
 
 
 @dataclass(frozen=True, slots=True)

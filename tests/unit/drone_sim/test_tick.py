@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dronedispatch.drone_sim.core.craft import Craft
 from dronedispatch.drone_sim.core.docks import Dock, plugged_in, settle
 from dronedispatch.drone_sim.core.flight import Noise
-from dronedispatch.drone_sim.core.placement import place
+from dronedispatch.drone_sim.core.placement import class_of, drone_id, place
 from dronedispatch.drone_sim.core.schedule import ELAPSED_TICKS_MAX, beat
 from dronedispatch.drone_sim.core.slots import share_of, slot_of
 from dronedispatch.drone_sim.core.tick import Fleet, Tick, fly_fleet
@@ -122,11 +122,12 @@ def test_shares_settle_with_every_slot_held_by_one_process(processes: int, slots
 
 
 def test_the_fleet_is_placed_alike_for_a_seed_a_third_of_each_class() -> None:
-    places = (LatLon(lat=41.845, lon=12.4275), LatLon(lat=41.935, lon=12.5425))
-    fleet = [place(n, seed=4, places=places) for n in range(18)]
-    assert fleet == [place(n, seed=4, places=places) for n in range(18)]
-    assert [sum(p.type is kind for p in fleet) for kind in DroneType] == [6, 6, 6]
-    assert len({p.id for p in fleet}) == 18
+    homes = (LatLon(lat=41.845, lon=12.4275), LatLon(lat=41.935, lon=12.5425))
+    names = [drone_id(number) for number in range(18)]
+    fleet = [place(name, seed=4, homes=homes) for name in names]
+    assert fleet == [place(name, seed=4, homes=homes) for name in names]
+    assert len(set(fleet)) == 18
+    assert [sum(class_of(n) is kind for n in range(18)) for kind in DroneType] == [6, 6, 6]
 
 
 def test_the_slot_of_a_drone_is_the_same_in_every_process() -> None:

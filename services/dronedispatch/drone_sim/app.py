@@ -1,0 +1,196 @@
+"""Creates drone_sim's parts and ties them together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sanic import Sanic
+
+from dronedispatch.drone_sim.claims import Claims
+from dronedispatch.drone_sim.consumers import Hints
+from dronedispatch.drone_sim.core.airspace import CityAirspace
+from dronedispatch.drone_sim.core.flight import Noise
+from dronedispatch.drone_sim.core.schedule import Beat
+from dronedispatch.drone_sim.faults import Faults
+from dronedispatch.drone_sim.flown import Flown
+from dronedispatch.drone_sim.loops import Ticker, ZonesWatch
+from dronedispatch.drone_sim.records import Records
+from dronedispatch.drone_sim.registration import Registration
+from dronedispatch.drone_sim.routes import add_routes
+from dronedispatch.drone_sim.settings import Settings
+from dronedispatch.drone_sim.simulation import Pace, Simulation
+from dronedispatch.fleet.city import City, default_city
+from dronedispatch.fleet.messages import DRONE_ORDERS, DRONE_UPDATES
+from dronedispatch.kv.client import KVClient
+from dronedispatch.kv.http_client import HttpKV
+from dronedispatch.runtime.amqp import BrokerSource, Bus, Publisher
+from dronedispatch.runtime.clock import Clock, SystemClock
+from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.loops import Loop, Tasks
+from dronedispatch.runtime.web import Process, create_web
+
+SERVICE = "drone-sim"
+
+
+class FleetFlight:
+    """The fleet's flight without process, network and discovery: given a store, a bus, a clock, and who else flies."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        kv: KVClient,
+        bus: Publisher,
+        clock: Clock,
+        instance: str,
+        names: Callable[[], tuple[str, Sequence[str]]],
+        hints_come: Callable[[], bool],
+    ) -> None:
+        self.settings = settings
+        self.flown = Flown()
+        self.faults = Faults(self.flown, clock)
+        self._flight = settings.flight.sped_up(settings.speed)
+        self._registration = Registration(
+            kv, self.flown, clock, fleet=settings.drones, seed=settings.seed, slots=settings.slots
+        )
+        self.claims = Claims(
+            kv,
+            clock,
+            owner=instance,
+            names=names,
+            slots=settings.slots,
+            ttl_ms=settings.lease_ttl_ms,
+            adopt=self._adopt,
+            drop=self.flown.drop,
+        )
+        self.simulation = Simulation(
+            flown=self.flown,
+            records=Records(kv, self.flown, self.claims.token),
+            faults=self.faults,
+            bus=bus,
+            clock=clock,
+            source=instance,
+            air=CityAirspace(default_city(), self._flight),
+            noise=Noise(settings.noise, settings.seed),
+            pace=Pace(settings.refresh_ticks, settings.read_ticks),
+            hints_come=hints_come,
+            held=self.claims.held,
+        )
+        self.zones = ZonesWatch(kv, self._fly_in)
+        self.hints = Hints(self.simulation.hinted_at)
+
+    def _fly_in(self, city: City) -> None:
+        self.simulation.air = CityAirspace(city, self._flight)
+
+    async def _adopt(self, slots: Sequence[int]) -> None:
+        await self._registration.adopt(slots, self.simulation.air)
+
+    async def tick(self, beat: Beat) -> str:
+        """One tick; slots that turned out to be another's are given up."""
+        written = await self.simulation.once(beat)
+        if written.lost_slots:
+            await self.claims.lose(sorted(written.lost_slots))
+        return f"told of {len(written.told)} drones, {written.failed} writes to repeat"
+
+
+class DroneSim:
+    """The parts of a running drone_sim."""
+
+    def __init__(self, settings: Settings, process: Process) -> None:
+        self._process = process
+        self.coordinators = ServiceWatch(process.consul, "kvfront")
+        self.peers = ServiceWatch(process.consul, SERVICE)
+        self.http = HttpClient(resend_on_reuse_reset=False)
+        token = settings.process.store_token
+        self.kv = HttpKV(lambda: self.coordinators.endpoints, self.http, token.value if token else "")
+        self.bus = Bus(
+            BrokerSource(settings.amqp, process.consul),
+            work_queues=(DRONE_UPDATES,),
+            fanouts=(DRONE_UPDATES, DRONE_ORDERS),
+        )
+        self.clock = SystemClock()
+        self.fleet = FleetFlight(
+            settings,
+            kv=self.kv,
+            bus=self.bus,
+            clock=self.clock,
+            instance=process.instance,
+            names=self._names,
+            hints_come=lambda: self.bus.publishing,
+        )
+        self._period_s = settings.period_s
+        self._zones_s = settings.zones_s
+
+    def _names(self) -> tuple[str, Sequence[str]]:
+        """By address and port: under Nomad our id in Consul is Nomad's."""
+        own = next(
+            (
+                peer.id
+                for peer in self.peers.endpoints
+                if (peer.address, peer.port) == (self._process.address, self._process.port)
+            ),
+            self._process.instance,
+        )
+        return own, [peer.id for peer in self.peers.endpoints]
+
+    def start(self, tasks: Tasks) -> None:
+        """Everything in the background: nothing here waits for another process."""
+        self.coordinators.start()
+        self.peers.start()
+        self.bus.start()
+        self.bus.subscribe(
+            DRONE_ORDERS, f"{DRONE_ORDERS}.{self._process.instance}", self.fleet.hints.orders_changed
+        )
+        ticker = Ticker(self.fleet.tick, self.clock, self._period_s)
+        claims = self.fleet.claims
+        for loop in (
+            Loop("claims", claims.once, claims.renew_s, error_cap_s=1.0),
+            Loop("zones", self.fleet.zones.once, self._zones_s),
+            Loop("tick", ticker.once, 0.0, jitter=0.0, error_cap_s=1.0),
+        ):
+            tasks.start(loop.name, loop.run())
+
+    async def stop(self) -> None:
+        """Give the slots back, so that others fly on at once, then close."""
+        await self.fleet.claims.release_all()
+        await self.bus.stop()
+        await self.coordinators.stop()
+        await self.peers.stop()
+        await self.kv.close()
+        await self.http.close()
+
+    def health(self) -> dict[str, object]:
+        """Members of the health document."""
+        return {
+            "slots": len(self.fleet.claims.held()),
+            "drones": len(self.fleet.flown.crafts),
+            "ticks": self.fleet.simulation.ticks,
+            "tick_late_ms": round(self.fleet.simulation.late_s * 1000, 1),
+        }
+
+
+def create_app(settings: Settings) -> Sanic[Any, Any]:
+    """drone_sim as a web process."""
+    parts: list[DroneSim] = []
+    app = create_web(
+        SERVICE,
+        settings.process,
+        ready=lambda: None if parts else "starting",
+        health_extra=lambda: parts[0].health() if parts else {},
+    )
+    add_routes(app)
+
+    @app.before_server_start
+    async def begin(app: Sanic[Any, Any]) -> None:
+        sim = DroneSim(settings, app.ctx.process)
+        app.ctx.faults = sim.fleet.faults
+        sim.start(app.ctx.tasks)
+        parts.append(sim)
+
+    @app.before_server_stop
+    async def end(_app: Sanic[Any, Any]) -> None:
+        await parts[0].stop()
+
+    return app

@@ -1,0 +1,69 @@
+"""Faults on request: a drone goes silent, a battery drops. They are not stored: a new process knows of none."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from dronedispatch.drone_sim.flown import Flown
+from dronedispatch.runtime.clock import Clock
+
+SILENT_S_MAX = 3600.0
+
+
+class FaultKind(StrEnum):
+    """What may happen to a drone."""
+
+    SILENT = "silent"  # neither moves nor hears nor tells
+    BATTERY = "battery"  # drops to `battery_pct`
+    HEAL = "heal"  # the end of a silence
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /faults. `seconds`: how long a drone is silent (real seconds)."""
+
+    drone_id: str
+    kind: FaultKind
+    seconds: float = 60.0
+    battery_pct: float | None = None
+
+
+def why_not(fault: Fault) -> tuple[str, str] | None:
+    """(field, reason) of a fault that cannot be, None if it can."""
+    if fault.kind is FaultKind.SILENT and not 0 < fault.seconds <= SILENT_S_MAX:
+        return "seconds", f"must be above 0 and at most {SILENT_S_MAX:g}"
+    if fault.kind is FaultKind.BATTERY and (fault.battery_pct is None or not 0 <= fault.battery_pct <= 100):
+        return "battery_pct", "must be in 0..100"
+    return None
+
+
+class Faults:
+    """The faults of this process' drones."""
+
+    def __init__(self, flown: Flown, clock: Clock) -> None:
+        self._flown = flown
+        self._clock = clock
+        self._silent_until_s: dict[str, float] = {}
+
+    def strike(self, fault: Fault) -> bool:
+        """Whether the drone is flown here and the fault has struck."""
+        craft = self._flown.crafts.get(fault.drone_id)
+        if craft is None:
+            return False
+        if fault.kind is FaultKind.SILENT:
+            self._silent_until_s[fault.drone_id] = self._clock.monotonic_s() + fault.seconds
+        elif fault.kind is FaultKind.HEAL:
+            self._silent_until_s.pop(fault.drone_id, None)
+        else:
+            assert fault.battery_pct is not None
+            battery_pct = min(craft.battery_pct, fault.battery_pct)
+            self._flown.crafts[fault.drone_id] = msgspec.structs.replace(craft, battery_pct=battery_pct)
+            self._flown.owed.add(fault.drone_id)
+        return True
+
+    def silent(self) -> frozenset[str]:
+        """Who is silent now."""
+        now_s = self._clock.monotonic_s()
+        self._silent_until_s = {name: s for name, s in self._silent_until_s.items() if s > now_s}
+        return frozenset(self._silent_until_s)

@@ -1,0 +1,49 @@
+"""Builders of fleet documents for tests: everything has a sensible default, and a test names what it is about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from ulid import ULID
+
+from dronedispatch.fleet.city import default_city
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Transition
+from dronedispatch.fleet.documents import stamp
+from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, Telemetry
+from dronedispatch.fleet.positions import LatLon, Point
+from dronedispatch.testing.clock import START_WALL_S
+
+PLANE = default_city().plane
+AT = stamp(START_WALL_S)
+
+
+def at_km(east_km: float, north_km: float) -> LatLon:
+    """A position by its distance from the middle of the default city."""
+    return PLANE.to_latlon(Point(east_km * 1000, north_km * 1000))
+
+
+def a_delivery(**changes: Any) -> Delivery:
+    """Pending, 1 kg, 2 km east of the middle to 2 km west of it."""
+    plain = Delivery(
+        id=str(ULID()),
+        status=DeliveryStatus.PENDING,
+        origin=at_km(2.0, -2.0),
+        destination=at_km(-2.0, -2.0),
+        weight_kg=1.0,
+        created_at=AT,
+        history=(Transition(at=AT, from_=None, to=DeliveryStatus.PENDING, cause="ordered"),),
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+def a_drone(name: str = "drone-00001", **changes: Any) -> Drone:
+    """Idle and light."""
+    plain = Drone(id=name, type=DroneType.LIGHT, status=DroneStatus.IDLE, status_at=AT)
+    return msgspec.structs.replace(plain, **changes)
+
+
+def telemetry_for(name: str = "drone-00001", **changes: Any) -> Telemetry:
+    """Full, in the middle of the city, standing."""
+    plain = Telemetry(id=name, pos=at_km(0.0, -2.0), battery_pct=100.0, tick=1, at=AT)
+    return msgspec.structs.replace(plain, **changes)
