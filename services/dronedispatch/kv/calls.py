@@ -73,10 +73,8 @@ class Read(Call, frozen=True, tag=4):
 
 
 class Prepare(Call, frozen=True, tag=5):
-    """R7: promise to refuse every epoch before `promise`. For a joiner: `since` (its log position here) and
-    `slots`; for a purge: `keys`.
-
-    Replies Promised.
+    """R7: promise to refuse every epoch before `promise`. A joiner says `log` and `since` (its position here) and
+    is told what changed in `slots`; a purge says no log, and asks for the tombstones of `keys`. Replies Promised.
     """
 
     promise: int

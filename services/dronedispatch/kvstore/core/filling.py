@@ -121,7 +121,7 @@ def newest_of(tails: Sequence[Iterable[tuple[str, Record | None]]]) -> dict[str,
 
 def complete(txn: Txn, tail: Mapping[str, Record | None], promise: int, rules: Rules = ALL) -> bool:
     """JOIN 3: the tail, and the joiner's own promise. False: some slot has lost its mark."""
-    if copy_records(txn, tail.items(), rules) is None:
+    if not copy_tail(txn, tail.items(), rules):
         return False
     if promise > txn.floor:
         txn.raise_floor(promise, txn.published)

@@ -37,6 +37,7 @@ from dronedispatch.kvstore.core.filling import (
     compare_page,
     complete,
     copy_records,
+    copy_tail,
     mark_joining,
     newest_of,
     settle,
@@ -110,7 +111,7 @@ def _join(name: str, rules: Rules) -> LocalSteps[Joined]:
     if not (yield Probe()):
         raise Trouble("Consul cannot be written")
     at = yield from _view()
-    slots = _still_joinable(at, view, members, name, disk, lacking)
+    slots = _still_joinable(at, view, name, disk, lacking)
     return (yield from _grow(at, members, name, disk, slots, rules))
 
 
@@ -188,15 +189,11 @@ def _bulk(view: View, slot: int, source: Member, rules: Rules) -> LocalSteps[Non
             if not isinstance(fetched, Fetched):
                 raise Trouble(f"{source.name} cannot be copied from: {_word(fetched)}")
             yield Note("copied", source.name, len(wanted))
-            yield from _commit_copy(fetched.entries, rules)
+            if not (yield Commit(partial(copy_records, entries=fetched.entries, rules=rules))):
+                raise Trouble(f"slot {slot} has joined meanwhile")
         if not page.more:
             return
         after = page.entries[-1][0]
-
-
-def _commit_copy(entries: Sequence[tuple[str, Record | None]], rules: Rules) -> LocalSteps[None]:
-    if (yield Commit(partial(copy_records, entries=entries, rules=rules))) is None:
-        raise Trouble("a slot has joined meanwhile")
 
 
 def _catch_up(view: View, members: list[Member], rules: Rules) -> LocalSteps[list[Member]]:
@@ -222,7 +219,9 @@ def _catch_up(view: View, members: list[Member], rules: Rules) -> LocalSteps[lis
         ]
         replies = yield Ask(calls)
         tails = [_tail(member, reply) for member, reply in zip(members, replies, strict=True)]
-        yield from _commit_copy(list(newest_of([tail.entries for tail in tails]).items()), rules)
+        tail = newest_of([each.entries for each in tails])
+        if not (yield Commit(partial(copy_tail, entries=tail.items(), rules=rules))):
+            raise Trouble("a slot has joined meanwhile")
         members = [
             msgspec.structs.replace(member, lsn=tail.lsn) for member, tail in zip(members, tails, strict=True)
         ]
@@ -240,20 +239,17 @@ def _tail(member: Member, reply: object) -> Changed:
 
 
 def _still_joinable(
-    at: ViewAt, before: View, members: Sequence[Member], name: str, disk: str, lacking: frozenset[int]
+    at: ViewAt, before: View, name: str, disk: str, lacking: frozenset[int]
 ) -> frozenset[int]:
-    """The slots whose in-sync replicas are, in the newest view, still some of those that were located and copied
-    from.
+    """The slots whose in-sync replicas are, in the newest view, still some of those that were located, the source
+    among them.
     """
     now = at.view
     assert now is not None
-    located = {(member.name, member.disk, slot) for member in members for slot in member.slots}
     slots = frozenset(
         slot
         for slot in lacking & now.lacking_slots(name, disk)
-        if all((other, d, slot) in located for other, d in _others(now, name, slot))
-        and _others(now, name, slot)[0] in _others(before, name, slot)
-        and now.slots[slot].in_sync.items() <= before.slots[slot].in_sync.items()
+        if now.slots[slot].in_sync.items() <= before.slots[slot].in_sync.items()
         and _others(before, name, slot)[0] in _others(now, name, slot)
     )
     if not slots:

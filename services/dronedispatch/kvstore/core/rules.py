@@ -167,7 +167,7 @@ def _prepare(txn: Txn, call: Prepare, now_s: float) -> Promised:
         txn.raise_floor(call.promise, txn.published)
     changed = (
         _changed(txn, call.slots, call.log, call.since, call.limit)
-        if call.slots
+        if call.log
         else Changed((), call.since, more=False, trimmed=False)
     )
     found = [txn.get(key) for key in call.keys]
