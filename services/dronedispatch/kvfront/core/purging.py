@@ -106,8 +106,9 @@ def _agreed(view: View, reports: Reports) -> dict[str, Version]:
 def _purge(view: View, dead: dict[str, Version]) -> Steps[int]:
     calls: list[tuple[str, AnyCall]] = []
     for (name, disk), held in _holders(view, list(dead)).items():
-        for key in held:
-            calls.append((name, Purge(view.cluster, view.epoch, disk, slot_of(key), key, dead[key])))
+        calls.extend(
+            (name, Purge(view.cluster, view.epoch, disk, slot_of(key), key, dead[key])) for key in held
+        )
     if calls:
         yield Ask(calls)
     return len(dead)

@@ -88,22 +88,38 @@ def _range(txn: Txn, slot: int, after: str | None, until: str | None) -> dict[st
         cursor = chunk[-1][0]
 
 
-def copy_records(txn: Txn, entries: Iterable[tuple[str, Record | None]], rules: Rules = ALL) -> int | None:
-    """JOIN 1: make the keys what the member says they are. None: some slot has lost its mark, and nothing more was
+def copy_records(txn: Txn, entries: Iterable[tuple[str, Record | None]], rules: Rules = ALL) -> bool:
+    """JOIN 1: make the keys what the member says they are. False: some slot has lost its mark; nothing more was
     done.
     """
-    copied = 0
     for key, record in entries:
         slot = slot_of(key)
         if not txn.is_joining(slot):
-            return None
+            return False
         if record is not None:
             if rules.join_authoritative or record.version > _version(txn, key):
                 txn.put(key, slot, record)
         elif rules.join_authoritative:
             txn.remove(key, slot)
-        copied += 1
-    return copied
+    return True
+
+
+def copy_tail(txn: Txn, entries: Iterable[tuple[str, Record | None]], rules: Rules = ALL) -> bool:
+    """JOIN 3: what has changed at the members since the pages were read.
+
+    What is here came from a member by now, so the newer wins. False: some slot has lost its mark; nothing more was
+    done.
+    """
+    for key, record in entries:
+        slot = slot_of(key)
+        if not txn.is_joining(slot):
+            return False
+        if record is None:
+            if rules.join_authoritative:
+                txn.remove(key, slot)
+        elif record.version > _version(txn, key):
+            txn.put(key, slot, record)
+    return True
 
 
 def newest_of(tails: Sequence[Iterable[tuple[str, Record | None]]]) -> dict[str, Record | None]:

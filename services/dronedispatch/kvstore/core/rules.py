@@ -191,11 +191,18 @@ def _scan(txn: Txn, call: Scan, now_s: float) -> Scanned:
     entries: list[tuple[str, Version, Record | None]] = []
     found = txn.scan(call.slots, prefix=call.prefix, tag=call.tag, after=call.after, reverse=call.reverse)
     for key, record in found:
-        if record.tombstone is not call.dead or (call.dead and record.fence is not None):
+        if record is not None and (
+            record.tombstone is not call.dead or (call.dead and record.fence is not None)
+        ):
             continue
         if len(entries) == call.limit:
             return Scanned(tuple(entries), more=True)
-        entries.append((key, record.version, record if call.full else None))
+        if (
+            record is None
+        ):  # damaged: listed as older than anything, so that a READ finds the difference and repairs it
+            entries.append((key, MUST_BE_ABSENT, None))
+        else:
+            entries.append((key, record.version, record if call.full else None))
     return Scanned(tuple(entries), more=False)
 
 

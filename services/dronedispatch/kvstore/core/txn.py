@@ -10,7 +10,7 @@ from dronedispatch.kv.version import Version
 
 
 class DamagedRecord(Exception):
-    """The stored bytes of a key do not match their checksum; raised by `Txn.get` and by the iteration of `Txn.scan`."""
+    """The stored bytes of a key do not match their checksum; raised by `Txn.get`."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"{key}: the checksum of the stored record is wrong")
@@ -87,11 +87,11 @@ class Txn(Protocol):
 
     def scan(
         self, slots: Collection[int], *, prefix: str | None, tag: str | None, after: str | None, reverse: bool
-    ) -> Iterator[tuple[str, Record]]:
+    ) -> Iterator[tuple[str, Record | None]]:
         """Keys of `slots` in key order after `after` (before it, if `reverse`), tombstones included unless `tag`
         is given.
 
-        Raises DamagedRecord while iterating.
+        None: the record's checksum is wrong.
         """
 
     def log_position(self) -> tuple[str, int]:
