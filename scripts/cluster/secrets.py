@@ -1,0 +1,168 @@
+"""scripts/make-secrets: every key, token and password of a cluster, made once, on the host, outside the repository."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from scripts.cluster import authority
+
+SERVICES = ("kvstore", "kvfront", "gateway", "lb", "dispatcher", "drone-sim", "prometheus", "kvctl")
+BEARER = ("store_token", "operator_token", "metrics_token")
+PASSWORDS = ("amqp/dronedispatch", "amqp/operator")
+
+
+class SecretsError(Exception):
+    """The secrets cannot be made; the message says why."""
+
+
+def folder(environ: Mapping[str, str]) -> Path:
+    """Where a cluster's secrets are: DD_SECRETS, or the user's data directory."""
+    if environ.get("DD_SECRETS"):
+        return Path(environ["DD_SECRETS"])
+    data = environ.get("XDG_DATA_HOME") or str(
+        Path(environ.get("HOME", "~")).expanduser() / ".local" / "share"
+    )
+    return Path(data) / "dronedispatch" / "cluster"
+
+
+def _key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def _token() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _identity() -> str:
+    return str(uuid.uuid4())
+
+
+def wanted() -> dict[str, Callable[[], str]]:
+    """Every secret's file and how it is made."""
+    made: dict[str, Callable[[], str]] = {
+        "gossip_key": _key,
+        "nomad_gossip_key": _key,
+        "erlang_cookie": _token,
+    }
+    made |= dict.fromkeys((*BEARER, *PASSWORDS), _token)
+    roles = ("management", "agent", "nomad", "rabbitmq", "reader", *SERVICES)
+    made |= {f"consul/{role}": _identity for role in roles}
+    made["nomad/management"] = _identity
+    return made
+
+
+def make(directory: Path) -> list[str]:
+    """Make what is missing of a cluster's secrets; the names of what was made. What is there is never changed."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory.chmod(0o700)
+        made = [name for name, new in wanted().items() if _write(directory / name, new)]
+    except OSError as exc:
+        raise SecretsError(f"{exc.filename or directory}: {exc.strerror}") from exc
+    return made
+
+
+def _write(path: Path, new: Callable[[], str]) -> bool:
+    if path.is_file() and path.stat().st_size:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(new() + "\n")
+    return True
+
+
+def needed(machine: str, *, last_server: bool, secure: bool) -> list[str]:
+    """The secrets that `machine` must have; no machine gets the CA's key, and a client nothing that rules the cluster."""
+    names = ["gossip_key", "consul/agent", "consul/nomad"]
+    if machine.startswith("server-"):
+        names += ["nomad_gossip_key", "erlang_cookie", "consul/management", "consul/rabbitmq", *PASSWORDS]
+    if last_server:
+        names += [
+            *BEARER,
+            "nomad/management",
+            "consul/reader",
+            *(f"consul/{service}" for service in SERVICES),
+        ]
+    if secure:
+        names += ["tls/ca.pem"]
+        names += [
+            f"tls/{product}-{machine}.{kind}" for product in ("consul", "nomad") for kind in ("pem", "key")
+        ]
+    return names
+
+
+def ship(directory: Path, hosts: Mapping[str, str], *, secure: bool) -> None:
+    """Fill `directory`/machines/<name> with what each machine needs, which is what the Vagrantfile copies there."""
+    last = max((name for name in hosts if name.startswith("server-")), default="")
+    for machine in hosts:
+        target = directory / "machines" / machine
+        shutil.rmtree(target, ignore_errors=True)
+        for name in needed(machine, last_server=machine == last, secure=secure):
+            (target / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            shutil.copy2(directory / name, target / name)
+
+
+def inside_repository(directory: Path) -> bool:
+    """Whether git could commit `directory` by mistake: it is in a work tree and not ignored."""
+    place = next((parent for parent in (directory, *directory.parents) if parent.is_dir()), Path("/"))
+    try:
+        done = subprocess.run(
+            ["git", "-C", place, "check-ignore", "-q", directory],
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+    except OSError:
+        return False
+    return done.returncode == 1
+
+
+def arguments(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        "scripts/make-secrets",
+        description="Make a cluster's keys, tokens and passwords where they are missing; nothing that is there changes. "
+        "`vagrant up` calls it by itself.",
+    )
+    parser.add_argument(
+        "--dir", type=Path, default=folder(environ), help="where (default %(default)s; DD_SECRETS)"
+    )
+    parser.add_argument(
+        "--tls", metavar="NAME=ADDRESS", nargs="*", help="also a CA, and a certificate for each machine"
+    )
+    return parser
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """0: all is there. 1: it could not be made, and why was said."""
+    options = arguments(environ).parse_args(argv)
+    directory: Path = options.dir.absolute()
+    try:
+        if inside_repository(directory):
+            raise SecretsError(
+                f"{directory} is in a git work tree that does not ignore it: choose another place"
+            )
+        made = make(directory)
+        hosts = authority.machines(options.machines)
+        if options.tls:
+            made += authority.make(directory / "tls", hosts)
+        ship(directory, hosts, secure=options.tls)
+    except (SecretsError, authority.AuthorityError) as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+    print(f"secrets in {directory}: {f'made {len(made)}' if made else 'all there'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

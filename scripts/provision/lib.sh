@@ -1,0 +1,181 @@
+# shellcheck shell=bash
+# Sourced by every provisioner. Each runs as root on a machine of the cluster, any number of times: it compares, changes
+# what differs, counts the changes and says so. What it is told comes from the environment (Vagrantfile):
+#
+#   DD_NAME DD_ADDRESS DD_ROLE     this machine: server-1, 192.168.56.11, server | client
+#   DD_SERVERS                     "server-1=192.168.56.11 server-2=..." : every server
+#   DD_MACHINES                    the same for every machine
+#   DD_TREE                        the repository as shipped (default /vagrant)
+#   DD_SECRETS                     the secrets as shipped (default /var/lib/dronedispatch-secrets)
+#   DD_SECURE                      1: TLS between the agents and a deny-by-default Consul and Nomad
+#   DD_OFFLINE                     1: take everything from $DD_TREE/.artifacts, ask no network
+#   DD_CONSUL_VERSION DD_NOMAD_VERSION DD_RELEASE
+
+DD_TREE=${DD_TREE:-/vagrant}
+DD_SECRETS=${DD_SECRETS:-/var/lib/dronedispatch-secrets}
+DD_SECURE=${DD_SECURE:-0}
+DD_OFFLINE=${DD_OFFLINE:-0}
+DD_CONSUL_VERSION=${DD_CONSUL_VERSION:-1.20.6}
+DD_NOMAD_VERSION=${DD_NOMAD_VERSION:-1.9.7}
+artifacts=$DD_TREE/.artifacts
+changes=0
+
+say() { printf '%s: %s\n' "${0##*/}" "$*"; }
+
+die() {
+  printf '%s: error: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+
+changed() {
+  changes=$((changes + 1))
+  say "$*"
+}
+
+# The last line of every provisioner: what the tests of idempotence read.
+done_with_changes() { say "done on $DD_NAME, $changes changes"; }
+
+need() {
+  local name
+  for name in "$@"; do
+    [[ -n ${!name:-} ]] || die "$name is not set: provisioners are started by the Vagrantfile (see the head of scripts/provision/lib.sh)"
+  done
+}
+
+# put FILE MODE OWNER < text: makes FILE so, and tells (status 0) when that changed it.
+put() {
+  local file=$1 mode=$2 owner=$3 new
+  new=$(mktemp)
+  cat >"$new"
+  if [[ -f $file ]] && cmp -s "$new" "$file" && [[ $(stat -c '%a %U:%G' "$file") == "$mode $owner" ]]; then
+    rm -f "$new"
+    return 1
+  fi
+  install -D -m "$mode" -o "${owner%:*}" -g "${owner#*:}" "$new" "$file"
+  rm -f "$new"
+  changed "wrote $file"
+}
+
+# folder PATH MODE OWNER
+folder() {
+  if [[ -d $1 && $(stat -c '%a %U:%G' "$1") == "$2 $3" ]]; then return; fi
+  install -d -m "$2" -o "${3%:*}" -g "${3#*:}" "$1"
+  changed "made $1"
+}
+
+# account NAME: a system user without a home to log in to.
+account() {
+  if id "$1" >/dev/null 2>&1; then return; fi
+  useradd --system --user-group --home-dir "/var/lib/$1" --shell /usr/sbin/nologin "$1"
+  changed "added the user $1"
+}
+
+secret() {
+  local file=$DD_SECRETS/$1
+  [[ -s $file ]] || die "the secret $1 was not shipped to $DD_SECRETS: run scripts/make-secrets on the host, then vagrant provision"
+  tr -d '\n' <"$file"
+}
+
+installed() { [[ $(dpkg-query -W -f '${Status}' "$1" 2>/dev/null) == "install ok installed" ]]; }
+
+# packages NAME...: from apt, or offline from the shipped .deb files; no daemon is started before its configuration is written.
+packages() {
+  local name missing=()
+  for name in "$@"; do installed "$name" || missing+=("$name"); done
+  ((${#missing[@]})) || return 0
+  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+  chmod 755 /usr/sbin/policy-rc.d
+  trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+  local apt=(apt-get -q -y -o DPkg::Lock::Timeout=180 -o APT::Install-Recommends=false)
+  if [[ $DD_OFFLINE == 1 ]]; then
+    compgen -G "$artifacts/debs/*.deb" >/dev/null || die "offline, and there is no $artifacts/debs: run scripts/release --offline on the host"
+    # A package that is here in a newer version stays: the shipped ones are the host's, the machine's are the box's.
+    DEBIAN_FRONTEND=noninteractive timeout 900 dpkg -i --skip-same-version --refuse-downgrade "$artifacts"/debs/*.deb >/var/log/dronedispatch-dpkg.log 2>&1 ||
+      { tail -n 5 /var/log/dronedispatch-dpkg.log >&2; die "the shipped packages do not fit this box (/var/log/dronedispatch-dpkg.log): make them anew on a host of the same Debian"; }
+  else
+    timeout 300 "${apt[@]}" update >/dev/null || die "the package lists cannot be read: has the machine a network? (without one: DD_OFFLINE=1)"
+    DEBIAN_FRONTEND=noninteractive timeout 900 "${apt[@]}" install "${missing[@]}" >/dev/null || die "apt-get could not install ${missing[*]}"
+  fi
+  rm -f /usr/sbin/policy-rc.d
+  trap - EXIT
+  changed "installed ${missing[*]}"
+}
+
+architecture() {
+  case "$(uname -m)" in
+    x86_64) echo amd64 ;;
+    aarch64 | arm64) echo arm64 ;;
+    *) die "no Consul and no Nomad is released for $(uname -m)" ;;
+  esac
+}
+
+# hashicorp PRODUCT VERSION: /usr/local/bin/PRODUCT is exactly that version; its archive's checksum is ours, not the server's.
+hashicorp() {
+  local product=$1 version=$2 archive known got dir
+  if [[ $("/usr/local/bin/$product" version 2>/dev/null | sed -n '1s/^[A-Za-z]* v//p') == "$version"* ]]; then return; fi
+  archive=${product}_${version}_linux_$(architecture).zip
+  known=$(cat "$DD_TREE/scripts/provision/checksums" "$artifacts/checksums" 2>/dev/null | awk -v f="$archive" '$2 == f { print $1; exit }')
+  [[ -n $known ]] || die "no checksum is known for $archive: add it to scripts/provision/checksums from a source that you trust"
+  dir=$(mktemp -d)
+  if [[ -f $artifacts/$archive ]]; then
+    cp "$artifacts/$archive" "$dir/"
+  elif [[ $DD_OFFLINE == 1 ]]; then
+    die "offline, and $archive is not in $artifacts: put it there, or run scripts/release --offline"
+  else
+    say "downloading $archive"
+    curl -fsS --retry 3 --connect-timeout 10 --max-time 600 -o "$dir/$archive" "https://releases.hashicorp.com/$product/$version/$archive" ||
+      die "$archive could not be downloaded; without a network: DD_OFFLINE=1"
+  fi
+  got=$(sha256sum "$dir/$archive" | cut -d' ' -f1)
+  [[ $got == "$known" ]] || die "the checksum of $archive is $got, not $known: nothing was installed"
+  python3 -c 'import sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))' "$dir/$archive" "$product" >"$dir/$product"
+  install -m 755 "$dir/$product" "/usr/local/bin/$product"
+  rm -rf "$dir"
+  changed "installed $product $version"
+}
+
+# at_least VERSION WANTED
+at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | sed -n 1p) == "$2" ]]; }
+
+systemd_runs() { [[ -d /run/systemd/system ]]; }
+
+# unit NAME RESTART?: enabled, and running with the configuration of now. In a chroot nothing can run, and nothing is started.
+unit() {
+  local name=$1 before=$2
+  if ! systemctl is-enabled --quiet "$name" 2>/dev/null; then
+    systemctl enable --quiet "$name" 2>/dev/null
+    changed "enabled $name"
+  fi
+  systemd_runs || return 0
+  if ((changes > before)); then
+    systemctl daemon-reload
+    systemctl restart "$name" || die "$name does not start: journalctl -u $name"
+  elif ! systemctl is-active --quiet "$name"; then
+    systemctl restart "$name" || die "$name does not start: journalctl -u $name"
+    changed "started $name"
+  fi
+}
+
+# wait_for SECONDS WHAT COMMAND...: once a second, for so long at most; the last words of the command are in the error.
+wait_for() {
+  local deadline=$((SECONDS + $1)) what=$2 last
+  shift 2
+  until last=$("$@" 2>&1); do
+    ((SECONDS < deadline)) || die "$what: not within the time; the last answer was: ${last:-(none)}"
+    sleep 1
+  done
+}
+
+server_addresses() { tr ' ' '\n' <<<"$DD_SERVERS" | cut -d= -f2; }
+
+# quoted_servers PORT: every server's address as HCL; an empty PORT leaves it out.
+quoted_servers() { server_addresses | sed "s/.*/\"&$1\"/" | paste -sd, | sed 's/,/, /g'; }
+
+# This machine's certificate for PRODUCT, where the cluster is secure.
+certificates() {
+  local product=$1 owner=$2 name
+  for name in ca.pem "$product-$DD_NAME.pem" "$product-$DD_NAME.key"; do
+    secret "tls/$name" >/dev/null
+    put "/etc/$product.d/tls/${name/$product-$DD_NAME/agent}" 640 "root:$owner" <"$DD_SECRETS/tls/$name" || true
+  done
+}

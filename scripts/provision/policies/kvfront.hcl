@@ -1,0 +1,13 @@
+# A coordinator changes the view: that is how a dead replica is voted out.
+# It finds others and their machines.
+service_prefix "" { policy = "read" }
+node_prefix "" { policy = "read" }
+
+key "dronedispatch/kv/view" { policy = "write" }
+
+# Where no Nomad does it, it registers itself, and nothing else.
+service "kvfront" { policy = "write" }
+
+# Bearer tokens, passwords and other services' tokens: Nomad's clients hand them out, nobody else reads them.
+key_prefix "dronedispatch/secrets/" { policy = "deny" }
+key_prefix "dronedispatch/consul-tokens/" { policy = "deny" }

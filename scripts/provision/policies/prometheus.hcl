@@ -1,0 +1,10 @@
+# It discovers what to scrape.
+# It finds others and their machines.
+service_prefix "" { policy = "read" }
+node_prefix "" { policy = "read" }
+
+agent_prefix "" { policy = "read" }
+
+# Bearer tokens, passwords and other services' tokens: Nomad's clients hand them out, nobody else reads them.
+key_prefix "dronedispatch/secrets/" { policy = "deny" }
+key_prefix "dronedispatch/consul-tokens/" { policy = "deny" }

@@ -1,0 +1,3 @@
+# The brokers' entry in the catalogue.
+service "rabbitmq" { policy = "write" }
+node_prefix "" { policy = "read" }
