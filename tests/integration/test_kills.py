@@ -1,0 +1,80 @@
+"""kill -9 of any one process, under light traffic: passing again soon, nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import order_checks
+from live_system import LiveSystem, eventually
+from live_traffic import Traffic
+
+pytestmark = pytest.mark.real
+
+RATE_PER_S = 2.0
+OURS = (
+    "kvstore-1",
+    "kvstore-2",
+    "kvstore-3",
+    "kvfront-1",
+    "kvfront-2",
+    "dispatcher-1",
+    "drone-sim-1",
+    "gateway-1",
+    "gateway-2",
+    "gateway-3",
+    "lb-1",
+)
+WITHIN_S = dict.fromkeys(OURS, 10.0) | {"rabbitmq": 30.0, "consul": 30.0}
+
+
+@pytest.fixture(scope="module")
+def traffic(system: LiveSystem) -> Iterator[Traffic]:
+    with Traffic(system, rate_per_s=RATE_PER_S, seed=100) as running:
+        yield running
+
+
+def test_every_process_that_status_lists_is_killed_here(system: LiveSystem) -> None:
+    assert set(system.status()) == set(WITHIN_S)
+
+
+@pytest.mark.parametrize("name", sorted(WITHIN_S))
+def test_a_killed_process_passes_again_in_time(
+    healthy: LiveSystem, traffic: Traffic, name: str, record_property: Callable[[str, object], None]
+) -> None:
+    before = len(traffic.seen.accepted)
+    pid = healthy.kill(name)
+    killed_s = time.monotonic()
+
+    def back() -> bool:
+        row = healthy.status()[name]
+        return bool(row["healthy"] and row["pid"] and row["pid"] != pid)
+
+    eventually(back, f"{name} passes again", WITHIN_S[name])
+    record_property("passing_again_s", round(time.monotonic() - killed_s, 1))
+    eventually(lambda: len(traffic.seen.accepted) >= before + 3, "orders are accepted again", 30)
+
+
+def test_after_all_kills_every_accepted_order_is_delivered_once(
+    healthy: LiveSystem, traffic: Traffic
+) -> None:
+    traffic.__exit__()
+    seen = traffic.seen
+    assert seen.given_up == []
+    assert len(seen.accepted) > 20
+
+    def undelivered() -> list[str]:
+        status = {one["id"]: one["status"] for one in healthy.deliveries()}
+        return [one for one in seen.accepted.values() if status.get(one) != "delivered"]
+
+    eventually(lambda: not undelivered(), "every accepted order is delivered", 90)
+    stored = healthy.stored("delivery:")
+    assert len(set(seen.accepted.values())) == len(seen.accepted)
+    assert order_checks.wrong_lives(stored.values()) == []
+    assert order_checks.shared_drones(stored.values()) == []
+    assert order_checks.flat_batteries(healthy.stored("telemetry:").values()) == []
+    eventually(
+        lambda: not order_checks.idle_hands(healthy.stored("drone:").values()), "busy means a delivery", 20
+    )

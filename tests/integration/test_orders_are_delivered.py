@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import contextlib
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from scripts.local import traffic
+
+import order_checks
+from dronedispatch.fleet.city import default_city
+from live_system import Events, LiveSystem, eventually
+
+pytestmark = pytest.mark.real
+
+ORDERS = 200
+
+
+def place(system: LiveSystem, bodies: list[dict[str, object]]) -> list[str]:
+    """Place orders one after another over one connection; the ids that were answered."""
+    with contextlib.closing(system.caller()) as caller:
+        answers = [caller.ask("POST", "/deliveries", body) for body in bodies]
+    assert {answer.status for answer in answers} == {201}, [a for a in answers if a.status != 201][:3]
+    return [str(answer.document["id"]) for answer in answers]
+
+
+def test_an_order_goes_through_every_state_within_half_a_minute(healthy: LiveSystem) -> None:
+    rng = random.Random(11)
+    [delivery_id] = place(healthy, [traffic.order(default_city(), rng)])
+    eventually(
+        lambda: healthy.get(f"/deliveries/{delivery_id}")["status"] == "delivered", "it is delivered", 30
+    )
+    delivery = healthy.get(f"/deliveries/{delivery_id}")
+    assert [line["to"] for line in delivery["history"]] == ["pending", "assigned", "in-progress", "delivered"]
+    assert all(line["cause"] for line in delivery["history"])
+    assert order_checks.wrong_lives([delivery]) == []
+
+
+def test_200_orders_are_all_delivered_and_no_drone_is_shared_or_stranded(healthy: LiveSystem) -> None:
+    rng = random.Random(7)
+    bodies = [traffic.order(default_city(), rng) for _ in range(ORDERS)]
+    with Events(healthy) as events:
+        with ThreadPoolExecutor(4) as pool:
+            placed = [
+                delivery_id
+                for ids in pool.map(lambda part: place(healthy, part), [bodies[n::4] for n in range(4)])
+                for delivery_id in ids
+            ]
+        assert len(set(placed)) == ORDERS
+
+        def all_delivered() -> bool:
+            status = {one["id"]: one["status"] for one in healthy.deliveries()}
+            return all(status[delivery_id] == "delivered" for delivery_id in placed)
+
+        eventually(all_delivered, f"all {ORDERS} orders are delivered", 150)
+        eventually(
+            lambda: (
+                {event["delivery_id"] for event in events.deliveries if event["status"] == "delivered"}
+                >= set(placed)
+            ),
+            "every delivery was told as an event",
+            10,
+        )
+    stored = healthy.stored("delivery:")
+    records = [stored[f"delivery:{delivery_id}"] for delivery_id in placed]
+    assert order_checks.wrong_lives(records) == []
+    assert order_checks.shared_drones(stored.values()) == []
+    assert order_checks.shared_drones_in_events(events.deliveries) == []
+    assert len({one["id"] for one in events.sightings}) == 72
+    assert order_checks.flat_batteries(events.sightings) == []
+    assert order_checks.flat_batteries(healthy.stored("telemetry:").values()) == []
+
+
+def test_no_drone_is_busy_without_a_delivery_when_all_is_done(healthy: LiveSystem) -> None:
+    eventually(
+        lambda: not order_checks.idle_hands(healthy.stored("drone:").values()), "busy means a delivery", 20
+    )
+
+
+def test_a_repeated_order_with_its_key_is_the_same_order(healthy: LiveSystem) -> None:
+    body = traffic.order(default_city(), random.Random(5))
+    with contextlib.closing(healthy.caller()) as caller:
+        first, again = (
+            caller.ask("POST", "/deliveries", body, {"Idempotency-Key": "integration-once"}) for _ in range(2)
+        )
+        other = caller.ask(
+            "POST", "/deliveries", {**body, "weight": 2.75}, {"Idempotency-Key": "integration-once"}
+        )
+    assert (first.status, again.status, other.status) == (201, 201, 422)
+    assert first.document["id"] == again.document["id"]

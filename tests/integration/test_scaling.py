@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from live_system import LiveSystem, eventually
+from live_traffic import Traffic
+
+pytestmark = pytest.mark.real
+
+RATE_PER_S = 15.0
+
+
+def test_gateways_grow_to_five_and_shrink_to_two_without_a_failed_request(healthy: LiveSystem) -> None:
+    with Traffic(healthy, rate_per_s=RATE_PER_S, clients=8, seed=200) as traffic:
+        grown = healthy.script("scale", "gateway", "5")
+        assert grown.returncode == 0, grown.stderr
+        assert len(healthy.passing("gateway")) == 5
+        before = traffic.seen.requests
+        eventually(lambda: traffic.seen.requests > before + 60, "five gateways serve", 30)
+        shrunk = healthy.script("scale", "gateway", "2")
+        assert shrunk.returncode == 0, shrunk.stderr
+        assert len(healthy.passing("gateway")) == 2
+        before = traffic.seen.requests
+        eventually(lambda: traffic.seen.requests > before + 60, "two gateways serve", 30)
+    assert traffic.seen.failures == []
+    assert traffic.seen.requests > 200
+    assert healthy.script("scale", "gateway", "3").returncode == 0
+
+
+def test_a_stopped_gateway_gets_nothing_after_a_second_and_no_client_notices(healthy: LiveSystem) -> None:
+    log = healthy.home / "logs" / "gateway-3.log"
+    with Traffic(healthy, rate_per_s=RATE_PER_S, clients=8, seed=300) as traffic:
+        eventually(lambda: traffic.seen.requests > 60, "traffic flows", 30)
+        healthy.supervise("stop", "gateway-3")
+        size = log.stat().st_size
+        before = traffic.seen.requests
+        eventually(lambda: traffic.seen.requests > before + 60, "the other two serve", 30)
+        assert {one["ID"] for one in healthy.passing("gateway")} == {"gateway-1", "gateway-2"}
+    assert traffic.seen.failures == []
+    assert log.stat().st_size == size
+    healthy.supervise("start", "gateway-3")
+
+
+def test_what_cannot_be_scaled_is_refused_in_one_sentence(system: LiveSystem) -> None:
+    for arguments in (("gateway", "0"), ("gateway", "99"), ("kvstore", "2"), ("gateway", "many")):
+        refused = system.script("scale", *arguments)
+        assert refused.returncode in {1, 2}
+        assert re.search(r"error: .+", refused.stderr.splitlines()[-1])

@@ -1,0 +1,249 @@
+"""The real system, driven from outside as a person would: by its scripts, its public API and its store."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.local.home import CHECKOUT
+from scripts.local.ports import Ports
+
+from real_parts import wait_until
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        """The decoded JSON."""
+        return json.loads(self.body)
+
+
+class Caller:
+    """A client with one kept connection; not shared between threads."""
+
+    def __init__(self, port: int, timeout_s: float = 20.0) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+
+    def ask(
+        self, method: str, target: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """One request. Raises OSError or HTTPException when there is no answer; the next call connects anew."""
+        data = None if body is None else json.dumps(body).encode()
+        given = {"Content-Type": "application/json"} if data else {}
+        try:
+            self._connection.request(method, target, data, {**given, **(headers or {})})
+            response = self._connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
+        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, content)
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._connection.close()
+
+
+class LiveSystem:
+    """One home. Nothing here reaches into our code except for the table of ports."""
+
+    def __init__(self, home: Path, ports: Ports) -> None:
+        self.home = home
+        self.ports = ports
+        self.url = f"http://127.0.0.1:{ports.lb}"
+
+    # By its scripts
+
+    def script(
+        self, name: str, *arguments: str, timeout_s: float = 240.0, environ: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run scripts/<name> for this home; its exit code is the caller's to judge."""
+        return subprocess.run(
+            [CHECKOUT / "scripts" / name, *arguments, "--home", self.home],
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            env={**os.environ, **(environ or {})},
+            stdin=subprocess.DEVNULL,
+        )
+
+    def up(self, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
+        """Start it, detached; returns what scripts/up printed."""
+        done = self.script("up", "--detach", "--port-base", str(self.ports.base), *arguments, environ=environ)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def down(self) -> None:
+        """Stop it."""
+        done = self.script("down")
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Process name -> its row of scripts/status."""
+        done = self.script("status", "--json", timeout_s=60)
+        assert done.stdout.startswith("["), done.stderr
+        return {row["process"]: row for row in json.loads(done.stdout)}
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Signal one process; returns the pid that it had."""
+        pid = self.status()[name]["pid"]
+        assert pid, f"{name} does not run"
+        os.kill(pid, number)
+        return int(pid)
+
+    def supervise(self, verb: str, name: str) -> None:
+        """start or stop one process by its supervisor, and wait for it."""
+        from scripts.local.home import Home
+        from scripts.local.supervisor import Supervisor
+
+        supervisor = Supervisor(Home(self.home))
+        (supervisor.stop if verb == "stop" else supervisor.start)(name)
+        wanted = "stopped" if verb == "stop" else "running"
+        wait_until(
+            lambda: any(one.name == name and one.state == wanted for one in supervisor.states()),
+            f"{name} is {wanted}",
+            40,
+        )
+
+    # By its API
+
+    def caller(self) -> Caller:
+        """A client of the public door."""
+        return Caller(self.ports.lb)
+
+    def get(self, target: str, headers: Mapping[str, str] | None = None) -> Any:
+        """A decoded 200 answer of the public API."""
+        with contextlib.closing(self.caller()) as caller:
+            answer = caller.ask("GET", target, headers=headers)
+        assert answer.status == 200, (target, answer)
+        return answer.document
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        """Every delivery there is, by the export."""
+        with contextlib.closing(self.caller()) as caller:
+            answer = caller.ask("GET", "/deliveries", headers={"Accept": "application/x-ndjson"})
+        assert answer.status == 200, answer
+        return [json.loads(line) for line in answer.body.splitlines()]
+
+    def drones(self) -> list[dict[str, Any]]:
+        """The whole fleet."""
+        found: list[dict[str, Any]] = self.get("/drones")["drones"]
+        return found
+
+    # By its store and its catalogue
+
+    def consul(self, path: str) -> Any:
+        """A decoded answer of the private Consul."""
+        with _OPENER.open(f"http://127.0.0.1:{self.ports.consul_http}{path}", timeout=5) as answer:
+            return json.load(answer)
+
+    def passing(self, service: str) -> list[dict[str, Any]]:
+        """The catalogue's entries of the passing instances."""
+        return [entry["Service"] for entry in self.consul(f"/v1/health/service/{service}?passing=1")]
+
+    def stored(self, prefix: str) -> dict[str, Any]:
+        """Key -> decoded value, read from a coordinator of the store, past every gateway."""
+        front = self.passing("kvfront")[0]
+        token = (self.home / "tokens" / "store").read_text(encoding="utf-8").strip()
+        found: dict[str, Any] = {}
+        after: str | None = ""
+        with contextlib.closing(Caller(front["Port"])) as caller:
+            while after is not None:
+                query = {"prefix": prefix, "limit": "500"} | ({"after": after} if after else {})
+                answer = caller.ask(
+                    "GET",
+                    f"/kv?{urllib.parse.urlencode(query)}",
+                    headers={"Authorization": f"Bearer {token}"},
+                )
+                assert answer.status == 200, answer
+                found |= {item["key"]: json.loads(item["value"]) for item in answer.document["items"]}
+                after = answer.document["next_after"]
+        return found
+
+
+class Events:
+    """Everything that GET /events tells from now on; it comes back with Last-Event-ID when it is cut off."""
+
+    def __init__(self, system: LiveSystem, topics: str = "delivery,drones") -> None:
+        self._system = system
+        self._topics = topics
+        self._stopping = threading.Event()
+        self._last_id = ""
+        self.deliveries: list[dict[str, Any]] = []
+        self.sightings: list[dict[str, Any]] = []  # of drones
+        self.resets = 0
+        self.connected = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Events:
+        self._thread.start()
+        assert self.connected.wait(20), "no event stream within 20 s"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join(20)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            with contextlib.suppress(OSError, http.client.HTTPException, urllib.error.URLError):
+                self._listen()
+            self._stopping.wait(0.2)
+
+    def _listen(self) -> None:
+        headers = {"Last-Event-ID": self._last_id} if self._last_id else {}
+        request = urllib.request.Request(f"{self._system.url}/events?topics={self._topics}", headers=headers)
+        with _OPENER.open(request, timeout=15) as stream:
+            self.connected.set()
+            event: dict[str, str] = {}
+            while not self._stopping.is_set():
+                line = stream.readline().decode().rstrip("\n")
+                if line:
+                    name, _, value = line.partition(": ")
+                    event[name] = value
+                    continue
+                self._take(event)
+                event = {}
+
+    def _take(self, event: Mapping[str, str]) -> None:
+        kind = event.get("event")
+        if "id" in event:
+            self._last_id = event["id"]
+        if kind == "delivery":
+            self.deliveries.append(json.loads(event["data"]))
+        elif kind == "drones":
+            self.sightings += json.loads(event["data"])["drones"]
+        elif kind == "reset":
+            self.resets += 1
+
+
+def eventually(condition: Callable[[], object], what: str, deadline_s: float) -> None:
+    """Like wait_until, for conditions that ask over the network: an answer that does not come is a not-yet."""
+
+    def holds() -> object:
+        with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
+            return condition()
+        return False
+
+    wait_until(holds, what, deadline_s)
