@@ -82,6 +82,7 @@ class Connection(asyncio.Protocol):
         "peer",
         "served",
         "transport",
+        "whole",
     )
 
     def __init__(self, home: Home, peer: str) -> None:
@@ -90,6 +91,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.idle_since_s = 0.0
         self.served = 0
+        self.whole = True
         self._receiver: Receiver | None = None
         self._parser = HttpResponseParser(self)
         self._headers: Headers = []
@@ -106,13 +108,22 @@ class Connection(asyncio.Protocol):
 
     # --- what the asker does ---
 
-    def ask(self, receiver: Receiver, data: bytes, *, head_only: bool) -> None:
-        """Write the (first part of a) request. `head_only`: it is a HEAD, whose answer has no body."""
+    def ask(self, receiver: Receiver, data: bytes, *, head_only: bool, whole: bool = True) -> None:
+        """Write the (first part of a) request. `head_only`: it is a HEAD, whose answer has no body.
+
+        `whole`: nothing of the request is missing; else `write` brings the rest and sets `whole` with the last of it.
+        A connection whose request was cut short by an early answer serves no other.
+        """
         assert self._receiver is None
         self._receiver = receiver
         self._head_only = head_only
+        self.whole = whole
         self._reset()
         self.transport.write(data)
+
+    def hand_over(self, receiver: Receiver) -> None:
+        """The rest of the current response goes to `receiver`."""
+        self._receiver = receiver
 
     def write(self, data: bytes) -> None:
         self.transport.write(data)
@@ -137,8 +148,7 @@ class Connection(asyncio.Protocol):
         self.home.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        receiver = self._receiver
-        if receiver is None:  # an answer that nobody asked for
+        if self._receiver is None:  # an answer that nobody asked for
             self.transport.abort()
             return
         self._answered = True
@@ -151,7 +161,8 @@ class Connection(asyncio.Protocol):
                 self._lose(Malformed(self.peer, _reason(error), reused=self.served > 0, answered=True))
                 return
             excess = True
-        if self._receiver is not receiver:  # the receiver let go of us in a callback
+        receiver = self._receiver
+        if receiver is None:  # it let go of us in a callback
             return
         if self._done:
             self._finish(
@@ -256,7 +267,7 @@ class Connection(asyncio.Protocol):
         self.served += 1
         if self._head_only:
             self._parser = HttpResponseParser(self)
-        if keep and not self.transport.is_closing():
+        if keep and self.whole and not self.transport.is_closing():
             self.home.idle(self)
         else:
             self.transport.close()

@@ -1,0 +1,76 @@
+"""The access log's file, written by its own thread: a slow disk delays lines, never requests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import Final
+
+LINES_MAX: Final = 100_000
+PAUSE_S: Final = 0.2
+
+
+class AccessLog:
+    """Lines are appended by the loop (`lines.append`) and written in batches. Beyond LINES_MAX waiting ones are dropped
+    and counted: the log must not eat the memory when the disk is full.
+
+    `reopen()` after the file was moved away (SIGHUP). Raises OSError if it cannot be opened at first.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = self._open()
+        self.lines: list[bytes] = []
+        self.dropped = 0
+        self.errors = 0
+        self._reopen = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
+        self._thread.start()
+
+    def add(self, line: bytes) -> None:
+        if len(self.lines) < LINES_MAX:
+            self.lines.append(line)
+        else:
+            self.dropped += 1
+
+    def reopen(self) -> None:
+        """At the next write, open the path again."""
+        self._reopen = True
+
+    def close(self) -> None:
+        """Write what waits, then close. Takes as long as the disk does, at most two seconds."""
+        self._stop.set()
+        self._thread.join(2.0)
+        if self._fd > 2:
+            os.close(self._fd)
+
+    def _open(self) -> int:
+        if self._path == "-":
+            return 1
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def _run(self) -> None:
+        while not self._stop.wait(PAUSE_S):
+            self._write()
+        self._write()
+
+    def _write(self) -> None:
+        if self._reopen:
+            self._reopen = False
+            with contextlib.suppress(OSError):  # the old file goes on
+                new = self._open()
+                if self._fd > 2:
+                    os.close(self._fd)
+                self._fd = new
+        count = len(self.lines)
+        if not count:
+            return
+        data = memoryview(b"".join(self.lines[:count]))
+        del self.lines[:count]  # not a new list: the loop may be about to append to this one
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError:
+            self.errors += 1

@@ -1,0 +1,143 @@
+"""The door put together: a control plane of Sanic, a data plane below it, one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import structlog
+from prometheus_client import REGISTRY
+from sanic import Sanic
+
+from dronedispatch.lb.access_log import AccessLog
+from dronedispatch.lb.door import Door
+from dronedispatch.lb.downstream import Downstream
+from dronedispatch.lb.gateways import PROBE_S, Table
+from dronedispatch.lb.listener import open_listener
+from dronedispatch.lb.metrics import DoorCollector
+from dronedispatch.lb.routes import add_routes
+from dronedispatch.lb.settings import Settings
+from dronedispatch.runtime.discovery import Endpoint, ServiceWatch
+from dronedispatch.runtime.loops import Loop
+from dronedispatch.runtime.web import Process, create_web
+
+GC_THRESHOLD: Final = 50_000
+
+log = structlog.get_logger()
+
+
+def fixed_gateways(text: str) -> tuple[Endpoint, ...]:
+    """ "host:port,host:port" as a table. Raises ValueError."""
+    found = []
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        address, _, port = part.rpartition(":")
+        found.append(Endpoint(part, address.strip("[]"), int(port), {}))
+    return tuple(found)
+
+
+class Plane:
+    """The data plane between the start and the stop of the process. `door` exists while it is open."""
+
+    def __init__(self, settings: Settings, process: Process, environ: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._process = process
+        self._fixed = fixed_gateways(settings.gateways)
+        # Bound before anything runs: a taken port must be one sentence at the start, not a half-open process.
+        self._sock: socket.socket = open_listener(settings, environ)
+        process.public_port = self._sock.getsockname()[1]
+        self._watch: ServiceWatch | None = None
+        self._server: asyncio.Server | None = None
+        self._collector: DoorCollector | None = None
+        self.door: Door | None = None
+
+    def why_not_ready(self) -> str | None:
+        door, watch = self.door, self._watch
+        if door is None:
+            return "the data plane is not open"
+        if watch is not None:
+            if not watch.seen.is_set():
+                return "no answer of Consul yet"
+            if watch.stale_s > self._settings.stale_max_s:
+                return f"the table is {watch.stale_s:.0f} s old"
+        return None if door.table.gateways else "no gateway"
+
+    def health(self) -> dict[str, object]:
+        door, watch = self.door, self._watch
+        return {
+            "public_port": self._process.public_port,
+            "gateways": len(door.table.gateways) if door is not None else 0,
+            "table_stale_s": round(watch.stale_s, 1) if watch is not None else 0.0,
+        }
+
+    async def open(self, app: Sanic[Any, Any]) -> None:
+        settings = self._settings
+        table = Table(settings)
+        access_log = AccessLog(settings.access_log) if settings.access_log else None
+        door = self.door = app.ctx.door = Door(settings, table, access_log)
+        if self._fixed:
+            table.replace(self._fixed)
+        else:
+            self._watch = ServiceWatch(self._process.consul, "gateway")
+            self._watch.on_change(table.replace)
+            self._watch.start()
+        app.ctx.tasks.start("probe", Loop("probe", table.probe, PROBE_S).run())
+        self._collector = DoorCollector(door)
+        REGISTRY.register(self._collector)
+        if access_log is not None:
+            door.loop.add_signal_handler(signal.SIGHUP, access_log.reopen)
+        self._server = await door.loop.create_server(
+            lambda: Downstream(door), sock=self._sock, backlog=settings.backlog
+        )
+        # A request makes no cycles; what lives is the table and the connections. Fewer, later scans of them.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 100)
+        log.info(
+            "door open", port=self._process.public_port, pid=os.getpid(), fixed_gateways=len(self._fixed)
+        )
+
+    async def close(self) -> None:
+        """Take no new connection (another holder of the socket does), finish what is in flight, close."""
+        if self._server is not None:
+            self._server.close()
+        if self._watch is not None:
+            await self._watch.stop()
+        if self.door is not None:
+            cut = await self.door.drain(self._settings.process.drain_s)
+            self.door.close()
+            if self.door.access_log is not None:
+                self.door.access_log.close()
+            log.info("door closed", cut=cut)
+        if self._collector is not None:
+            REGISTRY.unregister(self._collector)
+
+
+def create_app(settings: Settings, environ: Mapping[str, str] | None = None) -> Sanic[Any, Any]:
+    """The control plane, which opens and closes the data plane. Raises CannotListen for the public port."""
+    control = replace(settings.process, port=settings.control_port)
+    plane: Plane | None = None
+    app = create_web(
+        "lb",
+        control,
+        ready=lambda: plane.why_not_ready() if plane is not None else "starting",
+        health_extra=lambda: plane.health() if plane is not None else {},
+    )
+    process: Process = app.ctx.process
+    plane = app.ctx.plane = Plane(settings, process, environ or {})
+    add_routes(app)
+
+    @app.before_server_start
+    async def start(app: Sanic[Any, Any]) -> None:
+        await plane.open(app)
+
+    @app.before_server_stop
+    async def stop(_app: Sanic[Any, Any]) -> None:
+        await plane.close()
+
+    return app

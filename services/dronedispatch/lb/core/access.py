@@ -1,0 +1,66 @@
+"""One line of the access log for each request, with HAProxy's timers. Pure."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import msgspec
+
+ENCODER: Final = msgspec.json.Encoder()
+
+
+class Access(msgspec.Struct, gc=False):
+    """Times in ms, -1 where that stage was not reached; `ended` says how ("ok", "client_abort", "limited", ...)."""
+
+    time: str
+    client: str
+    request: str
+    status: int
+    bytes_in: int
+    bytes_out: int
+    request_ms: int
+    queue_ms: int
+    connect_ms: int
+    response_ms: int
+    total_ms: int
+    upstream: str
+    tries: int
+    ended: str
+    request_id: str
+
+
+def as_json(entry: Access) -> bytes:
+    return ENCODER.encode(entry) + b"\n"
+
+
+def as_text(entry: Access) -> bytes:
+    """time client "request" status in/out Tq/Tw/Tc/Tr/Tt upstream tries ended id.
+
+    The request line cannot break the line or leave its quotes: controls never got this far, quotes are escaped.
+    """
+    line = entry.request
+    if '"' in line or "\\" in line or not line.isprintable():
+        line = line.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+    return (
+        f'{entry.time} {entry.client} "{line}" {entry.status} {entry.bytes_in}/{entry.bytes_out} '
+        f"{entry.request_ms}/{entry.queue_ms}/{entry.connect_ms}/{entry.response_ms}/{entry.total_ms} "
+        f"{entry.upstream or '-'} {entry.tries} {entry.ended} {entry.request_id or '-'}\n"
+    ).encode("utf-8", "replace")
+
+
+class Stamp:
+    """UTC wall time as text, RFC 3339 with ms; the seconds are formatted once each."""
+
+    __slots__ = ("_second", "_text")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def of(self, wall_s: float) -> str:
+        second = int(wall_s)
+        if second != self._second:
+            self._second = second
+            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._text}.{int((wall_s - second) * 1000):03d}Z"

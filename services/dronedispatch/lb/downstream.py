@@ -1,0 +1,230 @@
+"""One client's connection: heads are cut from the bytes, one exchange at a time answers, the rest waits."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Final, cast
+
+from dronedispatch.lb.core.answers import own_answer
+from dronedispatch.lb.core.forward import peer_lines
+from dronedispatch.lb.core.heads import HEAD_BYTES_MAX, Refusal, read_head
+from dronedispatch.lb.core.identity import client_address, is_trusted
+from dronedispatch.lb.door import Door
+from dronedispatch.lb.exchange import Exchange
+
+PIPELINED_BYTES_MAX: Final = 65_536
+_END: Final = b"\r\n\r\n"
+
+
+class Downstream(asyncio.Protocol):
+    """`deadline_s` is what the door's tick looks at; `exchange` the request that is being answered, if any."""
+
+    __slots__ = (
+        "_buffer",
+        "_pumping",
+        "_reading",
+        "address",
+        "began_s",
+        "deadline_s",
+        "door",
+        "exchange",
+        "half_closed",
+        "lines",
+        "lingering",
+        "transport",
+        "trusted",
+        "write_paused",
+    )
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self.exchange: Exchange | None = None
+        self.address = ""
+        self.lines = b""
+        self.trusted = False
+        self.deadline_s = math.inf
+        self.began_s = 0.0
+        self.half_closed = False
+        self.lingering = False
+        self.write_paused = False
+        self._buffer = b""
+        self._pumping = False
+        self._reading = True
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        door = self.door
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else "unknown"
+        self.lines = peer_lines(self.address)
+        self.trusted = bool(door.trusted) and is_trusted(self.address, door.trusted)
+        door.connections.add(self)
+        door.counters.connections += 1
+        self.deadline_s = door.now() + door.timeouts.head_s
+        if len(door.connections) > door.settings.connections_max:
+            self._answer_and_close(503, "too many connections", retry_after_s=1)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            if self.lingering:
+                return
+            self._buffer = self._buffer + data if self._buffer else data
+            if not self.write_paused:
+                self._pump()
+        elif exchange.body_done:
+            self._buffer += data
+            if len(self._buffer) > PIPELINED_BYTES_MAX:
+                self.pause()
+        else:
+            self._buffer = exchange.body(data)
+
+    def eof_received(self) -> bool:
+        exchange = self.exchange
+        self.half_closed = True
+        # Its answer may still be wanted: closing one's own half is legal. With half a body there is none to come.
+        return exchange is not None and exchange.body_done
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.door.left(self)
+        self.deadline_s = math.inf
+        if self.exchange is not None:
+            self.exchange.client_gone()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        if self.exchange is not None:
+            self.exchange.client_slow()
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self.exchange is not None:
+            self.exchange.client_ready()
+        elif self._buffer:
+            self._pump()
+
+    # --- for the exchange ---
+
+    def pause(self) -> None:
+        if self._reading and not self.transport.is_closing():
+            self._reading = False
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if not self._reading and not self.transport.is_closing():
+            self._reading = True
+            self.transport.resume_reading()
+
+    def done(self, *, close: bool, linger: bool) -> None:
+        """The exchange is over. `linger`: the client may still be sending what nobody will read."""
+        self.exchange = None
+        if self.transport.is_closing():
+            return
+        if close or (self.half_closed and _END not in self._buffer):
+            self._close(linger=linger)
+            return
+        if not self._reading and not self.write_paused:
+            self.resume()
+        door = self.door
+        self.deadline_s = door.now() + (1.0 if door.draining else door.timeouts.keep_alive_s)
+        if self._buffer and not self._pumping and not self.write_paused:
+            self._pump()
+
+    def cut(self) -> None:
+        """Close so that the client knows: with a reset when nothing else tells it that the answer is incomplete."""
+        self.transport.abort()
+
+    def expired(self) -> None:
+        """The deadline has passed."""
+        self.deadline_s = math.inf
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.expired()
+        elif self._buffer and not self.lingering and not self.write_paused:
+            self._answer_and_close(408, "the head of the request did not come in time")
+        else:
+            self.transport.abort() if self.lingering or self.write_paused else self.transport.close()
+
+    # --- heads ---
+
+    def _pump(self) -> None:
+        self._pumping = True
+        try:
+            while self._buffer and self.exchange is None and not self.write_paused:
+                if self.lingering or self.transport.is_closing() or not self._next():
+                    return
+        finally:
+            self._pumping = False
+
+    def _next(self) -> bool:
+        """Cut one head from the buffer and begin its exchange; False when it is not complete or was refused."""
+        data = self._buffer
+        door = self.door
+        now_s = door.now()
+        end = data.find(_END)
+        if end <= 0 or end > HEAD_BYTES_MAX:
+            return self._incomplete(data, now_s)
+        if end + 4 == len(data):
+            self._buffer = b""
+        else:
+            self._buffer = data[end + 4 :]
+            data = data[: end + 4]
+        began_s = self.began_s or now_s
+        self.began_s = 0.0
+        try:
+            request = read_head(data, trusted=self.trusted)
+        except Refusal as refusal:
+            self._refuse(refusal, data)
+            return False
+        address = self.address
+        if self.trusted:
+            address = client_address(address, request.forwarded_for, door.trusted)
+        exchange = self.exchange = Exchange(door, self, request, address, began_s, now_s)
+        rest, self._buffer = self._buffer, b""
+        rest = exchange.begin(rest)
+        if not self.lingering:
+            self._buffer = rest
+        return True
+
+    def _incomplete(self, data: bytes, now_s: float) -> bool:
+        if data[:2] == b"\r\n":  # one empty line before a request is to be ignored (RFC 9112, section 2.2)
+            self._buffer = data[2:]
+            if self._buffer[:2] != b"\r\n":
+                return True
+            self._refuse(Refusal(400, "empty lines instead of a request"), data)
+        elif len(data) > HEAD_BYTES_MAX:
+            status = 431 if b"\r\n" in data[:HEAD_BYTES_MAX] else 414
+            self._refuse(Refusal(status, f"a head of more than {HEAD_BYTES_MAX} bytes"), data)
+        elif data.count(b"\n") != data.count(b"\r\n") or not (data[:1].isalpha() or data[:2] == b"\r"):
+            self._refuse(Refusal(400, "not the head of an HTTP request"), data)
+        elif not self.began_s:
+            self.began_s = now_s
+            self.deadline_s = now_s + self.door.timeouts.head_s
+        return False
+
+    def _refuse(self, refusal: Refusal, data: bytes) -> None:
+        door = self.door
+        line = data[:256].partition(b"\r\n")[0].partition(b"\n")[0].decode("latin-1")
+        door.note_refusal(self.address, line, refusal.status)
+        self._answer_and_close(refusal.status, refusal.reason)
+
+    def _answer_and_close(self, status: int, reason: str, *, retry_after_s: int | None = None) -> None:
+        self.transport.write(own_answer(status, reason, b"", close=True, retry_after_s=retry_after_s))
+        self._close(linger=True)
+
+    def _close(self, *, linger: bool) -> None:
+        """Closing a socket with unread bytes resets it, and the reset may overtake our answer: so read on for a while."""
+        self._buffer = b""
+        if not linger or self.half_closed or self.transport.is_closing():
+            self.deadline_s = math.inf
+            self.transport.close()
+            return
+        self.lingering = True
+        self.resume()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.deadline_s = self.door.now() + self.door.timeouts.linger_s

@@ -1,0 +1,65 @@
+"""The public listening socket: made here, or inherited so that two doors can share one and be restarted in turn."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import Final
+
+from dronedispatch.lb.settings import Settings
+from dronedispatch.runtime.serve import CannotListen
+
+SYSTEMD_FIRST_FD: Final = 3
+
+
+def inherited_fd(settings: Settings, environ: Mapping[str, str]) -> int | None:
+    """LB_LISTEN_FD (supervisor's [fcgi-program] passes its socket as 0), or systemd's LISTEN_FDS if they are ours."""
+    if settings.listen_fd is not None:
+        return settings.listen_fd
+    if environ.get("LISTEN_PID") == str(os.getpid()) and int(environ.get("LISTEN_FDS", "0")) >= 1:
+        return SYSTEMD_FIRST_FD
+    return None
+
+
+def adopt(fd: int, backlog: int) -> socket.socket:
+    """The listening socket behind `fd`. Raises CannotListen when it is none.
+
+    Listening again on a socket that listens only sets its backlog: what is queued stays. A second process may hold the
+    same socket; whoever closes its copy takes nothing from the queue, while of two sockets on one port (SO_REUSEPORT)
+    the kernel resets what was queued on the one that closes.
+    """
+    try:
+        sock = socket.socket(fileno=os.dup(fd))
+        if sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+            sock.close()
+            raise CannotListen(f"descriptor {fd} is no TCP socket")
+        sock.listen(backlog)
+    except OSError as error:
+        raise CannotListen(f"descriptor {fd} is no listening socket: {error.strerror}") from error
+    sock.setblocking(False)
+    return sock
+
+
+def bind(host: str, port: int, backlog: int) -> socket.socket:
+    """A new listening socket. Raises CannotListen."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise CannotListen(
+            f"cannot listen on {host}:{port}: {error.strerror}; set LB_PORT to another port or stop what uses it"
+        ) from error
+    sock.setblocking(False)
+    return sock
+
+
+def open_listener(settings: Settings, environ: Mapping[str, str]) -> socket.socket:
+    """The inherited socket if there is one, else a new one. Raises CannotListen."""
+    fd = inherited_fd(settings, environ)
+    if fd is not None:
+        return adopt(fd, settings.backlog)
+    return bind(settings.process.host, settings.process.port, settings.backlog)

@@ -1,0 +1,101 @@
+"""Every setting of the door, read from LB_* once and checked at birth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dronedispatch.lb.core.buckets import Rate
+from dronedispatch.lb.core.identity import Network, networks
+from dronedispatch.runtime.settings import ProcessSettings, load
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. A request's own deadline, `total_s`, ends all of its tries and its place in the queue."""
+
+    head_s: float = 10.0  # from the first byte of a head to its end (408)
+    keep_alive_s: float = 75.0  # between two requests of a client
+    body_idle_s: float = 15.0  # between two pieces of a request body (408)
+    body_grace_s: float = 30.0  # after it, a body slower than body_rate_min is given up (408)
+    body_rate_min: float = 512.0  # bytes a second
+    send_idle_s: float = 60.0  # a client that takes nothing of its answer
+    queue_s: float = 1.0  # waiting for a gateway with room (503)
+    connect_s: float = 1.0
+    response_s: float = 15.0  # from the request to the first byte of the answer, each try (504)
+    total_s: float = 30.0  # from the request to the first byte of the answer, all tries (504)
+    stream_idle_s: float = 300.0  # between two pieces of an answer; server-sent events beat every few seconds
+    idle_s: float = 60.0  # a kept connection to a gateway; must be below its keep-alive (120 s)
+    linger_s: float = 2.0  # reading on after an answer that came before the end of its request
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive")
+        if self.response_s > self.total_s:
+            raise ValueError(f"response_s ({self.response_s}) is above total_s ({self.total_s})")
+        if self.idle_s >= 120:
+            raise ValueError(f"idle_s ({self.idle_s}) must stay below the gateway's keep-alive of 120 s")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """LB_PORT is the public port (0: a free one), LB_CONTROL_PORT the private one with /health and /metrics."""
+
+    process: ProcessSettings = field(default_factory=ProcessSettings)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    control_port: int = 8081
+    listen_fd: int | None = None  # an inherited listening socket; also LISTEN_FDS of systemd
+    processes: int = 1
+    share_of: int = 1  # how many processes share the limits; set for each of `processes` by itself
+    gateways: str = ""  # "host:port,host:port" instead of Consul
+    balance: Literal["round_robin", "least_in_flight"] = "round_robin"
+    in_flight_max: int = 1024  # requests at one gateway at a time
+    queue_max: int = 256  # requests waiting for a gateway with room
+    slow_start_s: float = 10.0
+    empty_grace_s: float = 30.0  # how long the last table serves after Consul said: none
+    stale_max_s: float = 300.0  # not ready when Consul has been silent for longer
+    retries: bool = True
+    retry_share: float = 0.2
+    rate_per_s: float = 0.0  # all clients together; 0: no limit
+    rate_burst: float = 0.0  # 0: one second's worth
+    client_rate_per_s: float = 0.0  # each client; 0: no limit
+    client_rate_burst: float = 0.0
+    client_key_header: str = (
+        ""  # the header that names a client; "" : its address. Only behind something that checks it
+    )
+    trusted_proxies: str = ""  # networks whose X-Forwarded-For is believed
+    connections_max: int = 10_000
+    backlog: int = 1024
+    access_log: str = ""  # a file, "-" for standard output, "" for none
+    access_log_format: Literal["text", "json"] = "text"
+
+    def __post_init__(self) -> None:
+        self.networks()
+        self.global_rate()
+        self.client_rate()
+        if self.processes < 1 or self.share_of < 1 or self.in_flight_max < 1 or self.queue_max < 0:
+            raise ValueError("processes, share_of and in_flight_max are at least 1, queue_max at least 0")
+        if not 0 <= self.control_port <= 65535:
+            raise ValueError(f"control_port {self.control_port} is outside 0..65535")
+
+    def networks(self) -> tuple[Network, ...]:
+        return networks(self.trusted_proxies)
+
+    def global_rate(self) -> Rate | None:
+        return _rate(self.rate_per_s, self.rate_burst, self.share_of)
+
+    def client_rate(self) -> Rate | None:
+        return _rate(self.client_rate_per_s, self.client_rate_burst, self.share_of)
+
+
+def _rate(per_s: float, burst: float, share_of: int) -> Rate | None:
+    if per_s == 0:
+        return None
+    return Rate(per_s, burst or max(1.0, per_s)).shared_by(share_of)
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """The door's settings; the public port is 8080 unless LB_PORT says otherwise. Raises SettingsError."""
+    return load(Settings, "LB", {"LB_PORT": "8080", **environ})
