@@ -1,0 +1,98 @@
+"""The independent checker convicts what it is there for: each planted wrong is found, and a right flow passes."""
+
+from __future__ import annotations
+
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, move_delivery
+from dronedispatch.fleet.drones import Drone, DroneStatus, Orders, Stop, StopKind
+from dronedispatch.testing.fleet import AT, a_delivery, a_drone, telemetry_for
+from dronedispatch.testing.flow_checker import FlowChecker, Verdict
+
+
+def assigned(delivery: Delivery, drone_id: str = "drone-00001") -> Delivery:
+    return move_delivery(
+        delivery, DeliveryStatus.ASSIGNED, at=AT, cause="assigned", drone_id=drone_id, orders_seq=1
+    )
+
+
+def delivered(delivery: Delivery) -> Delivery:
+    fetched = move_delivery(assigned(delivery), DeliveryStatus.IN_PROGRESS, at=AT, cause="picked up")
+    return move_delivery(fetched, DeliveryStatus.DELIVERED, at=AT, cause="dropped off")
+
+
+def with_orders(delivery: Delivery, name: str = "drone-00001", seq: int = 1) -> Drone:
+    stops = tuple(Stop(kind=kind, delivery_id=delivery.id) for kind in (StopKind.PICKUP, StopKind.DROPOFF))
+    return a_drone(name, orders=Orders(seq=seq, stops=stops))
+
+
+def judge(checker: FlowChecker, *deliveries: Delivery, drones: tuple[Drone, ...] = ()) -> Verdict:
+    return checker.verdict({d.id: d for d in deliveries}, {drone.id: drone for drone in drones})
+
+
+def test_a_flow_as_it_should_be_passes() -> None:
+    checker, order = FlowChecker(), a_delivery()
+    checker.accept(order.id)
+    checker.see_drone(with_orders(order))
+    checker.see_telemetry(telemetry_for(orders_seq=1, stops_done=2))
+    verdict = judge(checker, delivered(order), drones=(a_drone(),))
+    assert verdict.violations == {}
+    assert (verdict.delivered, verdict.observed) == (1, 1)
+
+
+def test_an_accepted_order_that_is_not_in_the_store_is_lost() -> None:
+    checker = FlowChecker(accepted={"gone"})
+    assert judge(checker).violations == {"lost": ("gone",)}
+
+
+def test_an_order_that_is_open_in_the_end_is_stuck() -> None:
+    order = a_delivery()
+    assert judge(FlowChecker(accepted={order.id}), order).violations == {"stuck": (order.id,)}
+
+
+def test_a_parcel_that_two_drones_fetched_is_flown_twice() -> None:
+    checker, order = FlowChecker(), a_delivery()
+    for name in ("drone-00001", "drone-00002"):
+        checker.see_drone(with_orders(order, name))
+        checker.see_telemetry(telemetry_for(name, orders_seq=1, stops_done=1))
+    assert list(judge(checker, delivered(order)).violations) == ["flown_twice"]
+
+
+def test_a_parcel_that_one_drone_fetched_by_two_orders_is_flown_twice() -> None:
+    checker, order = FlowChecker(), a_delivery()
+    for seq in (1, 2):
+        checker.see_drone(with_orders(order, seq=seq))
+        checker.see_telemetry(telemetry_for(orders_seq=seq, stops_done=1))
+    assert list(judge(checker, delivered(order)).violations) == ["flown_twice"]
+
+
+def test_a_drone_that_turned_back_before_the_pick_up_has_not_flown_the_parcel() -> None:
+    checker, order = FlowChecker(), a_delivery()
+    checker.see_drone(with_orders(order, "drone-00001"))
+    checker.see_telemetry(telemetry_for("drone-00001", orders_seq=1, stops_done=0))
+    checker.see_drone(with_orders(order, "drone-00002"))
+    checker.see_telemetry(telemetry_for("drone-00002", orders_seq=1, stops_done=2))
+    assert judge(checker, delivered(order)).violations == {}
+
+
+def test_a_drone_that_is_busy_with_an_ended_delivery_is_found() -> None:
+    order = delivered(a_delivery())
+    busy = a_drone(status=DroneStatus.BUSY, delivery_id=order.id)
+    assert list(judge(FlowChecker(), order, drones=(busy,)).violations) == ["busy_without_delivery"]
+
+
+def test_a_drone_on_two_deliveries_is_found() -> None:
+    checker, one, two = FlowChecker(), assigned(a_delivery()), assigned(a_delivery())
+    assert checker.suspects([one, two]) == {"drone-00001": (one.id, two.id)}
+    checker.confirm([one, two])
+    assert list(judge(checker).violations) == ["on_two_deliveries"]
+
+
+def test_a_battery_below_zero_is_found() -> None:
+    checker = FlowChecker()
+    checker.see_telemetry(telemetry_for(battery_pct=-0.1))
+    assert judge(checker).violations == {"battery_below_zero": ("drone-00001",)}
+
+
+def test_a_history_that_goes_on_after_its_end_is_found() -> None:
+    order = delivered(a_delivery())
+    again = delivered(a_delivery(id=order.id, history=order.history))
+    assert list(judge(FlowChecker(accepted={order.id}), again).violations) == ["bad_history"]
