@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.local.home import CHECKOUT
+from scripts.local.home import CHECKOUT, Home
 from scripts.local.ports import Ports
+from scripts.local.supervisor import Supervisor
 
 from real_parts import wait_until
 
@@ -114,9 +115,6 @@ class LiveSystem:
 
     def supervise(self, verb: str, name: str) -> None:
         """start or stop one process by its supervisor, and wait for it."""
-        from scripts.local.home import Home
-        from scripts.local.supervisor import Supervisor
-
         supervisor = Supervisor(Home(self.home))
         (supervisor.stop if verb == "stop" else supervisor.start)(name)
         wanted = "stopped" if verb == "stop" else "running"
@@ -150,6 +148,14 @@ class LiveSystem:
         """The whole fleet."""
         found: list[dict[str, Any]] = self.get("/drones")["drones"]
         return found
+
+    def lb_requests(self) -> dict[str, int]:
+        """Gateway id -> requests that the lb has sent there, of every gateway in its table."""
+        token = (self.home / "tokens" / "operator").read_text(encoding="utf-8").strip()
+        with contextlib.closing(Caller(self.ports.lb_control)) as caller:
+            answer = caller.ask("GET", "/table", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status == 200, answer
+        return {row["id"]: row["requests"] for row in answer.document["gateways"]}
 
     # By its store and its catalogue
 

@@ -112,9 +112,9 @@ def _service(
 
 def _lb(home: Home, options: Options) -> Process:
     settings = {
-        "LB_HOST": options.listen,
+        # Of the control plane: the public socket is the supervisor's, and only that one may face the world.
+        "LB_HOST": "127.0.0.1" if options.listen in EVERYWHERE else options.listen,
         "LB_PORT": str(options.ports.lb),
-        "LB_ADVERTISE": "127.0.0.1" if options.listen in EVERYWHERE else options.listen,
         "LB_CONTROL_PORT": str(options.ports.lb_control),
         "LB_INSTANCE": "lb-1",
         "LB_ACCESS_LOG": str(home.logs / "access.log"),

@@ -125,7 +125,7 @@ def _already_there(request: Request, home: Home) -> System:
 def watch(running: System) -> None:
     """Tell about every process that is restarted, until Ctrl-C or until somebody else stops the system."""
     told = running.supervisor.restarts()
-    while running.supervisor.answers():
+    while leftovers.wait_until(running.supervisor.answers, 5.0):
         for name, count in running.supervisor.restarts().items():
             if count > told.get(name, 0):
                 say(
@@ -133,6 +133,8 @@ def watch(running: System) -> None:
                 )
                 told[name] = count
         time.sleep(1.0)
+    if leftovers.pids_of(running.home):
+        raise Trouble("supervisord was killed and its processes run on without it: run scripts/up again")
     say("The system was stopped from elsewhere.")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from live_system import LiveSystem
+from live_system import LiveSystem, eventually
 from real_parts import free_ports
 
 
@@ -23,8 +23,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
 @pytest.fixture
 def healthy(system: LiveSystem) -> LiveSystem:
     """The system, with every process passing before the test begins: the test before may have hurt it."""
-    from live_system import eventually
-
     eventually(
         lambda: all(row["healthy"] for row in system.status().values()), "every process is healthy", 40
     )

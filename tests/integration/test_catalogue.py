@@ -4,6 +4,8 @@ import contextlib
 
 import psutil
 import pytest
+from scripts.local import leftovers
+from scripts.local.home import Home
 
 from live_system import LiveSystem
 
@@ -33,9 +35,6 @@ def test_every_process_is_shown_with_pid_health_restarts_and_memory(healthy: Liv
 
 
 def test_nothing_listens_beyond_loopback(healthy: LiveSystem) -> None:
-    from scripts.local import leftovers
-    from scripts.local.home import Home
-
     pids = leftovers.pids_of(Home(healthy.home))
     assert len(pids) >= 13
     assert listeners_beyond_loopback(pids) == []

@@ -63,13 +63,9 @@ def test_no_secret_is_in_an_environment(home: Home) -> None:
 
 def test_only_the_public_door_may_leave_loopback(home: Home) -> None:
     open_to_all = dataclasses.replace(Options(), listen="0.0.0.0")
-    exposed = [
-        (process.name, name)
-        for process in table.services(home, open_to_all)
-        for name, value in process.environment.items()
-        if value == "0.0.0.0"
-    ]
-    assert exposed == [("lb-1", "LB_HOST")]
+    services = table.services(home, open_to_all)
+    assert [one.name for one in services if "0.0.0.0" in one.environment.values()] == []
+    assert [one.socket for one in services if one.socket] == ["tcp://0.0.0.0:8080"]
 
 
 def test_settings_of_the_caller_reach_the_services_and_the_rest_of_his_environment_does_not() -> None:

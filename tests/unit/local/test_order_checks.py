@@ -96,7 +96,7 @@ def test_events_of_a_swap_before_pick_up_are_right() -> None:
 
 
 def test_an_empty_battery_is_found_and_an_unknown_one_is_not_empty() -> None:
-    drones = [
+    drones: list[dict[str, Any]] = [
         {"id": "a", "battery_pct": 0.0},
         {"id": "b", "battery_pct": None},
         {"id": "c", "battery_pct": 0.1},
@@ -105,7 +105,7 @@ def test_an_empty_battery_is_found_and_an_unknown_one_is_not_empty() -> None:
 
 
 def test_busy_without_a_delivery_and_a_delivery_without_busy_are_found() -> None:
-    drones = [
+    drones: list[dict[str, Any]] = [
         {"id": "a", "status": "busy", "delivery_id": None},
         {"id": "b", "status": "idle", "delivery_id": "x"},
         {"id": "c", "status": "busy", "delivery_id": "y"},
