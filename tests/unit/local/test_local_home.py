@@ -6,7 +6,6 @@ import stat
 from pathlib import Path
 
 import pytest
-from scripts.local import home as home_module
 from scripts.local.home import SECRETS, SOCKET_PATH_BYTES_MAX, Home
 from scripts.local.trouble import Trouble, from_os_error
 
@@ -69,7 +68,7 @@ def test_a_nearly_full_disk_is_one_sentence_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(home_module.shutil, "disk_usage", lambda _: usage._replace(free=3 * 2**20))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=3 * 2**20))
     with pytest.raises(Trouble, match="only 3 MB are free"):
         Home(tmp_path / "home").prepare()
     assert not (tmp_path / "home" / "data").exists()
