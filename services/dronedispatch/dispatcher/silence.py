@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+OWN_PAUSE_S = 5.0  # who has heard and judged nothing for so long was stopped himself
 LONG_SILENT_TICKS = 1_000_000  # what a drone has missed that nobody has told of for `rest_s`
 
 
@@ -33,6 +34,7 @@ class RollCall:
         self._rest_s = rest_s
         self._sources: dict[str, _Source] = {}
         self._heard: dict[str, _Heard] = {}
+        self._awake_s: float | None = None
 
     def hear(
         self, source: str, tick: int, *, part: int, parts: int, drones: Iterable[str], now_s: float
@@ -41,6 +43,7 @@ class RollCall:
 
         A tick counts once all its parts are there: a lost part makes nobody silent.
         """
+        self._stay_awake(now_s)
         heard = self._sources.setdefault(source, _Source())
         if tick < heard.tick:
             return
@@ -74,6 +77,7 @@ class RollCall:
 
     def missed(self, now_s: float) -> dict[str, int]:
         """Ticks missed, of the drones that have missed any."""
+        self._stay_awake(now_s)
         found: dict[str, int] = {}
         for drone, heard in self._heard.items():
             if heard.source is not None:
@@ -84,3 +88,13 @@ class RollCall:
             if now_s - heard.at_s > self._rest_s:
                 found[drone] = LONG_SILENT_TICKS
         return found
+
+    def _stay_awake(self, now_s: float) -> None:
+        """After a pause of our own everybody begins anew: a leader that was stopped must not undo the orders of a fleet
+        that it has merely not listened to."""
+        if self._awake_s is not None and now_s - self._awake_s > OWN_PAUSE_S:
+            for heard in self._heard.values():
+                heard.at_s = now_s
+                if heard.source is not None:
+                    heard.at_tick = self._sources[heard.source].ticks
+        self._awake_s = now_s

@@ -37,6 +37,8 @@ from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.fleet import AT
 from dronedispatch.testing.kv import MemoryKV
 
+SCAN_EVERY = 5  # ticks
+
 
 @dataclass
 class FixedLead:
@@ -62,6 +64,19 @@ class Desk:
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.tasks = []
 
+    async def scan(self) -> None:
+        """What dispatcher/loops.py does by the clock."""
+        if self.rounds.complete:
+            await self.rounds.reading.open_deliveries()
+            await self.rounds.reading.fleet()
+
+    def pick_up(self, bus: MemoryBus) -> None:
+        """Begin to consume."""
+        self.tasks = [
+            bus.consume(DELIVERY_REQUESTS, self.consumers.delivery_requested),
+            bus.consume(DRONE_UPDATES, self.consumers.drones_updated),
+        ]
+
 
 class Town:
     """A store, a broker and a clock that everybody shares."""
@@ -71,6 +86,7 @@ class Town:
         self.kv = MemoryKV(self.clock)
         self.bus = MemoryBus()
         self.speed = speed
+        self.seconds = 0
         self.locks = locks
         self.tuning = tuning or Tuning()
         self.fleets: list[FleetFlight] = []
@@ -97,10 +113,7 @@ class Town:
         )
         consumers = Consumers(rounds, self.clock)
         desk = Desk(rounds, consumers, lead)
-        desk.tasks = [
-            self.bus.consume(DELIVERY_REQUESTS, consumers.delivery_requested),
-            self.bus.consume(DRONE_UPDATES, consumers.drones_updated),
-        ]
+        desk.pick_up(self.bus)
         self.desks.append(desk)
         return desk
 
@@ -151,7 +164,10 @@ class Town:
             await fleet.claims.once()
             await fleet.tick(Beat(late_s=0.0, elapsed_s=seconds, skipped=0, next_due_s=0.0))
         await self.bus.settled()
+        self.seconds += 1
         for desk in self.desks:
+            if self.seconds % SCAN_EVERY == 0:
+                await desk.scan()
             await desk.rounds.once()
         await self.bus.settled()
 

@@ -39,10 +39,7 @@ async def test_without_the_broker_the_same_order_is_delivered_by_rounds_and_scan
     await town.ticks(3)
     town.bus.stop_broker()
     order = await town.order(a_delivery())
-    for _ in range(80):
-        await town.tick()
-        await town.desks[0].rounds.reading.open_deliveries()
-        await town.desks[0].rounds.reading.fleet()
+    await town.ticks(80)
     assert (await town.delivery(order.id)).status is DeliveryStatus.DELIVERED
 
 
