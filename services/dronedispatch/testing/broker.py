@@ -66,9 +66,13 @@ class MemoryBus:
             self._buffer.append((target, message))
             return
         for copy in self.fate(target, message):
-            for queue in (target, *self._subscribed.get(target, ())):
-                self._queue(queue).waiting.append(copy)
-                self._pump(queue)
+            self.deliver(target, copy)
+
+    def deliver(self, target: str, message: Message) -> None:
+        """It arrives now, whatever its fate should have been."""
+        for queue in (target, *self._subscribed.get(target, ())):
+            self._queue(queue).waiting.append(message)
+            self._pump(queue)
 
     def stop_broker(self) -> None:
         """The broker goes away; consumers hear nothing."""
