@@ -1,16 +1,15 @@
 """Which keys changed since when, for a replica that catches up (JOIN 3).
 
 In memory on purpose: a position is only ever used within one JOIN, and a restarted member makes the joiner compare again
-anyway, so a log on disk would cost every write two more B-tree updates and save nothing. `log_id` names this run of the log.
+anyway, so a log on disk would cost every write two more B-tree updates and save nothing. `name` names this run of the log.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
-
-class Trimmed(Exception):
-    """The log no longer reaches back to the position asked for: compare everything again."""
+from dronedispatch.kvstore.core.txn import Changes
 
 
 class ChangeLog:
@@ -20,10 +19,10 @@ class ChangeLog:
     """
 
     def __init__(self, keys_max: int) -> None:
-        self.log_id = uuid.uuid4().hex
+        self.name = uuid.uuid4().hex
         self.keys_max = keys_max
         self.lsn = 0
-        self._floor = 0
+        self._trimmed_to = 0
         self._last: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -37,16 +36,20 @@ class ChangeLog:
             del last[key]
         elif len(last) >= self.keys_max:
             oldest = next(iter(last))
-            self._floor = last.pop(oldest)
+            self._trimmed_to = last.pop(oldest)
         last[key] = self.lsn
 
-    def since(self, lsn: int) -> list[str]:
-        """Every key whose last change is after position `lsn`, newest first. Raises Trimmed."""
-        if lsn < self._floor:
-            raise Trimmed(f"position {lsn} is before {self._floor}, the oldest still known")
-        newer = []
+    def since(self, lsn: int, limit: int, wanted: Callable[[str], bool]) -> Changes | None:
+        """The first `limit` of the `wanted` keys that changed after position `lsn`; None if that is trimmed away."""
+        if lsn < self._trimmed_to:
+            return None
+        newer: list[tuple[str, int]] = []
         for key, at in reversed(self._last.items()):
             if at <= lsn:
                 break
-            newer.append(key)
-        return newer
+            if wanted(key):
+                newer.append((key, at))
+        newer.reverse()
+        page = newer[:limit]
+        more = len(newer) > limit
+        return Changes(tuple(key for key, _ in page), page[-1][1] if more else self.lsn, more)

@@ -8,35 +8,25 @@ import zlib
 import msgspec
 
 from dronedispatch.kv.record import Record
+from dronedispatch.kvstore.core.txn import DamagedRecord
 
 _CRC = struct.Struct(">I")
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Record)
-
-
-class Damaged(Exception):
-    """The bytes on disk are not those that were written (checksum); `key` must be refilled from another replica."""
-
-    def __init__(self, key: str, reason: str) -> None:
-        super().__init__(f"{key}: {reason}")
-        self.key = key
-        self.reason = reason
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Record).decode
 
 
 def encode(record: Record) -> bytes:
     """The bytes to store for `record`."""
-    body = _encoder.encode(record)
+    body = _encode(record)
     return _CRC.pack(zlib.crc32(body)) + body
 
 
 def decode(key: str, stored: bytes) -> Record:
-    """The record in `stored`. Raises Damaged when the checksum does not fit."""
-    if len(stored) < 5:
-        raise Damaged(key, f"only {len(stored)} bytes on disk")
+    """The record in `stored`. Raises DamagedRecord when the checksum does not fit."""
     body = stored[4:]
-    if zlib.crc32(body) != _CRC.unpack_from(stored)[0]:
-        raise Damaged(key, "checksum does not fit")
+    if not body or zlib.crc32(body) != _CRC.unpack_from(stored)[0]:
+        raise DamagedRecord(key)
     try:
-        return _decoder.decode(body)
+        return _decode(body)
     except msgspec.MsgspecError as error:
-        raise Damaged(key, f"not a record: {error}") from error
+        raise DamagedRecord(key) from error

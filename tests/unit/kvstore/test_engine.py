@@ -7,40 +7,50 @@ from pathlib import Path
 
 import pytest
 
+from dronedispatch.kv.hashing import SLOTS, slot_of
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.cache import AnswerCache
-from dronedispatch.kvstore.changes import ChangeLog, Trimmed
+from dronedispatch.kvstore.changes import ChangeLog
+from dronedispatch.kvstore.core.txn import Changes, DamagedRecord
 from dronedispatch.kvstore.disk import fsync_s, open_disk
-from dronedispatch.kvstore.engine import DiskFull, Engine
-from dronedispatch.kvstore.stored import Damaged, decode, encode
+from dronedispatch.kvstore.engine import Bounds, Engine
+from dronedispatch.kvstore.stored import decode, encode
+from dronedispatch.kvstore.txn import DAMAGED_VERSION, DiskFull
 
 
 def record(value: bytes = b"v", n: int = 1, tags: tuple[str, ...] = ()) -> Record:
     return Record(Version(1, n), bytes(16), 0.0, False, None, tags, value)
 
 
-def slot_of(key: str) -> int:
-    return sum(key.encode()) % 4
-
-
 def open_engine(path: Path, *, reserve_bytes: int = 0, hint_bytes_max: int = 10_000) -> Engine:
-    return Engine(
-        open_disk(path),
-        AnswerCache(items_max=100, bytes_max=1_000_000),
-        slot_of=slot_of,
-        reserve_bytes=reserve_bytes,
-        changes_max=100,
-        hint_bytes_max=hint_bytes_max,
-    )
+    cache = AnswerCache(items_max=100, bytes_max=1_000_000)
+    return Engine(open_disk(path), cache, Bounds(reserve_bytes, 100, hint_bytes_max))
 
 
 def store(engine: Engine, **records: Record) -> None:
     write = engine.begin()
     for key, new in records.items():
-        write.put(key, new, write.record(key))
+        write.put(key, slot_of(key), new)
     engine.commit(write)
     engine.publish(write)
+
+
+def get(engine: Engine, key: str) -> Record | None:
+    with engine.reading() as reads:
+        return reads.get(key)
+
+
+def overwrite(engine: Engine, key: str, stored: bytes) -> None:
+    with engine.disk.env.begin(write=True) as txn:
+        txn.put(bytes((slot_of(key),)) + key.encode(), stored, db=engine.data)
+    engine.cache.clear()
+
+
+def flipped(stored: bytes, place: int) -> bytes:
+    changed = bytearray(stored)
+    changed[place] ^= 0x10
+    return bytes(changed)
 
 
 @pytest.fixture
@@ -56,149 +66,219 @@ def test_a_committed_record_survives_reopening_with_the_same_disk_identity(tmp_p
     disk = first.disk.disk
     first.close()
     again = open_engine(tmp_path / "disk")
-    assert again.get("k") == record(b"hello", tags=("open=1",))
+    assert get(again, "k") == record(b"hello", tags=("open=1",))
     assert again.disk.disk == disk
     assert not again.disk.fresh
     again.close()
 
 
-def test_an_aborted_transaction_leaves_neither_disk_nor_cache_changed(engine: Engine) -> None:
+def test_promises_survive_reopening(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "disk")
+    write = engine.begin()
+    write.belong_to("c")
+    write.raise_floor(7, 6)
+    write.set_joining({3, 1})
+    engine.commit(write)
+    engine.publish(write)
+    engine.close()
+    again = open_engine(tmp_path / "disk")
+    with again.reading() as reads:
+        assert (reads.cluster, reads.floor, reads.published) == ("c", 7, 6)
+        assert reads.joining() == {1, 3}
+    again.close()
+
+
+def test_an_aborted_transaction_leaves_disk_cache_and_promises_as_they_were(engine: Engine) -> None:
     store(engine, k=record(b"old"))
     write = engine.begin()
-    write.put("k", record(b"new", n=2), record(b"old"))
-    write.set_meta("floor", b"7")
-    assert write.record("k") == record(b"new", n=2)
+    write.put("k", slot_of("k"), record(b"new", n=2))
+    write.raise_floor(9, 9)
+    assert write.get("k") == record(b"new", n=2)
     engine.abort(write)
-    assert engine.get("k") == record(b"old")
-    with engine.reading() as reads:
-        assert reads.meta("floor") is None
+    assert get(engine, "k") == record(b"old")
+    assert engine.state.floor == 0
 
 
 def test_reads_and_writes_go_through_the_cache_and_are_counted(engine: Engine) -> None:
-    store(engine, k=record(b"v"))
-    assert engine.get("k") == record(b"v")
-    engine.cache.clear()
-    assert engine.get("k") == record(b"v")
-    assert engine.get("k") == record(b"v")
     counters = engine.cache.counters
+    store(engine, k=record(b"v"))
+    assert (counters.hits, counters.misses, counters.writes) == (0, 1, 1)
+    get(engine, "k")
+    engine.cache.clear()
+    get(engine, "k")
+    get(engine, "k")
     assert (counters.hits, counters.misses, counters.writes) == (2, 2, 2)
 
 
-def test_a_flipped_bit_is_damage_and_never_a_value(engine: Engine) -> None:
-    stored = bytearray(encode(record(b"payload")))
-    stored[-3] ^= 0x10
-    with pytest.raises(Damaged, match="checksum"):
-        decode("k", bytes(stored))
+@pytest.mark.parametrize("place", range(0, 40, 3))
+def test_a_flipped_bit_anywhere_is_damage_and_never_a_value(place: int) -> None:
+    with pytest.raises(DamagedRecord):
+        decode("k", flipped(encode(record(b"payload")), place))
 
 
-def test_a_flipped_bit_on_disk_is_found_by_a_read_and_by_a_write_transaction(engine: Engine) -> None:
-    store(engine, k=record(b"payload"))
-    with engine.disk.env.begin(write=True) as txn:
-        stored = bytearray(encode(record(b"payload")))
-        stored[10] ^= 1
-        txn.put(engine.data_key("k"), bytes(stored), db=engine.data)
-    engine.cache.clear()
-    with pytest.raises(Damaged):
-        engine.get("k")
-    write = engine.begin()
-    with pytest.raises(Damaged):
-        write.record("k")
-    engine.abort(write)
+@pytest.mark.parametrize("stored", [b"", b"\x00\x00\x00\x00", b"abc", encode(record())[:-1]])
+def test_bytes_that_are_no_record_are_damage(stored: bytes) -> None:
+    with pytest.raises(DamagedRecord):
+        decode("k", stored)
+
+
+def test_a_damaged_record_is_found_by_reads_has_version_zero_and_can_be_replaced(engine: Engine) -> None:
+    store(engine, k=record(b"payload", tags=("open=1",)))
+    overwrite(engine, "k", flipped(encode(record(b"payload", tags=("open=1",))), 12))
+    with engine.reading() as reads, pytest.raises(DamagedRecord):
+        reads.get("k")
+    with engine.reading() as reads:
+        assert reads.versions(slot_of("k"), None, 10) == [("k", DAMAGED_VERSION)]
+    store(engine, k=record(b"repaired", n=2))
+    assert get(engine, "k") == record(b"repaired", n=2)
+    with engine.reading() as reads:
+        assert keys_of(reads.scan(range(SLOTS), prefix=None, tag="open=1", after=None, reverse=False)) == []
+
+
+def keys_of(found: Iterator[tuple[str, Record]]) -> list[str]:
+    return [key for key, _ in found]
+
+
+def tagged(
+    engine: Engine, tag: str, prefix: str = "", after: str | None = None, *, reverse: bool = False
+) -> list[str]:
+    with engine.reading() as reads:
+        return keys_of(reads.scan(range(SLOTS), prefix=prefix, tag=tag, after=after, reverse=reverse))
 
 
 def test_the_tag_index_follows_the_record_in_the_same_transaction(engine: Engine) -> None:
     store(engine, a=record(tags=("status=pending", "open=1")), b=record(tags=("open=1",)))
     store(engine, a=record(n=2, tags=("status=done",)))
-    with engine.reading() as reads:
-        assert list(reads.tagged("status=pending", "", None, reverse=False)) == []
-        assert list(reads.tagged("status=done", "", None, reverse=False)) == ["a"]
-        assert list(reads.tagged("open=1", "", None, reverse=False)) == ["b"]
+    assert tagged(engine, "status=pending") == []
+    assert tagged(engine, "status=done") == ["a"]
+    assert tagged(engine, "open=1") == ["b"]
 
 
 def test_removing_a_key_removes_its_tags_and_its_answer(engine: Engine) -> None:
     store(engine, a=record(tags=("open=1",)))
     write = engine.begin()
-    write.remove("a", write.record("a"))
+    write.remove("a", slot_of("a"))
+    write.remove("never there", slot_of("never there"))
     engine.commit(write)
     engine.publish(write)
-    assert engine.get("a") is None
-    with engine.reading() as reads:
-        assert list(reads.tagged("open=1", "", None, reverse=False)) == []
+    assert get(engine, "a") is None
+    assert tagged(engine, "open=1") == []
 
 
-@pytest.mark.parametrize(
-    ("prefix", "after", "reverse", "expected"),
-    [
-        ("", None, False, ["a", "ea", "ee", "ei", "i"]),
-        ("e", None, False, ["ea", "ee", "ei"]),
-        ("e", "ea", False, ["ee", "ei"]),
-        ("e", "eb", False, ["ee", "ei"]),
-        ("e", "a", False, ["ea", "ee", "ei"]),
-        ("e", "i", False, []),
-        ("", None, True, ["i", "ei", "ee", "ea", "a"]),
-        ("e", None, True, ["ei", "ee", "ea"]),
-        ("e", "ei", True, ["ee", "ea"]),
-        ("e", "a", True, []),
-        ("z", None, True, []),
-    ],
-)
+WALKS = [
+    ("", None, False, ["a", "ea", "ee", "ei", "i"]),
+    ("e", None, False, ["ea", "ee", "ei"]),
+    ("e", "ea", False, ["ee", "ei"]),
+    ("e", "eb", False, ["ee", "ei"]),
+    ("e", "a", False, ["ea", "ee", "ei"]),
+    ("e", "i", False, []),
+    ("", None, True, ["i", "ei", "ee", "ea", "a"]),
+    ("e", None, True, ["ei", "ee", "ea"]),
+    ("e", "ei", True, ["ee", "ea"]),
+    ("e", "a", True, []),
+    ("z", None, True, []),
+]
+
+
+@pytest.mark.parametrize(("prefix", "after", "reverse", "expected"), WALKS)
 def test_a_tag_is_walked_by_prefix_from_a_place_in_both_directions(
     engine: Engine, prefix: str, after: str | None, reverse: bool, expected: list[str]
 ) -> None:
     store(engine, **{key: record(tags=("m=1",)) for key in ("a", "ea", "ee", "ei", "i")})
     store(engine, j=record(tags=("l=1",)), k=record(tags=("n=1",)))
+    assert tagged(engine, "m=1", prefix, after, reverse=reverse) == expected
+
+
+@pytest.mark.parametrize(("prefix", "after", "reverse", "expected"), WALKS)
+def test_all_slots_are_walked_as_one_in_key_order(
+    engine: Engine, prefix: str, after: str | None, reverse: bool, expected: list[str]
+) -> None:
+    store(engine, **{key: record() for key in ("a", "ea", "ee", "ei", "i")})
     with engine.reading() as reads:
-        assert list(reads.tagged("m=1", prefix, after, reverse=reverse)) == expected
+        found = reads.scan(range(SLOTS), prefix=prefix, tag=None, after=after, reverse=reverse)
+        assert keys_of(found) == expected
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-def test_a_slot_is_walked_without_its_neighbours(engine: Engine, reverse: bool) -> None:
-    keys = [f"k{n}" for n in range(40)]
-    store(engine, **{key: record() for key in keys})
+def test_a_scan_lists_only_the_slots_asked_for(engine: Engine) -> None:
+    keys = [f"k{n}" for n in range(60)]
+    store(engine, **{key: record(tags=("t=1",)) for key in keys})
+    wanted = {slot_of("k1"), slot_of("k2")}
+    expected = sorted(key for key in keys if slot_of(key) in wanted)
     with engine.reading() as reads:
-        walked = [[key for key, _ in reads.slot_keys(slot, "k", None, reverse=reverse)] for slot in range(4)]
-    assert walked == [
-        sorted((key for key in keys if slot_of(key) == slot), reverse=reverse) for slot in range(4)
-    ]
+        for tag in (None, "t=1"):
+            found = reads.scan(wanted, prefix=None, tag=tag, after=None, reverse=False)
+            assert keys_of(found) == expected
 
 
-def test_a_full_disk_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_equal_contents_have_equal_digests_and_others_do_not(tmp_path: Path) -> None:
+    one, two = open_engine(tmp_path / "1"), open_engine(tmp_path / "2")
+    store(one, a=record(b"1"), b=record(b"2"))
+    store(two, b=record(b"2"), a=record(b"1"))
+    slots = {slot_of("a"), slot_of("b")}
+
+    def digests(engine: Engine) -> list[bytes]:
+        with engine.reading() as reads:
+            return [reads.digest(slot) for slot in slots]
+
+    assert digests(one) == digests(two)
+    store(two, a=record(b"1", n=2))
+    assert digests(one) != digests(two)
+    one.close()
+    two.close()
+
+
+def test_a_full_disk_is_refused_before_anything_is_written_but_promises_are_kept(tmp_path: Path) -> None:
     engine = open_engine(tmp_path / "disk", reserve_bytes=1 << 60)
     write = engine.begin()
     with pytest.raises(DiskFull):
-        write.put("k", record(), None)
-    write.set_meta("floor", b"3")
+        write.put("k", slot_of("k"), record())
+    assert not write.broken
+    write.raise_floor(3, 3)
     engine.commit(write)
-    with engine.reading() as reads:
-        assert reads.meta("floor") == b"3"
-    assert engine.get("k") is None
+    engine.publish(write)
+    assert engine.state.floor == 3
+    assert get(engine, "k") is None
     engine.close()
 
 
 def test_hints_keep_the_newest_record_of_a_target_within_their_bound(tmp_path: Path) -> None:
     engine = open_engine(tmp_path / "disk", hint_bytes_max=600)
     write = engine.begin()
-    assert write.put_hint("B", "k", record(b"new", n=2))
-    assert write.put_hint("B", "k", record(b"old", n=1))
-    assert write.put_hint("C", "k", record(b"other"))
-    assert not write.put_hint("B", "big", record(bytes(600)))
+    write.keep_hint("B", "k", record(b"new", n=2))
+    write.keep_hint("B", "k", record(b"old", n=1))
+    write.keep_hint("C", "k", record(b"other"))
+    write.keep_hint("B", "big", record(bytes(600)))
     engine.commit(write)
     engine.publish(write)
+    assert engine.hints_dropped == 1
     with engine.reading() as reads:
-        assert [(key, decode(key, stored)) for key, stored in reads.hints("B", None)] == [
-            ("k", record(b"new", n=2))
-        ]
+        assert reads.hints("B", None, 10) == [("k", record(b"new", n=2))]
+        assert reads.old_hints(1.0, 10) == [("B", "k"), ("C", "k")]
     kept = engine.hint_bytes
     engine.close()
     again = open_engine(tmp_path / "disk", hint_bytes_max=600)
     assert again.hint_bytes == kept > 0
     write = again.begin()
-    write.drop_hint("B", "k")
+    write.drop_hints("B")
     write.drop_hint("C", "k")
     again.commit(write)
     again.publish(write)
     assert again.hint_bytes == 0
     again.close()
+
+
+def test_a_lease_is_counted_from_when_its_version_was_first_held_here(engine: Engine) -> None:
+    write = engine.begin()
+    assert write.held_since("lock/a", Version(1, 1), 10.0) == 10.0
+    engine.commit(write)
+    engine.publish(write)
+    write = engine.begin()
+    assert write.held_since("lock/a", Version(1, 1), 17.0) == 10.0
+    assert write.held_since("lock/a", Version(1, 2), 17.0) == 17.0
+    engine.abort(write)
+    write = engine.begin()
+    assert write.held_since("lock/a", Version(1, 1), 20.0) == 10.0
+    engine.abort(write)
 
 
 def test_a_file_copied_back_from_an_older_state_is_another_disk(tmp_path: Path) -> None:
@@ -245,13 +325,13 @@ def test_the_change_log_tells_what_changed_and_says_when_it_no_longer_knows() ->
     log = ChangeLog(keys_max=3)
     for key in ("a", "b", "a", "c"):
         log.note(key)
-    assert log.since(1) == ["c", "a", "b"]
-    assert log.since(3) == ["c"]
+    assert log.since(1, 10, lambda _key: True) == Changes(("b", "a", "c"), 4, more=False)
+    assert log.since(1, 2, lambda _key: True) == Changes(("b", "a"), 3, more=True)
+    assert log.since(1, 10, lambda key: key != "a") == Changes(("b", "c"), 4, more=False)
     log.note("d")
     assert len(log) == 3
-    with pytest.raises(Trimmed):
-        log.since(1)
-    assert log.since(2) == ["d", "c", "a"]
+    assert log.since(1, 10, lambda _key: True) is None
+    assert log.since(2, 10, lambda _key: True) == Changes(("a", "c", "d"), 5, more=False)
 
 
 def test_fsync_is_measured_and_positive(tmp_path: Path) -> None:

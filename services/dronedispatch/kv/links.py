@@ -1,0 +1,241 @@
+"""The way to the replicas: calls of concurrent operations joined into one request for each, and never sent twice.
+
+No timer joins them: whatever has queued while the last batches were away goes with the next. Where no reply comes, the call
+gets NOT_SENT (it certainly never reached the replica) or SILENT (anything else), so a caller is always answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from prometheus_client import Counter, Histogram
+
+from dronedispatch.kv.calls import NOT_SENT, SILENT, AnyCall, AnyReply, decode_replies, encode_calls
+from dronedispatch.kv.requests import Pulse
+from dronedispatch.kv.wire import MSGPACK
+from dronedispatch.runtime.clock import Clock
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.errors import HttpError, NotSent
+
+BATCH_TARGET: Final = "/replica/batch"
+OFFER_TARGET: Final = "/replica/offer"
+BATCH_CALLS_MAX: Final = 512
+BATCH_VALUE_BYTES_MAX: Final = 4 * 1024 * 1024
+AWAY_MAX: Final = 2
+"""Batches under way to one replica: one that it works on, and one on its way."""
+QUEUED_MAX: Final = 20_000
+
+BATCHES = Counter("dd_kv_link_batches_total", "Batches sent to replicas by outcome", ["replica", "outcome"])
+JOINED = Histogram(
+    "dd_kv_link_calls", "Calls joined into one batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+)
+
+
+class Receiver(Protocol):
+    """Who waits for the reply to one of its calls."""
+
+    def replied(self, place: int, reply: AnyReply) -> None:
+        """The reply to the call that was put with `place`."""
+
+
+class _Queued:
+    __slots__ = ("call", "place", "receiver", "since_s")
+
+    def __init__(self, call: AnyCall, receiver: Receiver | None, place: int, since_s: float) -> None:
+        self.call = call
+        self.receiver = receiver
+        self.place = place
+        self.since_s = since_s
+
+    def settle(self, reply: AnyReply) -> None:
+        if self.receiver is not None:
+            self.receiver.replied(self.place, reply)
+
+
+class Link:
+    """The queue and the requests under way for one replica at one address."""
+
+    def __init__(self, name: str, url: str, links: Links) -> None:
+        self.name = name
+        self.url = url
+        parts = urlsplit(url)
+        self._address = parts.hostname or ""
+        self._port = parts.port or 80
+        self._links = links
+        self._queue: deque[_Queued] = deque()
+        self._away: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+        self._batches = BATCHES.labels(name, "ok")
+        self._lost = BATCHES.labels(name, "lost")
+
+    def put(self, call: AnyCall, receiver: Receiver | None, place: int) -> None:
+        """Send `call` with the next batch; `receiver` hears the reply."""
+        queued = _Queued(call, receiver, place, self._links.clock.monotonic_s())
+        if len(self._queue) >= QUEUED_MAX:
+            asyncio.get_running_loop().call_soon(queued.settle, NOT_SENT)
+            return
+        self._queue.append(queued)
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._scheduled and len(self._away) < AWAY_MAX:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._send)
+
+    def _send(self) -> None:
+        self._scheduled = False
+        while self._queue and len(self._away) < AWAY_MAX:
+            task = asyncio.create_task(self._exchange(self._take()))
+            self._away.add(task)
+            task.add_done_callback(self._returned)
+
+    def _returned(self, task: asyncio.Task[None]) -> None:
+        self._away.discard(task)
+        if self._queue:
+            self._wake()
+
+    def _take(self) -> list[_Queued]:
+        batch: list[_Queued] = []
+        size = 0
+        queue = self._queue
+        while queue and len(batch) < BATCH_CALLS_MAX:
+            size += _value_bytes(queue[0].call)
+            if batch and size > BATCH_VALUE_BYTES_MAX:
+                break
+            batch.append(queue.popleft())
+        return batch
+
+    async def _exchange(self, batch: list[_Queued]) -> None:
+        JOINED.observe(len(batch))
+        replies: Sequence[AnyReply] | None = None
+        instead: AnyReply = SILENT
+        try:
+            replies = await self._ask([queued.call for queued in batch])
+        except NotSent:
+            instead = NOT_SENT
+        except HttpError:
+            self._refuse_old()
+        finally:  # also when this task is cancelled, because the replica was voted out
+            if replies is None or len(replies) != len(batch):
+                self._lost.inc()
+                for queued in batch:
+                    queued.settle(instead)
+            else:
+                self._batches.inc()
+                for queued, reply in zip(batch, replies, strict=True):
+                    queued.settle(reply)
+
+    async def _ask(self, calls: list[AnyCall]) -> list[AnyReply] | None:
+        links = self._links
+        response = await links.http.request(
+            "POST",
+            self._address,
+            self._port,
+            BATCH_TARGET,
+            headers=links.headers,
+            body=encode_calls(calls),
+            timeout_s=links.call_timeout_s,
+        )
+        if response.status != 200:
+            return None
+        try:
+            return decode_replies(response.body)
+        except ValueError:
+            return None
+
+    def _refuse_old(self) -> None:
+        """A batch broke or timed out: who has waited in the queue as long need not find out again."""
+        limit_s = self._links.clock.monotonic_s() - self._links.call_timeout_s
+        while self._queue and self._queue[0].since_s <= limit_s:
+            self._queue.popleft().settle(NOT_SENT)
+
+    def give_up(self) -> None:
+        """The replica is out of every set, or at another address: nobody needs to wait for it any longer."""
+        queued, self._queue = self._queue, deque()
+        for task in self._away:
+            task.cancel()
+        for entry in queued:
+            entry.settle(NOT_SENT)
+
+    async def ping(self, timeout_s: float) -> Pulse:
+        """A sign of life, on the same kept connections as the calls."""
+        try:
+            await self._links.http.request(
+                "GET", self._address, self._port, "/health?live=1", timeout_s=timeout_s
+            )
+        except NotSent as error:
+            return Pulse.REFUSED if isinstance(error.__cause__, ConnectionRefusedError) else Pulse.SILENT
+        except HttpError:
+            return Pulse.SILENT
+        return Pulse.ALIVE
+
+    async def close(self) -> None:
+        """Give up and wait for what was under way."""
+        self.give_up()
+        await asyncio.gather(*self._away, return_exceptions=True)
+
+
+class Links:
+    """One link for each replica that the view names; `follow` keeps them in step with it."""
+
+    def __init__(
+        self,
+        http: HttpClient,
+        token: str,
+        clock: Clock,
+        *,
+        call_timeout_s: float,
+        ping_timeout_s: float = 0.2,
+    ) -> None:
+        self.http = http
+        self.clock = clock
+        self.call_timeout_s = call_timeout_s
+        self.ping_timeout_s = ping_timeout_s
+        self.headers = (("authorization", f"Bearer {token}"), ("content-type", MSGPACK))
+        self._links: dict[str, Link] = {}
+        self._pings: dict[str, asyncio.Task[Pulse]] = {}
+
+    def get(self, name: str) -> Link | None:
+        """The link to the replica `name`; None: no view has named it."""
+        return self._links.get(name)
+
+    def follow(self, urls: dict[str, str], gone: Callable[[str], bool]) -> None:
+        """The newest view has its replicas at `urls`; those that are `gone` from every set need not be waited for."""
+        for name, link in list(self._links.items()):
+            if urls.get(name) != link.url:
+                link.give_up()
+                del self._links[name]
+            elif gone(name):
+                link.give_up()
+        for name, url in urls.items():
+            if name not in self._links:
+                self._links[name] = Link(name, url, self)
+
+    async def ping(self, name: str) -> Pulse:
+        """A sign of life of `name`; callers at the same time share one ping."""
+        link = self._links.get(name)
+        if link is None:
+            return Pulse.SILENT
+        task = self._pings.get(name)
+        if task is None:
+            task = self._pings[name] = asyncio.create_task(link.ping(self.ping_timeout_s))
+            task.add_done_callback(lambda _done: self._pings.pop(name, None))
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Give up everything."""
+        for link in self._links.values():
+            await link.close()
+        self._links.clear()
+
+
+def _value_bytes(call: AnyCall) -> int:
+    value = getattr(call, "value", None)
+    if value is not None:
+        return len(value) + 200
+    record = getattr(call, "record", None)
+    return 200 if record is None else len(record.value) + 200

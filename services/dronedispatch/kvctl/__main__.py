@@ -1,0 +1,38 @@
+"""`dronedispatch kvctl`: the operator's tool of the store."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+from dronedispatch.kv.errors import KVError
+from dronedispatch.kvctl import arguments
+from dronedispatch.kvctl.session import CannotDo, opened
+from dronedispatch.kvctl.settings import Settings
+from dronedispatch.runtime.settings import SettingsError, load
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0: done. 1: it could not be done, and stderr says why. 2: a wrong call. 3: a wanted difference was found (verify)."""
+    parsed = arguments.parser().parse_args(argv)
+    try:
+        return asyncio.run(_run(parsed))
+    except (CannotDo, KVError, SettingsError) as error:
+        sys.stderr.write(f"kvctl {parsed.command}: {error}\n")
+        return 1
+    except (BrokenPipeError, KeyboardInterrupt):
+        return 1
+
+
+async def _run(parsed: argparse.Namespace) -> int:
+    settings = load(Settings, "KVCTL", os.environ)
+    async with opened(settings) as session:
+        code: int = await parsed.run(session, parsed)
+        return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,182 @@
+"""One run of kvctl: its way to Consul, to the coordinators and to the replicas, and the view."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import msgspec
+
+from dronedispatch.kv import view as views
+from dronedispatch.kv.calls import AnyCall, AnyReply, decode_replies, encode_calls
+from dronedispatch.kv.http_client import HttpKV
+from dronedispatch.kv.links import BATCH_TARGET
+from dronedispatch.kv.view import VIEW_KEY, View
+from dronedispatch.kv.wire import MSGPACK
+from dronedispatch.kvctl.settings import Settings
+from dronedispatch.runtime.auth import bearer
+from dronedispatch.runtime.consul import ConsulClient, ConsulError, ConsulUnknown, Endpoint
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.errors import HttpError
+
+CHANGE_ATTEMPTS = 20
+
+
+class CannotDo(Exception):
+    """What was asked for is not possible; the message says why and what to do."""
+
+
+class ReplicaState(msgspec.Struct):
+    """What GET /replica/state says."""
+
+    name: str
+    disk: str
+    url: str
+    cluster: str
+    floor: int
+    published: int
+    joining: list[int]
+    last_join: str
+    epoch: int
+    keys: int
+    hint_bytes: int
+    last_view: str | None
+    cache: dict[str, int]
+
+
+class Session:
+    """Open it by `opened(settings)`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        token = settings.consul_token.value if settings.consul_token else None
+        self.consul = ConsulClient(settings.consul_addr, token=token, cacert=settings.consul_cacert)
+        self.http = HttpClient(resend_on_reuse_reset=False)
+        self._fronts: tuple[Endpoint, ...] = ()
+        store = settings.store_token.value if settings.store_token else ""
+        self.kv = HttpKV(lambda: self._fronts, self.http, store, timeout_s=settings.timeout_s)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.kv.close()
+        await self.http.close()
+        await self.consul.close()
+
+    async def endpoints(self, service: str) -> tuple[Endpoint, ...]:
+        """The passing instances of `service`. Raises CannotDo when Consul does not answer."""
+        try:
+            _, found = await self.consul.health(service)
+        except ConsulError as error:
+            raise CannotDo(f"Consul at {self.consul.address} does not answer: {error}") from error
+        return found
+
+    async def store(self) -> HttpKV:
+        """The store through its coordinators. Raises CannotDo when there is none."""
+        self._fronts = await self.endpoints("kvfront")
+        if not self._fronts:
+            raise CannotDo("no healthy kvfront is registered in Consul (is the store bootstrapped?)")
+        return self.kv
+
+    async def view(self) -> tuple[View | None, int]:
+        """(view, ModifyIndex) as Consul's leader has them; (None, 0): there is none."""
+        try:
+            _, document, index = await self.consul.kv_get(VIEW_KEY, consistent=True)
+        except ConsulError as error:
+            raise CannotDo(f"Consul at {self.consul.address} does not answer: {error}") from error
+        if document is None:
+            return None, 0
+        try:
+            return views.decode(document), index
+        except ValueError as error:
+            raise CannotDo(f"{VIEW_KEY} in Consul is {error}") from error
+
+    async def needed_view(self) -> View:
+        """The view. Raises CannotDo when there is none."""
+        view, _ = await self.view()
+        if view is None:
+            raise CannotDo("there is no view: run `dronedispatch kvctl bootstrap --rf N` first")
+        return view
+
+    async def put_view(self, view: View, index: int) -> bool:
+        """Put it in the place of the one with `index`; whether it was. A lost race or an unknown outcome: read again."""
+        try:
+            return await self.consul.kv_put(VIEW_KEY, views.encode(view), cas=index)
+        except ConsulUnknown:
+            now, _ = await self.view()
+            return now is not None and now.by == view.by
+        except ConsulError as error:
+            raise CannotDo(f"Consul refused the view: {error}") from error
+
+    async def change_view(self, change: Callable[[View], View]) -> View:
+        """The view as `change` has made it; tried again when another writer was first. Raises CannotDo."""
+        for _ in range(CHANGE_ATTEMPTS):
+            view, index = await self.view()
+            if view is None:
+                raise CannotDo("there is no view to be changed")
+            after = change(view)
+            if after is view or await self.put_view(after, index):
+                return after
+            await asyncio.sleep(0.05)
+        raise CannotDo("the view changes faster than it can be changed here: try again")
+
+    async def state(self, url: str) -> ReplicaState:
+        """What the replica at `url` says of itself. Raises CannotDo."""
+        parts = urlsplit(url)
+        try:
+            response = await self.http.request(
+                "GET",
+                parts.hostname or "",
+                parts.port or 80,
+                "/replica/state",
+                headers=bearer(self.settings.store_token),
+                timeout_s=self.settings.timeout_s,
+            )
+        except HttpError as error:
+            raise CannotDo(f"the replica at {url} does not answer: {error}") from error
+        if response.status == 401:
+            raise CannotDo("the store token is wrong or missing: set STORE_TOKEN_FILE")
+        if response.status != 200:
+            raise CannotDo(f"the replica at {url} answers {response.status}")
+        return msgspec.json.decode(response.body, type=ReplicaState)
+
+    async def states(self, urls: Sequence[str]) -> list[ReplicaState | CannotDo]:
+        """The states of all; an error in the place of one that does not answer."""
+        found = await asyncio.gather(*map(self.state, urls), return_exceptions=True)
+        answers: list[ReplicaState | CannotDo] = []
+        for answer in found:
+            if not isinstance(answer, ReplicaState | CannotDo):
+                assert isinstance(answer, BaseException)
+                raise answer
+            answers.append(answer)
+        return answers
+
+    async def ask(self, url: str, calls: Sequence[AnyCall]) -> list[AnyReply]:
+        """One batch of calls to the replica at `url`, as a coordinator sends it. Raises CannotDo."""
+        parts = urlsplit(url)
+        try:
+            response = await self.http.request(
+                "POST",
+                parts.hostname or "",
+                parts.port or 80,
+                BATCH_TARGET,
+                headers=(*bearer(self.settings.store_token), ("content-type", MSGPACK)),
+                body=encode_calls(calls),
+                timeout_s=self.settings.timeout_s,
+            )
+        except HttpError as error:
+            raise CannotDo(f"the replica at {url} does not answer: {error}") from error
+        if response.status != 200:
+            raise CannotDo(f"the replica at {url} answers {response.status}")
+        return decode_replies(response.body)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Session]:
+    """A session, closed at the end."""
+    session = Session(settings)
+    try:
+        yield session
+    finally:
+        await session.close()

@@ -1,0 +1,124 @@
+"""Creates the parts of a kvfront and ties them together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import Gauge
+from sanic import Sanic
+
+from dronedispatch.kv import http_server
+from dronedispatch.kv.driver import Driver
+from dronedispatch.kv.links import Links
+from dronedispatch.kv.view_store import ViewStore
+from dronedispatch.kvfront import peers
+from dronedispatch.kvfront.coordinator import Coordinator
+from dronedispatch.kvfront.core.changing import NOT_BOOTSTRAPPED
+from dronedispatch.kvfront.loops import HintFlush, Sweep
+from dronedispatch.kvfront.peers import Peers
+from dronedispatch.kvfront.settings import Settings
+from dronedispatch.runtime.clock import SystemClock
+from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.loops import Loop, Tasks
+from dronedispatch.runtime.web import Process, create_web
+
+SERVICE = "kvfront"
+BODY_BYTES_MAX = 16 * 1024 * 1024
+
+EPOCH = Gauge("dd_kvfront_epoch", "Epoch of the view that this coordinator uses")
+RUNNING = Gauge("dd_kvfront_operations", "Operations under way")
+
+
+class Front:
+    """The parts of a running kvfront."""
+
+    def __init__(self, settings: Settings, process: Process) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self._process = process
+        self._disputed_until_s = 0.0
+        token = settings.process.store_token
+        self.http = HttpClient(resend_on_reuse_reset=False)
+        self.views = ViewStore(process.consul, probe_name=SERVICE)
+        self.links = Links(
+            self.http,
+            token.value if token else "",
+            self.clock,
+            call_timeout_s=settings.call_timeout_s,
+            ping_timeout_s=settings.ping_timeout_s,
+        )
+        self.coordinators = ServiceWatch(process.consul, SERVICE)
+        self.peers = Peers(self.coordinators, self.http, token, settings.opinion_timeout_s)
+        self.driver = Driver(
+            self.views, self.links, self.clock, second_opinion=self.peers.opinion, on_event=self._event
+        )
+        self.coordinator = Coordinator(self.driver, self.clock, settings)
+        self.hint_flush = HintFlush(self.driver, self.http, token)
+        self.sweep = Sweep(self.driver, settings.sweep_keys_max)
+        RUNNING.set_function(lambda: self.driver.running)
+        EPOCH.set_function(lambda: self.views.cached.epoch if self.views.cached else 0)
+
+    def _event(self, event: str) -> None:
+        if event == "peer_disagrees":
+            self._disputed_until_s = self.clock.monotonic_s() + self.settings.disputed_s
+
+    def why_not_ready(self) -> str | None:
+        """Why clients should go to another coordinator."""
+        if self.views.cached is None:
+            return self.views.unreadable or NOT_BOOTSTRAPPED
+        if self.clock.monotonic_s() < self._disputed_until_s:
+            return "another coordinator reaches a replica that this one does not"
+        return None
+
+    def health(self) -> dict[str, object]:
+        """Members of the health document."""
+        view = self.views.cached
+        return {} if view is None else {"epoch": view.epoch, "operations": self.driver.running}
+
+    def start(self, tasks: Tasks) -> None:
+        """Everything in the background."""
+        self.peers.instance = self._process.instance
+        self.views.start()
+        self.coordinators.start()
+        settings = self.settings
+        tasks.start("hint-flush", Loop("hint-flush", self.hint_flush.once, settings.hint_flush_s).run())
+        tasks.start("sweep", Loop("sweep", self.sweep.once, settings.sweep_s, jitter=0.5).run())
+
+    async def stop(self) -> None:
+        """After the last answer."""
+        await self.views.stop()
+        await self.coordinators.stop()
+        await self.driver.close()
+        await self.links.close()
+        await self.http.close()
+
+
+def create_app(settings: Settings) -> Sanic[Any, Any]:
+    """A kvfront, not yet serving."""
+    parts: list[Front] = []
+
+    def front() -> Front:
+        assert parts, "the coordinator's parts are made before it serves"
+        return parts[0]
+
+    app = create_web(
+        SERVICE,
+        settings.process,
+        ready=lambda: front().why_not_ready() if parts else "starting",
+        health_extra=lambda: front().health() if parts else {},
+    )
+    app.config.REQUEST_MAX_SIZE = BODY_BYTES_MAX
+    http_server.mount(app, lambda: front().coordinator)
+    peers.mount(app, lambda: front().links)
+
+    @app.before_server_start
+    async def start(app: Sanic[Any, Any]) -> None:
+        parts.append(Front(settings, app.ctx.process))
+        front().start(app.ctx.tasks)
+
+    @app.after_server_stop
+    async def stop(_app: Sanic[Any, Any]) -> None:
+        await front().stop()
+
+    return app

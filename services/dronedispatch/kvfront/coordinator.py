@@ -1,0 +1,207 @@
+"""The coordinator: the store's contract carried out by the protocol's operations on the replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+from dronedispatch.kv.answers import change_of, conflict_of, done_of, held_of, item_of, lock_key
+from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Put
+from dronedispatch.kv.driver import Driver
+from dronedispatch.kv.errors import KVError, LockHeld, OutcomeUnknown, Unavailable
+from dronedispatch.kv.hashing import slot_of
+from dronedispatch.kv.limits import check_key, check_op
+from dronedispatch.kv.record import WRITE_ID_BYTES, Record
+from dronedispatch.kv.version import Version
+from dronedispatch.kv.wire import LOCK_PREFIX
+from dronedispatch.kvfront.core.changing import NOT_BOOTSTRAPPED
+from dronedispatch.kvfront.core.reading import read
+from dronedispatch.kvfront.core.resolution import Conflict, Done, NotApplied, Resolution
+from dronedispatch.kvfront.core.scanning import Query, scan
+from dronedispatch.kvfront.core.writing import LockWrite, Write, write
+from dronedispatch.kvfront.settings import Settings
+from dronedispatch.runtime.clock import Clock
+
+BUSY = "too many operations are under way"
+
+
+class Coordinator:
+    """A KVClient, linearizable per key however many coordinators there are. An operation that has begun runs to its end."""
+
+    def __init__(self, driver: Driver, clock: Clock, settings: Settings) -> None:
+        self._driver = driver
+        self._clock = clock
+        self._settings = settings
+
+    async def get(self, key: str) -> Item | None:
+        """See KVClient."""
+        found = await self._one(Get(key))
+        assert found is None or isinstance(found, Item)
+        return found
+
+    async def put(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        tags: Sequence[str] = (),
+        fence: Version | None = None,
+        write_id: bytes | None = None,
+    ) -> Version:
+        """See KVClient."""
+        return _version(await self._one(Put(key, value, tuple(tags), fence, write_id)))
+
+    async def cas(
+        self,
+        key: str,
+        expected: Version | None,
+        value: bytes,
+        *,
+        tags: Sequence[str] = (),
+        fence: Version | None = None,
+        write_id: bytes | None = None,
+    ) -> Version:
+        """See KVClient."""
+        return _version(await self._one(Cas(key, expected, value, tuple(tags), fence, write_id)))
+
+    async def delete(self, key: str, expected: Version | None = None) -> None:
+        """See KVClient."""
+        await self._one(Delete(key, expected))
+
+    async def batch(self, ops: Sequence[Op]) -> list[OpResult]:
+        """See KVClient. The operations have been checked against the limits (kv/limits.py)."""
+        if self._driver.running + len(ops) > self._settings.operations_max:
+            return [Unavailable(BUSY) for _ in ops]
+        now_s = self._clock.monotonic_s()
+        deadline_s, wall_s = now_s + self._settings.deadline_s, self._clock.wall_s()
+        under_way = [self._begin(op, deadline_s, wall_s) for op in ops]
+        if len(under_way) == 1:
+            return [_result(ops[0], await under_way[0])]
+        found = await asyncio.gather(*under_way)
+        return [_result(op, resolution) for op, resolution in zip(ops, found, strict=True)]
+
+    async def _one(self, op: Op) -> OpResult:
+        check_op(op)
+        (result,) = await self.batch((op,))
+        if isinstance(result, KVError):
+            raise result
+        return result
+
+    def _begin(self, op: Op, deadline_s: float, wall_s: float) -> asyncio.Future[Resolution]:
+        slot = slot_of(op.key)
+        if isinstance(op, Get):
+            return self._driver.run(read(op.key, slot, deadline_s))
+        change = change_of(op)
+        asked = Write(
+            op.key,
+            slot,
+            change.write_id or os.urandom(WRITE_ID_BYTES),
+            wall_s,
+            change.expected,
+            change.value,
+            change.tombstone,
+            change.tags,
+            change.fence,
+        )
+        return self._driver.run(write(asked, deadline_s, min_in_sync=self._settings.min_in_sync))
+
+    async def scan(
+        self,
+        *,
+        prefix: str | None = None,
+        tag: str | None = None,
+        after: str | None = None,
+        limit: int = 500,
+        reverse: bool = False,
+    ) -> Page:
+        """See KVClient. Locks are listed only under their own prefix."""
+        deadline_s = self._clock.monotonic_s() + self._settings.deadline_s
+        items: list[Item] = []
+        while True:
+            query = Query(prefix, tag, after, limit - len(items), reverse)
+            listing = await self._driver.run(scan(query, deadline_s))
+            if isinstance(listing, NotApplied):
+                raise _unavailable(listing)
+            items += [
+                Item(key, record.version, record.value, record.tags)
+                for key, record in listing.items
+                if _listed(key, prefix)
+            ]
+            after = listing.next_after
+            if after is None or len(items) >= limit or self._clock.monotonic_s() >= deadline_s:
+                return Page(tuple(items), after)
+
+    async def acquire(self, name: str, owner: str, ttl_ms: int) -> Lease:
+        """See KVClient."""
+        sent_s = self._clock.monotonic_s()
+        record = await self._lock("acquire", name, owner, ttl_ms, None)
+        return Lease(name, owner, record.version, ttl_ms, sent_s)
+
+    async def renew(self, lease: Lease) -> Lease:
+        """See KVClient."""
+        sent_s = self._clock.monotonic_s()
+        await self._lock("renew", lease.name, lease.owner, lease.ttl_ms, lease.token)
+        return Lease(lease.name, lease.owner, lease.token, lease.ttl_ms, sent_s)
+
+    async def release(self, lease: Lease) -> None:
+        """See KVClient."""
+        try:
+            await self._lock("release", lease.name, lease.owner, lease.ttl_ms, lease.token)
+        except LockHeld:
+            return  # it has passed to another already
+
+    async def _lock(
+        self,
+        verb: Literal["acquire", "renew", "release"],
+        name: str,
+        owner: str,
+        ttl_ms: int,
+        token: Version | None,
+    ) -> Record:
+        key = lock_key(name)
+        check_key(key)
+        deadline_s = self._clock.monotonic_s() + self._settings.deadline_s
+        asked = LockWrite(
+            key, slot_of(key), os.urandom(WRITE_ID_BYTES), self._clock.wall_s(), verb, owner, ttl_ms, token
+        )
+        resolution = await self._driver.run(write(asked, deadline_s, min_in_sync=self._settings.min_in_sync))
+        if isinstance(resolution, Done) and resolution.record is not None:
+            return resolution.record
+        if isinstance(resolution, Conflict):
+            raise held_of(name, resolution.record)
+        raise _error(resolution)
+
+
+def _listed(key: str, prefix: str | None) -> bool:
+    return not key.startswith(LOCK_PREFIX) or (prefix is not None and prefix.startswith(LOCK_PREFIX))
+
+
+def _result(op: Op, resolution: Resolution) -> OpResult:
+    if isinstance(resolution, Done):
+        if isinstance(op, Get):
+            return item_of(op.key, resolution.record)
+        assert resolution.record is not None
+        return done_of(op, resolution.record)
+    if isinstance(resolution, Conflict):
+        return conflict_of(op, resolution.record, resolution.reason)
+    return _error(resolution)
+
+
+def _error(resolution: Resolution) -> KVError:
+    if isinstance(resolution, NotApplied):
+        return _unavailable(resolution)
+    return OutcomeUnknown(getattr(resolution, "reason", "no answer"))
+
+
+def _unavailable(resolution: NotApplied) -> Unavailable:
+    detail = resolution.reason
+    if detail == NOT_BOOTSTRAPPED:
+        detail += ": run `dronedispatch kvctl bootstrap`"
+    return Unavailable(detail, status=resolution.status)
+
+
+def _version(result: OpResult) -> Version:
+    assert isinstance(result, Version)
+    return result

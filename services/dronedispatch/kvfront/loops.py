@@ -1,0 +1,91 @@
+"""What a coordinator does now and then: offer hints to replicas that are back, purge tombstones."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import msgspec
+
+from dronedispatch.kv.calls import Fetched, PullHints
+from dronedispatch.kv.driver import Driver
+from dronedispatch.kv.links import OFFER_TARGET
+from dronedispatch.kv.requests import Ask, Pulse, Steps
+from dronedispatch.kv.view import View
+from dronedispatch.kvfront.core.purging import sweep
+from dronedispatch.runtime.auth import bearer
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.errors import HttpError
+from dronedispatch.runtime.settings import Secret
+
+OFFER_KEYS = 500
+OFFER_TIMEOUT_S = 2.0
+
+
+class HintFlush:
+    """Offers what stand-ins keep for a replica that is absent from some slot, as soon as it answers again.
+
+    Safety never rests on it: the replica takes hints only while it is being filled, and compares everything afterwards.
+    """
+
+    def __init__(self, driver: Driver, http: HttpClient, token: Secret | None) -> None:
+        self._driver = driver
+        self._http = http
+        self._headers = bearer(token)
+
+    async def once(self) -> str:
+        """One round over the absent replicas; says what it offered."""
+        view = self._driver.views.cached
+        if view is None:
+            return "there is no view"
+        absent = {name for slot in view.slots for name in slot.absent()}
+        offered = 0
+        for target in sorted(absent):
+            if await self._driver.links.ping(target) is Pulse.ALIVE:
+                offered += await self._offer(view, target)
+        return f"{len(absent)} absent, offered {offered} hints"
+
+    async def _offer(self, view: View, target: str) -> int:
+        offered = 0
+        for stand_in in view.nodes:
+            if stand_in == target:
+                continue
+            entries = await self._driver.run(_pull(view, stand_in, target))
+            if entries and await self._send(view.nodes[target].url, entries):
+                offered += len(entries)
+        return offered
+
+    async def _send(self, url: str, entries: list[object]) -> bool:
+        parts = urlsplit(url)
+        try:
+            response = await self._http.request(
+                "POST",
+                parts.hostname or "",
+                parts.port or 80,
+                OFFER_TARGET,
+                headers=self._headers,
+                body=msgspec.msgpack.encode(entries),
+                timeout_s=OFFER_TIMEOUT_S,
+            )
+        except HttpError:
+            return False  # it will pull them when it joins
+        return response.status == 200
+
+
+def _pull(view: View, stand_in: str, target: str) -> Steps[list[object]]:
+    """The first page of the hints that `stand_in` keeps for `target`: a reminder, and a head start for its JOIN."""
+    call = PullHints(view.cluster, view.epoch, view.nodes[stand_in].disk, 0, target, None, OFFER_KEYS)
+    (reply,) = yield Ask([(stand_in, call)])
+    return list(reply.entries) if isinstance(reply, Fetched) else []
+
+
+class Sweep:
+    """Purges tombstones, a bounded number a round, under one new epoch for all of the round."""
+
+    def __init__(self, driver: Driver, keys_max: int) -> None:
+        self._driver = driver
+        self._keys_max = keys_max
+
+    async def once(self) -> str:
+        """One round; says what it purged."""
+        swept = await self._driver.run(sweep(self._keys_max))
+        return f"purged nothing: {swept}" if isinstance(swept, str) else f"purged {swept.purged} tombstones"

@@ -1,0 +1,68 @@
+"""Other coordinators: asked for a second opinion before a replica is voted out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from sanic import HTTPResponse, Request, Sanic
+
+from dronedispatch.kv.links import Links
+from dronedispatch.kv.requests import Pulse
+from dronedispatch.runtime.auth import bearer
+from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.errors import HttpError
+from dronedispatch.runtime.settings import Secret
+from dronedispatch.runtime.web import json_answer, require_token
+
+
+class _Opinion(msgspec.Struct):
+    replica: str
+    reaches: bool | None
+
+
+class Peers:
+    """The other kvfronts that Consul knows."""
+
+    def __init__(self, watch: ServiceWatch, http: HttpClient, token: Secret | None, timeout_s: float) -> None:
+        self._watch = watch
+        self._http = http
+        self._headers = bearer(token)
+        self._timeout_s = timeout_s
+        self._turn = itertools.count()
+        self.instance = ""
+
+    async def opinion(self, replica: str) -> bool | None:
+        """Whether some other coordinator reaches `replica`; None: there is nobody who answers that."""
+        others = [endpoint for endpoint in self._watch.endpoints if endpoint.id != self.instance]
+        start = next(self._turn)
+        for step in range(min(2, len(others))):
+            peer = others[(start + step) % len(others)]
+            try:
+                response = await self._http.request(
+                    "GET",
+                    peer.address,
+                    peer.port,
+                    f"/opinion/{replica}",
+                    headers=self._headers,
+                    timeout_s=self._timeout_s,
+                )
+                if response.status == 200:
+                    return msgspec.json.decode(response.body, type=_Opinion).reaches
+            except (HttpError, msgspec.MsgspecError):
+                continue  # another peer may answer
+        return None
+
+
+def mount(app: Sanic[Any, Any], links: Callable[[], Links]) -> None:
+    """Add GET /opinion/{replica}: what this coordinator sees of it, just now."""
+
+    @app.get("/opinion/<replica:str>", name="opinion")
+    @require_token("store")
+    async def opinion(_request: Request, replica: str) -> HTTPResponse:
+        if links().get(replica) is None:
+            return json_answer(_Opinion(replica, None))
+        return json_answer(_Opinion(replica, await links().ping(replica) is Pulse.ALIVE))

@@ -1,0 +1,196 @@
+"""Creates the parts of a kvstore and ties them together."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+from prometheus_client import Gauge
+from sanic import Sanic
+
+from dronedispatch.kv import http_server
+from dronedispatch.kv.calls import AnyCall, AnyReply
+from dronedispatch.kv.links import Links
+from dronedispatch.kv.view_store import ViewStore
+from dronedispatch.kvstore import routes
+from dronedispatch.kvstore.cache import AnswerCache
+from dronedispatch.kvstore.committer import INLINE_FSYNC_S, Committer
+from dronedispatch.kvstore.disk import fsync_s, open_disk
+from dronedispatch.kvstore.engine import Bounds, Engine
+from dronedispatch.kvstore.local import LocalKV
+from dronedispatch.kvstore.loops import Housekeeping
+from dronedispatch.kvstore.membership import Membership, ReplicaDriver
+from dronedispatch.kvstore.settings import Settings
+from dronedispatch.kvstore.txn import LmdbTxn
+from dronedispatch.runtime.clock import SystemClock
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.loops import Loop, Tasks
+from dronedispatch.runtime.web import Process, create_web
+
+SERVICE = "kvstore"
+BODY_BYTES_MAX = 64 * 1024 * 1024
+"""A batch of records; each of them has its own limit."""
+
+log = structlog.get_logger()
+
+
+class Replica:
+    """The parts of a running kvstore. Opens the disk: make it in the process that will use it."""
+
+    def __init__(self, settings: Settings, process: Process) -> None:
+        self.settings = settings
+        clock = SystemClock()
+        disk = open_disk(settings.data_dir)
+        sync_s = fsync_s(settings.data_dir)
+        threaded = settings.commit == "threaded" or (settings.commit == "auto" and sync_s >= INLINE_FSYNC_S)
+        self.name = settings.name or settings.process.instance or f"kvstore-{disk.disk[:8]}"
+        self.cache = AnswerCache(items_max=settings.cache_items_max, bytes_max=settings.cache_bytes_max)
+        bounds = Bounds(settings.disk_reserve_bytes, settings.changes_max, settings.hint_bytes_max)
+        self.engine = Engine(disk, self.cache, bounds, threaded=threaded)
+        self.committer = Committer(self.engine, clock)
+        self.views = ViewStore(process.consul, probe_name=self.name)
+        self.http = HttpClient(resend_on_reuse_reset=False)
+        token = settings.process.store_token
+        self.links = Links(
+            self.http, token.value if token else "", clock, call_timeout_s=settings.call_timeout_s
+        )
+        self.driver = ReplicaDriver(self.views, self.links, clock, self.committer)
+        url = f"http://{process.address}:{process.port}"
+        self.membership = Membership(self.name, url, self.engine, self.committer, self.driver)
+        self.housekeeping = Housekeeping(self.engine, self.committer, clock, settings.hint_age_max_s)
+        self.local = LocalKV(self.name, disk.disk, self.committer, self.views, clock)
+        process.meta |= {"name": self.name, "disk": disk.disk}
+        log.info(
+            "disk open", disk=disk.disk, fresh=disk.fresh, sync_ms=round(sync_s * 1000, 3), threaded=threaded,
+            keys=self.engine.keys(), floor=self.engine.state.floor,
+        )  # fmt: skip
+        self._gauges()
+
+    def _gauges(self) -> None:
+        counters = self.cache.counters
+        for name, read in {
+            "cache_hits": lambda: counters.hits,
+            "cache_misses": lambda: counters.misses,
+            "cache_evictions": lambda: counters.evictions,
+            "cache_writes": lambda: counters.writes,
+            "cache_oversize": lambda: counters.oversize,
+            "cache_items": lambda: len(self.cache),
+            "cache_bytes": lambda: self.cache.bytes_now,
+            "hint_bytes": lambda: self.engine.hint_bytes,
+            "hints_dropped": lambda: self.engine.hints_dropped,
+            "floor": lambda: self.engine.state.floor,
+            "slots_joining": lambda: len(self.engine.state.joining),
+        }.items():
+            GAUGES[name].set_function(read)
+
+    def start(self, tasks: Tasks) -> None:
+        """Everything in the background."""
+        self.views.start()
+        membership = Loop(
+            "membership", self.membership.once, self.settings.membership_s, wake=self.membership.wake
+        )
+        tasks.start("membership", membership.run())
+        tasks.start("housekeeping", Loop("housekeeping", self.housekeeping.once, 1.0).run())
+        tasks.start("hint-expiry", Loop("hint-expiry", self.housekeeping.expire, 30.0).run())
+
+    def submit(self, calls: Sequence[AnyCall]) -> Awaitable[list[AnyReply]]:
+        """See Committer.submit."""
+        return self.committer.submit(calls)
+
+    def commit(self, work: Callable[[LmdbTxn], int]) -> Awaitable[int]:
+        """See Committer.run."""
+        return self.committer.run(work)
+
+    def look_at_view(self) -> None:
+        """Look at what is lacking now, not when the loop comes round."""
+        self.membership.wake.set()
+
+    async def leave(self) -> None:
+        """Out of the sets, while the door is still open."""
+        log.info("leaving", said=await self.membership.leave(self.settings.leave_linger_s))
+
+    async def stop(self) -> None:
+        """After the last answer."""
+        await self.views.stop()
+        await self.driver.close()
+        await self.links.close()
+        await self.http.close()
+        await self.committer.close()
+        self.engine.close()
+
+    def state(self) -> dict[str, object]:
+        """What `kvctl` asks every replica."""
+        state, view, last = self.engine.state, self.views.cached, self.engine.last_view()
+        return {
+            "name": self.name,
+            "disk": self.engine.disk.disk,
+            "url": self.membership.url,
+            "cluster": state.cluster,
+            "floor": state.floor,
+            "published": state.published,
+            "joining": list(state.joining),
+            "last_join": self.membership.last_join,
+            "epoch": 0 if view is None else view.epoch,
+            "keys": self.engine.keys(),
+            "hint_bytes": self.engine.hint_bytes,
+            "last_view": None if last is None else base64.b64encode(last).decode(),
+            "cache": {
+                "items": len(self.cache),
+                "bytes": self.cache.bytes_now,
+                **{name: getattr(self.cache.counters, name) for name in self.cache.counters.__slots__},
+            },
+        }
+
+
+GAUGES = {
+    name: Gauge(f"dd_kvstore_{name}", text)
+    for name, text in {
+        "cache_hits": "Reads answered by the cache",
+        "cache_misses": "Reads that went to LMDB",
+        "cache_evictions": "Answers that had to go",
+        "cache_writes": "Answers put into the cache by reads and writes",
+        "cache_oversize": "Answers too large to be kept",
+        "cache_items": "Answers kept",
+        "cache_bytes": "Bytes of the answers kept",
+        "hint_bytes": "Bytes kept for absent replicas",
+        "hints_dropped": "Hints for which there was no room",
+        "floor": "No request of an epoch below is carried out",
+        "slots_joining": "Slots that are being filled",
+    }.items()
+}
+
+
+def create_app(settings: Settings) -> Sanic[Any, Any]:
+    """A kvstore, not yet serving; importing and creating touch no disk."""
+    parts: list[Replica] = []
+
+    def replica() -> Replica:
+        assert parts, "the replica opens its disk before it serves"
+        return parts[0]
+
+    def extra() -> dict[str, object]:
+        return {} if not parts else {"name": replica().name, "disk": replica().engine.disk.disk}
+
+    app = create_web(
+        SERVICE, settings.process, ready=lambda: None if parts else "starting", health_extra=extra
+    )
+    app.config.REQUEST_MAX_SIZE = BODY_BYTES_MAX
+    routes.mount(app, replica)
+    http_server.mount(app, lambda: replica().local)
+
+    @app.before_server_start
+    async def start(app: Sanic[Any, Any]) -> None:
+        parts.append(Replica(settings, app.ctx.process))
+        replica().start(app.ctx.tasks)
+
+    @app.before_server_stop
+    async def leave(_app: Sanic[Any, Any]) -> None:
+        await replica().leave()
+
+    @app.after_server_stop
+    async def stop(_app: Sanic[Any, Any]) -> None:
+        await replica().stop()
+
+    return app

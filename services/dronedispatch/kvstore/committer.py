@@ -1,0 +1,266 @@
+"""Group commit: everything that arrived in one turn of the loop goes into one transaction and one sync.
+
+Inline (a sync takes less than a millisecond): the transaction runs on the loop itself, which orders reads and writes.
+Threaded: on one thread of its own, while the next group gathers; what only reads is answered from what is committed.
+No reply leaves before the commit that holds what it says is synced (R9).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from dronedispatch.kv.calls import NO_SPACE, AnyCall, AnyReply, Read, Scan
+from dronedispatch.kvstore.core.rules import changes_disk, execute
+from dronedispatch.kvstore.engine import Engine, FatalDisk
+from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
+from dronedispatch.runtime.clock import Clock
+
+T = TypeVar("T")
+INLINE_FSYNC_S: Final = 0.001
+SWITCH_INTERVAL_S: Final = 0.0005
+"""With a writer thread beside a busy loop the interpreter's default of 5 ms is paid at every hand-over."""
+GROUP_CALLS_MAX: Final = 4_096
+
+COMMITS = Counter("dd_kvstore_commits_total", "Synced commits")
+GROUP = Histogram(
+    "dd_kvstore_group_calls", "Calls of one commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
+)
+COMMIT_S = Histogram(
+    "dd_kvstore_commit_seconds",
+    "Transaction and sync",
+    buckets=(0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+)
+CALLS = Counter("dd_kvstore_calls_total", "Calls of coordinators and joiners by reply", ["reply"])
+
+log = structlog.get_logger()
+
+
+class _Batch:
+    """The calls of one request, and who waits for their replies."""
+
+    __slots__ = ("calls", "done", "replies")
+
+    def __init__(self, calls: Sequence[AnyCall], done: asyncio.Future[list[AnyReply]]) -> None:
+        self.calls = calls
+        self.done = done
+        self.replies: list[AnyReply] = []
+
+
+class _Job:
+    """A piece of work on a transaction of its own account (joining, purging hints), and who waits for its result."""
+
+    __slots__ = ("done", "error", "result", "work")
+
+    def __init__(self, work: Callable[[LmdbTxn], Any], done: asyncio.Future[Any]) -> None:
+        self.work = work
+        self.done = done
+        self.result: Any = None
+        self.error: DiskFull | None = None
+
+
+class Committer:
+    """The only user of the engine's write transaction. `close` before the engine is closed."""
+
+    def __init__(
+        self, engine: Engine, clock: Clock, *, end_process: Callable[[str], None] | None = None
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._end_process = end_process or _end_process
+        self._waiting: list[_Batch | _Job] = []
+        self._scheduled = False
+        self._thread: ThreadPoolExecutor | None = None
+        self._under_way: asyncio.Task[None] | None = None
+        if engine.threaded:
+            sys.setswitchinterval(SWITCH_INTERVAL_S)
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="kvstore-commit")
+
+    def submit(self, calls: Sequence[AnyCall]) -> asyncio.Future[list[AnyReply]]:
+        """The replies to `calls`, in order, once they are true for ever."""
+        done: asyncio.Future[list[AnyReply]] = asyncio.get_running_loop().create_future()
+        batch = _Batch(calls, done)
+        if self._thread is not None and self._only_reads(calls):
+            with self._engine.reading() as txn:
+                self._execute(txn, batch)
+            self._answer(batch)
+            return done
+        self._enqueue(batch)
+        return done
+
+    def run(self, work: Callable[[LmdbTxn], T]) -> asyncio.Future[T]:
+        """The result of `work` once what it did is synced. `work` awaits nothing. The future raises DiskFull."""
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._enqueue(_Job(work, done))
+        return done
+
+    async def close(self) -> None:
+        """Commit what is waiting, then stop the thread."""
+        await self.run(lambda _txn: None)
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def _enqueue(self, entry: _Batch | _Job) -> None:
+        self._waiting.append(entry)
+        if not self._scheduled and self._under_way is None:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        group = self._take()
+        if not group:
+            return
+        if self._thread is not None:
+            self._under_way = asyncio.create_task(self._transact_on_thread(self._thread, group))
+            return
+        try:
+            write = self._transact(group)
+        except BaseException:
+            _cancel(group)
+            raise
+        self._finish(group, write)
+
+    def _take(self) -> list[_Batch | _Job]:
+        calls = 0
+        for index, entry in enumerate(self._waiting):
+            calls += len(entry.calls) if isinstance(entry, _Batch) else 1
+            if calls >= GROUP_CALLS_MAX:
+                group, self._waiting = self._waiting[: index + 1], self._waiting[index + 1 :]
+                return group
+        group, self._waiting = self._waiting, []
+        return group
+
+    async def _transact_on_thread(self, thread: ThreadPoolExecutor, group: list[_Batch | _Job]) -> None:
+        try:
+            write = await asyncio.get_running_loop().run_in_executor(thread, self._transact, group)
+        except BaseException:
+            _cancel(group)
+            raise
+        finally:
+            self._under_way = None
+        self._finish(group, write)
+
+    def _finish(self, group: list[_Batch | _Job], write: LmdbTxn | None) -> None:
+        """On the loop: publish what is committed, then let the replies go."""
+        if write is None:
+            self._refuse(group)
+        else:
+            self._engine.publish(write)
+        for entry in group:
+            self._answer(entry)
+        if self._waiting and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _transact(self, group: list[_Batch | _Job]) -> LmdbTxn | None:
+        """Run and commit `group`; None: the disk was full at the commit, nothing of it happened."""
+        began_s = self._clock.monotonic_s()
+        engine = self._engine
+        write = engine.begin()
+        try:
+            for entry in group:
+                if isinstance(entry, _Batch):
+                    self._execute(write, entry)
+                else:
+                    _work(write, entry)
+                if write.broken:
+                    engine.abort(write)
+                    return None
+        except BaseException:
+            engine.abort(write)
+            raise
+        try:
+            engine.commit(write)
+        except DiskFull:
+            return None
+        except FatalDisk as error:
+            self._end_process(str(error))
+            raise
+        if write.dirty:
+            COMMITS.inc()
+            COMMIT_S.observe(self._clock.monotonic_s() - began_s)
+            GROUP.observe(sum(len(entry.calls) if isinstance(entry, _Batch) else 1 for entry in group))
+        return write
+
+    def _execute(self, txn: LmdbTxn, batch: _Batch) -> None:
+        now_s = self._clock.monotonic_s()
+        batch.replies = replies = []
+        for call in batch.calls:
+            if not txn.state.cluster and call.disk == txn.disk and not txn.read_only:
+                txn.belong_to(call.cluster)  # only a view that names this disk can have told the caller of it
+            try:
+                replies.append(execute(txn, call, now_s))
+            except DiskFull:
+                replies.append(NO_SPACE)
+
+    def _refuse(self, group: list[_Batch | _Job]) -> None:
+        """The commit of `group` found no room: nothing was done, but what only reads can be answered all the same."""
+        for entry in group:
+            if isinstance(entry, _Job):
+                entry.error = entry.error or DiskFull("the disk is full")
+                continue
+            with self._engine.reading() as txn:
+                now_s = self._clock.monotonic_s()
+                entry.replies = [
+                    execute(txn, call, now_s) if self._only_reads((call,)) else NO_SPACE
+                    for call in entry.calls
+                ]
+
+    def _only_reads(self, calls: Sequence[AnyCall]) -> bool:
+        """Whether `calls` need no write transaction: reads at an epoch that this replica has promised already."""
+        state = self._engine.state
+        epoch = min(state.floor, state.published)
+        return all(
+            type(call) in (Read, Scan) and not changes_disk(call) and call.epoch <= epoch for call in calls
+        )
+
+    def _answer(self, entry: _Batch | _Job) -> None:
+        if isinstance(entry, _Batch):
+            for reply in entry.replies:
+                _count(reply)
+        if entry.done.done():
+            return
+        if isinstance(entry, _Batch):
+            entry.done.set_result(entry.replies)
+        elif entry.error is not None:
+            entry.done.set_exception(entry.error)
+        else:
+            entry.done.set_result(entry.result)
+
+
+def _work(write: LmdbTxn, job: _Job) -> None:
+    try:
+        job.result = job.work(write)
+    except DiskFull as error:
+        job.error = error
+
+
+def _cancel(group: list[_Batch | _Job]) -> None:
+    """Nobody may wait for ever for what ended in a programming error."""
+    for entry in group:
+        entry.done.cancel()
+
+
+_counted: dict[type, Any] = {}
+
+
+def _count(reply: AnyReply) -> None:
+    kind = type(reply)
+    counter = _counted.get(kind)
+    if counter is None:
+        counter = _counted[kind] = CALLS.labels(kind.__name__.lower())
+    counter.inc()
+
+
+def _end_process(reason: str) -> None:
+    """R9: what is on the disk is unknown, so nobody may hear another word of this process."""
+    log.critical("the disk failed a sync, ending the process", error=reason)
+    os._exit(70)

@@ -1,0 +1,181 @@
+"""The replica's place in the view: it tells where it answers, joins what it lacks, and forgets what it no longer holds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
+
+import structlog
+
+from dronedispatch.kv import view as views
+from dronedispatch.kv.driver import Driver
+from dronedispatch.kv.hashing import SLOTS
+from dronedispatch.kv.links import Links
+from dronedispatch.kv.view import View
+from dronedispatch.kv.view_store import ViewStore
+from dronedispatch.kvstore.committer import Committer
+from dronedispatch.kvstore.core.filling import forget, settle
+from dronedispatch.kvstore.core.join import hold_down_s, join_once
+from dronedispatch.kvstore.core.leave import announce, leave
+from dronedispatch.kvstore.core.requests import Commit, Probe
+from dronedispatch.kvstore.engine import Engine
+from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
+from dronedispatch.runtime.clock import Clock
+
+FORGET_KEYS = 500
+
+log = structlog.get_logger()
+
+
+class ReplicaDriver(Driver):
+    """A driver whose generators may also commit to the replica's own disk and probe Consul."""
+
+    def __init__(self, views: ViewStore, links: Links, clock: Clock, committer: Committer) -> None:
+        super().__init__(views, links, clock, second_opinion=_nobody)
+        self._committer = committer
+
+    def carry_out(self, request: Any) -> Coroutine[Any, Any, Any]:
+        """See Driver."""
+        if isinstance(request, Commit):
+            return self._commit(request)
+        if isinstance(request, Probe):
+            return self.views.probe()
+        return super().carry_out(request)
+
+    async def _commit(self, request: Commit) -> Any:
+        return await self._committer.run(request.step)
+
+
+async def _nobody(_node: str) -> bool | None:
+    """A replica votes on nobody, so it needs no second opinion."""
+    return None
+
+
+class Membership:
+    """Run `once` at every change of the view and now and then; `stop` before the process closes its door."""
+
+    def __init__(
+        self, name: str, url: str, engine: Engine, committer: Committer, driver: ReplicaDriver
+    ) -> None:
+        self.name = name
+        self.url = url
+        self.wake = asyncio.Event()
+        self.joining = False
+        self.last_join = "nothing to join yet"
+        self._engine = engine
+        self._committer = committer
+        self._driver = driver
+        self._kept_epoch = 0
+        self._clean_epoch = 0
+        self._failures = 0
+        self._not_before_s = 0.0
+        self._leaving = False
+        driver.views.on_change(self._changed)
+
+    def _changed(self, _view: View) -> None:
+        self.wake.set()
+
+    async def once(self) -> str:
+        """One look at the view; says what it came to."""
+        view = self._driver.views.cached
+        if view is None:
+            return "there is no view yet"
+        if self._leaving:
+            return "leaving"
+        node = view.nodes.get(self.name)
+        if node is None:
+            return f"the view of epoch {view.epoch} does not know {self.name}"
+        if view.cluster != self._engine.state.cluster and not await self._belongs(view):
+            return f"this disk belongs to cluster {self._engine.state.cluster}, the view is of {view.cluster}"
+        await self._keep(view)
+        if node.url != self.url:
+            told = await self._driver.run(announce(self.name, self.url))
+            return told if isinstance(told, str) else f"announced {self.url} in epoch {told.epoch}"
+        if view.lacking_slots(self.name, self._engine.disk.disk):
+            return await self._join()
+        forgotten = await self._forget(view)
+        held = len(view.in_sync_slots(self.name, self._engine.disk.disk))
+        return f"in sync for {held} slots" + (f", forgot {forgotten} keys" if forgotten else "")
+
+    async def _belongs(self, view: View) -> bool:
+        """Whether this disk is a replica of the view's cluster; a new disk becomes one."""
+        if self._engine.state.cluster:
+            return False
+        await self._committer.run(lambda txn: txn.belong_to(view.cluster) if not txn.cluster else None)
+        return self._engine.state.cluster == view.cluster
+
+    async def _keep(self, view: View) -> None:
+        """Settle the marks of a join that the view shows to be complete, and keep the view for `kvctl recover`."""
+        if view.epoch <= self._kept_epoch:
+            return
+        document = views.encode(view)
+
+        def keep(txn: LmdbTxn) -> None:
+            settle(txn, view, self.name)
+            txn.set_last_view(document)
+
+        try:
+            await self._committer.run(keep)
+        except DiskFull as error:
+            log.warning("no room to keep the view", error=str(error))
+        self._kept_epoch = view.epoch
+
+    async def _join(self) -> str:
+        wait_s = self._not_before_s - time.monotonic()
+        if wait_s > 0:
+            return f"joins again in {wait_s:.0f} s: {self.last_join}"
+        self.joining = True
+        began_s = time.monotonic()
+        try:
+            result = await self._driver.run(join_once(self.name))
+        except DiskFull as error:
+            result = f"the disk is full: {error}"
+        finally:
+            self.joining = False
+        if isinstance(result, str):
+            self._failures += 1
+            self._not_before_s = time.monotonic() + hold_down_s(self._failures)
+            self.last_join = result
+            log.warning("join failed", reason=result, failures=self._failures)
+            return f"not joined: {result}"
+        self._failures = 0
+        self.last_join = f"joined {len(result.slots)} slots in {time.monotonic() - began_s:.2f} s"
+        log.info(
+            "joined",
+            slots=len(result.slots),
+            epoch=result.epoch,
+            seconds=round(time.monotonic() - began_s, 3),
+        )
+        self.wake.set()
+        return self.last_join
+
+    async def _forget(self, view: View) -> int:
+        """Remove, a page at a time, what was kept of slots that have moved to others."""
+        forgotten = 0
+        if self._clean_epoch == view.epoch:
+            return forgotten
+        for slot in range(SLOTS):
+            placed = view.slots[slot]
+            while self.name not in placed.assigned and self.name not in placed.in_sync:
+                removed = await self._committer.run(
+                    partial(forget, view=view, name=self.name, slot=slot, limit=FORGET_KEYS)
+                )
+                forgotten += removed
+                if removed < FORGET_KEYS:
+                    break
+        self._clean_epoch = view.epoch
+        return forgotten
+
+    async def leave(self, linger_s: float) -> str:
+        """Before a graceful stop: out of every set that has another member, then a moment for what began before."""
+        self._leaving = True
+        if self._driver.views.cached is None:
+            return "there is no view"
+        result = await self._driver.run(leave(self.name))
+        if isinstance(result, str):
+            return f"could not leave: {result}"
+        await asyncio.sleep(linger_s)
+        return f"left in epoch {result.epoch}"

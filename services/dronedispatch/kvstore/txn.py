@@ -1,0 +1,316 @@
+"""The rules' port onto the engine: one LMDB transaction as core.txn.Txn."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterator
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import lmdb
+
+from dronedispatch.kv.hashing import slot_of
+from dronedispatch.kv.record import Record
+from dronedispatch.kv.version import Version
+from dronedispatch.kv.wire import LOCK_PREFIX
+from dronedispatch.kvstore.core.txn import Changes, DamagedRecord
+from dronedispatch.kvstore.disk import free_bytes
+from dronedispatch.kvstore.state import LAST_VIEW_KEY, STATE_KEY, State, encode_state
+from dronedispatch.kvstore.stored import decode, encode
+from dronedispatch.kvstore.walk import walk
+
+if TYPE_CHECKING:
+    from dronedispatch.kvstore.engine import Engine
+
+DAMAGED_VERSION = Version(0, 0)
+COMMIT_BYTES = 64 * 1024
+"""What a commit of a small group writes beyond its records, at most: copied B-tree pages."""
+
+
+class DiskFull(Exception):
+    """No room: nothing of what raised it is stored. The transaction goes on without it, unless it is `broken`."""
+
+
+class LmdbTxn:
+    """Everything that this transaction changes is seen by its own reads, and by nobody else before it is synced.
+
+    `write` False: over a read transaction, for calls that only read; what it would have to change is an assertion.
+    `broken`: it failed half-way through one change and can only be aborted.
+    """
+
+    def __init__(self, engine: Engine, txn: lmdb.Transaction[bytes], *, write: bool) -> None:
+        self._engine = engine
+        self._txn = txn
+        self._write = write
+        self.state: State = engine.state
+        self.written: dict[str, Record | None] = {}
+        self.held: dict[str, tuple[Version, float] | None] = {}
+        self.hint_bytes = 0
+        self.dirty = False
+        self.broken = False
+        self._bytes = COMMIT_BYTES
+        self._free: int | None = None
+
+    @property
+    def read_only(self) -> bool:
+        """Over a read transaction."""
+        return not self._write
+
+    # --- promises ---
+
+    @property
+    def cluster(self) -> str:
+        return self.state.cluster
+
+    @property
+    def disk(self) -> str:
+        return self._engine.disk.disk
+
+    @property
+    def floor(self) -> int:
+        return self.state.floor
+
+    @property
+    def published(self) -> int:
+        return self.state.published
+
+    def raise_floor(self, floor: int, published: int) -> None:
+        self._set_state(State(self.state.cluster, floor, published, self.state.joining))
+
+    def is_joining(self, slot: int) -> bool:
+        return slot in self.state.joining
+
+    def joining(self) -> frozenset[int]:
+        return frozenset(self.state.joining)
+
+    def set_joining(self, slots: Collection[int]) -> None:
+        state = self.state
+        self._set_state(State(state.cluster, state.floor, state.published, tuple(sorted(slots))))
+
+    def belong_to(self, cluster: str) -> None:
+        """Become a replica of `cluster`, durably with this transaction; once and for ever."""
+        assert self.state.cluster in ("", cluster)
+        self._set_state(State(cluster, self.state.floor, self.state.published, self.state.joining))
+
+    def set_last_view(self, document: bytes) -> None:
+        """Keep the newest view, for `kvctl recover`."""
+        self._put(LAST_VIEW_KEY.encode(), document, self._engine.disk.meta)
+
+    def _set_state(self, state: State) -> None:
+        if state != self.state:
+            self.state = state
+            self._put(STATE_KEY.encode(), encode_state(state), self._engine.disk.meta)
+
+    # --- records ---
+
+    def get(self, key: str) -> Record | None:
+        written = self.written
+        if key in written:
+            return written[key]
+        engine = self._engine
+        if engine.threaded and self._write:  # the cache belongs to the loop
+            return self._stored(key)
+        answer = engine.cache.get(key)
+        if answer is not None:
+            return answer.record
+        record = self._stored(key)
+        if record is not None:
+            engine.cache.put(key, record)
+        return record
+
+    def _stored(self, key: str) -> Record | None:
+        stored = self._txn.get(bytes((slot_of(key),)) + key.encode(), db=self._engine.data)
+        return None if stored is None else decode(key, stored)
+
+    def put(self, key: str, slot: int, record: Record) -> None:
+        engine = self._engine
+        try:
+            old = self.get(key)
+            before = () if old is None else old.tags
+        except DamagedRecord:
+            before = engine.tags_by_index(self._txn, key)
+        stored = encode(record)
+        self._reserve(len(stored))
+        self._put(bytes((slot,)) + key.encode(), stored, engine.data)
+        if before != record.tags:
+            self._index(key, before, record.tags)
+        self._wrote(key, record)
+
+    def remove(self, key: str, slot: int) -> None:
+        try:
+            old = self.get(key)
+        except DamagedRecord:
+            before = self._engine.tags_by_index(self._txn, key)
+        else:
+            if old is None:
+                return
+            before = old.tags
+        self._delete(bytes((slot,)) + key.encode(), self._engine.data)
+        self._index(key, before, ())
+        self._wrote(key, None)
+
+    def held_since(self, key: str, version: Version, now_s: float) -> float:
+        if not key.startswith(LOCK_PREFIX):
+            return now_s
+        held = self.held[key] if key in self.held else self._engine.held.get(key)
+        if held is not None and held[0] == version:
+            return held[1]
+        written = self.written.get(key)
+        if written is None or not written.tombstone:  # a released lock is held by nobody
+            self.held[key] = (version, now_s)
+        return now_s
+
+    def _wrote(self, key: str, record: Record | None) -> None:
+        self.written[key] = record
+        self._engine.changes.note(key)
+        if key.startswith(LOCK_PREFIX) and (record is None or record.tombstone):
+            self.held[key] = None
+
+    def _index(self, key: str, before: tuple[str, ...], now: tuple[str, ...]) -> None:
+        name, tags = key.encode(), self._engine.tags
+        for tag in before:
+            if tag not in now:
+                self._delete(tag.encode() + b"\x00" + name, tags)
+        for tag in now:
+            if tag not in before:
+                self._put(tag.encode() + b"\x00" + name, b"", tags)
+
+    # --- ranges ---
+
+    def versions(self, slot: int, after: str | None, limit: int) -> list[tuple[str, Version]]:
+        page: list[tuple[str, Version]] = []
+        for key, stored in walk(self._txn, self._engine.data, bytes((slot,)), after=after):
+            if len(page) == limit:
+                break
+            page.append((key, _version_of(key, stored)))
+        return page
+
+    def digest(self, slot: int) -> bytes:
+        digest = blake2b(digest_size=16)
+        for key, stored in walk(self._txn, self._engine.data, bytes((slot,))):
+            digest.update(f"{key}\x00{_version_of(key, stored)}\n".encode())
+        return digest.digest()
+
+    def scan(
+        self, slots: Collection[int], *, prefix: str | None, tag: str | None, after: str | None, reverse: bool
+    ) -> Iterator[tuple[str, Record]]:
+        if tag is not None:
+            return self._tagged(frozenset(slots), prefix or "", tag, after, reverse=reverse)
+        lanes = [
+            walk(
+                self._txn,
+                self._engine.data,
+                bytes((slot,)),
+                prefix=prefix or "",
+                after=after,
+                reverse=reverse,
+            )
+            for slot in slots
+        ]
+        merged = heapq.merge(*lanes, key=lambda entry: entry[0].encode(), reverse=reverse)
+        return ((key, decode(key, stored)) for key, stored in merged)
+
+    def _tagged(
+        self, slots: frozenset[int], prefix: str, tag: str, after: str | None, *, reverse: bool
+    ) -> Iterator[tuple[str, Record]]:
+        head = tag.encode() + b"\x00"
+        for key, _ in walk(self._txn, self._engine.tags, head, prefix=prefix, after=after, reverse=reverse):
+            if slot_of(key) in slots:
+                record = self.get(key)
+                if record is not None:
+                    yield key, record
+
+    def log_position(self) -> tuple[str, int]:
+        return self._engine.changes.name, self._engine.changes.lsn
+
+    def changes(self, slots: Collection[int], log: str, since: int, limit: int) -> Changes | None:
+        if log != self._engine.changes.name:
+            return None
+        wanted = frozenset(slots)
+        return self._engine.changes.since(since, limit, lambda key: slot_of(key) in wanted)
+
+    # --- hints ---
+
+    def keep_hint(self, target: str, key: str, record: Record) -> None:
+        engine = self._engine
+        name = _hint_name(target, key)
+        kept = self._txn.get(name, db=engine.hints)
+        if kept is not None and decode(key, kept).version >= record.version:
+            return
+        stored = encode(record)
+        grown = len(stored) - len(kept) if kept is not None else len(name) + len(stored)
+        if engine.hint_bytes + self.hint_bytes + grown > engine.bounds.hint_bytes_max:
+            engine.hints_dropped += 1
+            return
+        self._reserve(len(stored))
+        self._put(name, stored, engine.hints)
+        self.hint_bytes += grown
+
+    def hints(self, target: str, after: str | None, limit: int) -> list[tuple[str, Record]]:
+        page: list[tuple[str, Record]] = []
+        for key, stored in walk(self._txn, self._engine.hints, target.encode() + b"\x00", after=after):
+            if len(page) == limit:
+                break
+            page.append((key, decode(key, stored)))
+        return page
+
+    def drop_hints(self, target: str) -> None:
+        names = [
+            (_hint_name(target, key), len(stored))
+            for key, stored in walk(self._txn, self._engine.hints, target.encode() + b"\x00")
+        ]
+        for name, size in names:
+            self._delete(name, self._engine.hints)
+            self.hint_bytes -= len(name) + size
+
+    def old_hints(self, before_s: float, limit: int) -> list[tuple[str, str]]:
+        """Up to `limit` (target, key) whose record was written before the wall time `before_s`."""
+        found: list[tuple[str, str]] = []
+        for name, stored in walk(self._txn, self._engine.hints, b""):
+            target, _, key = name.partition("\x00")
+            if len(found) < limit and decode(key, stored).wall_s < before_s:
+                found.append((target, key))
+        return found
+
+    def drop_hint(self, target: str, key: str) -> None:
+        """Forget one hint (it has grown too old)."""
+        name = _hint_name(target, key)
+        kept = self._txn.get(name, db=self._engine.hints)
+        if kept is not None:
+            self._delete(name, self._engine.hints)
+            self.hint_bytes -= len(name) + len(kept)
+
+    # --- the transaction itself ---
+
+    def _put(self, key: bytes, value: bytes, db: lmdb._Database) -> None:
+        assert self._write, "a read transaction cannot write"
+        try:
+            self._txn.put(key, value, db=db)
+        except (lmdb.MapFullError, lmdb.TxnFullError) as error:
+            self.broken = True
+            raise DiskFull(str(error)) from error
+        self.dirty = True
+
+    def _delete(self, key: bytes, db: lmdb._Database) -> None:
+        assert self._write, "a read transaction cannot write"
+        self._txn.delete(key, db=db)
+        self.dirty = True
+
+    def _reserve(self, size: int) -> None:
+        """Raise DiskFull before the disk does: LMDB reports a full one as EIO, like a broken one."""
+        self._bytes += size + 4096
+        if self._free is None:
+            self._free = free_bytes(self._engine.disk.path)
+        if self._free - self._bytes < self._engine.bounds.reserve_bytes:
+            raise DiskFull(f"{self._free} bytes free, {self._engine.bounds.reserve_bytes} of them reserved")
+
+
+def _hint_name(target: str, key: str) -> bytes:
+    return target.encode() + b"\x00" + key.encode()
+
+
+def _version_of(key: str, stored: bytes) -> Version:
+    try:
+        return decode(key, stored).version
+    except DamagedRecord:
+        return DAMAGED_VERSION
