@@ -14,7 +14,7 @@ from scripts.local.home import DEFAULT, Home
 from scripts.local.trouble import Trouble, run_command
 
 POLL_S = 0.2
-FIRST = ("timestamp", "level", "event")
+FIRST = ("at", "level", "event")
 HIDDEN = {*FIRST, "service", "instance", "logger"}
 
 

@@ -67,7 +67,7 @@ def addresses(running: System) -> str:
         ("Stop", f"scripts/down{home_argument(home)}"),
     ]
     table = "\n".join(f"  {name:<14}{value}" for name, value in rows)
-    order = '{"origin": {"lat": 41.8902, "lon": 12.4922}, "destination": {"lat": 41.9029, "lon": 12.4534}, "weight": 1.2}'
+    order = '{"origin": {"lat": 41.8902, "lon": 12.4922}, "destination": {"lat": 41.9109, "lon": 12.4763}, "weight": 1.2}'
     curl = f"  curl -sS -X POST {public}/deliveries -H 'Content-Type: application/json' \\\n    -d '{order}'"
     return f"{table}\n\nPlace an order:\n{curl}"
 
