@@ -1,0 +1,59 @@
+// The public API, as anybody may use it.
+
+export class Refused extends Error {
+  constructor(problem) {
+    super(problem.detail || problem.title || "refused");
+    this.problem = problem;
+  }
+}
+
+async function call(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch (error) {
+    throw new Refused({ title: "no answer", detail: `No answer: ${error.message}` });
+  }
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Refused({ status: answer.status, ...body });
+  return body;
+}
+
+const post = (path, body, headers = {}) =>
+  call(path, {
+    method: "POST",
+    headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+
+function freshKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export const zones = () => call("/zones");
+export const delivery = (id) => call(`/deliveries/${encodeURIComponent(id)}`);
+export const drone = (id) => call(`/drones/${encodeURIComponent(id)}`);
+export const why = (id) => call(`/deliveries/${encodeURIComponent(id)}/why`);
+export const cancel = (id) => post(`/deliveries/${encodeURIComponent(id)}/cancel`);
+
+// One key for one press of the button: a repetition after a lost answer is the same order.
+export async function placeOrder(order) {
+  const key = freshKey();
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await post("/deliveries", order, { "Idempotency-Key": key });
+    } catch (refused) {
+      const again = refused.problem.status === undefined || refused.problem.status >= 500;
+      if (!again || attempt === 3) throw refused;
+      await new Promise((done) => setTimeout(done, 300 * 2 ** attempt));
+    }
+  }
+}
+
+// The newest deliveries, and all open ones however old.
+export async function someDeliveries() {
+  const queries = ["limit=200", "status=pending&limit=500", "status=assigned&limit=500", "status=in-progress&limit=500"];
+  const pages = await Promise.all(queries.map((query) => call(`/deliveries?${query}`)));
+  return pages.flatMap((page) => page.deliveries);
+}

@@ -1,0 +1,34 @@
+// The document, touched only where it differs. Text is always text: nothing that comes over the network becomes markup.
+
+export const $ = (selector, within = document) => within.querySelector(selector);
+
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "onclick") element.addEventListener("click", value);
+    else if (name === "tone") element.style.setProperty("--tone", `var(--${value})`);
+    else if (name === "class") element.className = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+export const badge = (status) => h("span", { class: "badge", tone: status }, h("i"), status);
+
+export function toneOfBattery(percent) {
+  if (percent < 15) return "failed";
+  return percent < 40 ? "pending" : "delivered";
+}
+
+export function meter(percent) {
+  if (percent === null || percent === undefined) return h("span", {}, "–");
+  const bar = h("b");
+  bar.style.width = `${Math.max(0, Math.min(100, percent))}%`;
+  return h("span", { class: "meter", tone: toneOfBattery(percent) }, h("i", {}, bar), `${Math.round(percent)} %`);
+}

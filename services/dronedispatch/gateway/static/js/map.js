@@ -1,0 +1,175 @@
+// The two canvases and the hands on them: pan, zoom, choose, place.
+
+import { h } from "./dom.js";
+import { drawGround } from "./ground.js";
+import { onTheme } from "./palette.js";
+import { drawSky, radius } from "./sky.js";
+
+const REACH_PX = 16;
+
+export class CityMap {
+  constructor(root, world, { onChoose, onPlace }) {
+    this.world = world;
+    this.onChoose = onChoose;
+    this.onPlace = onPlace;
+    this.placing = false;
+    this.layers = { routes: true, trails: true, batteries: true, orders: true };
+    this.ground = root.querySelector("#ground");
+    this.sky = root.querySelector("#sky");
+    this.scaleBar = root.querySelector("#scale span");
+    this.stale = true;
+    this.pointers = new Map();
+    new ResizeObserver(() => this.resize()).observe(root);
+    onTheme(() => this.refresh());
+    this.listen(root);
+    this.switches(root.querySelector("#layers"));
+    this.resize();
+    requestAnimationFrame((now) => this.frame(now));
+  }
+
+  refresh() {
+    this.stale = true;
+  }
+
+  setPlacing(on) {
+    this.placing = on;
+    this.sky.classList.toggle("placing", on);
+  }
+
+  resize() {
+    const box = this.sky.getBoundingClientRect();
+    const ratio = Math.min(devicePixelRatio || 1, 2);
+    for (const canvas of [this.ground, this.sky]) {
+      canvas.width = Math.round(box.width * ratio);
+      canvas.height = Math.round(box.height * ratio);
+      canvas.getContext("2d").setTransform(ratio, 0, 0, ratio, 0, 0);
+    }
+    this.world.projection.resize(box.width, box.height);
+    this.stale = true;
+  }
+
+  frame(now) {
+    const began = performance.now();
+    if (this.stale) {
+      drawGround(this.ground.getContext("2d"), this.world);
+      this.measure();
+    }
+    if (this.stale || now < this.world.movingUntil + 400 || this.drawn !== this.world.version) {
+      this.world.move(now);
+      drawSky(this.sky.getContext("2d"), this.world, this.layers);
+      this.drawn = this.world.version;
+    }
+    this.stale = false;
+    this.cost = performance.now() - began;
+    requestAnimationFrame((next) => this.frame(next));
+  }
+
+  measure() {
+    const metres = [50, 100, 200, 500, 1000, 2000, 5000, 10000].find((m) => m * this.world.projection.scale > 60) || 10000;
+    this.scaleBar.style.width = `${Math.round(metres * this.world.projection.scale)}px`;
+    this.scaleBar.textContent = metres < 1000 ? `${metres} m` : `${metres / 1000} km`;
+  }
+
+  switches(bar) {
+    for (const name of Object.keys(this.layers)) {
+      const button = h("button", { class: "chip", type: "button", "aria-pressed": "true" }, name);
+      button.addEventListener("click", () => {
+        this.layers[name] = !this.layers[name];
+        button.setAttribute("aria-pressed", String(this.layers[name]));
+        this.stale = true;
+      });
+      bar.append(button);
+    }
+  }
+
+  listen(root) {
+    const view = this.world.projection;
+    const act = (change) => () => {
+      change();
+      this.stale = true;
+    };
+    root.querySelector("#zoom-in").addEventListener("click", act(() => view.zoom(1.5)));
+    root.querySelector("#zoom-out").addEventListener("click", act(() => view.zoom(1 / 1.5)));
+    root.querySelector("#zoom-fit").addEventListener("click", act(() => view.fit()));
+    this.sky.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      view.zoom(Math.exp(-event.deltaY * 0.0016), event.offsetX, event.offsetY);
+      this.stale = true;
+    }, { passive: false });
+    this.sky.addEventListener("pointerdown", (event) => this.down(event));
+    this.sky.addEventListener("pointermove", (event) => this.moved(event));
+    this.sky.addEventListener("pointerup", (event) => this.up(event));
+    this.sky.addEventListener("pointercancel", (event) => this.pointers.delete(event.pointerId));
+    this.sky.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  down(event) {
+    this.sky.setPointerCapture(event.pointerId);
+    this.pointers.set(event.pointerId, { x: event.offsetX, y: event.offsetY, far: 0 });
+  }
+
+  moved(event) {
+    const before = this.pointers.get(event.pointerId);
+    if (!before) {
+      this.sky.classList.toggle("over", !this.placing && this.find(event.offsetX, event.offsetY) !== null);
+      return;
+    }
+    const dx = event.offsetX - before.x;
+    const dy = event.offsetY - before.y;
+    const far = before.far + Math.abs(dx) + Math.abs(dy);
+    if (this.pointers.size === 1 && far > 4) {
+      this.sky.classList.add("dragging");
+      this.world.projection.pan(dx, dy);
+    } else if (this.pointers.size === 2) {
+      const other = [...this.pointers].find(([id]) => id !== event.pointerId)[1];
+      const was = Math.hypot(before.x - other.x, before.y - other.y);
+      const is = Math.hypot(event.offsetX - other.x, event.offsetY - other.y);
+      if (was > 0) this.world.projection.zoom(is / was, other.x, other.y);
+    }
+    this.pointers.set(event.pointerId, { x: event.offsetX, y: event.offsetY, far });
+    this.stale = true;
+  }
+
+  up(event) {
+    const pressed = this.pointers.get(event.pointerId);
+    this.pointers.delete(event.pointerId);
+    this.sky.classList.remove("dragging");
+    if (!pressed || pressed.far > 8) return;
+    const view = this.world.projection;
+    const at = view.at(event.offsetX, event.offsetY);
+    if (this.placing) this.onPlace(view.degrees(at.x, at.y));
+    else this.onChoose(this.find(event.offsetX, event.offsetY));
+  }
+
+  key(event) {
+    const steps = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
+    const view = this.world.projection;
+    if (steps[event.key]) view.pan(...steps[event.key]);
+    else if (event.key === "+" || event.key === "=") view.zoom(1.3);
+    else if (event.key === "-") view.zoom(1 / 1.3);
+    else if (event.key === "0") view.fit();
+    else if (event.key === "Escape") this.onChoose(null);
+    else return;
+    event.preventDefault();
+    this.stale = true;
+  }
+
+  // The drone, or else the waiting order, nearest to a pixel.
+  find(px, py) {
+    const view = this.world.projection;
+    let best = null;
+    let reach = Math.max(REACH_PX, radius(view, this.world.drones.size) * 1.6);
+    for (const [id, drone] of this.world.drones) {
+      const away = Math.hypot(view.px(drone.x) - px, view.py(drone.y) - py);
+      if (away < reach) [best, reach] = [{ kind: "drone", id }, away];
+    }
+    if (best || !this.layers.orders) return best;
+    for (const delivery of this.world.deliveries.values()) {
+      if (delivery.status !== "pending") continue;
+      const at = view.metres(delivery.origin.lat, delivery.origin.lon);
+      const away = Math.hypot(view.px(at.x) - px, view.py(at.y) - py);
+      if (away < reach) [best, reach] = [{ kind: "delivery", id: delivery.id }, away];
+    }
+    return best;
+  }
+}

@@ -1,0 +1,223 @@
+// Everything that moves. One pass for each kind of thing, batched by colour: a thousand drones cost a few milliseconds.
+
+import { label } from "./ground.js";
+import { palette } from "./palette.js";
+import { isOpen } from "./world.js";
+
+const SIZE = { light: 0.85, medium: 1, heavy: 1.2 };
+
+export function drawSky(ctx, world, layers) {
+  const view = world.projection;
+  ctx.clearRect(0, 0, view.width, view.height);
+  const drones = [...world.drones.values()];
+  const r = radius(view, drones.length);
+  if (layers.orders) orders(ctx, view, world);
+  if (layers.routes) routes(ctx, view, drones, drones.length > 300 ? 0.22 : 0.5);
+  if (layers.trails) trails(ctx, view, drones);
+  chosenBelow(ctx, view, world);
+  for (const drone of drones) if (!isMoving(drone)) standing(ctx, view, drone, r);
+  for (const drone of drones) if (isMoving(drone)) flying(ctx, view, drone, r);
+  if (layers.batteries && r >= 4.4) for (const drone of drones) battery(ctx, view, drone, r);
+  draft(ctx, view, world);
+  chosenAbove(ctx, view, world, r);
+}
+
+export function radius(view, count) {
+  const crowd = count > 600 ? 3 : count > 200 ? 4 : 5.4;
+  return Math.max(crowd, Math.min(9, crowd * (view.scale / 0.035) ** 0.35));
+}
+
+const isMoving = (drone) => (drone.news.speed_mps || 0) > 0.1;
+export const toneOf = (drone) => (drone.news.decommissioned ? "inactive" : drone.news.status);
+
+function orders(ctx, view, world) {
+  for (const delivery of world.deliveries.values()) {
+    if (delivery.status !== "pending") continue;
+    const at = view.metres(delivery.origin.lat, delivery.origin.lon);
+    const px = view.px(at.x);
+    const py = view.py(at.y);
+    ctx.beginPath();
+    ctx.moveTo(px, py - 5);
+    ctx.lineTo(px + 5, py);
+    ctx.lineTo(px, py + 5);
+    ctx.lineTo(px - 5, py);
+    ctx.closePath();
+    ctx.fillStyle = palette.pending;
+    ctx.fill();
+    ctx.strokeStyle = palette.halo;
+    ctx.lineWidth = 1;
+    ctx.stroke();
+  }
+}
+
+function routes(ctx, view, drones, alpha) {
+  ctx.globalAlpha = alpha;
+  ctx.lineWidth = 1.2;
+  ctx.setLineDash([4, 4]);
+  for (const status of ["busy", "charging", "retiring"]) {
+    ctx.strokeStyle = palette[status];
+    ctx.beginPath();
+    for (const drone of drones) {
+      if (drone.news.status !== status || !drone.route.length || !isMoving(drone)) continue;
+      ctx.moveTo(view.px(drone.x), view.py(drone.y));
+      for (const point of drone.route) ctx.lineTo(view.px(point.x), view.py(point.y));
+    }
+    ctx.stroke();
+  }
+  ctx.setLineDash([]);
+  ctx.globalAlpha = 1;
+}
+
+function trails(ctx, view, drones) {
+  ctx.lineWidth = 2;
+  ctx.lineCap = "round";
+  const pieces = 3; // of falling strength
+  for (const status of ["busy", "charging", "retiring", "idle"]) {
+    ctx.strokeStyle = palette[status];
+    for (let piece = 0; piece < pieces; piece += 1) {
+      ctx.globalAlpha = (0.5 * (piece + 1)) / pieces;
+      ctx.beginPath();
+      for (const drone of drones) {
+        if (drone.news.status !== status || drone.trail.length < 2 || !isMoving(drone)) continue;
+        const points = [...drone.trail, drone];
+        const from = Math.floor((points.length * piece) / pieces);
+        const to = Math.floor((points.length * (piece + 1)) / pieces);
+        ctx.moveTo(view.px(points[from].x), view.py(points[from].y));
+        for (let i = from + 1; i <= Math.min(to, points.length - 1); i += 1) ctx.lineTo(view.px(points[i].x), view.py(points[i].y));
+      }
+      ctx.stroke();
+    }
+  }
+  ctx.globalAlpha = 1;
+}
+
+function standing(ctx, view, drone, r) {
+  const size = r * 0.78 * (SIZE[drone.news.type] || 1);
+  ctx.beginPath();
+  ctx.arc(view.px(drone.x), view.py(drone.y), size, 0, 7);
+  ctx.fillStyle = palette[toneOf(drone)];
+  ctx.fill();
+  ctx.lineWidth = 1.2;
+  ctx.strokeStyle = palette.halo;
+  ctx.stroke();
+}
+
+function flying(ctx, view, drone, r) {
+  const size = r * 1.5 * (SIZE[drone.news.type] || 1);
+  const px = view.px(drone.x);
+  const py = view.py(drone.y);
+  const angle = (drone.heading * Math.PI) / 180;
+  const sin = Math.sin(angle);
+  const cos = Math.cos(angle);
+  ctx.beginPath();
+  for (const [right, ahead] of [[0, 1.15], [0.78, -0.85], [0, -0.45], [-0.78, -0.85]]) {
+    ctx.lineTo(px + (right * cos + ahead * sin) * size, py + (right * sin - ahead * cos) * size);
+  }
+  ctx.closePath();
+  ctx.fillStyle = palette[toneOf(drone)];
+  ctx.fill();
+  ctx.lineWidth = 1.2;
+  ctx.lineJoin = "round";
+  ctx.strokeStyle = palette.halo;
+  ctx.stroke();
+}
+
+function battery(ctx, view, drone, r) {
+  const percent = drone.news.battery_pct;
+  const px = view.px(drone.x);
+  const py = view.py(drone.y);
+  const size = r * (isMoving(drone) ? 1.5 : 0.95) * (SIZE[drone.news.type] || 1) + 2.6;
+  ctx.lineWidth = 1.6;
+  ctx.beginPath();
+  ctx.arc(px, py, size, -Math.PI / 2, -Math.PI / 2 + (2 * Math.PI * percent) / 100);
+  ctx.strokeStyle = palette[percent < 15 ? "failed" : percent < 40 ? "pending" : "delivered"];
+  const calm = drone.news.status === "idle" || drone.news.status === "inactive";
+  ctx.globalAlpha = calm && percent >= 40 ? 0.38 : 0.9; // what stands still and is well does not ask for the eye
+  ctx.stroke();
+  ctx.globalAlpha = 1;
+}
+
+function pin(ctx, view, pos, colour, square) {
+  const at = view.metres(pos.lat, pos.lon);
+  const px = view.px(at.x);
+  const py = view.py(at.y);
+  ctx.beginPath();
+  if (square) ctx.rect(px - 5, py - 5, 10, 10);
+  else ctx.arc(px, py, 6, 0, 7);
+  ctx.fillStyle = colour;
+  ctx.fill();
+  ctx.lineWidth = 2;
+  ctx.strokeStyle = palette.halo;
+  ctx.stroke();
+  return { px, py };
+}
+
+function trip(ctx, view, from, to, colour) {
+  const a = view.metres(from.lat, from.lon);
+  const b = view.metres(to.lat, to.lon);
+  ctx.beginPath();
+  ctx.moveTo(view.px(a.x), view.py(a.y));
+  ctx.lineTo(view.px(b.x), view.py(b.y));
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = 1.6;
+  ctx.setLineDash([2, 5]);
+  ctx.stroke();
+  ctx.setLineDash([]);
+}
+
+function draft(ctx, view, world) {
+  const { origin, destination } = world.draft;
+  if (origin && destination) trip(ctx, view, origin, destination, palette.accent);
+  if (origin) pin(ctx, view, origin, palette.accent, false);
+  if (destination) pin(ctx, view, destination, palette.delivered, true);
+}
+
+function parcelOf(world) {
+  if (!world.chosen) return null;
+  if (world.chosen.kind === "delivery") return world.deliveries.get(world.chosen.id) || null;
+  const drone = world.drones.get(world.chosen.id);
+  return (drone && drone.news.delivery_id && world.deliveries.get(drone.news.delivery_id)) || null;
+}
+
+function chosenBelow(ctx, view, world) {
+  const parcel = parcelOf(world);
+  if (!parcel) return;
+  trip(ctx, view, parcel.origin, parcel.destination, palette[parcel.status]);
+  pin(ctx, view, parcel.origin, palette.accent, false);
+  pin(ctx, view, parcel.destination, palette.delivered, true);
+}
+
+export function chosenDrone(world) {
+  if (!world.chosen) return null;
+  if (world.chosen.kind === "drone") return world.drones.get(world.chosen.id) || null;
+  const parcel = world.deliveries.get(world.chosen.id);
+  return (parcel && isOpen(parcel) && world.drones.get(parcel.drone_id)) || null;
+}
+
+function chosenAbove(ctx, view, world, r) {
+  const drone = chosenDrone(world);
+  if (!drone) return;
+  const px = view.px(drone.x);
+  const py = view.py(drone.y);
+  if (drone.route.length) {
+    ctx.beginPath();
+    ctx.moveTo(px, py);
+    for (const point of drone.route) ctx.lineTo(view.px(point.x), view.py(point.y));
+    ctx.strokeStyle = palette[toneOf(drone)];
+    ctx.lineWidth = 2.2;
+    ctx.stroke();
+  }
+  flyingOrStanding(ctx, view, drone, r);
+  ctx.beginPath();
+  ctx.arc(px, py, r * 1.6 + 9, 0, 7);
+  ctx.lineWidth = 2;
+  ctx.strokeStyle = palette.accent;
+  ctx.stroke();
+  label(ctx, drone.news.id, px, py - r * 1.6 - 12, palette.ink);
+}
+
+function flyingOrStanding(ctx, view, drone, r) {
+  if (isMoving(drone)) flying(ctx, view, drone, r);
+  else standing(ctx, view, drone, r);
+  battery(ctx, view, drone, r);
+}

@@ -1,0 +1,113 @@
+// The two tables. Rows are kept and rewritten in place, so that neither a click nor the scroll position is lost.
+
+import { badge, h, meter, setText } from "./dom.js";
+import { clock, count, duration, shortId } from "./format.js";
+
+const ROWS_MAX = 250;
+
+class Table {
+  constructor(name, world, statuses, onChoose) {
+    this.world = world;
+    this.kind = name;
+    this.onChoose = onChoose;
+    this.pane = document.querySelector(`#pane-${name === "delivery" ? "deliveries" : "drones"}`);
+    this.body = document.querySelector(`#${name}-table tbody`);
+    this.tally = document.querySelector(`#${name}-tally`);
+    this.search = document.querySelector(`#${name}-search`);
+    this.status = null;
+    this.rows = [];
+    this.search.addEventListener("input", () => this.draw());
+    this.chips(document.querySelector(`#${name}-chips`), statuses);
+  }
+
+  chips(bar, statuses) {
+    this.buttons = statuses.map((status) => {
+      const button = h("button", { class: "chip", type: "button", tone: status, "aria-pressed": "false", "data-status": status }, h("i"), status);
+      button.addEventListener("click", () => {
+        this.status = this.status === status ? null : status;
+        for (const one of this.buttons) one.setAttribute("aria-pressed", String(one.dataset.status === this.status));
+        this.draw();
+      });
+      bar.append(button);
+      return button;
+    });
+  }
+
+  draw() {
+    if (this.pane.hidden) return;
+    const wanted = this.search.value.trim().toLowerCase();
+    const all = this.all();
+    const found = all.filter((one) => (!this.status || one.status === this.status) && (!wanted || this.text(one).toLowerCase().includes(wanted)));
+    const shown = found.slice(0, ROWS_MAX);
+    while (this.rows.length < shown.length) this.addRow();
+    while (this.rows.length > shown.length) this.rows.pop().element.remove();
+    shown.forEach((one, i) => this.fill(this.rows[i], one));
+    const cut = found.length > shown.length ? `, the first ${ROWS_MAX} shown` : "";
+    setText(this.tally, `${count(found.length)} of ${count(all.length)}${cut}`);
+  }
+
+  addRow() {
+    const cells = this.columns.map((column) => h("td", { class: column.class }));
+    const row = { element: h("tr", {}, ...cells), cells, said: [], id: null };
+    row.element.addEventListener("click", () => this.onChoose({ kind: this.kind, id: row.id }));
+    this.rows.push(row);
+    this.body.append(row.element);
+  }
+
+  fill(row, one) {
+    row.id = one.id;
+    row.element.dataset.id = one.id;
+    const chosen = this.world.chosen;
+    row.element.classList.toggle("chosen", Boolean(chosen) && chosen.kind === this.kind && chosen.id === one.id);
+    this.columns.forEach((column, i) => {
+      const said = column.say(one);
+      if (row.said[i] === said) return;
+      row.said[i] = said;
+      if (column.node) row.cells[i].replaceChildren(column.node(one));
+      else row.cells[i].textContent = said;
+    });
+  }
+}
+
+export class DeliveryTable extends Table {
+  constructor(world, onChoose) {
+    super("delivery", world, ["pending", "assigned", "in-progress", "delivered", "cancelled", "failed"], onChoose);
+    this.columns = [
+      { class: "mono", say: (d) => shortId(d.id) },
+      { say: (d) => d.status, node: (d) => badge(d.status) },
+      { class: "mono", say: (d) => d.drone_id || "–" },
+      { class: "num", say: (d) => d.weight.toFixed(1) },
+      { class: "num", say: (d) => duration(((d.ended_at ? Date.parse(d.ended_at) : Date.now()) - Date.parse(d.created_at)) / 1000) },
+      { say: (d) => (d.eta && !d.ended_at ? clock(d.eta.at) : "–") },
+    ];
+  }
+
+  all() {
+    return [...this.world.deliveries.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
+  }
+
+  text(d) {
+    return `${d.id} ${d.drone_id || ""}`;
+  }
+}
+
+export class DroneTable extends Table {
+  constructor(world, onChoose) {
+    super("drone", world, ["idle", "busy", "charging", "retiring", "inactive"], onChoose);
+    this.columns = [
+      { class: "mono", say: (d) => d.id },
+      { say: (d) => d.type },
+      { say: (d) => d.status, node: (d) => badge(d.status) },
+      { say: (d) => String(Math.round(d.battery_pct)), node: (d) => meter(d.battery_pct) },
+      { class: "mono", say: (d) => (d.delivery_id ? shortId(d.delivery_id) : "–") },
+    ];
+  }
+
+  all() {
+    return [...this.world.drones.values()].map((drone) => drone.news).sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  text(d) {
+    return `${d.id} ${d.type} ${d.delivery_id || ""}`;
+  }
+}
