@@ -202,8 +202,22 @@ def reassigned(view: View, wanted: Mapping[int, Sequence[str]], by: str) -> View
         in_sync = after[number].in_sync
         if set(names) <= set(in_sync):
             in_sync = {name: in_sync[name] for name in names}
-        after[number] = Slot(tuple(names), in_sync)
+        after[number] = _led_since(view, after[number], Slot(tuple(names), in_sync))
     return _changed(view, tuple(after), by)
+
+
+def _led_since(view: View, before: Slot, after: Slot) -> Slot:
+    """`after`, in which a primary that has to follow from now on begins its membership anew.
+
+    FINISH takes "the primary of my apply has been in sync ever since" for "what is there now is mine or a
+    successor". That holds while its successors in the lead have copied from it (a join does), and not when a mere
+    follower is put before it.
+    """
+    old = before.members()[0]
+    if after.members()[0] == old or old not in after.in_sync:
+        return after
+    renewed = Member(view.epoch + 1, after.in_sync[old].disk)
+    return Slot(after.assigned, {**after.in_sync, old: renewed})
 
 
 def with_node(view: View, name: str, node: Node, by: str) -> View:

@@ -103,15 +103,14 @@ def _join(name: str, rules: Rules) -> LocalSteps[Joined]:
         return Joined(frozenset(), view.epoch)
     yield Commit(partial(mark_joining, slots=lacking, floor=view.epoch))
     yield Note("join_started", count=len(lacking))
-    members = yield from _locate(view, name, lacking)
+    members, slots = yield from _locate(view, name, lacking)
     yield from _pull_hints(view, name)
-    for slot in sorted(lacking):
-        yield from _bulk(view, slot, _source(members, view, name, slot), rules)
+    slots = yield from _bulk(view, name, members, slots, rules)
     members = yield from _catch_up(view, members, rules)
     if not (yield Probe()):
         raise Trouble("Consul cannot be written")
     at = yield from _view()
-    slots = _still_joinable(at, view, name, disk, lacking)
+    slots = _still_joinable(at, view, name, disk, slots)
     return (yield from _grow(at, members, name, disk, slots, rules))
 
 
@@ -128,10 +127,14 @@ def _others(view: View, name: str, slot: int) -> list[tuple[str, str]]:
     return [(other, disk) for other, disk in view.members(slot) if other != name]
 
 
-def _locate(view: View, name: str, slots: frozenset[int]) -> LocalSteps[list[Member]]:
-    """Where each in-sync replica of `slots` stands now, before anything is read from it."""
+def _locate(
+    view: View, name: str, lacking: frozenset[int]
+) -> LocalSteps[tuple[list[Member], frozenset[int]]]:
+    """Where each in-sync replica of the slots stands now, before anything is read from it; and the slots of which
+    all answered.
+    """
     wanted: dict[tuple[str, str], list[int]] = {}
-    for slot in sorted(slots):
+    for slot in sorted(lacking):
         for member in _others(view, name, slot):
             wanted.setdefault(member, []).append(slot)
     calls: list[tuple[str, AnyCall]] = [
@@ -139,12 +142,16 @@ def _locate(view: View, name: str, slots: frozenset[int]) -> LocalSteps[list[Mem
         for (other, disk), held in wanted.items()
     ]
     replies = yield Ask(calls)
-    members = []
+    members, slots, why = [], set(lacking), ""
     for ((other, disk), held), reply in zip(wanted.items(), replies, strict=True):
-        if not isinstance(reply, Located):
-            raise Trouble(f"{other} cannot be joined: {_word(reply)}")
-        members.append(Member(other, disk, tuple(held), reply.log, reply.lsn, reply.digests))
-    return members
+        if isinstance(reply, Located):
+            members.append(Member(other, disk, tuple(held), reply.log, reply.lsn, reply.digests))
+        else:
+            slots.difference_update(held)
+            why = f"{other} does not say where it stands: {_word(reply)}"
+    if not slots:
+        raise Trouble(why)
+    return members, frozenset(slots)
 
 
 def _source(members: Sequence[Member], view: View, name: str, slot: int) -> Member:
@@ -169,7 +176,23 @@ def _pull_hints(view: View, name: str) -> LocalSteps[None]:
                 break
 
 
-def _bulk(view: View, slot: int, source: Member, rules: Rules) -> LocalSteps[None]:
+def _bulk(
+    view: View, name: str, members: Sequence[Member], slots: frozenset[int], rules: Rules
+) -> LocalSteps[frozenset[int]]:
+    """Make each slot what it is at its primary; returns those for which that went well."""
+    copied, why = set(), ""
+    for slot in sorted(slots):
+        try:
+            yield from _copy_slot(view, slot, _source(members, view, name, slot), rules)
+            copied.add(slot)
+        except Trouble as trouble:
+            why = str(trouble)
+    if not copied:
+        raise Trouble(why)
+    return frozenset(copied)
+
+
+def _copy_slot(view: View, slot: int, source: Member, rules: Rules) -> LocalSteps[None]:
     """Make `slot` here what it is there: by its digest if that is equal, else page by page."""
     mine: bytes = yield Commit(lambda txn: txn.digest(slot))
     if mine == source.digests[source.slots.index(slot)]:

@@ -1,0 +1,254 @@
+"""Clients of the simulated store: what they ask for, and how they write down what they were told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Literal
+
+from dronedispatch.kv.calls import MUST_BE_ABSENT, MUST_EXIST
+from dronedispatch.kv.hashing import slot_of
+from dronedispatch.kv.record import Record
+from dronedispatch.kv.rules import Rules
+from dronedispatch.kv.version import Version
+from dronedispatch.kvfront.core.reading import read
+from dronedispatch.kvfront.core.resolution import Conflict, Done, NotApplied, Resolution, Unknown
+from dronedispatch.kvfront.core.scanning import Listing, Query, scan
+from dronedispatch.kvfront.core.writing import LockWrite, Write, write
+from dronedispatch.testing.linearizability import Observation, Seen
+from dronedispatch.testing.simulation.driver import Driver
+from dronedispatch.testing.simulation.world import World
+
+OP_DEADLINE_S = 2.0
+CLIENT_PATIENCE_S = 4.0
+TAGS = ("colour=red", "colour=blue")
+
+Verb = Literal["acquire", "renew", "release"]
+
+
+def seen(record: Record | None) -> Seen | None:
+    """`record` as a reader saw it; a tombstone is as good as nothing."""
+    if record is None or record.tombstone:
+        return None
+    return Seen(record.write_id.hex(), record.version)
+
+
+class History:
+    """All observations of a run."""
+
+    def __init__(self) -> None:
+        self.observations: list[Observation] = []
+        self.refusals: list[str] = []
+
+    def wrote(
+        self, key: str, client: str, call_s: float, return_s: float, op: Write | LockWrite, result: Any
+    ) -> None:
+        """One attempt of a write, a delete or a lock operation; None: its coordinator never answered."""
+        if isinstance(result, NotApplied):
+            self.refusals.append(result.reason)
+            return
+        unknown = result is None or isinstance(result, Unknown)
+        done = isinstance(result, Done)
+        record = result.record if isinstance(result, Done | Conflict) else None
+        lock = isinstance(op, LockWrite)
+        self.observations.append(
+            Observation(
+                key=key,
+                client=client,
+                kind=op.verb if isinstance(op, LockWrite) else "delete" if op.tombstone else "put",
+                call_s=call_s,
+                return_s=None if unknown else return_s,
+                outcome="unknown" if unknown else "done" if done else "conflict",
+                ident=op.write_id.hex(),
+                expected=None if isinstance(op, LockWrite) else op.expected,
+                fence=None if isinstance(op, LockWrite) else op.fence,
+                version=record.version if done and record is not None else None,
+                seen=None if done else seen(record),
+                reason=result.reason if isinstance(result, Conflict) else "",
+                owner=op.owner if isinstance(op, LockWrite) else "",
+                token=op.token if isinstance(op, LockWrite) else None,
+                ttl_s=op.ttl_ms / 1000.0 if lock and isinstance(op, LockWrite) else 0.0,
+            )
+        )
+
+    def read(self, key: str, client: str, call_s: float, return_s: float, record: Record | None) -> None:
+        """A read that was answered."""
+        self.observations.append(Observation(key, client, "get", call_s, return_s, "done", seen=seen(record)))
+
+
+class Client:
+    """Asks one thing after the other, of any coordinator; goes on alone when its coordinator never answers."""
+
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        coordinators: Sequence[Driver],
+        keys: Sequence[str],
+        lock: str,
+        history: History,
+        rules: Rules,
+        *,
+        pause_s: float,
+        until_s: float,
+    ) -> None:
+        self.world = world
+        self.name = name
+        self.coordinators = coordinators
+        self.keys = keys
+        self.lock = lock
+        self.history = history
+        self.rules = rules
+        self.pause_s = pause_s
+        self.until_s = until_s
+        self.known: dict[str, Version | None] = {}
+        self.token: Version | None = None
+        self.again: Write | None = None
+        self._open: list[Callable[[], None]] = []
+        world.at(world.rng.random() * pause_s, self.next)
+
+    def next(self) -> None:
+        """Ask for something, unless it is time to stop."""
+        if self.world.now_s >= self.until_s:
+            return
+        rng = self.world.rng
+        if self.again is not None and rng.random() < 0.5:
+            op, self.again = self.again, None
+            self.world.count("retries")
+            self.write(op)
+            return
+        dice = rng.random()
+        if dice < 0.30:
+            self.get(rng.choice(self.keys))
+        elif dice < 0.85:
+            self.write(self._some_write(rng.choice(self.keys)))
+        elif dice < 0.96:
+            self.write(self._some_lock())
+        else:
+            self.scan()
+
+    def _some_write(self, key: str) -> Write:
+        rng = self.world.rng
+        write_id = rng.getrandbits(128).to_bytes(16, "big")
+        slot, dice = slot_of(key), rng.random()
+        tags = (rng.choice(TAGS),) if rng.random() < 0.5 else ()
+        if dice < 0.40:
+            return Write(key, slot, write_id, 0.0, tags=tags)
+        if dice < 0.65 and key in self.known:
+            return Write(key, slot, write_id, 0.0, self.known[key] or MUST_BE_ABSENT, tags=tags)
+        if dice < 0.75:
+            return Write(key, slot, write_id, 0.0, MUST_BE_ABSENT, tags=tags)
+        if dice < 0.85 and self.token is not None and key == self.keys[0]:
+            return Write(key, slot, write_id, 0.0, fence=self.token, tags=tags)
+        if dice < 0.90 and self.known.get(key) is not None:
+            return Write(key, slot, write_id, 0.0, self.known[key], tombstone=True)
+        return Write(key, slot, write_id, 0.0, MUST_EXIST if dice < 0.92 else None, tombstone=True)
+
+    def _some_lock(self) -> LockWrite:
+        rng = self.world.rng
+        write_id = rng.getrandbits(128).to_bytes(16, "big")
+        verb: Verb = "acquire"
+        if self.token is not None and rng.random() < 0.7:
+            verb = "renew" if rng.random() < 0.5 else "release"
+        token = None if verb == "acquire" else self.token
+        ttl_ms = rng.randrange(50, 800)
+        return LockWrite(self.lock, slot_of(self.lock), write_id, 0.0, verb, self.name, ttl_ms, token)
+
+    # --- asking ---
+
+    def _ask(
+        self,
+        make: Callable[[Driver, float], Generator[Any, Any, Any]],
+        told: Callable[[float, Any], None],
+    ) -> None:
+        """Send to some coordinator; `told(call_s, result)` once: None when no answer ever came."""
+        world = self.world
+        coordinator = world.rng.choice(self.coordinators)
+        if not coordinator.up:
+            world.at(self._pause_s(), self.next)
+            return
+        call_s = world.now_s
+        self._open = open_ = [lambda: told(call_s, None)]
+
+        def answer(result: Any) -> None:
+            if open_:
+                open_.clear()
+                told(call_s, result)
+                world.at(self._pause_s(), self.next)
+
+        def begin() -> None:
+            if coordinator.up:
+                deadline_s = coordinator.clock_s() + OP_DEADLINE_S
+                coordinator.start(
+                    make(coordinator, deadline_s), lambda result: world.at(0.0005, answer, result)
+                )
+
+        world.at(0.0005 * world.rng.random(), begin)
+        world.at(CLIENT_PATIENCE_S, answer, None)
+
+    def close(self) -> None:
+        """The run is over: what is still under way has an unknown outcome."""
+        for told in self._open:
+            told()
+        self._open.clear()
+
+    def _pause_s(self) -> float:
+        return self.world.rng.expovariate(1.0 / self.pause_s)
+
+    def get(self, key: str) -> None:
+        """A read."""
+
+        def told(call_s: float, result: Any) -> None:
+            if isinstance(result, Done):
+                self.history.read(key, self.name, call_s, self.world.now_s, result.record)
+                self._learn(key, result.record)
+            elif isinstance(result, NotApplied):
+                self.history.refusals.append(result.reason)
+
+        self._ask(lambda _, deadline_s: read(key, slot_of(key), deadline_s, self.rules), told)
+
+    def write(self, op: Write | LockWrite) -> None:
+        """Any write; one that came to nothing certain may be tried again under its own name."""
+
+        def told(call_s: float, result: Resolution | None) -> None:
+            self.history.wrote(op.key, self.name, call_s, self.world.now_s, op, result)
+            if isinstance(result, Done | Conflict):
+                self.world.count(f"conflict_{result.reason}" if isinstance(result, Conflict) else "done")
+                self._learn(op.key, result.record)
+            if isinstance(op, LockWrite):
+                if isinstance(result, Done) and op.verb == "acquire":
+                    assert result.record is not None
+                    self.token = result.record.version
+            elif not op.tombstone and (not isinstance(result, Done) or self.world.rng.random() < 0.1):
+                self.again = op
+
+        self._ask(lambda _, deadline_s: write(op, deadline_s, rules=self.rules), told)
+
+    def scan(self) -> None:
+        """A page of a list, which counts as a read of each key in its range."""
+        rng = self.world.rng
+        everything = sorted([*self.keys, self.lock])
+        after = rng.choice([None, *everything])
+        tag = rng.choice([None, None, TAGS[0]])
+        query = Query(None, tag, after, rng.randrange(1, 6), reverse=rng.random() < 0.3)
+
+        def told(call_s: float, result: Any) -> None:
+            if not isinstance(result, Listing):
+                return
+            self.world.count("scans")
+            found = dict(result.items)
+            for key in everything:
+                if key in found:
+                    self.history.read(key, self.name, call_s, self.world.now_s, found[key])
+                elif tag is None and _in_range(key, query, result.next_after):
+                    self.history.read(key, self.name, call_s, self.world.now_s, None)
+
+        self._ask(lambda _, deadline_s: scan(query, deadline_s, self.rules), told)
+
+    def _learn(self, key: str, record: Record | None) -> None:
+        self.known[key] = record.version if record is not None and not record.tombstone else None
+
+
+def _in_range(key: str, query: Query, end: str | None) -> bool:
+    if query.reverse:
+        return (query.after is None or key < query.after) and (end is None or key >= end)
+    return (query.after is None or key > query.after) and (end is None or key <= end)

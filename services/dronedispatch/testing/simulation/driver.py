@@ -1,0 +1,260 @@
+"""Runs protocol generators inside a simulated process: the twin of the asyncio drivers of kvfront and kvstore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dronedispatch.kv.calls import SILENT, AnyCall, AnyReply, Prepare, Purge, Read, Replicate
+from dronedispatch.kv.requests import (
+    Ask,
+    AwaitView,
+    Cached,
+    Fire,
+    Nonce,
+    Note,
+    Now,
+    Ping,
+    Pulse,
+    ReadView,
+    SecondOpinion,
+    Sleep,
+    Swap,
+    SwapView,
+    ViewAt,
+)
+from dronedispatch.kv.view import View
+from dronedispatch.kvstore.core.requests import Commit, Probe
+from dronedispatch.testing.simulation.consul import Consul
+from dronedispatch.testing.simulation.network import Network, Process
+from dronedispatch.testing.simulation.world import World
+
+if TYPE_CHECKING:
+    from dronedispatch.testing.simulation.replica import Replica
+
+CALL_TIMEOUT_S = 0.25
+PING_TIMEOUT_S = 0.1
+REPEATABLE = (Replicate, Read, Prepare, Purge)
+"""R5 to R8 may arrive twice; an apply may not."""
+
+
+class Task:
+    """A running generator. It ends with its process: whoever waits for its result then waits in vain."""
+
+    __slots__ = ("done", "generator", "incarnation")
+
+    def __init__(
+        self, generator: Generator[Any, Any, Any], done: Callable[[Any], None], incarnation: int
+    ) -> None:
+        self.generator = generator
+        self.done = done
+        self.incarnation = incarnation
+
+
+class Pending:
+    """An Ask under way."""
+
+    __slots__ = ("left", "replies", "task")
+
+    def __init__(self, task: Task, calls: int) -> None:
+        self.task: Task | None = task
+        self.replies: list[AnyReply | None] = [None] * calls
+        self.left = calls
+
+
+class Driver(Process):
+    """A process that runs generators, with one cached view that lags behind Consul's."""
+
+    def __init__(self, world: World, network: Network, consul: Consul, name: str) -> None:
+        super().__init__(world, name)
+        self.network = network
+        self.consul = consul
+        self.replicas: Mapping[str, Replica] = {}
+        self.peers: Sequence[Driver] = ()
+        self.view: View | None = None
+        self._waiting: list[tuple[int, Task]] = []
+        self._slow: dict[type, Callable[[Task, Any], None]] = {
+            Ask: self._ask,
+            Sleep: self._sleep,
+            ReadView: self._read_view,
+            SwapView: self._swap_view,
+            AwaitView: self._await_view,
+            Ping: self._ping,
+            SecondOpinion: self._second_opinion,
+            Commit: self._commit,
+            Probe: self._probe,
+        }
+
+    def see(self, view: View) -> None:
+        """A view has been met: keep it if it is newer."""
+        if self.up and (self.view is None or view.epoch > self.view.epoch):
+            self.view = view
+            waiting, self._waiting = self._waiting, []
+            for epoch, task in waiting:
+                if view.epoch >= epoch:
+                    self.resume(task, None)
+                else:
+                    self._waiting.append((epoch, task))
+            self.on_view(view)
+
+    def on_view(self, view: View) -> None:
+        """For replicas: a newer view is there."""
+
+    def start(self, generator: Generator[Any, Any, Any], done: Callable[[Any], None]) -> None:
+        """Run `generator`; `done` gets its result."""
+        self.resume(Task(generator, done, self.incarnation), None)
+
+    def crash(self) -> None:
+        """Everything in memory is gone."""
+        self.up = False
+        self.incarnation += 1
+        self.view = None
+        self._waiting.clear()
+
+    def resume(self, task: Task, value: Any) -> None:
+        """Give `task` the answer that it waits for, and carry out what it asks for next."""
+        if task.incarnation != self.incarnation:
+            return
+        if self.paused_until_s > self.world.now_s:
+            self.world.at(self.paused_until_s - self.world.now_s, self.resume, task, value)
+            return
+        send = task.generator.send
+        while True:
+            try:
+                request = send(value)
+            except StopIteration as stop:
+                task.done(stop.value)
+                return
+            slow = self._slow.get(type(request))
+            if slow is not None:
+                slow(task, request)
+                return
+            value = self._at_once(request)
+
+    def _at_once(self, request: Any) -> Any:
+        match request:
+            case Cached():
+                return self.view
+            case Now():
+                return self.clock_s()
+            case Note():
+                self.world.count(request.event)
+                if self.world.journal is not None:
+                    self.world.tell(f"{self.name}: {request.event} {request.node} {request.count}")
+                return None
+            case Nonce():
+                return self.world.nonce()
+            case Fire():
+                for name, call in request.calls:
+                    replica = self.replicas[name]
+                    self.network.send(self, replica, replica.receive, self, call, None, 0)
+                return None
+        raise AssertionError(f"no driver for {request!r}")
+
+    # --- requests that take time ---
+
+    def _ask(self, task: Task, ask: Ask) -> None:
+        calls = ask.calls
+        pending = Pending(task, len(calls))
+        if not calls:
+            self.world.at(0.0, self.resume, task, [])
+            return
+        send = self.network.send
+        for place, (name, call) in enumerate(calls):
+            replica = self.replicas[name]
+            twice = type(call) in REPEATABLE
+            send(self, replica, replica.receive, self, call, pending, place, twice=twice)
+        self.world.at(CALL_TIMEOUT_S, self._expire, pending)
+
+    def hear(self, pending: Pending | None, place: int, call: AnyCall, reply: AnyReply) -> None:
+        """A reply has arrived."""
+        if pending is None or pending.task is None or pending.replies[place] is not None:
+            return
+        if self.world.journal is not None:
+            self.world.tell(f"{self.name} <- {call} : {reply}")
+        pending.replies[place] = reply
+        pending.left -= 1
+        if pending.left == 0:
+            task, pending.task = pending.task, None
+            self.resume(task, pending.replies)
+
+    def _expire(self, pending: Pending) -> None:
+        task = pending.task
+        if task is not None:
+            pending.task = None
+            self.world.counts["silent"] += pending.left
+            self.resume(task, [reply if reply is not None else SILENT for reply in pending.replies])
+
+    def _sleep(self, task: Task, sleep: Sleep) -> None:
+        self.world.at(sleep.seconds / self.rate, self.resume, task, None)
+
+    def _read_view(self, task: Task, _: ReadView) -> None:
+        def answer(at: ViewAt | None) -> None:
+            if task.incarnation == self.incarnation and at is not None and at.view is not None:
+                self.see(at.view)
+            self.resume(task, at)
+
+        self.consul.read(self, answer)
+
+    def _swap_view(self, task: Task, request: SwapView) -> None:
+        def answer(swap: Swap) -> None:
+            if task.incarnation == self.incarnation and swap is Swap.DONE:
+                self.see(request.view)
+            self.resume(task, swap)
+
+        self.consul.swap(self, request.view, request.index, answer)
+
+    def _await_view(self, task: Task, request: AwaitView) -> None:
+        if self.view is not None and self.view.epoch >= request.epoch:
+            self.world.at(0.0, self.resume, task, None)
+            return
+        entry = (request.epoch, task)
+        self._waiting.append(entry)
+
+        def give_up() -> None:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+                self.resume(task, None)
+
+        self.world.at(request.timeout_s, give_up)
+
+    def _ping(self, task: Task, request: Ping) -> None:
+        self.ping(request.node, lambda pulse: self.resume(task, pulse))
+
+    def ping(self, node: str, answer: Callable[[Pulse], None]) -> None:
+        """Call `answer` with what a look at the replica's health showed."""
+        replica = self.replicas[node]
+        open_ = [True]
+
+        def hear(pulse: Pulse) -> None:
+            if open_:
+                open_.clear()
+                answer(pulse)
+
+        self.network.send(self, replica, replica.health, self, hear)
+        self.world.at(PING_TIMEOUT_S, hear, Pulse.SILENT)
+
+    def _second_opinion(self, task: Task, request: SecondOpinion) -> None:
+        peers = [peer for peer in self.peers if peer.up]
+        if not peers:
+            self.world.at(0.0, self.resume, task, None)
+            return
+        peer = self.world.rng.choice(peers)
+        open_ = [True]
+
+        def hear(opinion: bool | None) -> None:
+            if open_:
+                open_.clear()
+                self.resume(task, opinion)
+
+        def told(pulse: Pulse) -> None:
+            self.network.send(peer, self, hear, pulse is Pulse.ALIVE)
+
+        self.network.send(self, peer, peer.ping, request.node, told)
+        self.world.at(2 * PING_TIMEOUT_S, hear, None)
+
+    def _commit(self, task: Task, request: Commit) -> None:
+        raise AssertionError(f"{self.name} has no disk")
+
+    def _probe(self, task: Task, _: Probe) -> None:
+        self.consul.write_probe(self, lambda done: self.resume(task, done))

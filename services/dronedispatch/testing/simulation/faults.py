@@ -1,0 +1,272 @@
+"""What goes wrong in a run: each seed draws its own mix, so that some runs have one kind of fault in plenty and
+others all of them.
+
+(Swarm testing, Groce et al. 2012: leaving faults out finds what their presence would mask.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import NamedTuple
+
+from dronedispatch.kv import view as views
+from dronedispatch.kv.requests import Swap, ViewAt
+from dronedispatch.kv.rules import Rules
+from dronedispatch.kvfront.core.purging import sweep
+from dronedispatch.testing.simulation.consul import Consul
+from dronedispatch.testing.simulation.driver import Driver
+from dronedispatch.testing.simulation.network import Network
+from dronedispatch.testing.simulation.replica import Replica
+from dronedispatch.testing.simulation.world import World
+
+
+class Profile(NamedTuple):
+    """The shape of a run and how much of each fault it has. Rates are means per second of virtual time."""
+
+    rf: int
+    replicas: int
+    coordinators: int
+    slots: int
+    keys: int
+    clients: int
+    seconds: float
+    pause_s: float
+    loss: float
+    repeat: float
+    late: float
+    late_s: float
+    slow_sync: float
+    lag_s: float
+    swap_answers_lost: float
+    kills: float
+    wipes: float
+    cuts: float
+    pauses: float
+    consul_outages: float
+    coordinator_kills: float
+    moves: float
+    sweeps: float
+    leaves: float
+
+
+def profile_of(seed: int) -> Profile:
+    """The profile that belongs to `seed`."""
+    rng = Random(seed * 2_654_435_761 + 1)
+
+    def some(*values: float) -> float:
+        return rng.choice(values) if rng.random() < 0.55 else 0.0
+
+    rf = rng.choice((1, 2, 2, 2, 3, 3))
+    return Profile(
+        rf=rf,
+        replicas=rng.choice((3, 3, 4)),
+        coordinators=rng.choice((2, 3)),
+        slots=rng.choice((1, 2)),
+        keys=rng.choice((1, 2, 3)),
+        clients=rng.choice((3, 4, 5)),
+        seconds=4.0,
+        pause_s=rng.choice((0.05, 0.1, 0.2)),
+        loss=some(0.005, 0.02, 0.08),
+        repeat=some(0.05, 0.3),
+        late=some(0.02, 0.1),
+        late_s=rng.choice((0.1, 0.6, 2.0)),
+        slow_sync=some(0.02, 0.2),
+        lag_s=some(0.05, 0.4, 2.0),
+        swap_answers_lost=some(0.2, 0.6),
+        kills=some(0.4, 1.0),
+        wipes=0.0 if rf == 1 else some(0.2, 0.5),
+        cuts=some(0.5, 1.5),
+        pauses=some(0.3, 1.0),
+        consul_outages=some(0.2, 0.5),
+        coordinator_kills=some(0.2, 0.6),
+        moves=some(0.4, 1.0),
+        sweeps=some(0.5, 2.0),
+        leaves=some(0.2, 0.5),
+    )
+
+
+class Faults:
+    """Draws and carries out the faults of one run until `calm()`."""
+
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        consul: Consul,
+        replicas: Sequence[Replica],
+        coordinators: Sequence[Driver],
+        profile: Profile,
+        rules: Rules,
+    ) -> None:
+        self.world = world
+        self.network = network
+        self.consul = consul
+        self.replicas = replicas
+        self.coordinators = coordinators
+        self.profile = profile
+        self.rules = rules
+        self.over = False
+        network.loss, network.repeat = profile.loss, profile.repeat
+        network.late, network.late_s = profile.late, profile.late_s
+        consul.lag_s, consul.answers_lost = profile.lag_s, profile.swap_answers_lost
+        for replica in replicas:
+            replica.slow_sync = profile.slow_sync
+        self._each(profile.kills, self._kill)
+        self._each(profile.wipes, self._wipe)
+        self._each(profile.cuts, self._cut)
+        self._each(profile.pauses, self._pause)
+        self._each(profile.consul_outages, self._consul_outage)
+        self._each(profile.coordinator_kills, self._kill_coordinator)
+        self._each(profile.moves, self._move)
+        self._each(profile.sweeps, self._sweep)
+        self._each(profile.leaves, self._leave)
+
+    def _each(self, rate: float, act: Callable[[], None]) -> None:
+        if rate <= 0.0:
+            return
+
+        def again() -> None:
+            if not self.over:
+                act()
+                self.world.at(self.world.rng.expovariate(rate), again)
+
+        self.world.at(self.world.rng.expovariate(rate), again)
+
+    def calm(self) -> None:
+        """No more faults: everything that is down comes back, everything that is cut is whole."""
+        self.over = True
+        self.network.calm()
+        self.consul.up = True
+        self.consul.lag_s = self.consul.answers_lost = 0.0
+        for replica in self.replicas:
+            replica.slow_sync = 0.0
+            replica.paused_until_s = 0.0
+            if not replica.up:
+                replica.revive()
+        for coordinator in self.coordinators:
+            coordinator.paused_until_s = 0.0
+            if not coordinator.up:
+                self._revive_coordinator(coordinator)
+
+    # --- the faults ---
+
+    def _kill(self) -> None:
+        replica = self.world.rng.choice(self.replicas)
+        if replica.up:
+            replica.kill()
+            self.world.at(self._short_s(), self._revive, replica)
+
+    def _revive(self, replica: Replica) -> None:
+        if not replica.up:
+            replica.revive()
+
+    def _wipe(self) -> None:
+        """Lose a disk, mostly one that is not the last in-sync one of a slot."""
+        rng = self.world.rng
+        replica = rng.choice(self.replicas)
+        view = self.consul.view
+        last = any(len(slot.in_sync) == 1 and replica.name in slot.in_sync for slot in view.slots)
+        if replica.up and (not last or rng.random() < 0.05):
+            replica.kill()
+            self.world.at(self._short_s(), self._revive_wiped, replica)
+
+    def _revive_wiped(self, replica: Replica) -> None:
+        if not replica.up:
+            replica.revive(wiped=True)
+
+    def _cut(self) -> None:
+        """Cut some paths: one process from all, or one pair, both ways or one way."""
+        rng, world = self.world.rng, self.world
+        names = [each.name for each in (*self.replicas, *self.coordinators)]
+        victim = rng.choice(names)
+        others = [*names, "consul"] if rng.random() < 0.3 else rng.sample([*names, "consul"], 2)
+        way = rng.randrange(3)
+        paths = set()
+        for other in others:
+            if way != 0:
+                paths.add((victim, other))
+            if way != 1:
+                paths.add((other, victim))
+        paths -= self.network.blocked
+        self.network.blocked |= paths
+        world.count("cuts")
+        if world.journal is not None:
+            world.tell(f"cut {sorted(paths)}")
+        world.at(self._short_s(), self._heal, paths)
+
+    def _heal(self, paths: set[tuple[str, str]]) -> None:
+        self.network.blocked -= paths
+        if self.world.journal is not None:
+            self.world.tell(f"healed {sorted(paths)}")
+
+    def _pause(self) -> None:
+        process = self.world.rng.choice((*self.replicas, *self.coordinators))
+        process.paused_until_s = self.world.now_s + self._short_s()
+        self.world.count("pauses")
+        self.world.tell(f"{process.name}: paused until {process.paused_until_s:.4f}")
+
+    def _consul_outage(self) -> None:
+        if not self.consul.up:
+            return
+        self.consul.up = False
+        self.world.count("consul_outages")
+        self.world.tell("consul: down")
+        self.world.at(self._short_s(), self._consul_back)
+
+    def _consul_back(self) -> None:
+        self.consul.up = True
+        self.world.tell("consul: up")
+
+    def _kill_coordinator(self) -> None:
+        coordinator = self.world.rng.choice(self.coordinators)
+        if coordinator.up:
+            coordinator.crash()
+            self.world.count("coordinator_kills")
+            self.world.tell(f"{coordinator.name}: killed")
+            self.world.at(self._short_s(), self._revive_coordinator, coordinator)
+
+    def _revive_coordinator(self, coordinator: Driver) -> None:
+        if coordinator.up:
+            return
+        coordinator.up = True
+
+        def first(at: ViewAt | None) -> None:
+            if at is not None and at.view is not None:
+                coordinator.see(at.view)
+
+        self.consul.read(coordinator, first)
+
+    def _move(self) -> None:
+        """Assign a slot anew, as an operator would."""
+        rng = self.world.rng
+        mover = rng.choice(self.coordinators)
+        names = rng.sample([replica.name for replica in self.replicas], self.profile.rf)
+
+        def moved(swap: Swap) -> None:
+            if swap is Swap.DONE:
+                self.world.count("moves")
+
+        def change(at: ViewAt | None) -> None:
+            if at is None or at.view is None:
+                return
+            slot = rng.randrange(len(at.view.slots))
+            after = views.reassigned(at.view, {slot: names}, self.world.nonce())
+            if after is not at.view:
+                self.consul.swap(mover, after, at.index, moved)
+
+        self.consul.read(mover, change)
+
+    def _sweep(self) -> None:
+        coordinator = self.world.rng.choice(self.coordinators)
+        if coordinator.up:
+            coordinator.start(sweep(10, self.rules), lambda _: None)
+
+    def _leave(self) -> None:
+        replica = self.world.rng.choice(self.replicas)
+        if replica.up:
+            self.world.count("leaves")
+            replica.leave(lambda: self.world.at(self._short_s(), self._revive, replica))
+
+    def _short_s(self) -> float:
+        return 0.05 + self.world.rng.expovariate(2.0)

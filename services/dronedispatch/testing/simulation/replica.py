@@ -1,0 +1,193 @@
+"""A simulated kvstore: production's rules and JOIN over the memory engine, with a disk that is slow to be sure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dronedispatch.kv.calls import NOT_SENT, AnyCall, AnyReply
+from dronedispatch.kv.requests import Pulse
+from dronedispatch.kv.rules import Rules
+from dronedispatch.kv.view import View
+from dronedispatch.kvstore.core import filling
+from dronedispatch.kvstore.core.join import Joined, hold_down_s, join_once
+from dronedispatch.kvstore.core.leave import leave
+from dronedispatch.kvstore.core.requests import Commit
+from dronedispatch.kvstore.core.rules import admit, carry_out, execute
+from dronedispatch.testing.simulation.consul import Consul
+from dronedispatch.testing.simulation.driver import Driver, Pending, Task
+from dronedispatch.testing.simulation.engine import MemoryEngine
+from dronedispatch.testing.simulation.network import Network
+from dronedispatch.testing.simulation.world import World
+
+HOLD_DOWN_SCALE = 0.2
+"""Virtual minutes of hold-down would be time in which nothing happens; the doubling stays."""
+
+
+class Replica(Driver):
+    """One replica and its disk."""
+
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        consul: Consul,
+        name: str,
+        engine: MemoryEngine,
+        rules: Rules,
+    ) -> None:
+        super().__init__(world, network, consul, name)
+        self.engine = engine
+        self.rules = rules
+        self.sync_s = 0.0003
+        self.slow_sync = 0.0
+        self._durable_s = 0.0
+        self._joining = False
+        self._failures = 0
+        self._disks = 1
+
+    # --- being asked ---
+
+    def health(self, asker: Driver, answer: Callable[[Pulse], None]) -> None:
+        """A ping has arrived."""
+        self.network.send(self, asker, answer, Pulse.ALIVE if self.up else Pulse.REFUSED)
+
+    def receive(self, asker: Driver, call: AnyCall, pending: Pending | None, place: int) -> None:
+        """A call has arrived: R1 to R8 in one step, and the reply when everything it saw is durable (R9)."""
+        if not self.up:
+            self.network.send(self, asker, asker.hear, pending, place, call, NOT_SENT)
+            return
+        if not self.rules.floor_checked_in_transaction:
+            self._receive_without_rule_4(asker, call, pending, place)
+            return
+        reply = execute(self.engine, call, self.clock_s(), self.rules)
+        self._reply(asker, call, pending, place, reply)
+
+    def _receive_without_rule_4(
+        self, asker: Driver, call: AnyCall, pending: Pending | None, place: int
+    ) -> None:
+        """Check now, act a little later: what rule 4 forbids."""
+        refusal = admit(self.engine, call, self.rules)
+        if refusal is not None:
+            self._reply(asker, call, pending, place, refusal)
+            return
+        incarnation = self.incarnation
+
+        def act() -> None:
+            if self.incarnation == incarnation:
+                reply = carry_out(self.engine, call, self.clock_s())
+                self._reply(asker, call, pending, place, reply)
+
+        self.engine.commit(self.world.now_s, self.world.now_s)
+        self.world.at(self.network.delay_s(), act)
+
+    def _reply(
+        self, asker: Driver, call: AnyCall, pending: Pending | None, place: int, reply: AnyReply
+    ) -> None:
+        now_s = self.world.now_s
+        self._sync()
+        if self._durable_s <= now_s:
+            self.network.send(self, asker, asker.hear, pending, place, call, reply)
+            return
+        self.world.at(
+            self._durable_s - now_s,
+            self._reply_if_alive,
+            self.incarnation,
+            asker,
+            pending,
+            place,
+            call,
+            reply,
+        )
+
+    def _reply_if_alive(self, incarnation: int, asker: Driver, *answer: Any) -> None:
+        if incarnation == self.incarnation:
+            self.network.send(self, asker, asker.hear, *answer)
+
+    def _sync(self) -> None:
+        """Commit what the last step changed: visible at once, durable when the disk says so, in order."""
+        now_s, random = self.world.now_s, self.world.rng.random
+        took_s = self.sync_s * (0.5 + random())
+        if self.slow_sync and random() < self.slow_sync:
+            took_s = random() * 0.3
+        durable_s = max(self._durable_s, now_s + took_s)
+        if self.engine.commit(durable_s, now_s):
+            self._durable_s = durable_s
+
+    # --- its own doings ---
+
+    def _commit(self, task: Task, request: Commit) -> None:
+        value = request.step(self.engine)
+        self._sync()
+        self.world.at(max(0.0, self._durable_s - self.world.now_s), self.resume, task, value)
+
+    def on_view(self, view: View) -> None:
+        filling.settle(self.engine, view, self.name)
+        for slot in range(len(view.slots)):
+            if filling.forget(self.engine, view, self.name, slot, 1_000):
+                self.world.count("forgotten")
+        self._sync()
+        self._join_if_lacking()
+
+    def _join_if_lacking(self) -> None:
+        view = self.view
+        if self._joining or view is None or not view.lacking_slots(self.name, self.engine.disk):
+            return
+        self._joining = True
+        self.start(join_once(self.name, self.rules), self._joined)
+
+    def _joined(self, result: Joined | str) -> None:
+        self._joining = False
+        if isinstance(result, Joined):
+            self._failures = 0
+            self._join_if_lacking()
+            return
+        self.world.count("join_failed")
+        self.world.tell(f"{self.name}: join failed: {result}")
+        self._failures += 1
+        incarnation = self.incarnation
+
+        def again() -> None:
+            if self.incarnation == incarnation:
+                self._join_if_lacking()
+
+        self._joining = False
+        self.world.at(hold_down_s(self._failures) * HOLD_DOWN_SCALE, again)
+
+    def leave(self, done: Callable[[], None]) -> None:
+        """Be voted out, linger a moment, stop."""
+        incarnation = self.incarnation
+
+        def stop() -> None:
+            if self.incarnation == incarnation:
+                self.kill()
+                done()
+
+        self.start(leave(self.name), lambda _: self.world.at(0.5, stop))
+
+    def kill(self) -> None:
+        """kill -9: memory is lost, and what was not yet durable."""
+        self.crash()
+        self.world.count("unsynced_lost", self.engine.crash(self.world.now_s))
+        self.world.count("kills")
+        self.world.tell(f"{self.name}: killed")
+
+    def revive(self, *, wiped: bool = False) -> None:
+        """Start again, with the same disk or an empty new one."""
+        if wiped:
+            self._disks += 1
+            self.engine = MemoryEngine(self.engine.cluster, f"{self.name}{self._disks}")
+            self.world.count("wiped")
+        elif not self.rules.floor_survives_restart:
+            self.engine.forget_floor()
+        self.up = True
+        self._joining = False
+        self._failures = 0
+        self._durable_s = self.world.now_s
+        self.paused_until_s = 0.0
+        self.world.tell(f"{self.name}: started, disk {self.engine.disk}, floor {self.engine.floor}")
+        self.consul.read(self, self._see_first)
+
+    def _see_first(self, at: Any) -> None:
+        if at is not None and at.view is not None:
+            self.see(at.view)
