@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
@@ -21,10 +21,10 @@ from dronedispatch.runtime.settings import ProcessSettings, Secret
 from dronedispatch.runtime.web import create_web
 from dronedispatch.testing.kv import MemoryKV
 from dronedispatch.testing.serving import serving
+from store_parts import TOKEN, Store, running_store
 
 Opened = AbstractAsyncContextManager[KVClient]
 T = TypeVar("T")
-TOKEN = "only-for-tests"
 
 
 @asynccontextmanager
@@ -33,9 +33,10 @@ async def memory() -> AsyncIterator[KVClient]:
 
 
 @asynccontextmanager
-async def over_http(port: int, token: str = TOKEN) -> AsyncIterator[HttpKV]:
+async def over_http(*addresses: tuple[str, int], token: str = TOKEN) -> AsyncIterator[HttpKV]:
     http = HttpClient(resend_on_reuse_reset=False)
-    kv = HttpKV(lambda: (Endpoint("it", "127.0.0.1", port),), http, token)
+    endpoints = tuple(Endpoint(f"{host}:{port}", host, port) for host, port in addresses)
+    kv = HttpKV(lambda: endpoints, http, token)
     try:
         yield kv
     finally:
@@ -48,15 +49,42 @@ async def memory_over_http() -> AsyncIterator[KVClient]:
     app = create_web("kvfront", ProcessSettings(store_token=Secret(TOKEN)), ready=lambda: None)
     twin = MemoryKV()
     http_server.mount(app, lambda: twin)
-    async with serving(app) as port, over_http(port) as kv:
+    async with serving(app) as port, over_http(("127.0.0.1", port)) as kv:
         yield kv
 
 
-@pytest.fixture(params=[memory, memory_over_http], ids=lambda opener: opener.__name__)
+@pytest.fixture(scope="module")
+def replicated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with running_store(tmp_path_factory.mktemp("replicated"), rf=2) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with running_store(tmp_path_factory.mktemp("single"), rf=1, replicas=1, fronts=0) as store:
+        yield store
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "memory_over_http",
+        pytest.param("kvfront", marks=pytest.mark.real),
+        pytest.param("kvstore", marks=pytest.mark.real),
+    ]
+)
 async def kv(request: pytest.FixtureRequest) -> AsyncIterator[KVClient]:
-    opener: Callable[[], Opened] = request.param
-    async with opener() as opened:
-        yield opened
+    """The memory twin, the same behind HTTP, coordinators over three replicas, one replica by itself."""
+    if request.param == "kvfront":
+        store: Store = request.getfixturevalue("replicated")
+        opened: Opened = over_http(*(store.address(name) for name in ("f1", "f2")))
+    elif request.param == "kvstore":
+        store = request.getfixturevalue("single")
+        opened = over_http(store.address("r1"))
+    else:
+        opened = {"memory": memory, "memory_over_http": memory_over_http}[request.param]()
+    async with opened as client:
+        yield client
 
 
 @pytest.fixture
@@ -284,7 +312,7 @@ async def test_concurrent_increments_by_cas_lose_none(kv: KVClient, name: str) -
 async def test_a_wrong_token_is_unauthorized() -> None:
     app = create_web("kvfront", ProcessSettings(store_token=Secret(TOKEN)), ready=lambda: None)
     http_server.mount(app, MemoryKV)
-    async with serving(app) as port, over_http(port, "wrong") as kv:
+    async with serving(app) as port, over_http(("127.0.0.1", port), token="wrong") as kv:
         with pytest.raises(Unauthorized):
             await kv.get("k")
 
