@@ -85,6 +85,17 @@ variable "instances" {
   }
 }
 
+variable "speed" {
+  description = "Simulated seconds in a real one; the same for gateway, dispatcher and drone-sim (scripts/deploy --var speed=60)."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.speed >= 0.1 && var.speed <= 1000
+    error_message = "The speed must be between 0.1 and 1000."
+  }
+}
+
 job "dispatcher" {
   datacenters = var.datacenters
   type        = "service"
@@ -146,7 +157,7 @@ job "dispatcher" {
       tags = ["dronedispatch"]
 
       meta {
-        name = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_INDEX}"
+        name = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
       }
 
       check {
@@ -189,9 +200,10 @@ job "dispatcher" {
       env {
         DISPATCHER_HOST         = "${NOMAD_IP_http}"
         DISPATCHER_PORT         = "${NOMAD_PORT_http}"
-        DISPATCHER_INSTANCE     = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_INDEX}"
+        DISPATCHER_INSTANCE     = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
         AMQP_USER               = "dronedispatch"
         AMQP_VHOST              = "dronedispatch"
+        DISPATCHER_SPEED        = var.speed
         DISPATCHER_REGISTRATION = "nomad"
         DISPATCHER_DRAIN_S      = "10"
         CONSUL_HTTP_ADDR        = var.consul_addr

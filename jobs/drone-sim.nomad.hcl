@@ -1,4 +1,5 @@
-# The simulated fleet: exactly one instance flies it, since each telemetry record has one writer.
+# The simulated fleet. Each telemetry record has one writer: the process that holds the lease on the drone's part of the fleet,
+# so that a canary beside the old process flies nothing twice.
 
 variable "datacenters" {
   description = "Nomad datacenters that may run this job."
@@ -74,6 +75,50 @@ variable "generation" {
   default     = 1
 }
 
+variable "instances" {
+  description = "Processes that share the fleet: each flies the parts that it holds a lease on."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.instances >= 1 && var.instances <= 5
+    error_message = "The number of instances must be between 1 and 5."
+  }
+}
+
+variable "speed" {
+  description = "Simulated seconds in a real one; the same for gateway, dispatcher and drone-sim (scripts/deploy --var speed=60)."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.speed >= 0.1 && var.speed <= 1000
+    error_message = "The speed must be between 0.1 and 1000."
+  }
+}
+
+variable "drones" {
+  description = "Size of the fleet over all processes."
+  type        = number
+  default     = 18
+
+  validation {
+    condition     = var.drones >= 0 && var.drones <= 99999
+    error_message = "The fleet has 0 to 99999 drones."
+  }
+}
+
+variable "tick_ms" {
+  description = "Real milliseconds between two updates of a drone."
+  type        = number
+  default     = 1000
+
+  validation {
+    condition     = var.tick_ms >= 10 && var.tick_ms <= 60000
+    error_message = "A tick lasts 10 to 60000 ms."
+  }
+}
+
 job "drone-sim" {
   datacenters = var.datacenters
   type        = "service"
@@ -86,8 +131,8 @@ job "drone-sim" {
 
   update {
     max_parallel      = 1
-    canary            = 0 # two instances would fly the same drones: the old one stops before the new one starts
-    auto_promote      = false
+    canary            = 1 # one new instance proves itself beside the old ones
+    auto_promote      = true
     auto_revert       = true # back to the last version that was healthy
     health_check      = "checks"
     min_healthy_time  = "5s"
@@ -96,7 +141,13 @@ job "drone-sim" {
   }
 
   group "server" {
-    count = 1
+    count = var.instances
+
+    scaling {
+      enabled = true
+      min     = 1 # `nomad job scale` is refused below and above
+      max     = 5
+    }
 
     restart {
       attempts = 3
@@ -123,7 +174,7 @@ job "drone-sim" {
       tags = ["dronedispatch"]
 
       meta {
-        name = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_INDEX}"
+        name = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
       }
 
       check {
@@ -166,9 +217,12 @@ job "drone-sim" {
       env {
         DRONE_SIM_HOST         = "${NOMAD_IP_http}"
         DRONE_SIM_PORT         = "${NOMAD_PORT_http}"
-        DRONE_SIM_INSTANCE     = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_INDEX}"
+        DRONE_SIM_INSTANCE     = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
         AMQP_USER              = "dronedispatch"
         AMQP_VHOST             = "dronedispatch"
+        DRONE_SIM_DRONES       = var.drones
+        DRONE_SIM_TICK_MS      = var.tick_ms
+        DRONE_SIM_SPEED        = var.speed
         DRONE_SIM_REGISTRATION = "nomad"
         DRONE_SIM_DRAIN_S      = "10"
         CONSUL_HTTP_ADDR       = var.consul_addr

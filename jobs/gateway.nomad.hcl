@@ -85,6 +85,17 @@ variable "instances" {
   }
 }
 
+variable "speed" {
+  description = "Simulated seconds in a real one; the same for gateway, dispatcher and drone-sim (scripts/deploy --var speed=60)."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.speed >= 0.1 && var.speed <= 1000
+    error_message = "The speed must be between 0.1 and 1000."
+  }
+}
+
 job "gateway" {
   datacenters = var.datacenters
   type        = "service"
@@ -146,7 +157,7 @@ job "gateway" {
       tags = ["dronedispatch"]
 
       meta {
-        name = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_INDEX}"
+        name = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
       }
 
       check {
@@ -189,9 +200,10 @@ job "gateway" {
       env {
         GATEWAY_HOST         = "${NOMAD_IP_http}"
         GATEWAY_PORT         = "${NOMAD_PORT_http}"
-        GATEWAY_INSTANCE     = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_INDEX}"
+        GATEWAY_INSTANCE     = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
         AMQP_USER            = "dronedispatch"
         AMQP_VHOST           = "dronedispatch"
+        GATEWAY_SPEED        = var.speed
         GATEWAY_REGISTRATION = "nomad"
         GATEWAY_DRAIN_S      = "10"
         CONSUL_HTTP_ADDR     = var.consul_addr

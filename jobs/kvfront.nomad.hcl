@@ -146,7 +146,7 @@ job "kvfront" {
       tags = ["dronedispatch"]
 
       meta {
-        name = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_INDEX}"
+        name = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
       }
 
       check {
@@ -189,7 +189,7 @@ job "kvfront" {
       env {
         KVFRONT_HOST         = "${NOMAD_IP_http}"
         KVFRONT_PORT         = "${NOMAD_PORT_http}"
-        KVFRONT_INSTANCE     = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_INDEX}"
+        KVFRONT_INSTANCE     = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
         KVFRONT_REGISTRATION = "nomad"
         KVFRONT_DRAIN_S      = "10"
         CONSUL_HTTP_ADDR     = var.consul_addr

@@ -160,7 +160,7 @@ job "lb" {
       tags = ["dronedispatch"]
 
       meta {
-        name = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_INDEX}"
+        name = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
       }
 
       check {
@@ -203,7 +203,8 @@ job "lb" {
       env {
         LB_HOST             = "${NOMAD_IP_http}"
         LB_PORT             = "${NOMAD_PORT_http}"
-        LB_INSTANCE         = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_INDEX}"
+        LB_CONTROL_PORT     = "${NOMAD_PORT_control}"
+        LB_INSTANCE         = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
         LB_REGISTRATION     = "nomad"
         LB_DRAIN_S          = "15"
         CONSUL_HTTP_ADDR    = var.consul_addr

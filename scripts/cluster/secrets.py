@@ -138,7 +138,10 @@ def arguments(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "--dir", type=Path, default=folder(environ), help="where (default %(default)s; DD_SECRETS)"
     )
     parser.add_argument(
-        "--tls", metavar="NAME=ADDRESS", nargs="*", help="also a CA, and a certificate for each machine"
+        "machines", nargs="*", metavar="NAME=ADDRESS", help="put together what each machine needs"
+    )
+    parser.add_argument(
+        "--tls", action="store_true", help="also a CA, and certificates for each machine (DD_SECURE=1)"
     )
     return parser
 

@@ -8,7 +8,7 @@
 #   DD_TREE                        the repository as shipped (default /vagrant)
 #   DD_SECRETS                     the secrets as shipped (default /var/lib/dronedispatch-secrets)
 #   DD_SECURE                      1: TLS between the agents and a deny-by-default Consul and Nomad
-#   DD_OFFLINE                     1: take everything from $DD_TREE/.artifacts, ask no network
+#   DD_OFFLINE                     1: take everything from DD_ARTIFACTS ($DD_TREE/.artifacts), ask no network
 #   DD_CONSUL_VERSION DD_NOMAD_VERSION DD_RELEASE
 
 DD_TREE=${DD_TREE:-/vagrant}
@@ -17,7 +17,7 @@ DD_SECURE=${DD_SECURE:-0}
 DD_OFFLINE=${DD_OFFLINE:-0}
 DD_CONSUL_VERSION=${DD_CONSUL_VERSION:-1.20.6}
 DD_NOMAD_VERSION=${DD_NOMAD_VERSION:-1.9.7}
-artifacts=$DD_TREE/.artifacts
+artifacts=${DD_ARTIFACTS:-$DD_TREE/.artifacts}
 changes=0
 
 say() { printf '%s: %s\n' "${0##*/}" "$*"; }
@@ -42,14 +42,15 @@ need() {
   done
 }
 
-# put FILE MODE OWNER < text: makes FILE so, and tells (status 0) when that changed it.
+# put FILE MODE OWNER COMMAND...: makes FILE what COMMAND prints. (No pipe into put: its count would be lost in a subshell.)
 put() {
   local file=$1 mode=$2 owner=$3 new
+  shift 3
   new=$(mktemp)
-  cat >"$new"
+  "$@" >"$new" || die "$file could not be written"
   if [[ -f $file ]] && cmp -s "$new" "$file" && [[ $(stat -c '%a %U:%G' "$file") == "$mode $owner" ]]; then
     rm -f "$new"
-    return 1
+    return
   fi
   install -D -m "$mode" -o "${owner%:*}" -g "${owner#*:}" "$new" "$file"
   rm -f "$new"
@@ -70,10 +71,14 @@ account() {
   changed "added the user $1"
 }
 
-secret() {
-  local file=$DD_SECRETS/$1
-  [[ -s $file ]] || die "the secret $1 was not shipped to $DD_SECRETS: run scripts/make-secrets on the host, then vagrant provision"
-  tr -d '\n' <"$file"
+secret() { tr -d '\n' <"$DD_SECRETS/$1"; }
+
+# need_secrets NAME...: before anything is written; a `secret` that fails inside a text would leave a hole in it.
+need_secrets() {
+  local name
+  for name in "$@"; do
+    [[ -s $DD_SECRETS/$name ]] || die "the secret $name was not shipped to $DD_SECRETS: run scripts/make-secrets on the host, then vagrant provision"
+  done
 }
 
 installed() { [[ $(dpkg-query -W -f '${Status}' "$1" 2>/dev/null) == "install ok installed" ]]; }
@@ -88,14 +93,15 @@ packages() {
   trap 'rm -f /usr/sbin/policy-rc.d' EXIT
   local apt=(apt-get -q -y -o DPkg::Lock::Timeout=180 -o APT::Install-Recommends=false)
   if [[ $DD_OFFLINE == 1 ]]; then
-    compgen -G "$artifacts/debs/*.deb" >/dev/null || die "offline, and there is no $artifacts/debs: run scripts/release --offline on the host"
-    # A package that is here in a newer version stays: the shipped ones are the host's, the machine's are the box's.
-    DEBIAN_FRONTEND=noninteractive timeout 900 dpkg -i --skip-same-version --refuse-downgrade "$artifacts"/debs/*.deb >/var/log/dronedispatch-dpkg.log 2>&1 ||
-      { tail -n 5 /var/log/dronedispatch-dpkg.log >&2; die "the shipped packages do not fit this box (/var/log/dronedispatch-dpkg.log): make them anew on a host of the same Debian"; }
-  else
-    timeout 300 "${apt[@]}" update >/dev/null || die "the package lists cannot be read: has the machine a network? (without one: DD_OFFLINE=1)"
-    DEBIAN_FRONTEND=noninteractive timeout 900 "${apt[@]}" install "${missing[@]}" >/dev/null || die "apt-get could not install ${missing[*]}"
+    [[ -s $artifacts/debs/Packages ]] || die "offline, and there is no $artifacts/debs/Packages: run scripts/release --offline on the host"
+    mkdir -p /var/lib/dronedispatch-apt/lists/partial
+    echo "deb [trusted=yes] file:$artifacts/debs ./" >/var/lib/dronedispatch-apt/sources.list
+    apt+=(-o Dir::Etc::sourcelist=/var/lib/dronedispatch-apt/sources.list -o Dir::Etc::sourceparts=- -o Dir::State::lists=/var/lib/dronedispatch-apt/lists)
+    apt+=(-o APT::Sandbox::User=root)
   fi
+  timeout 300 "${apt[@]}" update >/dev/null || die "the package lists cannot be read: has the machine a network? (without one: DD_OFFLINE=1)"
+  DEBIAN_FRONTEND=noninteractive timeout 900 "${apt[@]}" install "${missing[@]}" >/var/log/dronedispatch-apt.log 2>&1 ||
+    { tail -n 5 /var/log/dronedispatch-apt.log >&2; die "apt-get could not install ${missing[*]} (above; all of it in /var/log/dronedispatch-apt.log)"; }
   rm -f /usr/sbin/policy-rc.d
   trap - EXIT
   changed "installed ${missing[*]}"
@@ -143,7 +149,7 @@ systemd_runs() { [[ -d /run/systemd/system ]]; }
 unit() {
   local name=$1 before=$2
   if ! systemctl is-enabled --quiet "$name" 2>/dev/null; then
-    systemctl enable --quiet "$name" 2>/dev/null
+    systemctl enable --quiet "$name" 2>/dev/null || die "$name cannot be enabled: has this machine no systemd?"
     changed "enabled $name"
   fi
   systemd_runs || return 0
@@ -171,11 +177,12 @@ server_addresses() { tr ' ' '\n' <<<"$DD_SERVERS" | cut -d= -f2; }
 # quoted_servers PORT: every server's address as HCL; an empty PORT leaves it out.
 quoted_servers() { server_addresses | sed "s/.*/\"&$1\"/" | paste -sd, | sed 's/,/, /g'; }
 
-# This machine's certificate for PRODUCT, where the cluster is secure.
+# certificates PRODUCT GROUP: this machine's certificate, key and the authority, readable for GROUP.
 certificates() {
-  local product=$1 owner=$2 name
-  for name in ca.pem "$product-$DD_NAME.pem" "$product-$DD_NAME.key"; do
-    secret "tls/$name" >/dev/null
-    put "/etc/$product.d/tls/${name/$product-$DD_NAME/agent}" 640 "root:$owner" <"$DD_SECRETS/tls/$name" || true
+  local product=$1 group=$2 kind
+  need_secrets tls/ca.pem "tls/$product-$DD_NAME.pem" "tls/$product-$DD_NAME.key"
+  put "/etc/$product.d/tls/ca.pem" 640 "root:$group" cat "$DD_SECRETS/tls/ca.pem"
+  for kind in pem key; do
+    put "/etc/$product.d/tls/agent.$kind" 640 "root:$group" cat "$DD_SECRETS/tls/$product-$DD_NAME.$kind"
   done
 }
