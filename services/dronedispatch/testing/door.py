@@ -16,15 +16,15 @@ from dronedispatch.lb.settings import Settings, Timeouts
 from dronedispatch.runtime.discovery import Endpoint
 
 SHORT = Timeouts(
-    head_s=0.2,
+    head_s=0.5,
     keep_alive_s=5.0,
-    body_idle_s=0.2,
-    send_idle_s=0.3,
+    body_idle_s=0.5,
+    send_idle_s=0.5,
     queue_s=0.2,
-    connect_s=0.3,
-    response_s=0.4,
-    total_s=2.0,
-    stream_idle_s=0.4,
+    connect_s=2.0,
+    response_s=1.0,
+    total_s=4.0,
+    stream_idle_s=0.8,
     linger_s=0.2,
 )
 
@@ -53,7 +53,7 @@ class OpenDoor:
             writer.close()
 
 
-async def read_until_quiet(reader: asyncio.StreamReader, timeout_s: float, quiet_s: float = 0.15) -> bytes:
+async def read_until_quiet(reader: asyncio.StreamReader, timeout_s: float, quiet_s: float = 0.06) -> bytes:
     """Everything until EOF, or until nothing came for `quiet_s` after the first bytes; at most `timeout_s`."""
     received = b""
     wait_s = timeout_s

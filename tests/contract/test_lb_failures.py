@@ -1,0 +1,370 @@
+"""What a client sees of gateways that fail, of limits, and of a door that stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dronedispatch.lb.access_log import AccessLog
+from dronedispatch.testing.door import SHORT, endpoints, open_door, read_until_quiet, with_settings
+from dronedispatch.testing.peer import OK, Script, always, answering, peer, read_request, silent
+from dronedispatch.testing.waiting import until
+
+GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+KEYED = POST.replace(b"Host: a\r\n", b"Host: a\r\nIdempotency-Key: k1\r\n")
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
+UNKNOWN = b"HTTP/1.1 504 Gateway Timeout\r\nX-Outcome: unknown\r\nContent-Length: 4\r\n\r\nlate"
+Seen = list[tuple[bytes, bytes]]
+
+
+@contextmanager
+def refused_port() -> Iterator[int]:
+    """A port that refuses, and stays so."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    writer.transport.abort()
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split()[1])
+
+
+@pytest.mark.parametrize("request_", [GET, POST, KEYED])
+async def test_a_refused_connect_is_tried_elsewhere_whatever_the_method(request_: bytes) -> None:
+    with refused_port() as dead:
+        async with peer(always(OK)) as alive, open_door([dead, alive.port]) as door:
+            answers = [await door.exchange(request_) for _ in range(4)]
+    assert [status_of(answer) for answer in answers] == [200] * 4
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [(GET, 200), (KEYED, 200), (GET.replace(b"GET", b"DELETE"), 200), (POST, 502)],
+)
+@pytest.mark.parametrize("failing", [hang_up, always(BUSY)], ids=["reset", "503"])
+async def test_what_was_sent_is_repeated_only_if_twice_is_as_good_as_once(
+    request_: bytes, status: int, failing: Script
+) -> None:
+    async with peer(failing) as bad, peer(always(OK)) as good, open_door([good.port, bad.port]) as door:
+        answers = [await door.exchange(request_) for _ in range(2)]
+    wanted = {200, 503 if failing is not hang_up and status == 502 else status}
+    assert {status_of(answer) for answer in answers} == wanted
+
+
+async def test_a_kept_body_is_sent_again_whole() -> None:
+    seen: Seen = []
+    body = b"x" * 60_000
+    request = b"PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + body
+    async with peer(hang_up) as bad, peer(always(OK, seen)) as good, open_door([good.port, bad.port]) as door:
+        for _ in range(2):
+            assert status_of(await door.exchange(request)) == 200
+    assert [got for _, got in seen] == [body, body]
+
+
+async def test_a_body_too_long_to_keep_is_not_sent_again() -> None:
+    body = b"x" * 200_000
+    request = b"PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + body
+    async with peer(hang_up) as bad, peer(always(OK)) as good, open_door([good.port, bad.port]) as door:
+        answers = {status_of(await door.exchange(request)) for _ in range(2)}
+    assert answers == {200, 502}
+
+
+@pytest.mark.parametrize(("request_", "wanted"), [(GET, {200, 504}), (KEYED, {200})])
+async def test_an_unknown_outcome_is_repeated_only_with_a_key(request_: bytes, wanted: set[int]) -> None:
+    async with (
+        peer(always(UNKNOWN)) as bad,
+        peer(always(OK)) as good,
+        open_door([good.port, bad.port]) as door,
+    ):
+        assert {status_of(await door.exchange(request_)) for _ in range(2)} == wanted
+
+
+async def test_when_every_gateway_says_503_the_last_ones_answer_is_the_answer() -> None:
+    async with peer(always(BUSY)) as one, peer(always(BUSY)) as two, open_door([one.port, two.port]) as door:
+        answer = await door.exchange(GET)
+    assert status_of(answer) == 503
+    assert answer.endswith(b"busy")
+
+
+async def test_at_most_three_tries_and_each_at_another_gateway() -> None:
+    seen: list[Seen] = [[], [], [], []]
+    async with (
+        peer(always(BUSY, seen[0])) as one,
+        peer(always(BUSY, seen[1])) as two,
+        peer(always(BUSY, seen[2])) as three,
+        peer(always(BUSY, seen[3])) as four,
+        open_door([one.port, two.port, three.port, four.port]) as door,
+    ):
+        await door.exchange(GET)
+    assert sorted(len(requests) for requests in seen) == [0, 1, 1, 1]
+
+
+async def test_retries_are_a_fifth_of_the_requests_at_most() -> None:
+    seen: Seen = []
+    async with (
+        peer(always(BUSY, seen)) as one,
+        peer(always(BUSY, seen)) as two,
+        open_door([one.port, two.port]) as door,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(GET * 400)
+        answers = await read_until_quiet(reader, 5.0)
+        writer.close()
+    assert answers.count(b"HTTP/1.1 503") == 400
+    assert 400 < len(seen) <= 480
+
+
+async def test_a_kept_connection_that_was_closed_under_us_is_no_error_and_costs_no_budget() -> None:
+    async with peer(answering(OK, b"")) as gateway, open_door([gateway.port]) as door:
+        answers = [await door.exchange(GET) for _ in range(3)]
+        assert door.door.counters.resent == 2
+        assert door.door.counters.retries == 0
+    assert [status_of(answer) for answer in answers] == [200] * 3
+
+
+async def test_a_post_without_key_on_a_connection_closed_under_us_is_not_repeated() -> None:
+    seen: Seen = []
+    async with peer(answering(OK, b"", seen=seen)) as gateway, open_door([gateway.port]) as door:
+        answers = [await door.exchange(POST) for _ in range(2)]
+    assert [status_of(answer) for answer in answers] == [200, 502]
+    assert len(seen) == 2
+
+
+async def test_a_gateway_that_keeps_failing_is_left_out_and_comes_back_when_it_answers() -> None:
+    with refused_port() as dead:
+        async with peer(always(OK)) as alive, open_door([dead, alive.port]) as door:
+            for _ in range(12):
+                await door.exchange(GET)
+            gateway = door.door.table.gateways["g0"]
+            assert gateway.record.ejected(door.door.now())
+            tried = gateway.requests
+            for _ in range(6):
+                await door.exchange(GET)
+            assert gateway.requests == tried
+            assert await door.door.table.probe() == "1 ejected, 0 back"
+            gateway.pool.port = alive.port
+            assert await door.door.table.probe() == "1 ejected, 1 back"
+            assert not gateway.record.ejected(door.door.now())
+
+
+async def test_an_ejection_outlives_the_gateways_absence_from_the_catalogue() -> None:
+    with refused_port() as dead:
+        async with peer(always(OK)) as alive, open_door([dead, alive.port]) as door:
+            for _ in range(12):
+                await door.exchange(GET)
+            table = door.door.table
+            both = endpoints([dead, alive.port])
+            table.replace(both[1:])
+            table.replace(both)
+            assert table.gateways["g0"].record.ejected(door.door.now())
+
+
+async def test_the_last_gateway_is_never_left_out() -> None:
+    with refused_port() as dead:
+        async with open_door([dead]) as door:
+            answers = [await door.exchange(GET) for _ in range(12)]
+            assert not door.door.table.gateways["g0"].record.ejected(door.door.now())
+    assert {status_of(answer) for answer in answers} == {503}
+
+
+async def test_an_empty_catalogue_leaves_the_last_table_for_a_while() -> None:
+    settings = with_settings(empty_grace_s=0.1)
+    async with peer(always(OK)) as gateway, open_door([gateway.port], settings) as door:
+        door.door.table.replace(())
+        assert status_of(await door.exchange(GET)) == 200
+        await until(lambda: not door.door.table.gateways, "the grace is over")
+        assert status_of(await door.exchange(GET)) == 503
+        door.door.table.replace(endpoints([gateway.port]))
+        assert status_of(await door.exchange(GET)) == 200
+
+
+async def test_a_gateway_that_left_gets_nothing_new_and_finishes_what_it_has() -> None:
+    go = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await go.wait()
+        writer.write(OK)
+
+    async with peer(slow) as leaving, peer(always(OK)) as staying, open_door([leaving.port]) as door:
+        waiting = asyncio.create_task(door.exchange(GET))
+        await until(lambda: leaving.connections == 1, "the request is there")
+        door.door.table.replace(endpoints([0, staying.port])[1:])
+        assert status_of(await door.exchange(GET)) == 200
+        go.set()
+        assert status_of(await waiting) == 200
+        assert leaving.connections == 1
+
+
+async def test_beyond_the_cap_requests_wait_and_beyond_the_queue_they_are_503() -> None:
+    go = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            await go.wait()
+            writer.write(OK)
+
+    settings = with_settings(in_flight_max=2, queue_max=1)
+    async with peer(slow) as gateway, open_door([gateway.port], settings) as door:
+        first = [asyncio.create_task(door.exchange(GET)) for _ in range(2)]
+        await until(lambda: gateway.connections == 2, "two are at the gateway")
+        queued = asyncio.create_task(door.exchange(GET))
+        await until(lambda: len(door.door.table.waiting) == 1, "one waits")
+        refused = await door.exchange(GET)
+        go.set()
+        answers = [status_of(await task) for task in (*first, queued)]
+        assert door.door.counters.ended["queue_full"] == 1
+    assert answers == [200, 200, 200]
+    assert status_of(refused) == 503
+    assert b"retry-after: 1\r\n" in refused
+
+
+async def test_a_wait_in_the_queue_has_an_end() -> None:
+    async with peer(silent) as gateway:
+        settings = with_settings(in_flight_max=1, timeouts=SHORT)
+        async with open_door([gateway.port], settings) as door:
+            first = asyncio.create_task(door.exchange(GET))
+            await until(lambda: gateway.connections == 1, "the first is there")
+            assert status_of(await door.exchange(GET)) == 503
+            assert door.door.counters.ended["queue_timeout"] == 1
+            assert status_of(await first) == 504
+
+
+async def test_over_the_clients_rate_is_429_with_the_time_to_wait_and_never_reaches_a_gateway() -> None:
+    seen: Seen = []
+    settings = with_settings(client_rate_per_s=0.5, client_rate_burst=2)
+    async with peer(always(OK, seen)) as gateway, open_door([gateway.port], settings) as door:
+        answers = [await door.exchange(GET) for _ in range(3)]
+    assert [status_of(answer) for answer in answers] == [200, 200, 429]
+    assert b"retry-after: 2\r\n" in answers[2]
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("wire", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHo", 408),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", 408),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", 408),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 17_000, 431),
+        (b"GET /" + b"a" * 17_000, 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: 1\r\n" * 101 + b"\r\n", 431),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", 413),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + b"FFFF\r\n%b\r\n" % (b"x" * 65535) * 33,
+            413,
+        ),
+    ],
+    ids=[
+        "slow head",
+        "slow body",
+        "slow chunk",
+        "long header",
+        "long target",
+        "many headers",
+        "long body",
+        "long chunks",
+    ],
+)
+async def test_slow_or_oversized_requests_are_told_so_and_closed(wire: bytes, status: int) -> None:
+    async with peer(silent) as gateway, open_door([gateway.port]) as door:
+        answer = await door.exchange(wire)
+        await until(lambda: not door.door.connections, "the connection is closed")
+    assert status_of(answer) == status
+
+
+async def test_a_slowloris_that_drips_is_cut_by_the_heads_deadline() -> None:
+    async with open_door([]) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        began_s = asyncio.get_running_loop().time()
+        ended = asyncio.create_task(reader.read())
+        while not ended.done():
+            writer.write(b"G")
+            await asyncio.wait([ended], timeout=0.03)
+        assert status_of(await ended) == 408
+        assert asyncio.get_running_loop().time() - began_s < 1.5
+        writer.close()
+
+
+async def test_a_client_that_takes_nothing_of_its_answer_is_cut() -> None:
+    body = b"x" * 30_000_000
+    wire = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    async with peer(answering(wire)) as gateway, open_door([gateway.port]) as door:
+        raw = socket.create_connection(("127.0.0.1", door.port))
+        raw.sendall(GET)
+        await until(lambda: door.door.counters.ended["client_slow"] == 1, "it is cut")
+        raw.close()
+
+
+async def test_an_answer_that_stops_in_the_middle_is_cut_in_time() -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await reader.read()
+
+    async with peer(half) as gateway, open_door([gateway.port]) as door:
+        answer = await door.exchange(GET)
+        await until(lambda: door.door.counters.ended["upstream_timeout"] == 1, "it is cut")
+    assert answer.endswith(b"half")
+
+
+async def test_a_draining_door_answers_closes_and_leaves_nobody() -> None:
+    go = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            await go.wait()
+            writer.write(OK)
+
+    async with peer(slow) as gateway, open_door([gateway.port]) as door:
+        flying = asyncio.create_task(door.exchange(GET))
+        await until(lambda: gateway.connections == 1, "one is in flight")
+        idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", door.port)
+        await until(lambda: len(door.door.connections) == 2, "one is idle")
+        draining = asyncio.create_task(door.door.drain(5.0))
+        go.set()
+        answer = await flying
+        assert await asyncio.wait_for(idle_reader.read(), 3) == b""
+        assert await asyncio.wait_for(draining, 3) == 0
+        idle_writer.close()
+    assert status_of(answer) == 200
+    assert b"connection: close" in answer
+
+
+async def test_the_access_log_has_one_line_a_request_and_follows_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path))
+    settings = with_settings(access_log_format="json")
+    async with peer(always(OK)) as gateway, open_door([gateway.port], settings, log) as door:
+        await door.exchange(POST)
+        await door.exchange(b"GET / HTTP/1.1\r\nbad header\r\n\r\n")
+        await until(lambda: path.exists() and path.read_bytes().count(b"\n") == 2, "two lines")
+        moved = path.rename(tmp_path / "old.log")
+        log.reopen()
+        await door.exchange(GET)
+        await until(lambda: path.exists() and path.read_bytes().count(b"\n") == 1, "a line in the new file")
+    log.close()
+    first, second = (json.loads(line) for line in moved.read_bytes().splitlines())
+    assert (first["request"], first["status"], first["bytes_in"], first["bytes_out"]) == (
+        "POST /x HTTP/1.1",
+        200,
+        3,
+        2,
+    )
+    assert (first["upstream"], first["tries"], first["ended"]) == ("g0", 1, "ok")
+    assert (second["status"], second["ended"]) == (400, "refused")
