@@ -84,8 +84,8 @@ def assemble(
 ) -> Feed:
     """Routes, errors and loops on the given ports; returns the feed that messages are told to."""
     zones = Zones(kv)
-    forecast = Forecast(kv, zones, cruise_mps=settings.cruise_mps)
-    feed = Feed(kv, clock, settings.events_kept)
+    forecast = Forecast(kv, zones, speed=settings.speed)
+    feed = Feed(kv, clock, settings.events_kept, lambda: forecast.speed)
     changes = Changes(kv, publisher, clock, feed.announce)
     lists = Lists(kv)
     orders = Orders(kv, publisher, zones, forecast, clock, feed.announce)

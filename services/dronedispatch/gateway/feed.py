@@ -7,7 +7,7 @@ looked at. With the broker away the corrections alone keep it going, a poll late
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 from prometheus_client import Gauge
@@ -45,9 +45,10 @@ log = structlog.get_logger()
 class Feed:
     """`board` is what readers look at; `wake` wakes the correcting loop, `changed` every reader."""
 
-    def __init__(self, kv: KVClient, clock: Clock, events_kept: int) -> None:
+    def __init__(self, kv: KVClient, clock: Clock, events_kept: int, speed: Callable[[], float]) -> None:
         self._kv = kv
         self._clock = clock
+        self._speed = speed
         self.board = Board(events_kept)
         self.wake = asyncio.Event()
         self.touched = asyncio.Event()
@@ -167,7 +168,7 @@ class Feed:
         self._asked_s = self._clock.monotonic_s()
         if not warm:
             await self.correct()
-        return self._ledger.figures(self._clock.wall_s(), self.board.fleet.statuses())
+        return self._now()
 
     async def _correct_deliveries(self) -> None:
         found = {item.id: item for item in readable(Delivery, await self._scan(DELIVERY_PREFIX, "open=1"))}
@@ -204,7 +205,8 @@ class Feed:
             after = page.next_after
             if after is None:
                 break
-        self._ledger.counted(delivered, list(reversed(sample)))
+        opened = readable(Delivery, await self._scan(DELIVERY_PREFIX, "open=1"))
+        self._ledger.counted(delivered, [*reversed(sample), *opened])
         self._counted_s = self._clock.monotonic_s()
 
     async def _scan(self, prefix: str, tag: str | None = None) -> list[Item]:
@@ -222,7 +224,9 @@ class Feed:
         if shown:
             self.board.ring.append(None, DETAILS, encode({"deliveries": shown}))
 
+    def _now(self) -> Figures:
+        return self._ledger.figures(self._clock.wall_s(), self.board.fleet.statuses(), self._speed())
+
     def _show_figures(self) -> None:
-        figures = self._ledger.figures(self._clock.wall_s(), self.board.fleet.statuses())
-        self.board.show_figures(encode(figures))
+        self.board.show_figures(encode(self._now()))
         self._notify()

@@ -7,6 +7,7 @@ import structlog
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta
 from dronedispatch.fleet.dispatch_state import DispatchState
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, DISPATCH_STATE_KEY, Unreadable, decode
+from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.gateway.core.eta import Record, estimate, record_of
 from dronedispatch.gateway.core.order import Order
 from dronedispatch.gateway.lists import readable
@@ -22,10 +23,10 @@ log = structlog.get_logger()
 class Forecast:
     """Holds the newest state; an estimate itself asks nobody and takes no time."""
 
-    def __init__(self, kv: KVClient, zones: Zones, *, cruise_mps: float) -> None:
+    def __init__(self, kv: KVClient, zones: Zones, *, speed: float) -> None:
         self._kv = kv
         self._zones = zones
-        self._cruise_mps = cruise_mps
+        self._speed = speed
         self._polls = 0
         self.state: DispatchState | None = None
         self.record = Record()
@@ -38,7 +39,14 @@ class Forecast:
             paths=self._zones.paths,
             state=self.state,
             record=self.record,
-            speed_mps=self._cruise_mps,
+            speed_mps=FlightModel().sped_up(self._speed).cruise_mps,
+        )
+
+    @property
+    def speed(self) -> float:
+        """Simulated seconds per second: as the dispatcher's fleet flies, or as this gateway was told."""
+        return (
+            self._speed if self.state is None else round(self.state.speed_mps / FlightModel().cruise_mps, 3)
         )
 
     async def refresh(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.runtime.settings import AmqpSettings, ProcessSettings
 
 
@@ -41,8 +40,3 @@ class Settings:
                 raise ValueError(f"{name} must be 1 or more")
         if max(self.order_bytes_max, self.zones_bytes_max) > self.process.body_bytes_max:
             raise ValueError("order_bytes_max and zones_bytes_max cannot be above body_bytes_max")
-
-    @property
-    def cruise_mps(self) -> float:
-        """Metres that a drone flies in a real second."""
-        return FlightModel().sped_up(self.speed).cruise_mps

@@ -21,7 +21,10 @@ SAMPLE_MAX = 500  # means are over that many newest deliveries
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """`orders_per_minute`: created in the last 60 s. Means in seconds over the last `sample` deliveries, null: none."""
+    """`orders_per_minute`: created in the last 60 s. Means in seconds over the last `sample` deliveries, null: none.
+
+    `speed`: simulated seconds per second of the fleet. `delivered` counts up to a bound from the store (feed.py).
+    """
 
     at: str
     pending: int
@@ -33,6 +36,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     to_deliver_mean_s: float | None
     sample: int
     drones: dict[str, int]
+    speed: float
 
 
 def created_s(delivery_id: str) -> float:
@@ -81,7 +85,7 @@ class Ledger:
             self._recent.popitem(last=False)
 
     def counted(self, delivered: int, sample: Iterable[Delivery]) -> None:
-        """A count of all delivered ones in the store, and the newest of them, replace what was remembered."""
+        """A count of all delivered ones in the store, and a sample (newest last) replace what was remembered."""
         self.delivered = delivered
         self._to_assign_s.clear()
         self._to_deliver_s.clear()
@@ -105,7 +109,7 @@ class Ledger:
         self.open = still | {key: self.open[key] for key in gone}
         return news, gone
 
-    def figures(self, now_s: float, drones: Mapping[str, int]) -> Figures:
+    def figures(self, now_s: float, drones: Mapping[str, int], speed: float) -> Figures:
         """As of `now_s`."""
         count = dict.fromkeys(DeliveryStatus, 0)
         for status in self.open.values():
@@ -121,6 +125,7 @@ class Ledger:
             to_deliver_mean_s=_mean(self._to_deliver_s),
             sample=len(self._to_deliver_s),
             drones=dict(drones),
+            speed=speed,
         )
 
 

@@ -213,6 +213,7 @@ SCHEMAS: Schema = {
             "to_deliver_mean_s": maybe(NUMBER),
             "sample": COUNT,
             "drones": {"type": "object", "additionalProperties": COUNT},
+            "speed": NUMBER,
         },
         "The dashboard's key figures; means over the last `sample` deliveries.",
     ),

@@ -92,7 +92,8 @@ function trails(ctx, view, drones) {
 }
 
 function standing(ctx, view, drone, r) {
-  const size = r * 0.78 * (SIZE[drone.news.type] || 1);
+  const parked = drone.news.status === "inactive" || drone.news.decommissioned;
+  const size = r * (parked ? 0.5 : 0.78) * (SIZE[drone.news.type] || 1);
   ctx.beginPath();
   ctx.arc(view.px(drone.x), view.py(drone.y), size, 0, 7);
   ctx.fillStyle = palette[toneOf(drone)];
@@ -124,6 +125,7 @@ function flying(ctx, view, drone, r) {
 
 function battery(ctx, view, drone, r) {
   const percent = drone.news.battery_pct;
+  if (drone.news.status === "inactive" && percent >= 40) return; // parked and full: nothing to tell
   const px = view.px(drone.x);
   const py = view.py(drone.y);
   const size = r * (isMoving(drone) ? 1.5 : 0.95) * (SIZE[drone.news.type] || 1) + 2.6;
