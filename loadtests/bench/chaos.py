@@ -1,0 +1,249 @@
+"""`scripts/bench chaos`: kill -9 at random under orders, judged by an independent checker.
+
+Orders arrive all the while; every 5 to 10 s one process of the system is killed: a dispatcher, a drone_sim, a kvstore, a
+kvfront, a gateway, RabbitMQ. Then the system gets time to finish. The checker reads events and the store, never the
+dispatcher: accepted and lost, flown twice, stuck, busy without a delivery, on two deliveries, battery below zero.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import uvloop
+from loadtests.bench.arrivals import Arrivals, share
+from loadtests.bench.running import Running, opened, say, start, stop
+
+from dronedispatch.fleet.deliveries import Delivery
+from dronedispatch.fleet.documents import DELIVERY_PREFIX, DRONE_PREFIX, Unreadable, decode, drone_key
+from dronedispatch.fleet.drones import Drone
+from dronedispatch.fleet.messages import (
+    DELIVERY_STATUS,
+    DRONE_ORDERS,
+    DRONE_UPDATES,
+    DroneOrdersChanged,
+    DroneUpdates,
+)
+from dronedispatch.kv.client import Get, Item
+from dronedispatch.kv.errors import KVError
+from dronedispatch.runtime.amqp import BrokerSource, Bus, Message
+from dronedispatch.testing.flow_checker import FlowChecker, Verdict
+
+KINDS = ("dispatcher", "drone-sim", "kvstore", "kvfront", "gateway", "rabbitmq")
+LOOK_EVERY_S = 2.0
+
+
+@dataclass
+class Witness:
+    """Feeds the checker: with every event, and with the drones' records whenever they may have changed."""
+
+    running: Running
+    checker: FlowChecker
+    looks: int = 0
+    failed_looks: int = 0
+    _changed: set[str] = field(default_factory=set)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def listen(self, bus: Bus) -> None:
+        """Subscribe to what everybody may hear."""
+        bus.subscribe(DRONE_UPDATES, "witness.updates", self._updated)
+        bus.subscribe(DRONE_ORDERS, "witness.orders", self._ordered)
+
+    async def _updated(self, message: Message) -> None:
+        for told in decode(DroneUpdates, message.body).drones:
+            self.checker.see_telemetry(told)
+
+    async def _ordered(self, message: Message) -> None:
+        self._changed.update(decode(DroneOrdersChanged, message.body).drone_ids)
+        self._wake.set()
+
+    async def look(self) -> None:
+        """Until cancelled: read changed drones at once, and everything every LOOK_EVERY_S."""
+        due_s = 0.0
+        while True:
+            try:
+                await self._read_changed()
+                if time.monotonic() >= due_s:
+                    await self._read_all()
+                    due_s = time.monotonic() + LOOK_EVERY_S
+            except KVError:  # the store is being killed: what was missed is looked at again
+                self.failed_looks += 1
+            try:
+                async with asyncio.timeout(0.5):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _read_changed(self) -> None:
+        self._wake.clear()
+        changed, self._changed = self._changed, set()
+        results = await self.running.kv.batch([Get(drone_key(name)) for name in sorted(changed)])
+        for name, result in zip(sorted(changed), results, strict=True):
+            if isinstance(result, Item):
+                try:
+                    self.checker.see_drone(decode(Drone, result.value))
+                except Unreadable as exc:
+                    say(f"unreadable {result.key}: {exc}")
+            elif isinstance(result, KVError):
+                self._changed.add(name)
+
+    async def _read_all(self) -> None:
+        for drone in (await self.running.stored(Drone, DRONE_PREFIX)).values():
+            self.checker.see_drone(drone)
+        page = await self.running.kv.scan(tag="open=1", limit=2000)
+        suspects = self.checker.suspects(decode(Delivery, item.value) for item in page.items)
+        for ids in suspects.values():  # no snapshot: read again, one after the other
+            again = [await self.running.kv.get(DELIVERY_PREFIX + name) for name in ids]
+            self.checker.confirm(decode(Delivery, item.value) for item in again if item is not None)
+        self.looks += 1
+
+
+class Killer:
+    """kill -9 of one process of `kinds` every `low`..`high` seconds."""
+
+    def __init__(self, running: Running, seed: int, kinds: tuple[str, ...], low: float, high: float) -> None:
+        self._running = running
+        self._rng = Random(seed)
+        self._kinds = kinds
+        self._between = (low, high)
+        self.killed: Counter[str] = Counter()
+
+    async def run(self, seconds: float) -> None:
+        """For `seconds`."""
+        end_s = time.monotonic() + seconds
+        while True:
+            await asyncio.sleep(self._rng.uniform(*self._between))
+            if time.monotonic() >= end_s:
+                return
+            kind = self._rng.choice(self._kinds)
+            pids = await asyncio.to_thread(self._running.pids)
+            names = sorted(name for name in pids if name == kind or name.startswith(f"{kind}-"))
+            if not names:
+                continue
+            name = self._rng.choice(names)
+            os.kill(pids[name], signal.SIGKILL)
+            self.killed[name] += 1
+            say(f"{max(0.0, end_s - time.monotonic()):5.0f} s left: killed {name}")
+
+
+async def trial(running: Running, arguments: argparse.Namespace) -> bool:
+    """Whether the verdict is clean."""
+    checker = FlowChecker()
+    witness = Witness(running, checker)
+    bus = Bus(
+        BrokerSource(running.amqp, running.consul),
+        work_queues=(DRONE_UPDATES,),
+        fanouts=(DRONE_UPDATES, DRONE_ORDERS, DELIVERY_STATUS),
+    )
+    bus.start()
+    witness.listen(bus)
+    looking = asyncio.create_task(witness.look())
+    arrivals = Arrivals(running.http, "127.0.0.1", running.options.ports.lb, arguments.seed)
+    killer = Killer(running, arguments.seed, tuple(arguments.kill), *arguments.every)
+    seconds = arguments.minutes * 60
+    await asyncio.gather(arrivals.run(arguments.orders_per_s, seconds), killer.run(seconds))
+    for delivery_id in arrivals.accepted:
+        checker.accept(delivery_id)
+    say(f"{len(arrivals.accepted)} orders accepted; waiting until they have ended")
+    verdict = await _judged(running, checker, arguments.settle_s)
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    await bus.stop()
+    say(f"killed: {dict(sorted(killer.killed.items()))}")
+    waits_ms = [1000 * wait for wait in arrivals.waits_s]
+    say(
+        f"POST until 201, repeats included: p50 {share(waits_ms, 0.5):.0f} ms, p95 {share(waits_ms, 0.95):.0f} ms; "
+        f"bad answers {arrivals.bad_answers or 'none'}, given up {arrivals.given_up}"
+    )
+    say(f"looked {witness.looks} times at the store, {witness.failed_looks} times in vain")
+    say(str(verdict))
+    for name, found in verdict.violations.items():
+        for one in found[:10]:
+            say(f"  {name}: {one}")
+    for one in verdict.failed[:10]:
+        say(f"  failed: {one}")
+    enough = bool(witness.looks and verdict.observed and verdict.accepted)
+    if not enough:
+        say("nothing was observed: this run proves nothing")
+    return enough and not verdict.violations and not verdict.failed
+
+
+async def _judged(running: Running, checker: FlowChecker, settle_s: float) -> Verdict:
+    """The verdict once nothing is wrong any more, or when the time is over."""
+    end_s = time.monotonic() + settle_s
+    while True:
+        try:
+            deliveries = await running.stored(Delivery, DELIVERY_PREFIX)
+            drones = await running.stored(Drone, DRONE_PREFIX)
+        except KVError as exc:
+            if time.monotonic() > end_s:
+                raise
+            say(f"the store does not answer: {exc}")
+            await asyncio.sleep(2.0)
+            continue
+        verdict = checker.verdict(deliveries, drones)
+        if not (verdict.stuck or verdict.busy_without_delivery) or time.monotonic() > end_s:
+            return verdict
+        await asyncio.sleep(2.0)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = argparse.ArgumentParser(prog="scripts/bench chaos", description=__doc__)
+    add = command.add_argument
+    add("--minutes", type=float, default=10.0)
+    add("--drones", type=int, default=2000)
+    add("--speed", type=float, default=15.0, help="simulated seconds in a second")
+    add("--orders-per-s", type=float, default=20.0)
+    add("--dispatchers", type=int, default=2)
+    add("--drone-sims", type=int, default=2, help="processes that share the fleet")
+    add("--every", type=float, nargs=2, default=(5.0, 10.0), metavar="S", help="seconds between two kills")
+    add("--kill", nargs="+", choices=KINDS, default=list(KINDS), help="what may be killed")
+    add("--settle-s", type=float, default=300.0, help="how long the orders have to end afterwards")
+    add("--seed", type=int, default=1)
+    add("--port-base", type=int, default=28480, help="of the system that is started")
+    add("--running", type=Path, metavar="HOME", help="torment the system that runs in this home")
+    return command
+
+
+async def run(arguments: argparse.Namespace, home: Path) -> bool:
+    """One trial on the system of `home`."""
+    async with opened(home) as running:
+        return await trial(running, arguments)
+
+
+def main() -> int:
+    """Exit code 0 when nothing was violated."""
+    arguments = parser().parse_args()
+    if arguments.running is not None:
+        return 0 if uvloop.run(run(arguments, arguments.running.absolute())) else 1
+    with tempfile.TemporaryDirectory(prefix="dd-chaos-") as place:
+        home = Path(place) / "home"
+        start(
+            home,
+            [
+                f"--drones={arguments.drones}",
+                f"--speed={arguments.speed}",
+                f"--dispatchers={arguments.dispatchers}",
+                f"--drone-sims={arguments.drone_sims}",
+                f"--port-base={arguments.port_base}",
+                f"--seed={arguments.seed}",
+            ],
+        )
+        try:
+            return 0 if uvloop.run(run(arguments, home)) else 1
+        finally:
+            stop(home)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

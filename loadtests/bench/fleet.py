@@ -1,0 +1,239 @@
+"""`scripts/bench fleet`: a live fleet at one tick a second through the real store, with orders arriving.
+
+Reports how late ticks began, which phase of a tick took how long, the CPU of each process, and created -> assigned from
+the stored timestamps. Starts a system of its own (an empty home), unless --running names one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+from loadtests.bench.arrivals import Arrivals, share
+from loadtests.bench.running import Running, opened, say, start, stop
+from rich.console import Console
+from rich.table import Table
+
+from dronedispatch.fleet.deliveries import Delivery
+from dronedispatch.fleet.documents import DELIVERY_PREFIX, unstamp
+
+SETTLE_TIMEOUT_S = 120.0
+PHASES = ("read", "fly", "write")
+
+
+@dataclass
+class Ticks:
+    """`late_ms` of every tick that was seen, of all drone_sims."""
+
+    late_ms: list[float] = field(default_factory=list)
+    seen: dict[str, int] = field(default_factory=dict)
+    missed: int = 0
+
+    async def watch(self, running: Running, every_s: float) -> None:
+        """Until cancelled: ask the drone_sims several times a tick."""
+        while True:
+            for endpoint in running.endpoints("drone-sim"):
+                health = await running.health(endpoint)
+                if health is not None:
+                    self._note(endpoint.id, int(str(health["ticks"])), float(str(health["tick_late_ms"])))
+            await asyncio.sleep(every_s)
+
+    def _note(self, name: str, tick: int, late_ms: float) -> None:
+        before = self.seen.get(name)
+        if tick != before:
+            self.seen[name] = tick
+            self.late_ms.append(late_ms)
+            self.missed += max(0, tick - before - 1) if before is not None else 0
+
+
+@dataclass
+class Measured:
+    """What one run has found."""
+
+    seconds: float
+    arrivals: Arrivals
+    ticks: Ticks
+    cpu_share: dict[str, float]
+    phases_ms: dict[str, float]
+    told_a_s: float
+    assign_ms: list[float]
+    deliver_s: list[float]
+    open_orders: int
+
+
+async def measure(running: Running, per_s: float, seconds: float, seed: int) -> Measured:
+    """Let orders arrive for `seconds`, and watch."""
+    await _fleet_is_there(running)
+    lb = running.options.ports.lb
+    arrivals = Arrivals(running.http, "127.0.0.1", lb, seed)
+    ticks = Ticks()
+    tick_s = running.options.tick_ms / 1000
+    before = await _sim_samples(running)
+    cpu_before, began_s = running.cpu_s(), time.monotonic()
+    watching = asyncio.create_task(ticks.watch(running, tick_s / 4))
+    await arrivals.run(per_s, seconds)
+    took_s = time.monotonic() - began_s
+    cpu_after = running.cpu_s()
+    after = await _sim_samples(running)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    deliveries = await _settled(running, arrivals.accepted)
+    return Measured(
+        seconds=took_s,
+        arrivals=arrivals,
+        ticks=ticks,
+        cpu_share={
+            name: (cpu_after[name] - cpu_before.get(name, 0.0)) / took_s for name in sorted(cpu_after)
+        },
+        phases_ms={phase: _phase_ms(before, after, phase) for phase in PHASES},
+        told_a_s=(after.get("dd_dispatch_told", 0.0) - before.get("dd_dispatch_told", 0.0)) / took_s,
+        assign_ms=[
+            (unstamp(d.assigned_at) - unstamp(d.created_at)) * 1000 for d in deliveries if d.assigned_at
+        ],
+        deliver_s=[unstamp(d.delivered_at) - unstamp(d.created_at) for d in deliveries if d.delivered_at],
+        open_orders=sum(d.ended_at is None for d in deliveries),
+    )
+
+
+async def _fleet_is_there(running: Running) -> None:
+    """Wait until every drone is flown and the dispatcher knows them all."""
+    wanted = running.options.drones
+    async with asyncio.timeout(SETTLE_TIMEOUT_S):
+        while True:
+            sims = [await running.health(one) for one in running.endpoints("drone-sim")]
+            desks = [await running.health(one) for one in running.endpoints("dispatcher")]
+            flown = sum(int(str(one.get("drones", 0))) for one in sims if one)
+            known = max((int(str(one.get("drones", 0))) for one in desks if one), default=0)
+            if flown >= wanted and known >= wanted:
+                return
+            await asyncio.sleep(0.5)
+
+
+async def _sim_samples(running: Running) -> dict[str, float]:
+    """The drone_sims' samples, summed, and how much telemetry the dispatchers have heard."""
+    found: dict[str, float] = {}
+    for endpoint in running.endpoints("drone-sim"):
+        for name, value in (await running.metrics(endpoint)).items():
+            found[name] = found.get(name, 0.0) + value
+    for endpoint in running.endpoints("dispatcher"):
+        samples = await running.metrics(endpoint)
+        heard = samples.get('dd_dispatch_telemetry_total{news="yes"}', 0.0)
+        found["dd_dispatch_told"] = found.get("dd_dispatch_told", 0.0) + heard
+    return found
+
+
+def _phase_ms(before: Mapping[str, float], after: Mapping[str, float], phase: str) -> float:
+    def grown(kind: str) -> float:
+        name = f'dd_sim_tick_seconds_{kind}{{phase="{phase}"}}'
+        return after.get(name, 0.0) - before.get(name, 0.0)
+
+    return grown("sum") / max(1.0, grown("count")) * 1000
+
+
+async def _settled(running: Running, accepted: set[str]) -> list[Delivery]:
+    """The accepted deliveries, once all of them are at least assigned or the time is over."""
+    end_s = time.monotonic() + SETTLE_TIMEOUT_S
+    while True:
+        stored = await running.stored(Delivery, DELIVERY_PREFIX)
+        ours = [stored[name] for name in accepted if name in stored]
+        if all(d.assigned_at or d.ended_at for d in ours) or time.monotonic() > end_s:
+            return ours
+        await asyncio.sleep(2.0)
+
+
+def report(found: Measured, running: Running) -> None:
+    """Tables on the terminal."""
+    options, console = running.options, Console()
+    table = Table(title=f"{options.drones} drones, tick {options.tick_ms} ms, speed {options.speed:g}")
+    for column in ("figure", "p50", "p95", "p99", "max", "count"):
+        table.add_column(column, justify="left" if column == "figure" else "right")
+    rows = {
+        "tick lateness, ms": found.ticks.late_ms,
+        "POST until 201, ms": [1000 * wait for wait in found.arrivals.waits_s],
+        "created -> assigned, ms": found.assign_ms,
+        "created -> delivered, s": found.deliver_s,
+    }
+    for name, values in rows.items():
+        figures = [share(values, of) for of in (0.5, 0.95, 0.99)] + [max(values, default=float("nan"))]
+        table.add_row(name, *(f"{figure:.1f}" for figure in figures), str(len(values)))
+    console.print(table)
+    cpu = Table(title=f"CPU, % of one core ({os.cpu_count()} cores)")
+    cpu.add_column("process")
+    cpu.add_column("%", justify="right")
+    for name, used in found.cpu_share.items():
+        cpu.add_row(name, f"{100 * used:.0f}")
+    cpu.add_row("all", f"{100 * sum(found.cpu_share.values()):.0f}")
+    console.print(cpu)
+    phases = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found.phases_ms.items())
+    say(f"mean of a tick's phases: {phases}; ticks not seen: {found.ticks.missed}")
+    say(
+        f"{len(found.arrivals.accepted)} orders in {found.seconds:.0f} s, {found.told_a_s:.0f} telemetry records a second, "
+        f"bad answers {found.arrivals.bad_answers or 'none'}, given up {found.arrivals.given_up}, "
+        f"still open {found.open_orders}"
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = argparse.ArgumentParser(prog="scripts/bench fleet", description=__doc__)
+    add = command.add_argument
+    add("--drones", type=int, default=2000)
+    add("--drone-sims", type=int, default=1, help="processes that share the fleet")
+    add("--speed", type=float, default=15.0, help="simulated seconds in a second")
+    add("--tick-ms", type=int, default=1000)
+    add("--orders-per-s", type=float, default=20.0)
+    add("--seconds", type=float, default=120.0)
+    add("--seed", type=int, default=1)
+    add("--port-base", type=int, default=28080, help="of the system that is started")
+    add("--running", type=Path, metavar="HOME", help="measure the system that runs in this home")
+    return command
+
+
+async def run(arguments: argparse.Namespace, home: Path) -> bool:
+    """Whether the targets were met: p95 of lateness below 200 ms, p95 of created -> assigned below 500 ms."""
+    async with opened(home) as running:
+        found = await measure(running, arguments.orders_per_s, arguments.seconds, arguments.seed)
+        report(found, running)
+    late, assign = share(found.ticks.late_ms, 0.95), share(found.assign_ms, 0.95)
+    met = late < 200 and assign < 500
+    say(
+        f"p95 of tick lateness {late:.0f} ms (below 200), p95 of created -> assigned {assign:.0f} ms (below 500): "
+    )
+    say("met" if met else "MISSED")
+    return met
+
+
+def main() -> int:
+    """Exit code 0 when the targets were met."""
+    arguments = parser().parse_args()
+    if arguments.running is not None:
+        return 0 if uvloop.run(run(arguments, arguments.running.absolute())) else 1
+    with tempfile.TemporaryDirectory(prefix="dd-fleet-") as place:
+        home = Path(place) / "home"
+        start(
+            home,
+            [
+                f"--drones={arguments.drones}",
+                f"--drone-sims={arguments.drone_sims}",
+                f"--speed={arguments.speed}",
+                f"--tick-ms={arguments.tick_ms}",
+                f"--port-base={arguments.port_base}",
+                f"--seed={arguments.seed}",
+            ],
+        )
+        try:
+            return 0 if uvloop.run(run(arguments, home)) else 1
+        finally:
+            stop(home)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

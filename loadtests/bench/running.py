@@ -1,0 +1,143 @@
+"""A running system of this machine, seen from outside: its processes, its catalogue, its store and its broker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import psutil
+from scripts.local.home import CHECKOUT, Home
+from scripts.local.options import Options
+from scripts.local.supervisor import Supervisor
+from scripts.local.system import of_home
+
+from dronedispatch.fleet.documents import T, Unreadable, decode
+from dronedispatch.kv.http_client import HttpKV
+from dronedispatch.runtime.consul import ConsulClient
+from dronedispatch.runtime.discovery import Endpoint, ServiceWatch
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.errors import HttpError
+from dronedispatch.runtime.settings import AmqpSettings, Secret
+
+START_TIMEOUT_S = 300
+
+
+def start(home: Path, arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
+    """`scripts/up --fresh --detach` with these arguments. Raises CalledProcessError."""
+    command = [str(CHECKOUT / "scripts" / "up"), "--detach", "--fresh", "--home", str(home), *arguments]
+    subprocess.run(command, check=True, timeout=START_TIMEOUT_S, env={**os.environ, **(environ or {})})
+
+
+def stop(home: Path) -> None:
+    """`scripts/down`."""
+    command = [str(CHECKOUT / "scripts" / "down"), "--home", str(home)]
+    subprocess.run(command, check=False, timeout=START_TIMEOUT_S, stdout=subprocess.DEVNULL)
+
+
+class Running:
+    """Everything that a measurement asks of a system. Use within `opened`."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = Home(home)
+        system = of_home(self.home)
+        self.options: Options = system.options
+        self.supervisor: Supervisor = system.supervisor
+        self.consul = ConsulClient(f"http://127.0.0.1:{self.options.ports.consul_http}")
+        self.watches = {
+            name: ServiceWatch(self.consul, name)
+            for name in ("lb", "gateway", "kvfront", "dispatcher", "drone-sim")
+        }
+        self.http = HttpClient(resend_on_reuse_reset=False)
+        self.kv = HttpKV(lambda: self.watches["kvfront"].endpoints, self.http, self._secret("store").value)
+
+    def _secret(self, name: str) -> Secret:
+        return Secret(self.home.secret(name).read_text(encoding="utf-8").strip())
+
+    @property
+    def amqp(self) -> AmqpSettings:
+        """How to enter its broker."""
+        return AmqpSettings(user="dronedispatch", password=self._secret("amqp_password"))
+
+    @property
+    def operator(self) -> tuple[str, str]:
+        """The header that operators show."""
+        return "authorization", f"Bearer {self._secret('operator').value}"
+
+    def endpoints(self, service: str) -> tuple[Endpoint, ...]:
+        """The passing instances."""
+        return self.watches[service].endpoints
+
+    async def health(self, endpoint: Endpoint) -> dict[str, object] | None:
+        """Its health document; None when it does not answer."""
+        try:
+            answer = await self.http.request("GET", endpoint.address, endpoint.port, "/health", timeout_s=2.0)
+        except HttpError:
+            return None
+        return msgspec.json.decode(answer.body, type=dict[str, object])
+
+    async def metrics(self, endpoint: Endpoint) -> dict[str, float]:
+        """Its samples, by "name{labels}". Raises HttpError."""
+        headers = (("authorization", f"Bearer {self._secret('metrics').value}"),)
+        answer = await self.http.request(
+            "GET", endpoint.address, endpoint.port, "/metrics", headers=headers, timeout_s=5.0
+        )
+        lines = (line.rpartition(" ") for line in answer.body.decode().splitlines() if line[:1] not in "#")
+        return {name: float(value) for name, _, value in lines}
+
+    def pids(self) -> dict[str, int]:
+        """Process name -> pid, of those that run."""
+        return {state.name: state.pid for state in self.supervisor.states() if state.pid}
+
+    def cpu_s(self) -> dict[str, float]:
+        """Process name -> CPU seconds used since its start, its children's included."""
+        used: dict[str, float] = {}
+        for name, pid in self.pids().items():
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                family = [process, *process.children(recursive=True)]
+                used[name] = sum(sum(one.cpu_times()[:2]) for one in family)
+        return used
+
+    async def stored(self, kind: type[T], prefix: str) -> dict[str, T]:
+        """Every readable record under `prefix`, by id. Raises KVError."""
+        found: dict[str, T] = {}
+        after: str | None = None
+        while True:
+            page = await self.kv.scan(prefix=prefix, after=after, limit=500)
+            for item in page.items:
+                with contextlib.suppress(Unreadable):
+                    found[item.key.removeprefix(prefix)] = decode(kind, item.value)
+            after = page.next_after
+            if after is None:
+                return found
+
+
+@contextlib.asynccontextmanager
+async def opened(home: Path) -> AsyncIterator[Running]:
+    """The system of `home`, once its catalogue has been read."""
+    running = Running(home)
+    for watch in running.watches.values():
+        watch.start()
+    try:
+        async with asyncio.timeout(30):
+            for watch in running.watches.values():
+                await watch.seen.wait()
+        yield running
+    finally:
+        for watch in running.watches.values():
+            await watch.stop()
+        await running.kv.close()
+        await running.http.close()
+        await running.consul.close()
+
+
+def say(text: str) -> None:
+    """One line, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
