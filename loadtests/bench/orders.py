@@ -75,27 +75,33 @@ def spot(rng: Random, city: City) -> LatLon:
 
 def cpu_by_service(port: int) -> dict[str, float]:
     """CPU seconds that each service of the system behind `port` has used so far."""
-    home = None
     rows: list[tuple[str, str | None, float]] = []
+    home: str | None = None
     for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        name = line[-1] if len(line) >= 2 and line[-2].endswith("/dronedispatch") else None
-        try:
-            environ = process.environ()
-            times = process.cpu_times()
-        except psutil.Error:
+        line = process.info["cmdline"] or [""]
+        label = label_of(line)
+        if label is None:
             continue
+        try:
+            environ, times = process.environ(), process.cpu_times()
+        except psutil.Error:
+            continue  # it has just ended
         mark = environ.get("DRONEDISPATCH_HOME")
-        if name == "lb" and environ.get("LB_PUBLIC_PORT") == str(port):
+        if label == "lb" and environ.get("LB_PORT") == str(port):
             home = mark
-        if name in SERVICES or "beam.smp" in (line[:1] or [""])[0] or "consul" in (line[:1] or [""])[0]:
-            label = name if name in SERVICES else ("rabbitmq" if "beam" in line[0] else "consul")
-            rows.append((label, mark, times.user + times.system))
+        rows.append((label, mark, times.user + times.system))
     used: dict[str, float] = {}
     for label, mark, seconds in rows:
-        if mark == home:
+        if home is not None and mark == home:
             used[label] = used.get(label, 0.0) + seconds
     return used
+
+
+def label_of(line: Sequence[str]) -> str | None:
+    """The service that a command line is; None: none of ours."""
+    if len(line) >= 2 and line[-2].endswith("/dronedispatch") and line[-1] in SERVICES:
+        return line[-1]
+    return {"beam.smp": "rabbitmq", "consul": "consul"}.get(line[0].rpartition("/")[2])
 
 
 async def place(client: HttpClient, host: str, port: int, body: bytes, key: str, outcome: Outcome) -> None:
@@ -167,7 +173,7 @@ def spans_ms(deliveries: Sequence[Delivery], end: str) -> list[float]:
 def report(outcome: Outcome, seconds: float, used: dict[str, float]) -> int:
     """Print the tables; 1 when an accepted order has not ended."""
     console = Console()
-    table = Table(title="milliseconds from the order on")
+    table = Table(title="milliseconds from the order on", min_width=78)
     for column in ("hop", "orders", "mean", "p50", "p95", "p99", "max"):
         table.add_column(column, justify="right")
     rows = {
