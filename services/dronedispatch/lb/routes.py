@@ -90,7 +90,5 @@ def add_routes(app: Sanic) -> None:  # type: ignore[type-arg]
         return raw(
             page,
             content_type="text/html; charset=utf-8",
-            headers={
-                "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
-            },
+            headers={"content-security-policy": PAGE_POLICY},
         )

@@ -77,6 +77,8 @@ class Settings:
         self.client_rate()
         if self.processes < 1 or self.share_of < 1 or self.in_flight_max < 1 or self.queue_max < 0:
             raise ValueError("processes, share_of and in_flight_max are at least 1, queue_max at least 0")
+        if self.processes > 1 and self.control_port == 0:
+            raise ValueError("several processes need a control_port to count from")
         if not 0 <= self.control_port <= 65535:
             raise ValueError(f"control_port {self.control_port} is outside 0..65535")
 
