@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import secrets
 import sys
 import time
 from collections.abc import Sequence
@@ -146,6 +147,7 @@ async def run(host: str, port: int, rate: float, seconds: float, seed: int, wait
     """Place orders at `rate` a second for `seconds`, then wait for them."""
     rng, city, outcome = Random(seed), default_city(), Outcome()
     client = HttpClient(resend_on_reuse_reset=False, connections_max=256)
+    run_id = secrets.token_hex(4)  # a second run with the same seed places the same orders anew
     running: set[asyncio.Task[None]] = set()
     began = time.monotonic()
     due = began
@@ -153,7 +155,7 @@ async def run(host: str, port: int, rate: float, seconds: float, seed: int, wait
         task = bar.add_task("ordering", total=seconds)
         while (due := due + rng.expovariate(rate)) < began + seconds:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            key = f"bench-{seed}-{rng.getrandbits(64):x}"
+            key = f"bench-{run_id}-{rng.getrandbits(64):x}"
             placed = asyncio.create_task(place(client, host, port, order(rng, city), key, outcome))
             running.add(placed)
             placed.add_done_callback(running.discard)
