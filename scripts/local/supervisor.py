@@ -20,6 +20,7 @@ from scripts.local.table import HOME_MARK, Process
 from scripts.local.trouble import Trouble
 
 DESCRIPTORS_WANTED = 16_384
+RPC_TIMEOUT_S = 60.0
 
 
 def _escape(text: str) -> str:
@@ -117,11 +118,16 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._path = str(path)
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection("localhost", timeout=60)
+        connection = http.client.HTTPConnection("localhost", timeout=RPC_TIMEOUT_S)
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        channel.settimeout(60)
-        channel.connect(self._path)
+        channel.settimeout(RPC_TIMEOUT_S)
+        try:
+            channel.connect(self._path)
+        except OSError:
+            channel.close()
+            raise
         connection.sock = channel
+        self._connection = (host, connection)  # what the base class's close() closes
         return connection
 
 
