@@ -180,7 +180,9 @@ class Mismatch(Reply, frozen=True, tag=2):
 
 
 class Stored(Reply, frozen=True, tag=3):
-    """Done, durably."""
+    """Done, durably. `newer`: a later version was here already, and the one that came was left out."""
+
+    newer: bool = False
 
 
 class Found(Reply, frozen=True, tag=4):
@@ -281,6 +283,7 @@ class Silent(Reply, frozen=True, tag=18):
 NOT_SENT = NotSent()
 SILENT = Silent()
 STORED = Stored()
+STORED_NEWER = Stored(newer=True)
 JOINING = Joining()
 NO_SPACE = NoSpace()
 DAMAGED = Damaged()

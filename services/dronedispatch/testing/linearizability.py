@@ -215,10 +215,18 @@ def _later(version: Version | None, before: Version | None) -> bool:
 
 def _write(state: _Raw, op: Observation, idents: Idents) -> _Raw | None:
     ident, version, mark = state
-    if op.kind == "put" and ident == op.ident and op.version in (None, version):
-        return state  # the same write again: found, not repeated
-    if op.kind == "put" and ident == op.ident and version is None:
-        return ident, op.version, mark
+    if op.kind == "put" and ident == op.ident:
+        if op.expected is not None or op.version == version:
+            # The same write again: found, not repeated.
+            return (
+                state
+                if op.version in (None, version)
+                else (ident, op.version, mark)
+                if version is None
+                else None
+            )
+        # An unconditional one may have been overwritten, by a write that nobody saw, and stored again in a later version.
+        return (ident, op.version, mark) if _later(op.version, version) else None
     if not _holds(state, op.expected, idents):
         return None
     fence = op.fence

@@ -18,6 +18,7 @@ from dronedispatch.kv.calls import (
 )
 from dronedispatch.kv.requests import (
     NONCE,
+    NOW,
     READ_VIEW,
     AwaitView,
     Note,
@@ -110,6 +111,25 @@ def refresh(floor: int, published: int, rules: Rules = ALL) -> Steps[str | None]
     else:
         yield Sleep(RETRY_PAUSE_S)
     return None
+
+
+def outdate(epoch: int, deadline_s: float) -> Steps[bool]:
+    """Get a view later than `epoch`, by publishing the same sets again if nobody else has: whatever is still on
+    its way at `epoch` will be refused once every member has answered in the later one. False: that was not reached
+    by `deadline_s`.
+    """
+    while True:
+        at: ViewAt | None = yield READ_VIEW
+        if at is not None and at.view is not None:
+            if at.view.epoch > epoch:
+                return True
+            by = yield NONCE
+            if (yield SwapView(views.bumped(at.view, by), at.index)) is Swap.DONE:
+                yield Note("outdated")
+                return True
+        if (yield NOW) >= deadline_s:
+            return False
+        yield Sleep(RETRY_PAUSE_S)
 
 
 def _why_useless(at: ViewAt | None, published: int) -> str | None:

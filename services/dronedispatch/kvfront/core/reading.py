@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dronedispatch.kv.calls import AnyReply, Read, Replicate
+from dronedispatch.kv.calls import AnyReply, Read, Replicate, Stored
 from dronedispatch.kv.requests import CACHED, NOW, Ask, Note, Steps
 from dronedispatch.kv.rules import ALL, Rules
 from dronedispatch.kv.view import View
@@ -45,7 +45,12 @@ def settle_read(
     replies: Sequence[AnyReply],
     rules: Rules = ALL,
 ) -> Steps[ReadResolution | None]:
-    """The rest of a READ whose members did not all say the same in `replies`. None: begin again in a newer view."""
+    """The rest of a READ whose members did not all say the same in `replies`. None: begin again, maybe in a newer view.
+
+    What only a follower has (a write cut short when its primary was voted out) must get into the primary's
+    sequence before anybody sees it. If the primary has applied a newer write meanwhile, that one's condition was
+    judged without it: it was too late.
+    """
     found = newest(replies)
     if found is not None:
         record, lagging = found
@@ -57,6 +62,9 @@ def settle_read(
             [(name, Replicate(view.cluster, view.epoch, disk, slot, key, record)) for name, disk in asked]
         )
         if all_stored(replies):
+            primary = replies[0] if lagging[0] == 0 else None
+            if isinstance(primary, Stored) and primary.newer:
+                return None
             return Done(record)
     why = yield from amend(view, asked, replies, rules)
     if why is not None:

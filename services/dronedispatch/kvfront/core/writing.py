@@ -30,7 +30,14 @@ from dronedispatch.kv.requests import CACHED, NOW, Ask, Fire, Note, Sleep, Steps
 from dronedispatch.kv.rules import ALL, Rules
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.view import View
-from dronedispatch.kvfront.core.changing import DISK_FULL, NOT_BOOTSTRAPPED, RETRY_PAUSE_S, amend, vote_out
+from dronedispatch.kvfront.core.changing import (
+    DISK_FULL,
+    NOT_BOOTSTRAPPED,
+    RETRY_PAUSE_S,
+    amend,
+    outdate,
+    vote_out,
+)
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Conflict, Done, NotApplied, Resolution, Unknown, all_stored
 
@@ -38,8 +45,10 @@ Members = Sequence[tuple[str, str]]
 
 
 class Write(msgspec.Struct, frozen=True, gc=False):
-    """A PUT, CAS or DELETE. `expected`: None is unconditional, see calls.MUST_BE_ABSENT and MUST_EXIST; `write_id`
-    is 16 bytes.
+    """A PUT, CAS or DELETE.
+
+    `expected`: None is unconditional, see calls.MUST_BE_ABSENT and MUST_EXIST; `write_id` is 16 bytes. `keyed`:
+    the client gave the write id, and may have sent it before.
     """
 
     key: str
@@ -51,6 +60,7 @@ class Write(msgspec.Struct, frozen=True, gc=False):
     tombstone: bool = False
     tags: tuple[str, ...] = ()
     fence: Version | None = None
+    keyed: bool = False
 
     def call(self, view: View, disk: str) -> Apply:
         """R4's call, for the primary that has `disk` in `view`."""
@@ -81,6 +91,7 @@ class LockWrite(msgspec.Struct, frozen=True, gc=False):
     owner: str
     ttl_ms: int
     token: Version | None = None
+    keyed: bool = False
 
     def call(self, view: View, disk: str) -> Lock:
         """R4's call, for the primary that has `disk` in `view`."""
@@ -249,10 +260,16 @@ def confirm(
 def finish(
     op: Write | LockWrite, attempt: Attempt, deadline_s: float, rules: Rules = ALL
 ) -> Steps[Resolution]:
-    """FINISH: find out by reading what became of a write that was sent and not acknowledged by all."""
+    """FINISH: find out by reading what became of a write that was sent and not acknowledged by all.
+
+    A keyed write may find the record of an earlier attempt while its own apply is still on its way, to be carried
+    out after later writes: its epoch is outdated first.
+    """
     if not rules.finish_by_reading and attempt.record is not None:
         return (yield from _resend(op, attempt.record, deadline_s, rules))
     yield Note("finish")
+    if op.keyed and attempt.record is None and not (yield from outdate(attempt.view.epoch, deadline_s)):
+        return Unknown("the write was sent under a client's key, and its epoch could not be ended")
     found = yield from read(op.key, op.slot, deadline_s, rules)
     if isinstance(found, NotApplied):
         return Unknown(found.reason)

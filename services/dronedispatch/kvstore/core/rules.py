@@ -16,6 +16,7 @@ from dronedispatch.kv.calls import (
     MUST_BE_ABSENT,
     MUST_EXIST,
     STORED,
+    STORED_NEWER,
     AnyCall,
     AnyReply,
     Applied,
@@ -150,10 +151,12 @@ def _replicate(txn: Txn, call: Replicate, now_s: float) -> Stored:
         old = txn.get(call.key)
     except DamagedRecord:
         old = None
-    if old is None or call.record.version > old.version:
+    version = call.record.version
+    if old is None or version > old.version:
         txn.put(call.key, call.slot, call.record)
-        txn.held_since(call.key, call.record.version, now_s)
-    return STORED
+        txn.held_since(call.key, version, now_s)
+        return STORED
+    return STORED if version == old.version else STORED_NEWER
 
 
 def _read(txn: Txn, call: Read, now_s: float) -> Found:

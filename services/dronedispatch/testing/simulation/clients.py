@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from dronedispatch.kv.calls import MUST_BE_ABSENT, MUST_EXIST
@@ -129,19 +130,20 @@ class Client:
     def _some_write(self, key: str) -> Write:
         rng = self.world.rng
         write_id = rng.getrandbits(128).to_bytes(16, "big")
-        slot, dice = slot_of(key), rng.random()
+        dice, keyed = rng.random(), rng.random() < 0.3
         tags = (rng.choice(TAGS),) if rng.random() < 0.5 else ()
+        make = partial(Write, key, slot_of(key), write_id, 0.0, tags=tags, keyed=keyed)
         if dice < 0.40:
-            return Write(key, slot, write_id, 0.0, tags=tags)
+            return make()
         if dice < 0.65 and key in self.known:
-            return Write(key, slot, write_id, 0.0, self.known[key] or MUST_BE_ABSENT, tags=tags)
+            return make(self.known[key] or MUST_BE_ABSENT)
         if dice < 0.75:
-            return Write(key, slot, write_id, 0.0, MUST_BE_ABSENT, tags=tags)
+            return make(MUST_BE_ABSENT)
         if dice < 0.85 and self.token is not None and key == self.keys[0]:
-            return Write(key, slot, write_id, 0.0, fence=self.token, tags=tags)
+            return make(fence=self.token)
         if dice < 0.90 and self.known.get(key) is not None:
-            return Write(key, slot, write_id, 0.0, self.known[key], tombstone=True)
-        return Write(key, slot, write_id, 0.0, MUST_EXIST if dice < 0.92 else None, tombstone=True)
+            return make(self.known[key], tombstone=True, tags=(), keyed=False)
+        return make(MUST_EXIST if dice < 0.92 else None, tombstone=True, tags=(), keyed=False)
 
     def _some_lock(self) -> LockWrite:
         rng = self.world.rng
@@ -218,7 +220,7 @@ class Client:
                 if isinstance(result, Done) and op.verb == "acquire":
                     assert result.record is not None
                     self.token = result.record.version
-            elif not op.tombstone and (not isinstance(result, Done) or self.world.rng.random() < 0.1):
+            elif op.keyed and (not isinstance(result, Done | Conflict) or self.world.rng.random() < 0.2):
                 self.again = op
 
         self._ask(lambda _, deadline_s: write(op, deadline_s, rules=self.rules), told)

@@ -65,7 +65,7 @@ def profile_of(seed: int) -> Profile:
         slots=rng.choice((1, 2)),
         keys=rng.choice((1, 2, 3)),
         clients=rng.choice((3, 4, 5)),
-        seconds=4.0,
+        seconds=rng.choice((3.0, 5.0, 8.0)),
         pause_s=rng.choice((0.05, 0.1, 0.2)),
         loss=some(0.005, 0.02, 0.08),
         repeat=some(0.05, 0.3),
