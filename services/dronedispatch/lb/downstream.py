@@ -166,7 +166,7 @@ class Downstream(asyncio.Protocol):
         door = self.door
         now_s = door.now()
         end = data.find(_END)
-        if end <= 0 or end > HEAD_BYTES_MAX:
+        if end <= 0 or end > HEAD_BYTES_MAX or data[0] == 0x0D:
             return self._incomplete(data, now_s)
         if end + 4 == len(data):
             self._buffer = b""

@@ -1,0 +1,188 @@
+"""HAProxy, nginx, our door and a Sanic + aiohttp proxy, each in front of the same ports, as child processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+START_S = 15.0
+
+HAPROXY = """
+global
+  nbthread 1
+  maxconn 8000
+  log {logs} local0
+defaults
+  mode http
+  log global
+  option httplog
+  option forwardfor
+  option redispatch 1
+  retries 2
+  retry-on all-retryable-errors
+  timeout connect 1s
+  timeout client 75s
+  timeout server 30s
+  timeout http-request 10s
+frontend door
+  bind 127.0.0.1:{port}
+  stick-table type ip size 100k expire 60s store http_req_rate(1s)
+  http-request track-sc0 src
+  http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 10000000 }}
+  unique-id-format %[uuid()]
+  unique-id-header X-Request-ID
+  default_backend gateways
+backend gateways
+  balance roundrobin
+  http-reuse always
+{servers}
+"""
+
+NGINX = """
+worker_processes 1; daemon off; pid {home}/nginx.pid; error_log {home}/error.log;
+events {{ worker_connections 8000; }}
+http {{
+  log_format timed '$time_iso8601 $remote_addr "$request" $status $body_bytes_sent $request_time $upstream_addr $request_id';
+  access_log {home}/access.log timed buffer=64k flush=1s;
+  client_body_temp_path {home}; proxy_temp_path {home}; fastcgi_temp_path {home}; uwsgi_temp_path {home};
+  scgi_temp_path {home};
+  keepalive_timeout 75s; keepalive_requests 1000000000;
+  limit_req_zone $binary_remote_addr zone=clients:16m rate=1000000r/s;
+  upstream gateways {{ {servers} keepalive 512; keepalive_requests 1000000000; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{
+      limit_req zone=clients burst=100000 nodelay;
+      proxy_pass http://gateways; proxy_http_version 1.1; proxy_buffering {buffering};
+      proxy_set_header Connection ""; proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Request-ID $request_id;
+      proxy_next_upstream error timeout http_502 http_503 http_504; proxy_next_upstream_tries 3;
+      proxy_connect_timeout 1s; proxy_read_timeout 300s;
+    }}
+  }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A running proxy: its name, the port it serves, and the process whose CPU counts."""
+
+    name: str
+    port: int
+    pid: int
+
+
+def available() -> dict[str, str | None]:
+    """Where HAProxy and nginx are on this machine; None: not installed."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+    return {name: shutil.which(name, path=path) for name in ("haproxy", "nginx")}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Return when `port` accepts. Raises RuntimeError when the process ends or START_S pass before."""
+    end_s = time.monotonic() + START_S
+    while True:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if time.monotonic() > end_s:
+            raise RuntimeError(f"{process.args!r} does not listen on {port} after {START_S} s")
+        time.sleep(0.05)
+
+
+@contextmanager
+def child(command: Sequence[str], port: int, environ: dict[str, str] | None = None) -> Iterator[int]:
+    """Run `command` until the end of the block; gives its pid once `port` accepts."""
+    environment = {**os.environ, **environ} if environ is not None else None
+    process = subprocess.Popen(
+        list(command), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for_port(port, process)
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def haproxy(ports: Sequence[int], pin: Sequence[str] = ()) -> Iterator[Peer]:
+    binary = available()["haproxy"]
+    assert binary is not None
+    with tempfile.TemporaryDirectory() as home, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
+        sink.bind(
+            ("127.0.0.1", 0)
+        )  # its log goes to a socket that nobody reads: the kernel drops what is too much
+        port = free_port()
+        servers = "\n".join(f"  server s{number} 127.0.0.1:{one}" for number, one in enumerate(ports))
+        config = Path(home) / "haproxy.cfg"
+        logs = f"127.0.0.1:{sink.getsockname()[1]}"
+        config.write_text(HAPROXY.format(port=port, servers=servers, logs=logs), encoding="utf-8")
+        with child((*pin, binary, "-f", str(config), "-db"), port) as pid:
+            yield Peer("haproxy", port, pid)
+
+
+@contextmanager
+def nginx(ports: Sequence[int], pin: Sequence[str] = (), *, buffering: bool = True) -> Iterator[Peer]:
+    binary = available()["nginx"]
+    assert binary is not None
+    with tempfile.TemporaryDirectory() as home:
+        port = free_port()
+        servers = " ".join(f"server 127.0.0.1:{one};" for one in ports)
+        config = Path(home) / "nginx.conf"
+        text = NGINX.format(home=home, port=port, servers=servers, buffering="on" if buffering else "off")
+        config.write_text("master_process off;" + text, encoding="utf-8")
+        with child((*pin, binary, "-c", str(config), "-p", home), port) as pid:
+            yield Peer("nginx", port, pid)
+
+
+@contextmanager
+def ours(ports: Sequence[int], pin: Sequence[str] = (), **settings: str) -> Iterator[Peer]:
+    """Our door with everything on: both limiters, retries, the access log."""
+    with tempfile.TemporaryDirectory() as home:
+        port = free_port()
+        environ = {
+            "LB_PORT": str(port),
+            "LB_CONTROL_PORT": str(free_port()),
+            "LB_REGISTRATION": "off",
+            "LB_GATEWAYS": ",".join(f"127.0.0.1:{one}" for one in ports),
+            "LB_RATE_PER_S": "10000000",
+            "LB_CLIENT_RATE_PER_S": "10000000",
+            "LB_ACCESS_LOG": str(Path(home) / "access.log"),
+            "LB_LOG_LEVEL": "error",
+            **settings,
+        }
+        with child((*pin, sys.executable, "-m", "dronedispatch.lb"), port, environ) as pid:
+            yield Peer("dronedispatch lb", port, pid)
+
+
+@contextmanager
+def sanic(ports: Sequence[int], pin: Sequence[str] = ()) -> Iterator[Peer]:
+    """The design that the door replaced: a Sanic handler with an aiohttp client."""
+    port = free_port()
+    command = (*pin, sys.executable, "-m", "loadtests.bench.lb_sanic_proxy", str(port), *map(str, ports))
+    with child(command, port) as pid:
+        yield Peer("sanic + aiohttp", port, pid)
