@@ -1,0 +1,161 @@
+"""What was promised, what was measured, and whether the one holds against the other. Pure, but for reading the data file."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+THRESHOLDS = Path(__file__).parent / "slo.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """See slo.toml for the units."""
+
+    failures_share_max: float
+    post_p95_ms_max: float
+    to_assigned_p95_s_max: float
+    to_delivered_p95_s_max: float
+    orders_min: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """`to_assigned_s`, `to_delivered_s`: one entry an order; an order that is not there yet counts with its age.
+
+    So a stuck order pulls the percentile up as soon as it is late, and a young one does no harm. `waiting`: how many
+    of the entries of `to_delivered_s` are such ages.
+    """
+
+    requests: int | None  # None: not known to a passive watcher
+    failures: int
+    post_p95_ms: float | None
+    to_assigned_s: Sequence[float]
+    to_delivered_s: Sequence[float]
+    waiting: int
+    speed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One threshold's verdict; `holds` None: nothing to judge."""
+
+    name: str
+    measured: str
+    threshold: str
+    holds: bool | None
+
+
+def load_slo(path: Path = THRESHOLDS) -> Slo:
+    """Raises ValueError, which names the file and what is wrong with it."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Slo(**found)
+    except (OSError, TypeError, tomllib.TOMLDecodeError) as exc:
+        raise ValueError(f"{path}: {exc}") from exc
+
+
+def percentile(values: Iterable[float], share: float) -> float | None:
+    """Nearest rank: the smallest value that at least `share` of all do not exceed; None without values."""
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """None without values."""
+    return sum(values) / len(values) if values else None
+
+
+def spans(
+    deliveries: Iterable[Mapping[str, str | None]], now: datetime
+) -> tuple[list[float], list[float], int]:
+    """(created -> assigned, created -> delivered, how many of the latter are ages) in seconds, cancelled ones left out."""
+    to_assigned: list[float] = []
+    to_delivered: list[float] = []
+    waiting = 0
+    for delivery in deliveries:
+        if delivery["status"] == "cancelled":
+            continue
+        created = _moment(delivery["created_at"])
+        assert created is not None
+        assigned, delivered = _moment(delivery["assigned_at"]), _moment(delivery["delivered_at"])
+        to_assigned.append(((assigned or now) - created).total_seconds())
+        to_delivered.append(((delivered or now) - created).total_seconds())
+        waiting += delivered is None
+    return to_assigned, to_delivered, waiting
+
+
+def judge(slo: Slo, measured: Measured) -> list[Line]:
+    """One line for each threshold."""
+    lines = []
+    if measured.requests is not None:
+        share = measured.failures / measured.requests if measured.requests else None
+        text = "no requests" if share is None else f"{share:.3%} ({measured.failures} of {measured.requests})"
+        lines.append(
+            Line(
+                "failed requests",
+                text,
+                f"{slo.failures_share_max:.3%}",
+                _within(share, slo.failures_share_max),
+            )
+        )
+    lines.append(_limit("POST p95", measured.post_p95_ms, slo.post_p95_ms_max, "ms"))
+    enough = len(measured.to_assigned_s) >= slo.orders_min
+    lines.append(
+        Line(
+            "orders",
+            str(len(measured.to_assigned_s)),
+            f"at least {slo.orders_min}",
+            None if not enough else True,
+        )
+    )
+    assigned = percentile(measured.to_assigned_s, 0.95) if enough else None
+    delivered = percentile(measured.to_delivered_s, 0.95) if enough else None
+    lines.append(_limit("created -> assigned p95", assigned, slo.to_assigned_p95_s_max, "s"))
+    limit_s = slo.to_delivered_p95_s_max / measured.speed
+    note = f", {measured.waiting} on the way" if measured.waiting else ""
+    lines.append(_limit("created -> delivered p95", delivered, limit_s, "s", note))
+    return lines
+
+
+def exit_code(lines: Sequence[Line]) -> int:
+    """0: all hold; 1: one is violated; 2: something could not be judged."""
+    if any(line.holds is False for line in lines):
+        return 1
+    return 2 if any(line.holds is None for line in lines) else 0
+
+
+def table(lines: Sequence[Line]) -> str:
+    """For people."""
+    words = {True: "ok", False: "VIOLATED", None: "no verdict"}
+    rows = [("", "measured", "threshold", "")]
+    rows += [(line.name, line.measured, line.threshold, words[line.holds]) for line in lines]
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _limit(name: str, value: float | None, limit: float, unit: str, note: str = "") -> Line:
+    text = (
+        "nothing measured"
+        if value is None
+        else f"{value:.3g} {unit}{note}"
+        if value < 100
+        else f"{value:.0f} {unit}{note}"
+    )
+    return Line(name, text, f"{limit:g} {unit}", _within(value, limit))
+
+
+def _within(value: float | None, limit: float) -> bool | None:
+    return None if value is None else value <= limit
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -1,0 +1,45 @@
+"""The stored timestamps, read through the public API as anybody may."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from datetime import datetime
+from typing import Any
+
+TIMEOUT_S = 30.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class NoAnswer(Exception):
+    """The system did not answer; the message says what was asked."""
+
+
+def get(host: str, path: str) -> Any:
+    """Raises NoAnswer."""
+    url = host.rstrip("/") + path
+    try:
+        with _DIRECT.open(url, timeout=TIMEOUT_S) as answer:
+            return json.load(answer)
+    except (OSError, ValueError) as exc:
+        raise NoAnswer(f"GET {url}: {exc}") from exc
+
+
+def speed(host: str) -> float:
+    """Simulated seconds per second. Raises NoAnswer."""
+    return float(get(host, "/figures")["speed"])
+
+
+def since(host: str, began: datetime) -> list[dict[str, Any]]:
+    """Every delivery created at or after `began`, page by page from the newest. Raises NoAnswer."""
+    found: list[dict[str, Any]] = []
+    query = "limit=500"
+    while True:
+        page = get(host, f"/deliveries?{query}")
+        for delivery in page["deliveries"]:
+            if datetime.fromisoformat(delivery["created_at"]) < began:
+                return found
+            found.append(delivery)
+        if page["next"] is None:
+            return found
+        query = f"limit=500&after={page['next']}"
