@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -35,6 +36,7 @@ from dronedispatch.fleet.messages import (
 )
 from dronedispatch.kv.client import Get, Item
 from dronedispatch.kv.errors import KVError
+from dronedispatch.runtime import logs
 from dronedispatch.runtime.amqp import BrokerSource, Bus, Message
 from dronedispatch.testing.flow_checker import FlowChecker, Verdict
 
@@ -224,6 +226,8 @@ async def run(arguments: argparse.Namespace, home: Path) -> bool:
 def main() -> int:
     """Exit code 0 when nothing was violated."""
     arguments = parser().parse_args()
+    logs.configure("chaos", "chaos", "error")
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # a broker that dies is what we are here for
     if arguments.running is not None:
         return 0 if uvloop.run(run(arguments, arguments.running.absolute())) else 1
     with tempfile.TemporaryDirectory(prefix="dd-chaos-") as place:

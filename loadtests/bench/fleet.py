@@ -24,6 +24,7 @@ from rich.table import Table
 
 from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, unstamp
+from dronedispatch.runtime import logs
 
 SETTLE_TIMEOUT_S = 120.0
 PHASES = ("read", "fly", "write")
@@ -214,6 +215,7 @@ async def run(arguments: argparse.Namespace, home: Path) -> bool:
 def main() -> int:
     """Exit code 0 when the targets were met."""
     arguments = parser().parse_args()
+    logs.configure("fleet", "fleet", "error")
     if arguments.running is not None:
         return 0 if uvloop.run(run(arguments, arguments.running.absolute())) else 1
     with tempfile.TemporaryDirectory(prefix="dd-fleet-") as place:

@@ -91,6 +91,7 @@ class Town:
         self.tuning = tuning or Tuning()
         self.fleets: list[FleetFlight] = []
         self.desks: list[Desk] = []
+        self._names: dict[int, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- who takes part ------------------------------------------------------------------------------------------
@@ -126,14 +127,20 @@ class Town:
             bus=self.bus,
             clock=self.clock,
             instance=name,
-            names=lambda: (name, [f"sim-{number + 1}" for number in range(len(self.fleets))]),
+            names=lambda: (name, [*self._names.values()]),
             hints_come=lambda: self.bus.publishing,
         )
         self._tasks.append(
             self.bus.subscribe(DRONE_ORDERS, f"{DRONE_ORDERS}.{name}", fleet.hints.orders_changed)
         )
+        self._names[id(fleet)] = name
         self.fleets.append(fleet)
         return fleet
+
+    def lose(self, fleet: FleetFlight) -> None:
+        """Its process is gone, and discovery knows."""
+        self.fleets.remove(fleet)
+        del self._names[id(fleet)]
 
     async def order(self, delivery: Delivery, *, tell: bool = True) -> Delivery:
         """What a gateway does with a good order."""
