@@ -60,7 +60,7 @@ def idem_key(idempotency_key: str) -> str:
 
 def stamp(wall_s: float) -> str:
     """UTC epoch seconds -> RFC 3339 with milliseconds, such as 2026-11-24T05:44:53.120Z."""
-    return datetime.fromtimestamp(wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def unstamp(text: str) -> float:

@@ -1,0 +1,114 @@
+"""An ETA grows with what stands before the order, and says when it is blind."""
+
+from __future__ import annotations
+
+import pytest
+
+from dronedispatch.fleet.city import default_city
+from dronedispatch.fleet.deliveries import Eta
+from dronedispatch.fleet.dispatch_state import DispatchState, FreeDrone
+from dronedispatch.fleet.documents import stamp, unstamp
+from dronedispatch.fleet.drones import DroneStatus, DroneType
+from dronedispatch.fleet.paths import paths_of
+from dronedispatch.fleet.positions import LatLon
+from dronedispatch.gateway.core.eta import (
+    BLIND_CONFIDENCE,
+    SLACK_S,
+    SLACK_SHARE,
+    STALE_S,
+    Record,
+    estimate,
+    lightest_type,
+    orders_ahead,
+)
+from dronedispatch.gateway.core.order import Order
+
+NOW_S = 1_800_000_000.0
+PATHS = paths_of(default_city())
+ORDER = Order(origin=LatLon(41.85, 12.42), destination=LatLon(41.86, 12.42), weight_kg=2.0)
+FLIGHT_S = 1112 / 10.0
+
+
+def free(kind: DroneType, free_in_s: float = 0.0, lat: float = 41.85) -> FreeDrone:
+    return FreeDrone(f"{kind}-{free_in_s}-{lat}", kind, LatLon(lat, 12.42), free_in_s)
+
+
+def state(
+    *drones: FreeDrone, pending: dict[DroneType, int] | None = None, at_s: float = NOW_S
+) -> DispatchState:
+    waiting = pending or {}
+    return DispatchState(
+        at=stamp(at_s),
+        term=1,
+        policy="lookahead",
+        speed_mps=10.0,
+        pending=sum(waiting.values()),
+        assigned=0,
+        in_progress=0,
+        pending_by_type=waiting,
+        drones={DroneStatus.IDLE: len(drones)},
+        free=drones,
+    )
+
+
+def eta(known: DispatchState | None, order: Order = ORDER, record: Record = Record(9, 9)) -> Eta:  # noqa: B008
+    return estimate(order, now_s=NOW_S, paths=PATHS, state=known, record=record, speed_mps=10.0)
+
+
+def seconds(known: DispatchState | None) -> float:
+    """The estimate without its slack."""
+    return (unstamp(eta(known).at) - NOW_S - SLACK_S) / (1 + SLACK_SHARE)
+
+
+def test_a_drone_at_the_origin_needs_the_flight_alone() -> None:
+    assert seconds(state(free(DroneType.LIGHT))) == pytest.approx(FLIGHT_S, rel=0.01)
+
+
+def test_the_approach_counts_and_the_nearest_drone_is_taken() -> None:
+    far, near = free(DroneType.LIGHT, lat=41.95), free(DroneType.LIGHT, lat=41.84)
+    assert seconds(state(far, near)) == pytest.approx(2 * FLIGHT_S, rel=0.01)
+
+
+def test_a_drone_that_cannot_carry_it_does_not_count() -> None:
+    heavy = Order(origin=ORDER.origin, destination=ORDER.destination, weight_kg=8.0)
+    at = unstamp(eta(state(free(DroneType.LIGHT), free(DroneType.HEAVY, 600.0)), heavy).at)
+    assert at - NOW_S > 600
+
+
+def test_time_that_has_passed_since_the_state_was_written_counts() -> None:
+    fresh, older = state(free(DroneType.LIGHT, 50.0)), state(free(DroneType.LIGHT, 50.0), at_s=NOW_S - 10)
+    assert seconds(fresh) - seconds(older) == pytest.approx(10.0, abs=0.01)
+
+
+def test_each_waiting_order_takes_a_drone_first() -> None:
+    drones = [free(DroneType.LIGHT), free(DroneType.LIGHT, 300.0)]
+    alone = seconds(state(*drones))
+    assert seconds(state(*drones, pending={DroneType.LIGHT: 1})) == pytest.approx(alone + 300, rel=0.01)
+    assert seconds(state(*drones, pending={DroneType.LIGHT: 9})) > alone + 1000
+
+
+def test_lighter_orders_compete_only_beyond_their_own_drones() -> None:
+    known = state(
+        free(DroneType.LIGHT), free(DroneType.HEAVY), pending={DroneType.LIGHT: 3, DroneType.HEAVY: 1}
+    )
+    assert orders_ahead(9.0, known) == 3
+    assert orders_ahead(1.0, known) == 4
+
+
+@pytest.mark.parametrize(
+    ("weight", "kind"), [(0.1, "light"), (3.0, "light"), (3.1, "medium"), (10.0, "heavy")]
+)
+def test_the_lightest_type_that_carries_it(weight: float, kind: str) -> None:
+    assert lightest_type(weight).value == kind
+
+
+@pytest.mark.parametrize("known", [None, state(free(DroneType.LIGHT), at_s=NOW_S - STALE_S - 1)])
+def test_without_a_fresh_state_the_confidence_is_low_and_says_so(known: DispatchState | None) -> None:
+    answer = eta(known)
+    assert answer.confidence <= BLIND_CONFIDENCE
+    assert "distance alone" in answer.basis
+    assert unstamp(answer.at) > NOW_S
+
+
+def test_a_fleet_without_a_useful_drone_still_gets_an_estimate() -> None:
+    assert seconds(state()) > FLIGHT_S

@@ -1,0 +1,99 @@
+"""The key figures count every order once, whoever tells of it."""
+
+from __future__ import annotations
+
+import pytest
+from ulid import ULID
+
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta
+from dronedispatch.fleet.documents import stamp
+from dronedispatch.fleet.positions import LatLon
+from dronedispatch.gateway.core.eta import Record, record_of
+from dronedispatch.gateway.core.figures import Ledger, created_s
+
+NOW_S = 1_800_000_000.0
+
+
+def order(age_s: float) -> str:
+    return str(ULID.from_timestamp(NOW_S - age_s))
+
+
+def test_an_id_tells_when_it_was_made() -> None:
+    assert created_s(order(12.0)) == pytest.approx(NOW_S - 12.0, abs=0.001)
+
+
+def test_a_life_is_counted_at_each_of_its_stations() -> None:
+    ledger, one = Ledger(), order(30.0)
+    ledger.changed(one, DeliveryStatus.PENDING, stamp(NOW_S - 30))
+    assert ledger.figures(NOW_S, {}, 1.0).pending == 1
+    ledger.changed(one, DeliveryStatus.ASSIGNED, stamp(NOW_S - 28))
+    ledger.changed(one, DeliveryStatus.ASSIGNED, stamp(NOW_S - 27))
+    ledger.changed(one, DeliveryStatus.IN_PROGRESS, stamp(NOW_S - 20))
+    figures = ledger.figures(NOW_S, {}, 1.0)
+    assert (figures.pending, figures.assigned, figures.in_progress) == (0, 0, 1)
+    assert figures.to_assign_mean_s == pytest.approx(2.0, abs=0.01)
+    ledger.changed(one, DeliveryStatus.DELIVERED, stamp(NOW_S))
+    ledger.changed(one, DeliveryStatus.DELIVERED, stamp(NOW_S))
+    figures = ledger.figures(NOW_S, {"idle": 3}, 60.0)
+    assert (figures.in_progress, figures.delivered, figures.sample) == (0, 1, 1)
+    assert figures.to_deliver_mean_s == pytest.approx(30.0, abs=0.01)
+    assert (figures.drones, figures.speed) == ({"idle": 3}, 60.0)
+
+
+def test_orders_a_minute_are_those_of_the_last_minute() -> None:
+    ledger = Ledger()
+    for age_s in (5.0, 59.0, 61.0, 500.0):
+        ledger.changed(order(age_s), DeliveryStatus.PENDING, stamp(NOW_S))
+    assert ledger.figures(NOW_S, {}, 1.0).orders_per_minute == 2
+    assert ledger.figures(NOW_S + 30, {}, 1.0).orders_per_minute == 1
+
+
+def test_a_scan_names_what_no_event_told_and_what_has_gone_silently() -> None:
+    ledger, told, gone, news = Ledger(), order(1), order(2), order(3)
+    ledger.changed(told, DeliveryStatus.PENDING, stamp(NOW_S))
+    ledger.changed(gone, DeliveryStatus.IN_PROGRESS, stamp(NOW_S))
+    found = {told: DeliveryStatus.PENDING, news: DeliveryStatus.ASSIGNED}
+    assert ledger.corrected(found, NOW_S) == ([news], [gone])
+    ledger.changed(gone, DeliveryStatus.DELIVERED, stamp(NOW_S))
+    assert ledger.corrected(found, NOW_S) == ([], [])
+    assert ledger.delivered == 1
+
+
+def test_a_scan_that_began_before_the_end_does_not_bring_an_order_back() -> None:
+    ledger, one = Ledger(), order(1)
+    ledger.changed(one, DeliveryStatus.IN_PROGRESS, stamp(NOW_S))
+    ledger.changed(one, DeliveryStatus.DELIVERED, stamp(NOW_S))
+    ledger.corrected({one: DeliveryStatus.IN_PROGRESS}, NOW_S)
+    assert ledger.open == {}
+    assert ledger.delivered == 1
+
+
+def test_a_count_of_the_store_replaces_what_was_remembered() -> None:
+    ledger = Ledger()
+    ledger.counted(70, [delivered(promise_s=NOW_S, came_s=NOW_S)])
+    figures = ledger.figures(NOW_S, {}, 1.0)
+    assert (figures.delivered, figures.sample) == (70, 1)
+    assert figures.to_deliver_mean_s == pytest.approx(100.0)
+
+
+def test_confidence_is_the_share_of_promises_kept_and_never_certain() -> None:
+    kept, broken = delivered(NOW_S + 1, NOW_S), delivered(NOW_S - 1, NOW_S)
+    assert record_of([]) == Record(0, 0)
+    assert Record(0, 0).confidence == 0.5
+    assert record_of([kept, kept, broken]) == Record(2, 3)
+    assert Record(98, 98).confidence == 0.99
+
+
+def delivered(promise_s: float, came_s: float) -> Delivery:
+    here = LatLon(41.9, 12.5)
+    return Delivery(
+        id=order(100),
+        status=DeliveryStatus.DELIVERED,
+        origin=here,
+        destination=here,
+        weight_kg=1.0,
+        created_at=stamp(NOW_S - 100),
+        assigned_at=stamp(NOW_S - 99),
+        delivered_at=stamp(came_s),
+        eta=Eta(at=stamp(promise_s), confidence=0.5, basis="test"),
+    )

@@ -1,0 +1,149 @@
+"""Parameters, forms of answers, keys: the decisions before any read."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import msgspec
+import pytest
+
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta
+from dronedispatch.fleet.positions import LatLon
+from dronedispatch.gateway.core import export
+from dronedispatch.gateway.core.idempotency import (
+    KEEP_S,
+    IdemRecord,
+    fingerprint,
+    is_over,
+    why_no_key,
+    why_not_the_same,
+)
+from dronedispatch.gateway.core.listing import (
+    LIMIT_DEFAULT,
+    BadParameter,
+    delivery_query,
+    drone_query,
+    is_delivery_id,
+    is_drone_id,
+)
+from dronedispatch.gateway.core.order import parse_order
+from dronedispatch.gateway.core.why import explain, needs_dispatcher
+
+ULID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+DELIVERY = Delivery(
+    id=ULID,
+    status=DeliveryStatus.PENDING,
+    origin=LatLon(41.9, 12.5),
+    destination=LatLon(41.91, 12.51),
+    weight_kg=2.5,
+    created_at="2026-01-01T00:00:00.000Z",
+    eta=Eta(at="2026-01-01T00:10:00.000Z", confidence=0.9, basis='a, "b"'),
+)
+
+
+def test_a_list_has_a_default_limit_and_an_export_none() -> None:
+    assert delivery_query({}, export=False).limit == LIMIT_DEFAULT
+    assert delivery_query({}, export=True).limit is None
+    assert delivery_query({"limit": ["100000"]}, export=True).limit == 100_000
+
+
+def test_the_narrower_tag_is_scanned_and_the_record_decides() -> None:
+    query = delivery_query({"status": ["pending"], "drone": ["d1"]}, export=False)
+    assert query.tag == "drone=d1"
+    assert not query.wants(DELIVERY)
+    assert query.wants(msgspec.structs.replace(DELIVERY, drone_id="d1"))
+    assert delivery_query({"status": ["pending"]}, export=False).tag == "status=pending"
+    assert delivery_query({}, export=False).tag is None
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"limit": ["01x"]},
+        {"limit": ["-1"]},
+        {"limit": ["1e3"]},
+        {"limit": ["٣"]},
+        {"after": [""]},
+        {"x": ["1"]},
+    ],
+)
+def test_a_bad_parameter_is_named(args: dict[str, list[str]]) -> None:
+    with pytest.raises(BadParameter) as caught:
+        delivery_query(args, export=False)
+    assert caught.value.field == next(iter(args))
+    with pytest.raises(BadParameter):
+        drone_query(args)
+
+
+def test_ids_are_told_from_nonsense() -> None:
+    assert is_delivery_id(ULID)
+    for text in ("", ULID.lower(), ULID + "0", "8" + ULID[1:], ULID[:-1] + "U", ULID + "\n"):
+        assert not is_delivery_id(text)
+    assert is_drone_id("drone-00001")
+    for text in ("", "-a", "a b", "ä", "a" * 57, "a=b", "a\n"):
+        assert not is_drone_id(text)
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", export.JSON),
+        ("*/*", export.JSON),
+        ("text/html, */*;q=0.1", export.JSON),
+        ("text/csv", export.CSV),
+        ("text/*", export.CSV),
+        ("application/x-ndjson;q=0.9, application/json;q=0.5", export.NDJSON),
+        ("text/csv;q=0, application/json", export.JSON),
+        ("TEXT/CSV; charset=utf-8", export.CSV),
+        ("text/csv;q=nonsense, application/json;q=0.1", export.JSON),
+    ],
+)
+def test_the_accepted_form_that_is_preferred_is_taken(accept: str, kind: str) -> None:
+    assert export.negotiate(accept) == kind
+
+
+def test_a_form_that_we_do_not_have_is_refused() -> None:
+    with pytest.raises(export.NotAcceptable):
+        export.negotiate("image/png")
+
+
+def test_rows_read_back_as_what_they_were() -> None:
+    [head, row] = csv.reader(io.StringIO((export.csv_head() + export.csv_row(DELIVERY)).decode()))
+    found = dict(zip(head, row, strict=True))
+    assert (found["id"], found["weight"], found["drone_id"]) == (ULID, "2.5", "")
+    assert msgspec.json.decode(export.ndjson_row(DELIVERY), type=Delivery) == DELIVERY
+
+
+def test_equal_orders_have_equal_fingerprints_whatever_their_spelling() -> None:
+    first = b'{"origin":{"lat":41.9,"lon":12.5},"destination":{"lat":41.91,"lon":12.5},"weight":1}'
+    second = b'{"weight":1.0, "priority":0, "destination":{"lon":12.5,"lat":41.91},"origin":{"lat":41.90,"lon":12.5}}'
+    other = first.replace(b'"weight":1', b'"weight":2')
+    assert fingerprint(parse_order(first)) == fingerprint(parse_order(second))
+    assert fingerprint(parse_order(first)) != fingerprint(parse_order(other))
+
+
+def test_a_key_answers_the_same_body_alone_and_is_forgotten_after_a_day() -> None:
+    assert DELIVERY.eta is not None
+    record = IdemRecord(
+        fingerprint="f", delivery_id=ULID, created_at="1970-01-01T00:00:00.000Z", eta=DELIVERY.eta
+    )
+    assert why_not_the_same(record, "f") is None
+    assert ULID in (why_not_the_same(record, "g") or "")
+    assert not is_over(record, KEEP_S)
+    assert is_over(record, KEEP_S + 1)
+
+
+def test_keys_are_short_and_printable() -> None:
+    assert why_no_key("a b-1") is None
+    for key in ("", "x" * 256, "ä", "a\tb"):
+        assert why_no_key(key) is not None
+
+
+def test_the_dispatcher_is_asked_about_waiting_orders_alone() -> None:
+    assert needs_dispatcher(DELIVERY)
+    ended = msgspec.structs.replace(DELIVERY, status=DeliveryStatus.FAILED, ended_at="t")
+    assert not needs_dispatcher(ended)
+    assert explain(ended, None)["summary"] == "failed at t"
+    answer = explain(DELIVERY, {"summary": "no drone is idle", "status": "other", "drones": []})
+    assert (answer["summary"], answer["status"]) == ("no drone is idle", "pending")

@@ -1,0 +1,80 @@
+"""The map's picture: joined, in order of ticks, and told as changes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, Telemetry
+from dronedispatch.fleet.positions import LatLon
+from dronedispatch.gateway.core.fleet_picture import FleetPicture
+from dronedispatch.gateway.core.stream import DRONES, Board, Reader
+
+
+def drone(drone_id: str, status: DroneStatus = DroneStatus.IDLE) -> Drone:
+    return Drone(id=drone_id, type=DroneType.LIGHT, status=status, status_at="t")
+
+
+def telemetry(drone_id: str, tick: int, lat: float = 41.9) -> Telemetry:
+    return Telemetry(id=drone_id, pos=LatLon(lat, 12.5), battery_pct=80.0, tick=tick, at="t")
+
+
+def ids(picture: FleetPicture, since: int) -> list[str]:
+    return [shown.id for shown in picture.changes(since)]
+
+
+def test_a_drone_is_shown_when_both_records_are_known() -> None:
+    picture = FleetPicture()
+    picture.telemetry([telemetry("a", 1)])
+    assert ids(picture, 0) == []
+    picture.records([drone("a"), drone("b")])
+    assert ids(picture, 0) == ["a"]
+    assert picture.unplaced
+
+
+def test_only_what_has_changed_since_is_told() -> None:
+    picture = FleetPicture()
+    picture.records([drone("a"), drone("b")])
+    picture.telemetry([telemetry("a", 1), telemetry("b", 1)])
+    before = picture.serial
+    picture.telemetry([telemetry("a", 2, lat=41.95), telemetry("b", 2)])
+    assert ids(picture, before) == ["a"]
+    assert ids(picture, picture.serial) == []
+    picture.some_records([drone("b", DroneStatus.BUSY)])
+    assert ids(picture, before) == ["a", "b"]
+
+
+def test_late_telemetry_changes_nothing() -> None:
+    picture = FleetPicture()
+    picture.records([drone("a")])
+    picture.telemetry([telemetry("a", 5, lat=41.95)])
+    before = picture.serial
+    picture.telemetry([telemetry("a", 4, lat=41.91)])
+    assert picture.serial == before
+    assert picture.changes(0)[0].pos.lat == 41.95
+
+
+def test_a_drone_whose_record_is_gone_is_no_longer_shown() -> None:
+    picture = FleetPicture()
+    picture.records([drone("a"), drone("b")])
+    picture.telemetry([telemetry("a", 1), telemetry("b", 1)])
+    picture.records([drone("b")])
+    assert ids(picture, 0) == ["b"]
+    assert picture.statuses() == {"inactive": 0, "idle": 1, "busy": 0, "charging": 0, "retiring": 0}
+
+
+def test_a_reader_gets_the_whole_picture_first_and_changes_then() -> None:
+    board = Board(10)
+    board.fleet.records([drone("a"), drone("b")])
+    board.fleet.telemetry([telemetry("a", 1), telemetry("b", 1)])
+    reader = Reader(board, {DRONES}, None)
+    assert _told(reader) == (True, ["a", "b"])
+    board.fleet.telemetry([telemetry("b", 2, lat=41.91)])
+    board.fleet.telemetry([telemetry("b", 3, lat=41.92)])
+    assert _told(reader) == (False, ["b"])
+    assert reader.next_bytes(0.0) == b""
+
+
+def _told(reader: Reader) -> tuple[bool, list[str]]:
+    data = reader.next_bytes(0.0).decode().partition("data: ")[2]
+    document = msgspec.json.decode(data)
+    return document["whole"], [one["id"] for one in document["drones"]]

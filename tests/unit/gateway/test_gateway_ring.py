@@ -1,0 +1,100 @@
+"""A client that comes back misses no event, or is told that it did."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dronedispatch.gateway.core.listing import BadParameter
+from dronedispatch.gateway.core.ring import EventId, Ring, parse_event_id
+from dronedispatch.gateway.core.stream import DELIVERY, TOPICS, Board, Reader, frame, parse_topics
+
+
+def filled(ids: list[tuple[int, int]], size: int = 100) -> Board:
+    board = Board(size)
+    for term, seq in ids:
+        board.ring.append(EventId(term, seq), DELIVERY, f'"{term}-{seq}"'.encode())
+    return board
+
+
+def seen(piece: bytes) -> list[str]:
+    return [line.removeprefix("id: ") for line in piece.decode().splitlines() if line.startswith("id: ")]
+
+
+def test_a_repeated_event_is_dropped() -> None:
+    ring = Ring(10)
+    assert ring.append(EventId(1, 1), DELIVERY, b"a")
+    assert not ring.append(EventId(1, 1), DELIVERY, b"a")
+    assert ring.place == 1
+
+
+def test_ids_are_written_and_read_back_and_nonsense_is_none() -> None:
+    assert parse_event_id(str(EventId(12, 7))) == EventId(12, 7)
+    for text in ("", "1", "1-", "-1", "1-2-3", "a-b", "1" * 30 + "-1"):
+        assert parse_event_id(text) is None
+
+
+def test_without_a_last_event_id_only_what_comes_is_shown() -> None:
+    board = filled([(1, 1), (1, 2)])
+    reader = Reader(board, {DELIVERY}, None)
+    assert reader.next_bytes(0.0) == b""
+    board.ring.append(EventId(1, 3), DELIVERY, b"3")
+    assert seen(reader.next_bytes(0.0)) == ["1-3"]
+    assert reader.next_bytes(0.0) == b""
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 80))
+def test_who_comes_back_misses_nothing_or_is_told(events: int, last: int, size: int) -> None:
+    board = filled([(1, seq) for seq in range(1, events + 1)], size)
+    piece = Reader(board, {DELIVERY}, f"1-{last}").next_bytes(0.0)
+    missed = [f"1-{seq}" for seq in range(last + 1, events + 1)]
+    assert seen(piece) == missed or piece.startswith(b"event: reset\n")
+    assert seen(piece) == missed or len(missed) > size or last < events - size
+
+
+def test_a_gap_of_exactly_nothing_is_resumed_even_if_the_last_event_itself_is_gone() -> None:
+    board = filled([(1, 5), (1, 6)])
+    assert seen(Reader(board, {DELIVERY}, "1-4").next_bytes(0.0)) == ["1-5", "1-6"]
+    assert Reader(board, {DELIVERY}, "1-3").next_bytes(0.0).startswith(b"event: reset\n")
+
+
+def test_a_new_leaders_events_follow_the_old_ones() -> None:
+    board = filled([(1, 8), (1, 9), (4, 1), (4, 2)])
+    assert seen(Reader(board, {DELIVERY}, "1-9").next_bytes(0.0)) == ["4-1", "4-2"]
+
+
+def test_a_gateway_that_is_behind_sends_the_rest_as_it_comes() -> None:
+    board = filled([(1, 1), (1, 2)])
+    reader = Reader(board, {DELIVERY}, "1-3")
+    assert reader.next_bytes(0.0) == b""
+    board.ring.append(EventId(1, 4), DELIVERY, b"4")
+    assert seen(reader.next_bytes(0.0)) == ["1-4"]
+
+
+def test_a_gateway_that_has_heard_nothing_yet_sends_a_reset() -> None:
+    assert Reader(Board(10), {DELIVERY}, "1-3").next_bytes(0.0).startswith(b"event: reset\n")
+
+
+def test_a_late_event_is_delivered_late_and_replayed_to_who_left_before() -> None:
+    board = filled([(1, 1), (1, 3), (1, 2)])
+    assert seen(Reader(board, {DELIVERY}, "1-3").next_bytes(0.0)) == ["1-2"]
+
+
+def test_a_reader_that_is_overtaken_is_told_once() -> None:
+    board = filled([], size=3)
+    reader = Reader(board, {DELIVERY}, None)
+    for seq in range(1, 9):
+        board.ring.append(EventId(1, seq), DELIVERY, b"x")
+    assert reader.next_bytes(0.0).startswith(b"event: reset\n")
+    assert reader.next_bytes(0.0) == b""
+
+
+def test_only_the_wanted_topics_come() -> None:
+    board = filled([(1, 1)])
+    reader = Reader(board, parse_topics("figures"), "1-0")
+    board.show_figures(b"{}")
+    assert reader.next_bytes(0.0) == frame("figures", b"{}")
+    assert parse_topics(None) == set(TOPICS)
+    with pytest.raises(BadParameter):
+        parse_topics("figures,weather")
