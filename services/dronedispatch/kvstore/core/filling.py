@@ -7,7 +7,7 @@ own PUT, thought lost) ends the filling at that very moment, and no late page ma
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable
 
 from dronedispatch.kv.calls import Compared
 from dronedispatch.kv.hashing import slot_of
@@ -122,26 +122,11 @@ def copy_tail(txn: Txn, entries: Iterable[tuple[str, Record | None]], rules: Rul
     return True
 
 
-def newest_of(tails: Sequence[Iterable[tuple[str, Record | None]]]) -> dict[str, Record | None]:
-    """JOIN 3: of each changed key the newest record that any member reports; None: gone, for every member that
-    reports it.
-    """
-    merged: dict[str, Record | None] = {}
-    for tail in tails:
-        for key, record in tail:
-            best = merged.get(key)
-            if best is None or (record is not None and record.version > best.version):
-                merged[key] = record
-    return merged
-
-
-def complete(txn: Txn, tail: Mapping[str, Record | None], promise: int, rules: Rules = ALL) -> bool:
-    """JOIN 3: the tail, and the joiner's own promise. False: some slot has lost its mark."""
-    if not copy_tail(txn, tail.items(), rules):
-        return False
+def raise_own_floor(txn: Txn, promise: int) -> bool:
+    """JOIN 3: the joiner's own promise, after the last of the tail. False: no slot is marked any more."""
     if promise > txn.floor:
         txn.raise_floor(promise, txn.published)
-    return True
+    return bool(txn.joining())
 
 
 def forget(txn: Txn, view: View, name: str, slot: int, limit: int) -> int:

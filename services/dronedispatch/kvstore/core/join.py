@@ -3,6 +3,12 @@
 A driver runs `join_once` when the view, or its own start, shows that slots are lacking, and again after
 `hold_down_s(failures)` while it returns a reason. Nothing here can lose a record: an attempt may end anywhere, and
 the next begins by marking the slots again.
+
+Each slot is copied from its primary alone, and it must still be the primary when the promise is asked of every
+member. That is enough: what a completed operation has seen is on every member, and what only the primary has
+applied must come along, because FINISH takes a primary that never left to be followed by those who know all that
+it knows. A follower may hold more (a write cut short), and a replica that has been voted out may hold, or have
+removed, anything: neither may be believed.
 """
 
 from __future__ import annotations
@@ -28,18 +34,16 @@ from dronedispatch.kv.calls import (
     Promised,
     PullHints,
 )
-from dronedispatch.kv.record import Record
 from dronedispatch.kv.requests import NONCE, READ_VIEW, Ask, Fire, Note, Swap, SwapView, ViewAt
 from dronedispatch.kv.rules import ALL, Rules
 from dronedispatch.kv.view import View
 from dronedispatch.kvstore.core.filling import (
     absorb_hints,
     compare_page,
-    complete,
     copy_records,
     copy_tail,
     mark_joining,
-    newest_of,
+    raise_own_floor,
     settle,
 )
 from dronedispatch.kvstore.core.requests import Commit, LocalSteps, Probe
@@ -50,8 +54,6 @@ TAIL_KEYS_MAX = 500
 CATCH_UP_ROUNDS_MAX = 20
 HOLD_DOWN_MAX_S = 60.0
 
-Tail = list[tuple[str, Record | None]]
-
 
 class Joined(msgspec.Struct, frozen=True):
     """In sync for `slots` since `epoch`. No slots: there was nothing to join."""
@@ -60,9 +62,9 @@ class Joined(msgspec.Struct, frozen=True):
     epoch: int
 
 
-class Member(msgspec.Struct, frozen=True):
-    """An in-sync replica of some of the slots that are joined, and where its change log stood before the first
-    page was read.
+class Source(msgspec.Struct, frozen=True):
+    """The primary of some of the slots that are joined, and where its change log stood before the first page was
+    read.
     """
 
     name: str
@@ -103,15 +105,14 @@ def _join(name: str, rules: Rules) -> LocalSteps[Joined]:
         return Joined(frozenset(), view.epoch)
     yield Commit(partial(mark_joining, slots=lacking, floor=view.epoch))
     yield Note("join_started", count=len(lacking))
-    members, slots = yield from _locate(view, name, lacking)
+    sources = yield from _locate(view, name, lacking)
     yield from _pull_hints(view, name)
-    slots = yield from _bulk(view, name, members, slots, rules)
-    members = yield from _catch_up(view, members, rules)
+    sources = yield from _bulk(view, sources, rules)
+    sources = yield from _catch_up(view, sources, rules)
     if not (yield Probe()):
         raise Trouble("Consul cannot be written")
     at = yield from _view()
-    slots = _still_joinable(at, view, name, disk, slots)
-    return (yield from _grow(at, members, name, disk, slots, rules))
+    return (yield from _grow(at, _still_leading(at, view, sources, name, disk), name, disk, rules))
 
 
 def _view() -> LocalSteps[ViewAt]:
@@ -127,37 +128,27 @@ def _others(view: View, name: str, slot: int) -> list[tuple[str, str]]:
     return [(other, disk) for other, disk in view.members(slot) if other != name]
 
 
-def _locate(
-    view: View, name: str, lacking: frozenset[int]
-) -> LocalSteps[tuple[list[Member], frozenset[int]]]:
-    """Where each in-sync replica of the slots stands now, before anything is read from it; and the slots of which
-    all answered.
+def _locate(view: View, name: str, lacking: frozenset[int]) -> LocalSteps[list[Source]]:
+    """Where the primary of each slot stands now, before anything is read from it. Primaries that do not answer are
+    left out.
     """
     wanted: dict[tuple[str, str], list[int]] = {}
     for slot in sorted(lacking):
-        for member in _others(view, name, slot):
-            wanted.setdefault(member, []).append(slot)
+        wanted.setdefault(_others(view, name, slot)[0], []).append(slot)
     calls: list[tuple[str, AnyCall]] = [
         (other, Locate(view.cluster, view.epoch, disk, held[0], tuple(held)))
         for (other, disk), held in wanted.items()
     ]
     replies = yield Ask(calls)
-    members, slots, why = [], set(lacking), ""
+    sources, why = [], ""
     for ((other, disk), held), reply in zip(wanted.items(), replies, strict=True):
         if isinstance(reply, Located):
-            members.append(Member(other, disk, tuple(held), reply.log, reply.lsn, reply.digests))
+            sources.append(Source(other, disk, tuple(held), reply.log, reply.lsn, reply.digests))
         else:
-            slots.difference_update(held)
             why = f"{other} does not say where it stands: {_word(reply)}"
-    if not slots:
+    if not sources:
         raise Trouble(why)
-    return members, frozenset(slots)
-
-
-def _source(members: Sequence[Member], view: View, name: str, slot: int) -> Member:
-    """The primary of `slot` among the others: it has every write that any replica has."""
-    first, disk = _others(view, name, slot)[0]
-    return next(member for member in members if (member.name, member.disk) == (first, disk))
+    return sources
 
 
 def _pull_hints(view: View, name: str) -> LocalSteps[None]:
@@ -176,26 +167,29 @@ def _pull_hints(view: View, name: str) -> LocalSteps[None]:
                 break
 
 
-def _bulk(
-    view: View, name: str, members: Sequence[Member], slots: frozenset[int], rules: Rules
-) -> LocalSteps[frozenset[int]]:
-    """Make each slot what it is at its primary; returns those for which that went well."""
-    copied, why = set(), ""
-    for slot in sorted(slots):
-        try:
-            yield from _copy_slot(view, slot, _source(members, view, name, slot), rules)
-            copied.add(slot)
-        except Trouble as trouble:
-            why = str(trouble)
+def _bulk(view: View, sources: Sequence[Source], rules: Rules) -> LocalSteps[list[Source]]:
+    """Make each slot what it is at its primary; returns the sources, with those slots only for which that went well."""
+    copied, why = [], ""
+    for source in sources:
+        done = []
+        for slot, digest in zip(source.slots, source.digests, strict=True):
+            try:
+                yield from _copy_slot(view, slot, source, digest, rules)
+                done.append((slot, digest))
+            except Trouble as trouble:
+                why = str(trouble)
+        if done:
+            slots, digests = zip(*done, strict=True)
+            copied.append(msgspec.structs.replace(source, slots=slots, digests=digests))
     if not copied:
         raise Trouble(why)
-    return frozenset(copied)
+    return copied
 
 
-def _copy_slot(view: View, slot: int, source: Member, rules: Rules) -> LocalSteps[None]:
+def _copy_slot(view: View, slot: int, source: Source, digest: bytes, rules: Rules) -> LocalSteps[None]:
     """Make `slot` here what it is there: by its digest if that is equal, else page by page."""
     mine: bytes = yield Commit(lambda txn: txn.digest(slot))
-    if mine == source.digests[source.slots.index(slot)]:
+    if mine == digest:
         return
     after: str | None = None
     while True:
@@ -219,127 +213,131 @@ def _copy_slot(view: View, slot: int, source: Member, rules: Rules) -> LocalStep
         after = page.entries[-1][0]
 
 
-def _catch_up(view: View, members: list[Member], rules: Rules) -> LocalSteps[list[Member]]:
-    """Follow the members' logs, without any pause for writers, until little is left. Returns them at their new
+def _catch_up(view: View, sources: Sequence[Source], rules: Rules) -> LocalSteps[list[Source]]:
+    """Follow the primaries' logs, without any pause for writers, until little is left. Returns them at their new
     positions.
     """
-    for _ in range(CATCH_UP_ROUNDS_MAX):
-        calls: list[tuple[str, AnyCall]] = [
-            (
-                member.name,
-                Follow(
-                    view.cluster,
-                    view.epoch,
-                    member.disk,
-                    member.slots[0],
-                    member.slots,
-                    member.log,
-                    member.lsn,
-                    PAGE_KEYS,
-                ),
-            )
-            for member in members
-        ]
-        replies = yield Ask(calls)
-        tails = [_tail(member, reply) for member, reply in zip(members, replies, strict=True)]
-        tail = newest_of([each.entries for each in tails])
-        if not (yield Commit(partial(copy_tail, entries=tail.items(), rules=rules))):
-            raise Trouble("a slot has joined meanwhile")
-        members = [
-            msgspec.structs.replace(member, lsn=tail.lsn) for member, tail in zip(members, tails, strict=True)
-        ]
-        if all(not tail.more and len(tail.entries) <= TAIL_KEYS_MAX for tail in tails):
-            break
-    return members
+    reached = []
+    for source in sources:
+        for _ in range(CATCH_UP_ROUNDS_MAX):
+            tail = yield from _follow(view, source, rules)
+            source = msgspec.structs.replace(source, lsn=tail.lsn)
+            if not tail.more and len(tail.entries) <= TAIL_KEYS_MAX:
+                break
+        reached.append(source)
+    return reached
 
 
-def _tail(member: Member, reply: object) -> Changed:
-    if not isinstance(reply, Changed):
-        raise Trouble(f"{member.name} cannot be followed: {_word(reply)}")
-    if reply.trimmed:
-        raise Trouble(f"{member.name} has trimmed its change log, or has restarted")
-    return reply
+def _follow(view: View, source: Source, rules: Rules) -> LocalSteps[Changed]:
+    """Fetch and apply one page of what has changed at `source`."""
+    (reply,) = yield Ask([(source.name, _follow_call(view, source))])
+    tail = _tail(source, reply)
+    if not (yield Commit(partial(copy_tail, entries=tail.entries, rules=rules))):
+        raise Trouble("a slot has joined meanwhile")
+    return tail
 
 
-def _still_joinable(
-    at: ViewAt, before: View, name: str, disk: str, lacking: frozenset[int]
-) -> frozenset[int]:
-    """The slots whose in-sync replicas are, in the newest view, still some of those that were located, the source
-    among them.
-    """
+def _follow_call(view: View, source: Source) -> Follow:
+    slots = source.slots
+    return Follow(view.cluster, view.epoch, source.disk, slots[0], slots, source.log, source.lsn, PAGE_KEYS)
+
+
+def _tail(source: Source, reply: object) -> Changed:
+    changed = reply.changed if isinstance(reply, Promised) else reply
+    if not isinstance(changed, Changed):
+        raise Trouble(f"{source.name} cannot be followed: {_word(reply)}")
+    if changed.trimmed:
+        raise Trouble(f"{source.name} has trimmed its change log, or has restarted")
+    return changed
+
+
+def _still_leading(at: ViewAt, before: View, sources: Sequence[Source], name: str, disk: str) -> list[Source]:
+    """The sources with those of their slots that they still lead, without a break, and that are still lacking here."""
     now = at.view
     assert now is not None
-    slots = frozenset(
-        slot
-        for slot in lacking & now.lacking_slots(name, disk)
-        if now.slots[slot].in_sync.items() <= before.slots[slot].in_sync.items()
-        and _others(before, name, slot)[0] in _others(now, name, slot)
-    )
-    if not slots:
-        raise Trouble("the view has changed in every slot that was copied")
-    return slots
+    lacking = now.lacking_slots(name, disk)
+    leading = []
+    for source in sources:
+        slots = tuple(
+            slot
+            for slot in source.slots
+            if slot in lacking
+            and _others(now, name, slot)[0] == (source.name, source.disk)
+            and now.since(slot, source.name, source.disk) == before.since(slot, source.name, source.disk)
+        )
+        if slots:
+            leading.append(msgspec.structs.replace(source, slots=slots))
+    if not leading:
+        raise Trouble("every slot that was copied has another primary now")
+    return leading
 
 
-def _grow(
-    at: ViewAt, members: Sequence[Member], name: str, disk: str, slots: frozenset[int], rules: Rules
-) -> LocalSteps[Joined]:
+def _grow(at: ViewAt, sources: Sequence[Source], name: str, disk: str, rules: Rules) -> LocalSteps[Joined]:
     """JOIN 2 to 4: every in-sync member promises, the rest is copied, and the view that names the joiner is
     published.
     """
     view = at.view
     assert view is not None
-    promise = view.epoch + 1
-    tails: list[Tail] = []
-    asked = [m for m in members if slots & set(m.slots) and _is_member(view, m, slots)]
-    replies = yield Ask([(m.name, _promise_call(view, m, promise, slots, rules)) for m in asked])
-    for member, reply in zip(asked, replies, strict=True):
-        changed = reply.changed if isinstance(reply, Promised) else reply
-        if not isinstance(changed, Changed) or changed.trimmed:
-            yield from _abandon(at)
-            raise Trouble(f"{member.name} did not promise: {_word(reply)}")
-        tails.append(list(changed.entries))
-        while changed.more:
-            follow = Follow(
-                view.cluster,
-                view.epoch,
-                member.disk,
-                member.slots[0],
-                tuple(sorted(slots & set(member.slots))),
-                member.log,
-                changed.lsn,
-                PAGE_KEYS,
-            )
-            (reply,) = yield Ask([(member.name, follow)])
-            if not isinstance(reply, Changed) or reply.trimmed:
-                yield from _abandon(at)
-                raise Trouble(f"{member.name} cannot be followed: {_word(reply)}")
-            changed = reply
-            tails.append(list(changed.entries))
-    if not (yield Commit(partial(complete, tail=newest_of(tails), promise=promise, rules=rules))):
+    try:
+        yield from _promises(view, sources, name, rules)
+        if not (yield Commit(partial(raise_own_floor, promise=view.epoch + 1))):
+            raise Trouble("a slot has joined meanwhile")
+    except Trouble:
         yield from _abandon(at)
-        raise Trouble("a slot has joined meanwhile")
+        raise
+    slots = frozenset(slot for source in sources for slot in source.slots)
     return (yield from _publish(at, name, disk, slots))
 
 
-def _is_member(view: View, member: Member, slots: frozenset[int]) -> bool:
-    return any((member.name, member.disk) in view.members(slot) for slot in slots)
+def _promises(view: View, sources: Sequence[Source], name: str, rules: Rules) -> LocalSteps[None]:
+    """Ask every in-sync member for its promise, and copy what the primaries had changed until they gave it."""
+    members: dict[tuple[str, str], list[int]] = {}
+    for source in sources:
+        for slot in source.slots:
+            for member in _others(view, name, slot):
+                members.setdefault(member, []).append(slot)
+    by_member = {(source.name, source.disk): source for source in sources}
+    if rules.promise_before_grow:
+        calls: list[tuple[str, AnyCall]] = [
+            (member[0], _promise_call(view, member, tuple(slots), by_member.get(member)))
+            for member, slots in members.items()
+        ]
+        replies = yield Ask(calls)
+    else:
+        members = {member: list(source.slots) for member, source in by_member.items()}
+        replies = yield Ask([(each.name, _follow_call(view, each)) for each in by_member.values()])
+    tails = {}
+    for member, reply in zip(members, replies, strict=True):
+        if not isinstance(reply, Promised | Changed):
+            raise Trouble(f"{member[0]} did not promise: {_word(reply)}")
+        if member in by_member:
+            tails[member] = _tail(by_member[member], reply)
+    for member, tail in tails.items():
+        yield from _copy_last(view, by_member[member], tail, rules)
 
 
-def _promise_call(view: View, member: Member, promise: int, slots: frozenset[int], rules: Rules) -> AnyCall:
-    held = tuple(sorted(slots & set(member.slots)))
-    if not rules.promise_before_grow:
-        return Follow(view.cluster, view.epoch, member.disk, held[0], held, member.log, member.lsn, PAGE_KEYS)
+def _promise_call(
+    view: View, member: tuple[str, str], slots: tuple[int, ...], source: Source | None
+) -> Prepare:
+    """For a primary also the question what has changed in the slots that are copied from it; others are asked for
+    no log.
+    """
+    disk, promise = member[1], view.epoch + 1
+    if source is None:
+        return Prepare(view.cluster, view.epoch, disk, slots[0], promise, slots, "", 0, 0)
+    slots = source.slots
     return Prepare(
-        view.cluster,
-        view.epoch,
-        member.disk,
-        held[0],
-        promise,
-        held,
-        member.log,
-        member.lsn,
-        PAGE_KEYS,
+        view.cluster, view.epoch, disk, slots[0], promise, slots, source.log, source.lsn, PAGE_KEYS
     )
+
+
+def _copy_last(view: View, source: Source, tail: Changed, rules: Rules) -> LocalSteps[None]:
+    if not (yield Commit(partial(copy_tail, entries=tail.entries, rules=rules))):
+        raise Trouble("a slot has joined meanwhile")
+    source = msgspec.structs.replace(source, lsn=tail.lsn)
+    while tail.more:
+        tail = yield from _follow(view, source, rules)
+        source = msgspec.structs.replace(source, lsn=tail.lsn)
 
 
 def _publish(at: ViewAt, name: str, disk: str, slots: frozenset[int]) -> LocalSteps[Joined]:
