@@ -1,0 +1,126 @@
+"""Two dispatchers and two drone_sims on real parts: who is killed or stopped is replaced, and who wakes up does no harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from scripts.local.home import CHECKOUT
+
+import order_checks
+from live_system import LiveSystem, eventually
+from live_traffic import Traffic
+from real_parts import free_ports
+
+pytestmark = pytest.mark.real
+
+TAKEOVER_S = 5.0  # from kill -9 of the leader until the standby leads
+SLOTS = 16
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
+    live = LiveSystem(tmp_path_factory.mktemp("home"), free_ports())
+    live.up("--drones", "36", "--speed", "60", "--dispatchers", "2", "--drone-sims", "2", "--fresh")
+    try:
+        yield live
+    finally:
+        live.down()
+
+
+def health(system: LiveSystem, service: str) -> dict[str, dict[str, Any]]:
+    """Instance -> its health document, of those that answer now."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in system.consul(f"/v1/catalog/service/{service}"):
+        try:
+            found[entry["ServiceID"]] = ask(f"http://127.0.0.1:{entry['ServicePort']}/health?live=1")
+        except (OSError, urllib.error.URLError):
+            continue
+    return found
+
+
+def ask(url: str) -> dict[str, Any]:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=1) as answer:
+        document: dict[str, Any] = json.load(answer)
+    return document
+
+
+def leaders(system: LiveSystem) -> list[str]:
+    return [name for name, document in health(system, "dispatcher").items() if document["leader"]]
+
+
+def leader(system: LiveSystem) -> str:
+    eventually(lambda: len(leaders(system)) == 1, "one dispatcher leads", 30)
+    return leaders(system)[0]
+
+
+def all_ended(system: LiveSystem) -> bool:
+    return all(one["ended_at"] is not None for one in system.deliveries())
+
+
+def assert_sound(system: LiveSystem, traffic: Traffic) -> None:
+    eventually(lambda: all_ended(system), "every order has ended", 120)
+    deliveries = system.deliveries()
+    assert {one["id"] for one in deliveries} >= set(traffic.seen.accepted.values())
+    assert {one["status"] for one in deliveries} == {"delivered"}
+    assert order_checks.wrong_lives(deliveries) == []
+    assert order_checks.shared_drones(deliveries) == []
+    eventually(lambda: order_checks.idle_hands(system.drones()) == [], "no drone is busy for nothing", 30)
+
+
+def test_the_standby_leads_within_five_seconds_of_a_kill_of_the_leader(pair: LiveSystem) -> None:
+    first = leader(pair)
+    term = health(pair, "dispatcher")[first]["term"]
+    with Traffic(pair, rate_per_s=2.0) as traffic:
+        killed_s = time.monotonic()
+        pair.kill(first)
+        eventually(lambda: [name for name in leaders(pair) if name != first], "the standby leads", 20)
+        took_s = time.monotonic() - killed_s
+    second = leader(pair)
+    assert health(pair, "dispatcher")[second]["term"] > term
+    assert_sound(pair, traffic)
+    assert took_s < TAKEOVER_S
+
+
+def test_a_leader_that_was_stopped_and_goes_on_does_no_harm(pair: LiveSystem) -> None:
+    first = leader(pair)
+    with Traffic(pair, rate_per_s=2.0) as traffic:
+        pid = pair.kill(first, signal.SIGSTOP)
+        eventually(lambda: [name for name in leaders(pair) if name != first], "the standby leads", 30)
+        os.kill(pid, signal.SIGCONT)
+        eventually(lambda: len(health(pair, "dispatcher")) == 2, "both answer", 30)
+    assert leader(pair) != first
+    assert_sound(pair, traffic)
+
+
+def test_the_drones_of_a_killed_drone_sim_fly_on(pair: LiveSystem) -> None:
+    eventually(lambda: slots(pair) == {"drone-sim-1": 8, "drone-sim-2": 8}, "the slots are shared", 60)
+    with Traffic(pair, rate_per_s=2.0) as traffic:
+        pair.supervise("stop", "drone-sim-2")
+        eventually(lambda: slots(pair).get("drone-sim-1") == SLOTS, "one has all slots", 30)
+        pair.supervise("start", "drone-sim-2")
+        eventually(lambda: slots(pair) == {"drone-sim-1": 8, "drone-sim-2": 8}, "shared again", 60)
+        pair.kill("drone-sim-1")
+        eventually(lambda: sum(slots(pair).values()) == SLOTS, "every slot is flown again", 60)
+    assert_sound(pair, traffic)
+
+
+def slots(system: LiveSystem) -> dict[str, int]:
+    return {name: document["slots"] for name, document in health(system, "drone-sim").items()}
+
+
+def test_kills_at_random_for_a_minute_lose_and_double_nothing() -> None:
+    command = [sys.executable, "-m", "loadtests.bench.chaos", "--minutes", "1", "--drones", "200"]
+    command += ["--speed", "60", "--orders-per-s", "2", "--port-base", str(free_ports().base)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=480, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "violations none" in done.stdout
