@@ -24,7 +24,8 @@ def main() -> None:
 
     def command() -> int:
         if not home.root.is_dir():
-            print(f"Nothing was ever started in {home.root}.")
+            ended = leftovers.end(home)  # of a home that was deleted while it ran
+            print(f"Ended {ended} processes." if ended else f"Nothing was ever started in {home.root}.")
             return 0
         with home.claim():
             if home.recall() is None:

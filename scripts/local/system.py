@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from scripts.local.consul import Consul, Health
 from scripts.local.home import DEFAULT, Home
 from scripts.local.options import Options
 from scripts.local.ports import is_taken
+from scripts.local.programs import run
 from scripts.local.supervisor import State, Supervisor, configuration, descriptors_possible
 from scripts.local.table import Process
 from scripts.local.trouble import Trouble
@@ -167,19 +167,12 @@ class System:
             BOOTSTRAP_WITHIN_S,
         )
         environment = table.inherited(os.environ) | table.service_environment(self.home, self.options)
-        done = subprocess.run(
-            [table.program(), "kvctl", "bootstrap", "--rf", str(self.options.rf)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=BOOTSTRAP_WITHIN_S,
-            check=False,
-        )
-        if done.returncode != 0:
-            words = (done.stderr.strip() or done.stdout.strip()).splitlines()
-            raise Trouble(
-                f"the store could not be made ready: {words[-1] if words else 'kvctl bootstrap said nothing'}"
-            )
+        counts = ("--rf", str(self.options.rf), "--replicas", str(self.options.kvstores))
+        command = (table.program(), "kvctl", "bootstrap", *counts, "--within", f"{BOOTSTRAP_WITHIN_S:.0f}")
+        done = run(command, timeout_s=BOOTSTRAP_WITHIN_S + 15, environ=environment, quiet=True)
+        if done.code != 0:
+            words = (done.output or "").strip().splitlines() or ["kvctl bootstrap said nothing"]
+            raise Trouble(f"the store could not be made ready: {words[-1]}")
 
     # How it stops
 

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from scripts.local.home import CHECKOUT
 
 from live_system import LiveSystem, eventually
 from real_parts import free_ports
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
-    live = LiveSystem(tmp_path_factory.mktemp("home"), free_ports())
-    live.up("--drones", "72", "--speed", "60", "--fresh")
+def system() -> Iterator[LiveSystem]:
+    # Not under pytest's own directory: another run of the same user would clear that away while this system runs.
+    home = Path(tempfile.mkdtemp(prefix="dronedispatch-integration-"))
+    live = LiveSystem(home, free_ports())
     try:
+        live.up("--drones", "72", "--speed", "60", "--fresh")
         yield live
     finally:
+        kept = CHECKOUT / ".artifacts" / "integration-logs"
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(home / "logs", kept)
         live.down()
+        shutil.rmtree(home)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -28,6 +29,7 @@ from dronedispatch.runtime.loops import Loop
 from dronedispatch.runtime.web import Process, create_web
 
 GC_THRESHOLD: Final = 50_000
+FIRST_TABLE_S: Final = 2.0  # how long the door stays shut for Consul's first answer
 
 log = structlog.get_logger()
 
@@ -86,6 +88,10 @@ class Plane:
             self._watch = ServiceWatch(self._process.consul, "gateway")
             self._watch.on_change(table.replace)
             self._watch.start()
+            # Who connects meanwhile waits in the listening socket's queue instead of hearing 503 from an empty table.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_TABLE_S):
+                    await self._watch.seen.wait()
         app.ctx.tasks.start("probe", Loop("probe", table.probe, PROBE_S).run())
         self._collector = DoorCollector(door)
         REGISTRY.register(self._collector)
