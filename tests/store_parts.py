@@ -20,7 +20,7 @@ from pathlib import Path
 from scripts.local import consul as local_consul
 from scripts.local.ports import Ports
 
-from real_parts import Part, wait_until
+from real_parts import Part, free_ports, wait_until
 
 TOKEN = "only-for-tests"
 PROGRAM = str(Path(sys.executable).parent / "dronedispatch")
@@ -111,7 +111,7 @@ class Store:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "token").write_text(TOKEN)
-        ports = Ports(free_port() - 400 if self.network is None else 30_000)
+        ports = free_ports() if self.network is None else Ports(30_000)
         self._consul_port = ports.consul_http
         data = self.folder / "consul"
         data.mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import structlog
 from prometheus_client import Counter
@@ -67,8 +67,23 @@ class Driver:
     def run(self, generator: Generator[Any, Any, T]) -> asyncio.Future[T]:
         """The value that `generator` returns. It runs to its end, whether or not anybody still waits."""
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        _Run(self, generator, done).step(None)
+
+        def settle(value: T | None, error: BaseException | None) -> None:
+            if done.done():  # nobody waits any longer
+                return
+            if error is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(cast(T, value))
+
+        self.begin(generator, settle)
         return done
+
+    def begin(
+        self, generator: Generator[Any, Any, T], settle: Callable[[T | None, BaseException | None], None]
+    ) -> None:
+        """The same, told to `settle` as soon as it is known: the value, or the error of a programming mistake."""
+        _Run(self, generator, settle).step(None)
 
     def note(self, note: Note) -> None:
         """Count, and log what is rare."""
@@ -120,12 +135,17 @@ class Driver:
 class _Run:
     """One generator under way, and the replies that it waits for."""
 
-    __slots__ = ("_done", "_driver", "_generator", "_missing", "_replies")
+    __slots__ = ("_driver", "_generator", "_missing", "_replies", "_settle")
 
-    def __init__(self, driver: Driver, generator: Generator[Any, Any, T], done: asyncio.Future[T]) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        generator: Generator[Any, Any, Any],
+        settle: Callable[[Any, BaseException | None], None],
+    ) -> None:
         self._driver = driver
         self._generator = generator
-        self._done: asyncio.Future[Any] = done
+        self._settle = settle
         self._replies: list[AnyReply] = []
         self._missing = 0
         driver.running += 1
@@ -167,18 +187,13 @@ class _Run:
                     driver.start(driver.carry_out(request), self.step)
                     return
         except StopIteration as end:
-            self._end()
-            if not self._done.done():
-                self._done.set_result(end.value)
+            driver.running -= 1
+            self._settle(end.value, None)
         except BaseException as error:
-            self._end()
-            if not self._done.done():
-                self._done.set_exception(error)
+            driver.running -= 1
+            self._settle(None, error)
             if not isinstance(error, Exception):
                 raise
-
-    def _end(self) -> None:
-        self._driver.running -= 1
 
     def _ask(self, request: Ask) -> None:
         calls = request.calls

@@ -11,7 +11,7 @@ from dronedispatch.kv import http_server
 from dronedispatch.kv.driver import Driver
 from dronedispatch.kv.links import Links
 from dronedispatch.kv.view_store import ViewStore
-from dronedispatch.kvfront import peers
+from dronedispatch.kvfront import express, peers
 from dronedispatch.kvfront.coordinator import Coordinator
 from dronedispatch.kvfront.core.changing import NOT_BOOTSTRAPPED
 from dronedispatch.kvfront.loops import HintFlush, Sweep
@@ -53,7 +53,7 @@ class Front:
         self.driver = Driver(
             self.views, self.links, self.clock, second_opinion=self.peers.opinion, on_event=self._event
         )
-        self.coordinator = Coordinator(self.driver, self.clock, settings)
+        self.coordinator = Coordinator(self.driver, self.clock, settings, self.why_not_ready)
         self.hint_flush = HintFlush(self.driver, self.http, token)
         self.sweep = Sweep(self.driver, settings.sweep_keys_max)
         RUNNING.set_function(lambda: self.driver.running)
@@ -66,7 +66,7 @@ class Front:
     def why_not_ready(self) -> str | None:
         """Why clients should go to another coordinator."""
         if self.views.cached is None:
-            return self.views.unreadable or NOT_BOOTSTRAPPED
+            return self.views.unreadable or f"{NOT_BOOTSTRAPPED}: run `dronedispatch kvctl bootstrap`"
         if self.clock.monotonic_s() < self._disputed_until_s:
             return "another coordinator reaches a replica that this one does not"
         return None
@@ -110,6 +110,10 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     )
     app.config.REQUEST_MAX_SIZE = BODY_BYTES_MAX
     http_server.mount(app, lambda: front().coordinator)
+    app.ctx.fast_lane = express.lane(
+        lambda: front().coordinator.begin if parts and front().why_not_ready() is None else None,
+        settings.process.store_token,
+    )
     peers.mount(app, lambda: front().links)
 
     @app.before_server_start

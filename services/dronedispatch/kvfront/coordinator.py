@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
+
+import structlog
 
 from dronedispatch.kv.answers import change_of, conflict_of, done_of, held_of, item_of, lock_key
 from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Put
@@ -14,6 +16,7 @@ from dronedispatch.kv.errors import KVError, LockHeld, OutcomeUnknown, Unavailab
 from dronedispatch.kv.hashing import slot_of
 from dronedispatch.kv.limits import check_key, check_op
 from dronedispatch.kv.record import WRITE_ID_BYTES, Record
+from dronedispatch.kv.requests import Steps
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
 from dronedispatch.kvfront.core.changing import NOT_BOOTSTRAPPED
@@ -24,13 +27,18 @@ from dronedispatch.kvfront.core.writing import LockWrite, Write, write
 from dronedispatch.kvfront.settings import Settings
 from dronedispatch.runtime.clock import Clock
 
+log = structlog.get_logger()
+
 BUSY = "too many operations are under way"
 
 
 class Coordinator:
     """A KVClient, linearizable per key however many coordinators there are. An operation that has begun runs to its end."""
 
-    def __init__(self, driver: Driver, clock: Clock, settings: Settings) -> None:
+    def __init__(
+        self, driver: Driver, clock: Clock, settings: Settings, why_not: Callable[[], str | None]
+    ) -> None:
+        self._why_not = why_not
         self._driver = driver
         self._clock = clock
         self._settings = settings
@@ -71,16 +79,31 @@ class Coordinator:
         await self._one(Delete(key, expected))
 
     async def batch(self, ops: Sequence[Op]) -> list[OpResult]:
-        """See KVClient. The operations have been checked against the limits (kv/limits.py)."""
+        """See KVClient. The operations have been checked against the limits (kv/limits.py). Raises Unavailable."""
+        if (reason := self._why_not()) is not None:
+            raise Unavailable(reason)
+        if not ops:
+            return []
+        done: asyncio.Future[list[OpResult]] = asyncio.get_running_loop().create_future()
+
+        def settle(results: list[OpResult]) -> None:
+            if not done.done():
+                done.set_result(results)
+
+        self.begin(ops, settle)
+        return await done
+
+    def begin(self, ops: Sequence[Op], then: Callable[[list[OpResult]], None]) -> None:
+        """Start at least one operation; `then` gets the results, in order, whatever has become of who asked."""
         if self._driver.running + len(ops) > self._settings.operations_max:
-            return [Unavailable(BUSY) for _ in ops]
-        now_s = self._clock.monotonic_s()
-        deadline_s, wall_s = now_s + self._settings.deadline_s, self._clock.wall_s()
-        under_way = [self._begin(op, deadline_s, wall_s) for op in ops]
-        if len(under_way) == 1:
-            return [_result(ops[0], await under_way[0])]
-        found = await asyncio.gather(*under_way)
-        return [_result(op, resolution) for op, resolution in zip(ops, found, strict=True)]
+            refused: list[OpResult] = [Unavailable(BUSY) for _ in ops]
+            asyncio.get_running_loop().call_soon(then, refused)
+            return
+        deadline_s = self._clock.monotonic_s() + self._settings.deadline_s
+        wall_s = self._clock.wall_s()
+        gathering = _Gathering(ops, then)
+        for place, op in enumerate(ops):
+            self._driver.begin(self._steps(op, deadline_s, wall_s), _Place(gathering, place).settle)
 
     async def _one(self, op: Op) -> OpResult:
         check_op(op)
@@ -89,10 +112,10 @@ class Coordinator:
             raise result
         return result
 
-    def _begin(self, op: Op, deadline_s: float, wall_s: float) -> asyncio.Future[Resolution]:
+    def _steps(self, op: Op, deadline_s: float, wall_s: float) -> Steps[Resolution]:
         slot = slot_of(op.key)
         if isinstance(op, Get):
-            return self._driver.run(read(op.key, slot, deadline_s))
+            return read(op.key, slot, deadline_s)
         change = change_of(op)
         asked = Write(
             op.key,
@@ -104,8 +127,9 @@ class Coordinator:
             change.tombstone,
             change.tags,
             change.fence,
+            keyed=change.write_id is not None,
         )
-        return self._driver.run(write(asked, deadline_s, min_in_sync=self._settings.min_in_sync))
+        return write(asked, deadline_s, min_in_sync=self._settings.min_in_sync)
 
     async def scan(
         self,
@@ -172,6 +196,41 @@ class Coordinator:
         if isinstance(resolution, Conflict):
             raise held_of(name, resolution.record)
         raise _error(resolution)
+
+
+class _Gathering:
+    """The results of the operations of one batch, until the last of them is known."""
+
+    __slots__ = ("missing", "ops", "results", "then")
+
+    def __init__(self, ops: Sequence[Op], then: Callable[[list[OpResult]], None]) -> None:
+        self.ops = ops
+        self.then = then
+        self.results: list[OpResult] = [None] * len(ops)
+        self.missing = len(ops)
+
+
+class _Place:
+    """Where one operation's result belongs."""
+
+    __slots__ = ("gathering", "place")
+
+    def __init__(self, gathering: _Gathering, place: int) -> None:
+        self.gathering = gathering
+        self.place = place
+
+    def settle(self, resolution: Resolution | None, error: BaseException | None) -> None:
+        gathering = self.gathering
+        if error is not None or resolution is None:
+            log.error("an operation ended in a programming error", error=repr(error), exc_info=error)
+            gathering.results[self.place] = OutcomeUnknown(
+                "an unexpected error, which is in the coordinator's log"
+            )
+        else:
+            gathering.results[self.place] = _result(gathering.ops[self.place], resolution)
+        gathering.missing -= 1
+        if not gathering.missing:
+            gathering.then(gathering.results)
 
 
 def _listed(key: str, prefix: str | None) -> bool:

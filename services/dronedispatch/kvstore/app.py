@@ -14,7 +14,7 @@ from dronedispatch.kv import http_server
 from dronedispatch.kv.calls import AnyCall, AnyReply
 from dronedispatch.kv.links import Links
 from dronedispatch.kv.view_store import ViewStore
-from dronedispatch.kvstore import routes
+from dronedispatch.kvstore import express, routes
 from dronedispatch.kvstore.cache import AnswerCache
 from dronedispatch.kvstore.committer import INLINE_FSYNC_S, Committer
 from dronedispatch.kvstore.disk import fsync_s, open_disk
@@ -179,6 +179,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     app.config.REQUEST_MAX_SIZE = BODY_BYTES_MAX
     routes.mount(app, replica)
     http_server.mount(app, lambda: replica().local)
+    app.ctx.fast_lane = express.lane(lambda: replica().committer.submit, settings.process.store_token)
 
     @app.before_server_start
     async def start(app: Sanic[Any, Any]) -> None:

@@ -14,9 +14,11 @@ import uvloop
 from sanic import Sanic
 from sanic.application.state import ApplicationServerInfo
 from sanic.http.constants import HTTP
+from sanic.server import HttpProtocol
 
 from dronedispatch.runtime import logs
 from dronedispatch.runtime.consul import ConsulError, Registration
+from dronedispatch.runtime.fast_lane import FastProtocol
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.settings import ProcessSettings
 from dronedispatch.runtime.web import Process
@@ -67,6 +69,7 @@ async def _live(app: Sanic[Any, Any], process: Process, sock: socket.socket) -> 
     # Any: Sanic's AsyncioServer is untyped.
     server: Any = await app.create_server(
         sock=sock,
+        protocol=FastProtocol if hasattr(app.ctx, "fast_lane") else HttpProtocol,
         return_asyncio_server=True,
         access_log=False,
         backlog=1024,

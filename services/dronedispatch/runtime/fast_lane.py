@@ -1,0 +1,199 @@
+"""A fast lane below Sanic, on the same port: whole, plain requests that a service wants to answer itself.
+
+A Sanic handler costs about 100 us a request, more than the store's work for it. So a service may register a lane
+(`app.ctx.fast_lane`) that sees each request first. It takes what it knows and answers through `respond`; everything else,
+and everything unusual (chunked bodies, Expect, repeated headers, pipelining, errors), goes to Sanic byte for byte.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from prometheus_client import Counter, Histogram
+from sanic.http import Stage
+from sanic.server import HttpProtocol
+
+from dronedispatch.runtime.web import REQUEST_ID, REQUESTS, SECONDS, Process
+
+HEAD_BYTES_MAX: Final = 8_192
+_HEADS_MAX: Final = 2_000
+_NEVER: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"connection"})
+_METHODS: Final = frozenset({b"GET", b"PUT", b"POST", b"DELETE"})
+
+Lane = Callable[["FastRequest"], bool]
+"""Takes the request (True: `respond` will be called exactly once, now or later) or leaves it to Sanic (False)."""
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+_heads: dict[bytes, tuple[dict[bytes, bytes], int] | None] = {}
+
+
+class FastRequest:
+    """One whole request. `target` is the raw request target, header names are lower-case bytes."""
+
+    __slots__ = ("_began_s", "_protocol", "body", "headers", "method", "target")
+
+    def __init__(
+        self,
+        protocol: FastProtocol,
+        method: bytes,
+        target: bytes,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self._protocol = protocol
+        self._began_s = time.perf_counter()
+
+    def respond(self, status: int, head: bytes, body: bytes) -> None:
+        """Send the answer; `head`: further header lines, each ended by CRLF. Nothing happens if the client has gone."""
+        self._protocol.answer(status, head, body, self.headers.get(b"x-request-id"))
+        seconds, answered = _counters(self.method, status)
+        seconds.observe(time.perf_counter() - self._began_s)
+        answered.inc()
+
+
+_children: dict[tuple[bytes, int], tuple[Histogram, Counter]] = {}
+
+
+def _counters(method: bytes, status: int) -> tuple[Histogram, Counter]:
+    key = (method, status // 100)
+    found = _children.get(key)
+    if found is None:
+        name = method.decode()
+        found = _children[key] = (SECONDS.labels(name), REQUESTS.labels(name, f"{status // 100}xx"))
+    return found
+
+
+def parse_headers(lines: bytes) -> tuple[dict[bytes, bytes], int] | None:
+    """(headers, content length) of the lines behind the request line; None: Sanic shall look at it.
+
+    Clients of ours send the same lines again and again, so the result is kept by the bytes.
+    """
+    if lines in _heads:
+        return _heads[lines]
+    if len(_heads) >= _HEADS_MAX:
+        _heads.clear()
+    found = _heads[lines] = _parse_headers(lines)
+    return found
+
+
+def _parse_headers(lines: bytes) -> tuple[dict[bytes, bytes], int] | None:
+    headers: dict[bytes, bytes] = {}
+    for line in lines.split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        name = name.lower()
+        if not colon or not name or name.strip() != name or b" " in name or name in headers or name in _NEVER:
+            return None
+        if b"\n" in line or b"\r" in line or b"\x00" in line:
+            return None
+        headers[name] = value.strip(b" \t")
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or len(length) > 10 or b"host" not in headers:
+        return None
+    return headers, int(length)
+
+
+class FastProtocol(HttpProtocol):
+    """Sanic's protocol with the lane in front of it; `app.ctx.fast_lane` and `app.ctx.process` must be set."""
+
+    __slots__ = ("_busy", "_handed_over", "_lane", "_process", "_unread")
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._lane: Lane = self.app.ctx.fast_lane
+        self._process: Process = self.app.ctx.process
+        self._unread = b""
+        self._busy = False
+        self._handed_over = False
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        if self._handed_over and not self._sanic_is_idle():
+            super().data_received(data)
+            return
+        self._handed_over = False
+        self._time = time.monotonic()
+        self._unread = self._unread + data if self._unread else data
+        if self._busy:
+            if len(self._unread) > self.request_max_size + HEAD_BYTES_MAX and self.transport is not None:
+                self.transport.abort()
+            return
+        self._next()
+
+    def _next(self) -> None:
+        """Look at what has arrived while neither the lane nor Sanic is at work."""
+        data = self._unread
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            if len(data) > HEAD_BYTES_MAX:
+                self._hand_over()
+            return
+        line_end = data.find(b"\r\n")
+        words = data[:line_end].split(b" ")
+        parsed = parse_headers(data[line_end + 2 : end]) if line_end < end else None
+        if parsed is None or len(words) != 3 or words[2] != b"HTTP/1.1" or words[0] not in _METHODS:
+            self._hand_over()
+            return
+        headers, length = parsed
+        total = end + 4 + length
+        if length > self.request_max_size or len(data) > total:
+            self._hand_over()
+            return
+        if len(data) < total:
+            return
+        self._busy = True
+        self._process.in_flight += 1
+        self._unread = b""
+        if self._lane(FastRequest(self, words[0], words[1], headers, data[end + 4 :])):
+            return
+        self._busy = False
+        self._process.in_flight -= 1
+        self._unread = data
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        data, self._unread = self._unread, b""
+        self._handed_over = True
+        super().data_received(data)
+
+    def _sanic_is_idle(self) -> bool:
+        http = self.http
+        return http is not None and http.stage is Stage.IDLE and not self.recv_buffer
+
+    def answer(self, status: int, head: bytes, body: bytes, request_id: bytes | None) -> None:
+        """Write one response, then look at what has arrived meanwhile."""
+        self._process.in_flight -= 1
+        self._busy = False
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        lines = [_STATUS_LINES[status], head]
+        if request_id is not None and REQUEST_ID.match(request_id.decode("latin-1")):
+            lines.append(b"x-request-id: %b\r\n" % request_id)
+        draining = self._process.draining
+        if draining:
+            lines.append(b"connection: close\r\n")
+        if status != 204:
+            lines.append(b"content-length: %d\r\n" % len(body))
+        lines.append(b"\r\n")
+        lines.append(body)
+        transport.write(b"".join(lines))
+        self._time = time.monotonic()
+        if draining:
+            self.close()
+        elif self._unread:
+            self._next()
+
+    def close_if_idle(self) -> bool:
+        """See HttpProtocol."""
+        if self._busy or self._unread:
+            return False
+        return bool(super().close_if_idle())
