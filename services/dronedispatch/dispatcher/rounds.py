@@ -35,6 +35,7 @@ from dronedispatch.runtime.logs import current_request_id
 
 OLD_NEWS_S = 30.0  # at the begin of a term, what changed before that has been told by somebody else
 STATE_EVERY_S = 1.0
+REST_MAX_S = 0.5
 AGAIN_MAX = 3  # rounds at once, one after the other, before the loop takes a breath
 
 PLANNED = Histogram(
@@ -89,6 +90,7 @@ class Rounds:
         self._term = 0
         self._pointed_at: set[str] = set()
         self._state_due_s = 0.0
+        self._rested_s = 0.0
         self.wake = asyncio.Event()
         self._start_over()
 
@@ -114,10 +116,10 @@ class Rounds:
             if self.complete:
                 self._start_over()
             return "standing by"
-        if self._gather_s:
-            await asyncio.sleep(self._gather_s)  # what comes together is decided together
+        await self._gather()
         if self._term != self._leadership.term or not self.complete:
             await self._begin_term()
+        began_s = self._clock.monotonic_s()
         said: list[str] = []
         for _ in range(AGAIN_MAX):
             plan_again, sentence = await self._round()
@@ -125,7 +127,15 @@ class Rounds:
             if not plan_again:
                 break
         await self._publish_state()
+        now_s = self._clock.monotonic_s()
+        self._rested_s = now_s + max(self._gather_s, now_s - began_s)
         return "; ".join(said)
+
+    async def _gather(self) -> None:
+        """What comes shortly after a round waits for more of its kind: rounds take half of the time at most."""
+        rest_s = self._rested_s - self._clock.monotonic_s()
+        if rest_s > 0 and self._gather_s:
+            await asyncio.sleep(min(rest_s, REST_MAX_S))
 
     async def _begin_term(self) -> None:
         self._term = self._leadership.term

@@ -2,6 +2,7 @@
 
 A drone is silent when its drone_sim has published later ticks without it. A drone_sim that says nothing at all (or a
 broker that carries nothing) suspends the judgement for `rest_s`: then it is the drone_sim that is missing, not the drone.
+A round asks often and a tick comes once a second, so a tick does the work and a question costs what is missing.
 """
 
 from __future__ import annotations
@@ -11,20 +12,19 @@ from dataclasses import dataclass, field
 
 OWN_PAUSE_S = 5.0  # who has heard and judged nothing for so long was stopped himself
 LONG_SILENT_TICKS = 1_000_000  # what a drone has missed that nobody has told of for `rest_s`
+NOBODY = ""  # the source of drones that were only seen in the store
 
 
 @dataclass(slots=True)
 class _Source:
-    ticks: int = 0  # complete ticks heard, counted here: a source's own numbers may skip
+    """A drone_sim. `flock`: the drones that are its own by what it said last; `behind`: ticks missed, of those late."""
+
+    heard_s: float
     tick: int = -1
     parts: set[int] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class _Heard:
-    source: str | None
-    at_tick: int
-    at_s: float
+    present: set[str] = field(default_factory=set)  # of the tick that is coming in
+    flock: set[str] = field(default_factory=set)
+    behind: dict[str, int] = field(default_factory=dict)
 
 
 class RollCall:
@@ -33,7 +33,10 @@ class RollCall:
     def __init__(self, *, rest_s: float = 60.0) -> None:
         self._rest_s = rest_s
         self._sources: dict[str, _Source] = {}
-        self._heard: dict[str, _Heard] = {}
+        self._source_of: dict[str, str] = {}
+        self._seen_s: dict[
+            str, float
+        ] = {}  # drones of NOBODY, and those that were seen in the store while late
         self._awake_s: float | None = None
 
     def hear(
@@ -44,48 +47,71 @@ class RollCall:
         A tick counts once all its parts are there: a lost part makes nobody silent.
         """
         self._stay_awake(now_s)
-        heard = self._sources.setdefault(source, _Source())
-        if tick < heard.tick:
+        heard = self._sources.setdefault(source, _Source(now_s))
+        if tick < heard.tick or (tick == heard.tick and part in heard.parts):
             return
+        heard.heard_s = now_s
         if tick > heard.tick:
-            heard.tick, heard.parts = tick, set()
-        if part not in heard.parts:
-            heard.parts.add(part)
-            if len(heard.parts) == parts:
-                heard.ticks += 1
-        due = heard.ticks if len(heard.parts) == parts else heard.ticks + 1
-        for drone in drones:
-            self._heard[drone] = _Heard(source, due, now_s)
+            heard.tick, heard.parts, heard.present = tick, set(), set()
+        heard.parts.add(part)
+        heard.present.update(drones)
+        for drone in heard.present - heard.flock:
+            self._move(drone, source)
+        if len(heard.parts) == parts:
+            self._count(heard)
+
+    def _count(self, heard: _Source) -> None:
+        for drone in heard.behind.keys() & heard.present:
+            del heard.behind[drone]
+            self._seen_s.pop(drone, None)
+        for drone in heard.flock - heard.present:
+            heard.behind[drone] = heard.behind.get(drone, 0) + 1
+
+    def _move(self, drone: str, source: str) -> None:
+        """From now on `source` answers for the drone."""
+        before = self._sources.get(self._source_of.get(drone, NOBODY))
+        if before is not None:
+            before.flock.discard(drone)
+            before.behind.pop(drone, None)
+        self._seen_s.pop(drone, None)
+        self._source_of[drone] = source
+        self._sources[source].flock.add(drone)
 
     def see(self, drone: str, now_s: float) -> None:
         """Newer telemetry was found in the store: it flies, though the broker did not say so."""
-        heard = self._heard.get(drone)
-        if heard is None:
-            self._heard[drone] = _Heard(None, 0, now_s)
-            return
-        heard.at_s = now_s
-        if heard.source is not None:
-            heard.at_tick = max(heard.at_tick, self._sources[heard.source].ticks)
+        source = self._source_of.setdefault(drone, NOBODY)
+        if source != NOBODY:
+            self._sources[source].behind.pop(drone, None)
+        self._seen_s[drone] = now_s
 
     def expect(self, drone: str, now_s: float) -> None:
         """It is in the store: from now on it has `rest_s` to be heard of."""
-        self._heard.setdefault(drone, _Heard(None, 0, now_s))
+        if self._source_of.setdefault(drone, NOBODY) == NOBODY:
+            self._seen_s.setdefault(drone, now_s)
 
     def forget(self, drone: str) -> None:
         """It is no longer in the store."""
-        self._heard.pop(drone, None)
+        source = self._sources.get(self._source_of.pop(drone, NOBODY))
+        if source is not None:
+            source.flock.discard(drone)
+            source.behind.pop(drone, None)
+        self._seen_s.pop(drone, None)
 
     def missed(self, now_s: float) -> dict[str, int]:
         """Ticks missed, of the drones that have missed any."""
         self._stay_awake(now_s)
         found: dict[str, int] = {}
-        for drone, heard in self._heard.items():
-            if heard.source is not None:
-                behind = self._sources[heard.source].ticks - heard.at_tick
-                if behind > 0:
-                    found[drone] = behind
-                    continue
-            if now_s - heard.at_s > self._rest_s:
+        for source in self._sources.values():
+            if now_s - source.heard_s <= self._rest_s:
+                found |= source.behind
+                continue
+            found |= {
+                drone: LONG_SILENT_TICKS
+                for drone in source.flock
+                if now_s - self._seen_s.get(drone, source.heard_s) > self._rest_s
+            }
+        for drone, seen_s in self._seen_s.items():
+            if now_s - seen_s > self._rest_s and self._source_of[drone] == NOBODY:
                 found[drone] = LONG_SILENT_TICKS
         return found
 
@@ -93,8 +119,8 @@ class RollCall:
         """After a pause of our own everybody begins anew: a leader that was stopped must not undo the orders of a fleet
         that it has merely not listened to."""
         if self._awake_s is not None and now_s - self._awake_s > OWN_PAUSE_S:
-            for heard in self._heard.values():
-                heard.at_s = now_s
-                if heard.source is not None:
-                    heard.at_tick = self._sources[heard.source].ticks
+            for source in self._sources.values():
+                source.heard_s = now_s
+                source.behind.clear()
+            self._seen_s = dict.fromkeys(self._seen_s, now_s)
         self._awake_s = now_s
