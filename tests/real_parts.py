@@ -29,8 +29,9 @@ def wait_until(condition: Callable[[], object], what: str, deadline_s: float = 2
 
 
 def free_ports() -> Ports:
-    """A base of which no port is taken."""
-    for base in range(30_000 + os.getpid() % 200 * 100, 60_000, 500):
+    """A base of which no port is taken, below the ports that the kernel hands out to clients (32768 and up)."""
+    first = os.getpid() % 40
+    for base in (10_000 + (first + n) % 40 * 500 for n in range(40)):
         ports = Ports(base)
         if not any(is_taken("127.0.0.1", port) for port in ports.to_bind(broker=True).values()):
             return ports

@@ -1,0 +1,66 @@
+"""Chromium of the distribution, driven headless, and a running system to look at."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from browser_visit import Visit
+from live_system import LiveSystem
+from real_parts import free_ports
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One headless Chromium for all tests."""
+    program = CHROMIUM if Path(CHROMIUM).exists() else shutil.which("chromium")
+    if program is None:
+        pytest.skip("chromium is not installed: no browser test ran")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
+    """72 drones, 60 simulated seconds in a second."""
+    live = LiveSystem(tmp_path_factory.mktemp("home"), free_ports())
+    live.up("--drones", "72", "--speed", "60", "--fresh")
+    try:
+        yield live
+    finally:
+        live.down()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """A fresh page of a desk's size."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    yield Visit(context.new_page())
+    context.close()
+
+
+@pytest.fixture
+def phone(browser: Browser) -> Iterator[Visit]:
+    """A fresh page of a phone's size, with a finger instead of a mouse, in the dark."""
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, color_scheme="dark", device_scale_factor=2, has_touch=True
+    )
+    yield Visit(context.new_page())
+    context.close()

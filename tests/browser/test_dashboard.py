@@ -1,0 +1,148 @@
+"""The dashboard as a person sees it, in a real browser on the real system."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import expect
+from scripts.local import traffic
+
+from browser_visit import Visit
+from dronedispatch.fleet.city import default_city
+from live_system import LiveSystem, eventually
+
+pytestmark = pytest.mark.real
+
+LIVE_MS = 20_000
+FLYING = "[...droneDispatch.world.drones.values()].filter(d => d.news.speed_mps > 0.1)"
+
+
+def place(system: LiveSystem, number: int) -> list[str]:
+    """Orders through the public API."""
+    rng = random.Random(number)
+    with contextlib.closing(system.caller()) as caller:
+        answers = [
+            caller.ask("POST", "/deliveries", traffic.order(default_city(), rng)) for _ in range(number)
+        ]
+    assert {answer.status for answer in answers} == {201}
+    return [str(answer.document["id"]) for answer in answers]
+
+
+def open_dashboard(visit: Visit, system: LiveSystem) -> None:
+    """The page, when it shows the whole fleet live."""
+    visit.page.goto(f"{system.url}/dashboard")
+    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live", timeout=LIVE_MS)
+    visit.wait_for("droneDispatch.world.drones.size === 72", "the whole fleet is there")
+
+
+def test_drones_are_seen_to_move_and_smoothly_between_two_ticks(visit: Visit, system: LiveSystem) -> None:
+    place(system, 12)
+    open_dashboard(visit, system)
+    visit.wait_for(f"{FLYING}.some(d => d.trail.length > 2)", "a drone has left a trail")
+    moves = visit.page.evaluate(
+        f"""async () => {{
+            const drone = {FLYING}.find(d => d.trail.length > 2);
+            const seen = new Set();
+            for (let frame = 0; frame < 40; frame += 1) {{
+                await new Promise(requestAnimationFrame);
+                seen.add(`${{drone.x.toFixed(3)}} ${{drone.y.toFixed(3)}}`);
+            }}
+            return seen.size;
+        }}"""
+    )
+    assert moves >= 10, f"{moves} places in 40 frames"
+    visit.keep_picture("moving")
+
+
+def test_an_order_placed_through_the_api_appears_and_is_delivered_without_a_reload(
+    visit: Visit, system: LiveSystem
+) -> None:
+    open_dashboard(visit, system)
+    [placed] = place(system, 1)
+    row = visit.page.locator(f"#delivery-table tr[data-id='{placed}']")
+    expect(row).to_be_visible(timeout=5_000)
+    row.click()
+    expect(visit.page.locator("#card h3")).to_contain_text(placed[-7:])
+    visit.keep_picture("order")
+    expect(row).to_contain_text("delivered", timeout=60_000)
+    expect(visit.page.locator("#card")).to_contain_text("in-progress")
+    visit.keep_picture("delivered")
+    assert visit.faults == []
+
+
+def test_nothing_is_asked_of_any_other_host(visit: Visit, system: LiveSystem) -> None:
+    open_dashboard(visit, system)
+    visit.page.goto(f"{system.url}/docs")
+    expect(visit.page.locator("summary").first).to_contain_text("/deliveries")
+    hosts = {urlsplit(url).netloc for url in visit.asked if not url.startswith("data:")}
+    assert hosts == {urlsplit(system.url).netloc}
+    assert visit.faults == []
+
+
+def test_the_key_figures_are_those_of_the_system(visit: Visit, system: LiveSystem) -> None:
+    place(system, 3)
+    open_dashboard(visit, system)
+
+    def agree() -> bool:
+        figures = system.get("/figures")
+        shown = visit.page.locator("#figure-delivered").inner_text()
+        return bool(int(shown.replace(",", "")) == figures["delivered"] and figures["delivered"] > 0)
+
+    eventually(agree, "the page shows what the system counts", 60)
+    for name in ("pending", "assigned", "flying", "idle", "charging", "rate", "to-assign", "to-deliver"):
+        assert visit.page.locator(f"#figure-{name}").inner_text() != "–", name
+
+
+def test_two_clicks_on_the_map_and_a_weight_make_an_order(visit: Visit, system: LiveSystem) -> None:
+    open_dashboard(visit, system)
+    visit.page.click("[data-tab=order]")
+    box = visit.page.locator("#sky").bounding_box()
+    assert box is not None
+    visit.page.mouse.click(box["x"] + box["width"] * 0.40, box["y"] + box["height"] * 0.30)
+    visit.page.mouse.click(box["x"] + box["width"] * 0.60, box["y"] + box["height"] * 0.75)
+    visit.page.fill("[name=weight]", "99")
+    visit.page.click("text=Place the order")
+    expect(visit.page.locator("#order-answer")).to_contain_text("weight")
+    expect(visit.page.locator("[name=weight]")).to_have_attribute("aria-invalid", "true")
+    visit.page.fill("[name=weight]", "1.5")
+    visit.page.click("text=Place the order")
+    expect(visit.page.locator("#order-answer")).to_contain_text("is stored", timeout=10_000)
+    newest = system.get("/deliveries?limit=1")["deliveries"][0]
+    assert newest["weight"] == 1.5
+    expect(visit.page.locator("#card h3")).to_contain_text(newest["id"][-7:])
+
+
+def test_filters_narrow_the_tables(visit: Visit, system: LiveSystem) -> None:
+    open_dashboard(visit, system)
+    visit.page.click("[data-tab=drones]")
+    expect(visit.page.locator("#drone-tally")).to_have_text("72 of 72")
+    visit.page.fill("#drone-search", "heavy")
+    expect(visit.page.locator("#drone-tally")).to_have_text("24 of 72")
+    visit.page.fill("#drone-search", "drone-00001")
+    expect(visit.page.locator("#drone-table tbody tr")).to_have_count(1)
+
+
+def test_a_killed_gateway_does_not_stop_the_page(visit: Visit, system: LiveSystem) -> None:
+    open_dashboard(visit, system)
+    for name in ("gateway-1", "gateway-2", "gateway-3"):
+        system.kill(name)
+        eventually(lambda name=name: system.status()[name]["healthy"], f"{name} is back", 30)  # type: ignore[misc]
+    [placed] = place(system, 1)
+    row = visit.page.locator(f"#delivery-table tr[data-id='{placed}']")
+    expect(row).to_contain_text("delivered", timeout=60_000)
+    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live")
+
+
+def test_it_is_usable_on_a_phone_in_the_dark(phone: Visit, system: LiveSystem) -> None:
+    place(system, 6)
+    open_dashboard(phone, system)
+    width = phone.page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 390, f"{width} pixels wide"
+    assert phone.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    phone.page.tap("[data-tab=drones]")
+    expect(phone.page.locator("#drone-table tbody tr").first).to_be_visible()
+    phone.keep_picture("phone")
+    assert phone.faults == []

@@ -1,0 +1,35 @@
+"""A page in a real browser, as browser tests look at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Page
+from scripts.local.home import CHECKOUT
+
+from real_parts import wait_until
+
+PICTURES = CHECKOUT / ".artifacts" / "browser"
+
+
+class Visit:
+    """One page, with everything that went wrong on it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.faults: list[str] = []
+        self.asked: set[str] = set()
+        page.on("pageerror", lambda error: self.faults.append(f"page error: {error}"))
+        page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
+        page.on("request", lambda request: self.asked.add(request.url))
+
+    def keep_picture(self, name: str) -> Path:
+        """A screenshot as an artefact."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        path = PICTURES / f"{name}.png"
+        self.page.screenshot(path=path)
+        return path
+
+    def wait_for(self, expression: str, what: str, deadline_s: float = 20.0) -> None:
+        """Until a JavaScript expression is true. Playwright's own waiting needs eval, which the page's policy forbids."""
+        wait_until(lambda: self.page.evaluate(expression), what, deadline_s)
