@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from dronedispatch.drone_sim.core.craft import Craft
 from dronedispatch.drone_sim.flown import Flown
 from dronedispatch.runtime.clock import Clock
 
@@ -17,7 +18,7 @@ class FaultKind(StrEnum):
 
     SILENT = "silent"  # neither moves nor hears nor tells
     BATTERY = "battery"  # drops to `battery_pct`
-    HEAL = "heal"  # the end of a silence
+    HEAL = "heal"  # the end of a silence; an empty battery is exchanged for a full one
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,6 +56,9 @@ class Faults:
             self._silent_until_s[fault.drone_id] = self._clock.monotonic_s() + fault.seconds
         elif fault.kind is FaultKind.HEAL:
             self._silent_until_s.pop(fault.drone_id, None)
+            if is_dead(craft):
+                self._flown.crafts[fault.drone_id] = msgspec.structs.replace(craft, battery_pct=100.0)
+                self._flown.owed.add(fault.drone_id)
         else:
             assert fault.battery_pct is not None
             battery_pct = min(craft.battery_pct, fault.battery_pct)
@@ -63,7 +67,13 @@ class Faults:
         return True
 
     def silent(self) -> frozenset[str]:
-        """Who is silent now."""
+        """Who is silent now: by a fault, or because the battery is empty and others have been told so."""
         now_s = self._clock.monotonic_s()
         self._silent_until_s = {name: s for name, s in self._silent_until_s.items() if s > now_s}
-        return frozenset(self._silent_until_s)
+        dead = {name for name, craft in self._flown.crafts.items() if is_dead(craft)}
+        return frozenset({*self._silent_until_s, *(dead - self._flown.owed)})
+
+
+def is_dead(craft: Craft) -> bool:
+    """Empty away from a charger: it cannot fly, and its radio has no power either."""
+    return craft.battery_pct <= 0 and craft.docked is None and craft.queued is None

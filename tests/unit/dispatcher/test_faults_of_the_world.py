@@ -101,6 +101,22 @@ async def test_a_drone_sim_that_says_nothing_makes_no_drone_silent_for_a_minute(
     await until(town, order.id, DeliveryStatus.DELIVERED)
 
 
+async def test_a_drone_whose_battery_drops_to_nothing_loses_its_order_and_flies_again_with_a_new_battery(
+    town: Town,
+) -> None:
+    order = await town.order(far_order())
+    first = await until(town, order.id, DeliveryStatus.ASSIGNED)
+    name = first.drone_id or ""
+    town.fleets[0].faults.strike(Fault(drone_id=name, kind=FaultKind.BATTERY, battery_pct=0.0))
+    await town.ticks(6)
+    again = await town.delivery(order.id)
+    assert again.drone_id not in (None, name)
+    assert (await town.telemetry())[name].battery_pct == 0.0
+    town.fleets[0].faults.strike(Fault(drone_id=name, kind=FaultKind.HEAL))
+    await until(town, order.id, DeliveryStatus.DELIVERED)
+    assert (await town.telemetry())[name].battery_pct > 0.0
+
+
 async def test_a_drone_that_comes_back_from_silence_flies_again(town: Town) -> None:
     name = next(iter(await town.drones()))
     silence(town, name, seconds=10.0)
