@@ -40,6 +40,9 @@ apt_candidate() {
   [[ -n "$candidate" && "$candidate" != "(none)" ]]
 }
 
+# Says whether apt knows nothing at all: the lists were never fetched, as in an image for containers.
+apt_lists_missing() { have apt-get && ! compgen -G '/var/lib/apt/lists/*Packages*' >/dev/null; }
+
 apt_installed() { [[ "$(dpkg-query -W -f '${Status}' "$1" 2>/dev/null)" == "install ok installed" ]]; }
 
 apt_get() { as_root env DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -q -o DPkg::Lock::Timeout=180 -o Acquire::Retries=2 "$@"; }
