@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
 
 import msgspec
 
@@ -83,7 +84,7 @@ def campaign(first: int, seeds: int, *, jobs: int, rule_off: int = 0) -> Iterato
     chunks = iter(
         [range(start, min(start + CHUNK, first + seeds)) for start in range(first, first + seeds, CHUNK)]
     )
-    with ProcessPoolExecutor(max_workers=jobs) as pool:
+    with ProcessPoolExecutor(max_workers=jobs, mp_context=get_context("spawn")) as pool:
         running: set[Future[Part]] = set()
         try:
             for chunk in chunks:

@@ -37,7 +37,7 @@ from dronedispatch.kv.view import Node, View, bootstrap
 from dronedispatch.kvfront.core.purging import sweep
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Done
-from dronedispatch.kvfront.core.writing import LockWrite, Write, write
+from dronedispatch.kvfront.core.writing import Write, write
 from dronedispatch.kvstore.core import filling
 from dronedispatch.kvstore.core.join import join_once
 from dronedispatch.kvstore.core.requests import Commit, Probe
@@ -182,6 +182,7 @@ class Stage:
         self.engines = {name: MemoryEngine(CLUSTER, f"{name}1") for name in names}
         self._views: dict[str, View] = {}
         self._nonces = 0
+        self._running: list[_Observed] = []
 
     # --- operations ---
 
@@ -189,9 +190,9 @@ class Stage:
         """Let `front` know the newest view."""
         self._views[front] = self.view
 
-    def get(self, front: str) -> Running:
+    def get(self, front: str, *, patience_s: float = DEADLINE_S) -> Running:
         """A read through `front`, which keeps the view that it had (at first: the newest)."""
-        return _Observed(self, front, read(KEY, 0, DEADLINE_S, self.rules), None)
+        return self._observed(front, read(KEY, 0, self.now_s + patience_s, self.rules), None)
 
     def put(
         self,
@@ -204,7 +205,12 @@ class Stage:
     ) -> Running:
         """A write whose name is `ident` (up to 16 ASCII letters)."""
         op = Write(KEY, 0, ident.encode().ljust(16, b"_"), 0.0, expected, tombstone=tombstone, keyed=keyed)
-        return _Observed(self, front, write(op, DEADLINE_S, rules=self.rules), op)
+        return self._observed(front, write(op, DEADLINE_S, rules=self.rules), op)
+
+    def _observed(self, front: str, generator: Generator[Any, Any, Any], op: Write | None) -> Running:
+        running = _Observed(self, front, generator, op)
+        self._running.append(running)
+        return running
 
     def sweep(self, front: str) -> Running:
         """A purge of all tombstones."""
@@ -226,6 +232,17 @@ class Stage:
     def move(self, names: Sequence[str]) -> None:
         """An operator assigns the slot anew."""
         self._publish(views.reassigned(self.view, {0: names}, self._nonce()))
+
+    def view_without(self, name: str) -> None:
+        """Somebody votes `name` out."""
+        disk = self.engines[name].disk
+        self._publish(views.vote_out(self.view, {name: disk}, self._nonce(), seen=self.view.epoch))
+
+    def close(self) -> None:
+        """The story is over: writes that have not ended have an unknown outcome."""
+        for running in self._running:
+            running.abandon()
+        self._running.clear()
 
     def why_not(self) -> str | None:
         """The judgement of the story so far."""
@@ -289,12 +306,13 @@ class Stage:
 
 
 class _Observed(Running):
-    """A client's operation: it goes into the history when it ends (a story's last unfinished ones: `abandon`)."""
+    """A client's operation: it goes into the history when it ends, or is abandoned."""
 
     def __init__(
-        self, stage: Stage, front: str, generator: Generator[Any, Any, Any], op: Write | LockWrite | None
+        self, stage: Stage, front: str, generator: Generator[Any, Any, Any], op: Write | None
     ) -> None:
         self._op = op
+        stage.now_s += 0.001  # strictly after whatever has ended
         self._call_s = stage.now_s
         super().__init__(stage, front, generator)
         self._noted()
