@@ -99,6 +99,7 @@ class _AsyncHTTP(base.HTTPClient):  # type: ignore[misc]
 
     def __init__(self, host: str, port: int, scheme: str, verify: ssl.SSLContext | bool) -> None:
         super().__init__(host, port, scheme)
+        self.token: str | None = None  # python-consul leaves it out of agent and session calls, which ACLs then deny
         self._tls = verify
         self._session: aiohttp.ClientSession | None = None
 
@@ -112,7 +113,7 @@ class _AsyncHTTP(base.HTTPClient):  # type: ignore[misc]
         self, method: str, callback: Callable[[Any], T], path: str, params: Any, data: Any = None
     ) -> T:
         pairs = list(params.items() if isinstance(params, dict) else params or [])
-        token = next((value for name, value in pairs if name == "token"), None)
+        token = next((value for name, value in pairs if name == "token"), self.token)
         wait_s = next((float(str(value).rstrip("s")) for name, value in pairs if name == "wait"), 0.0)
         uri = self.uri(path, [(name, value) for name, value in pairs if name != "token"])
         async with self._client().request(
@@ -177,6 +178,7 @@ class ConsulClient:
         tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=cacert) if cacert else True
         with _without_consul_variables():
             self._consul = _AsyncConsul(host=host, port=port, token=token, scheme=scheme, verify=tls)
+        self._consul.http.token = token
 
     async def close(self) -> None:
         """Close the connections."""
