@@ -29,6 +29,7 @@ defaults
   option redispatch 1
   retries 2
   retry-on all-retryable-errors
+{options}
   timeout connect 1s
   timeout client 75s
   timeout server 30s
@@ -129,7 +130,8 @@ def child(command: Sequence[str], port: int, environ: dict[str, str] | None = No
 
 
 @contextmanager
-def haproxy(ports: Sequence[int], pin: Sequence[str] = ()) -> Iterator[Peer]:
+def haproxy(ports: Sequence[int], pin: Sequence[str] = (), *, events: bool = False) -> Iterator[Peer]:
+    """`events`: set up for server-sent events, which it otherwise holds back for up to 200 ms to fill segments."""
     binary = available()["haproxy"]
     assert binary is not None
     with tempfile.TemporaryDirectory() as home, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
@@ -140,7 +142,10 @@ def haproxy(ports: Sequence[int], pin: Sequence[str] = ()) -> Iterator[Peer]:
         servers = "\n".join(f"  server s{number} 127.0.0.1:{one}" for number, one in enumerate(ports))
         config = Path(home) / "haproxy.cfg"
         logs = f"127.0.0.1:{sink.getsockname()[1]}"
-        config.write_text(HAPROXY.format(port=port, servers=servers, logs=logs), encoding="utf-8")
+        options = "  option http-no-delay" if events else ""
+        config.write_text(
+            HAPROXY.format(port=port, servers=servers, logs=logs, options=options), encoding="utf-8"
+        )
         with child((*pin, binary, "-f", str(config), "-db"), port) as pid:
             yield Peer("haproxy", port, pid)
 

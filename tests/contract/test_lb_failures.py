@@ -13,7 +13,7 @@ import pytest
 
 from dronedispatch.lb.access_log import AccessLog
 from dronedispatch.testing.door import SHORT, endpoints, open_door, read_until_quiet, with_settings
-from dronedispatch.testing.peer import OK, Script, always, answering, peer, read_request, silent
+from dronedispatch.testing.peer import OK, Script, always, answering, hang_up, peer, read_request, silent
 from dronedispatch.testing.waiting import until
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -30,11 +30,6 @@ def refused_port() -> Iterator[int]:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
-
-
-async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await read_request(reader)
-    writer.transport.abort()
 
 
 def status_of(answer: bytes) -> int:

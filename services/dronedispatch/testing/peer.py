@@ -102,3 +102,9 @@ async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) ->
     """Accept, read, never answer."""
     while await reader.read(65536):
         pass
+
+
+async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Read a request, then close without a word."""
+    await read_request(reader)
+    writer.transport.abort()

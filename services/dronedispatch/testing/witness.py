@@ -109,7 +109,7 @@ def read_strictly(head: bytes) -> tuple[str, str, tuple[tuple[str, str], ...]]:
         raise Violation(f"Host or framing not once: {head!r}")
     if (
         not named.get("content-length", "0").isdecimal()
-        or named.get("transfer-encoding", "chunked") != "chunked"
+        or named.get("transfer-encoding", "chunked").lower() != "chunked"
     ):
         raise Violation(f"framing {head!r}")
     return line[1].decode(), line[2].decode(), tuple(headers)

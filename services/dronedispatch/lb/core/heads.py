@@ -21,6 +21,8 @@ _TARGET_BYTES: Final = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}").fullmatch
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE).fullmatch
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00").search
+_BODYLESS_10: Final = frozenset({b"GET", b"HEAD", b"DELETE"})
 _METHODS_REFUSED: Final = {b"CONNECT": 400, b"PRI": 400, b"TRACE": 405, b"SOURCE": 405}
 
 _COMMON_NAMES: Final = (
@@ -180,6 +182,10 @@ class RequestHead:
                 raise Refusal(400, "Transfer-Encoding with HTTP/1.0 or Content-Length")
             self.body_bytes = CHUNKED
         elif self._length > 0:
+            if (
+                self.minor == 0 and method in _BODYLESS_10
+            ):  # as HAProxy: an old server may not look for this body
+                raise Refusal(400, f"a body with {method.decode()} of HTTP/1.0")
             self.body_bytes = self._length
         if self._connection is not None:
             self._obey_connection(self._connection)
@@ -189,8 +195,17 @@ class RequestHead:
     def _origin_form(self, url: bytes) -> bytes:
         if url.translate(None, _TARGET_BYTES):
             raise Refusal(400, "control, non-ASCII or '#' in the target")
-        if url[:1] == b"/" or (url == b"*" and self.method == b"OPTIONS"):
-            return url
+        if url[:1] != b"/":
+            if url == b"*" and self.method == b"OPTIONS":
+                return url
+            url = self._path_of_absolute(url)
+        if b"%" in url and _BAD_ESCAPE(url):
+            raise Refusal(400, "a '%' in the target that escapes nothing, or NUL")
+        if b"/.." in url and _climbs_out(url):
+            raise Refusal(400, "the target's path leaves its root")
+        return url
+
+    def _path_of_absolute(self, url: bytes) -> bytes:
         absolute = _ABSOLUTE(url)
         if absolute is None:
             raise Refusal(400, "the target is neither a path nor an http URL")
@@ -226,6 +241,19 @@ _ACTIONS: Final = {
     b"proxy": RequestHead._drop,  # CGI's HTTP_PROXY
     b"http2-settings": RequestHead._drop,
 }
+
+
+def _climbs_out(url: bytes) -> bool:
+    """Whether the path has more '..' than names before them."""
+    depth = 0
+    for part in url.partition(b"?")[0].split(b"/")[1:]:
+        if part == b"..":
+            depth -= 1
+            if depth < 0:
+                return True
+        elif part not in (b"", b"."):
+            depth += 1
+    return False
 
 
 def read_head(head: bytes, *, trusted: bool) -> RequestHead:

@@ -1,0 +1,152 @@
+"""`scripts/bench lb`: the door beside HAProxy, nginx and a Sanic + aiohttp proxy, and its numbers under failure.
+
+Without an option: throughput, CPU for each request and latency of all proxies, in turn, before the same back ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+from loadtests.bench.lb_fuzz import Findings, fuzz
+from loadtests.bench.lb_judge import corpus, judge
+from loadtests.bench.lb_peers import available, haproxy, nginx, ours
+from loadtests.bench.lb_scenes import Finding, all_failing, exchange_doors, failover, limiter, soak
+from loadtests.bench.lb_throughput import Plan, keep, measure, show
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from dronedispatch.testing.witness import witness
+
+HOME = Path(".artifacts/bench/lb")
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench lb", description=__doc__)
+    parser.add_argument("--loads", default="get,post,body,sse", help="some of get,post,body,sse")
+    parser.add_argument("--connections", default="16,64,256")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each run")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--corpus", action="store_true", help="the smuggling payloads: our decisions beside the peers'"
+    )
+    parser.add_argument("--fuzz", type=int, metavar="N", help="N generated requests, ours against the peers")
+    parser.add_argument("--seed", type=int, default=1, help="of --fuzz")
+    parser.add_argument(
+        "--failover", action="store_true", help="gateways and doors end under load: what clients see"
+    )
+    parser.add_argument("--every", type=float, default=10.0, help="seconds between two kills of --failover")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of --failover with kill -9")
+    parser.add_argument(
+        "--failing", action="store_true", help="every gateway fails: amplification and time to 503"
+    )
+    parser.add_argument("--limiter", action="store_true", help="what passes a rate limit in 60 s")
+    parser.add_argument("--soak", type=int, metavar="N", help="N requests: growth of memory and descriptors")
+    return parser.parse_args(argv)
+
+
+def compare_throughput(options: argparse.Namespace, console: Console) -> int:
+    plan = Plan(
+        tuple(options.loads.split(",")),
+        tuple(int(part) for part in options.connections.split(",")),
+        options.seconds,
+        options.rounds,
+    )
+    runs = measure(plan, console)
+    misses = show(runs, console)
+    keep(runs, HOME)
+    console.print(f"figures: {HOME}/runs.json, plot: {HOME}/cpu.png")
+    for miss in misses:
+        console.print(f"[red]missed[/red] {miss}")
+    return 1 if misses else 0
+
+
+async def compare_corpus(console: Console) -> int:
+    """Every payload through every proxy: 0 when ours harms nobody and is nowhere laxer than a peer on what is illegal."""
+    installed = available()
+    table = Table("payload", "ours", "haproxy", "nginx", "")
+    bad = 0
+    async with witness() as mine, witness() as first, witness() as second:
+        with ours([mine.port]) as door, haproxy([first.port]) as one, nginx([second.port]) as two:
+            assert all(installed.values())
+            for payload in corpus():
+                verdict = await judge(door.port, mine, payload.data)
+                theirs = [
+                    await judge(one.port, first, payload.data, 0.3),
+                    await judge(two.port, second, payload.data, 0.3),
+                ]
+                stricter = any(not other.forwarded for other in theirs)
+                notes = list(verdict.faults)
+                if verdict.forwarded and stricter and not payload.legal:
+                    notes.append("laxer than a peer")
+                bad += bool(notes)
+                shown = [f"{other}{' FAULT' if other.faults else ''}" for other in theirs]
+                table.add_row(payload.name, str(verdict), *shown, "; ".join(notes))
+    console.print(table)
+    console.print(f"{len(corpus())} payloads, {bad} with a fault of ours")
+    return 1 if bad else 0
+
+
+async def run_fuzz(cases: int, seed: int, console: Console) -> Findings:
+    with Progress(console=console) as progress:
+        task = progress.add_task("requests", total=cases)
+        return await fuzz(cases, seed, lambda: progress.advance(task))
+
+
+def compare_fuzz(options: argparse.Namespace, console: Console) -> int:
+    findings = uvloop.run(run_fuzz(options.fuzz, options.seed, console))
+    console.print(
+        f"{findings.cases:,} requests, {findings.forwarded:,} forwarded by us; faults {len(findings.serious)}, "
+        f"laxer than a peer {len(findings.laxer)}, read differently {len(findings.other_reading)}"
+    )
+    for reason, count in findings.explained.most_common():
+        console.print(f"  {count} explained: {reason}")
+    for peer, count in findings.peers_serious.most_common():
+        console.print(f"  {count} that {peer} forwarded in a form that our witness refuses")
+    found = findings.serious + findings.laxer + findings.other_reading
+    for line in found[:20]:
+        console.print(line, markup=False, highlight=False)
+    return 1 if found else 0
+
+
+async def fail_over(options: argparse.Namespace, console: Console) -> list[Finding]:
+    """kill -9 for --minutes, then a rolling restart of the gateways, then one of two doors."""
+    seconds = options.minutes * 60
+    found = await failover(seconds, options.every, signal.SIGKILL, console.print)
+    found += await failover(min(seconds, 6 * options.every), options.every, signal.SIGTERM, console.print)
+    return found + await exchange_doors(3, console.print)
+
+
+def judge_scene(found: Sequence[Finding], console: Console) -> int:
+    table = Table("", "measured", "")
+    for finding in found:
+        table.add_row(finding.what, finding.figure, "ok" if finding.good else "[red]missed[/red]")
+    console.print(table)
+    return 0 if all(finding.good for finding in found) else 1
+
+
+def main(argv: list[str]) -> int:
+    """0: every number reached; 1: one was missed."""
+    options, console = arguments(argv), Console(width=140)
+    if options.failover:
+        return judge_scene(uvloop.run(fail_over(options, console)), console)
+    if options.failing:
+        return judge_scene(uvloop.run(all_failing(5000)), console)
+    if options.limiter:
+        return judge_scene(limiter(60.0), console)
+    if options.soak:
+        return judge_scene(soak(options.soak, console.print), console)
+    if options.corpus:
+        return uvloop.run(compare_corpus(console))
+    if options.fuzz:
+        return compare_fuzz(options, console)
+    return compare_throughput(options, console)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

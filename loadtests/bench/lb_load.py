@@ -1,0 +1,107 @@
+"""Load for a proxy: wrk for requests, our own reader for server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from loadtests.bench.lb_cpu import cpu_s
+from loadtests.bench.lb_peers import Peer
+
+DONE = """
+done = function(summary, latency, requests)
+  io.write(string.format('\\nRESULT {"requests":%d,"seconds":%.6f,"p50":%.1f,"p99":%.1f,"p999":%.1f,"bad":%d}\\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
+    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout))
+end
+"""
+POST = (
+    'wrk.method = "POST"; wrk.body = string.rep("x", 1024); wrk.headers["Content-Type"] = "application/json"'
+)
+PACE = "local d = {milliseconds}; function delay() return math.random() * 2 * d end"
+
+
+class Wrk(msgspec.Struct):
+    """What wrk says; latencies in us."""
+
+    requests: int
+    seconds: float
+    p50: float
+    p99: float
+    p999: float
+    bad: int
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One run. Latencies in us; `cpu_us` is the proxy's CPU for each request or event."""
+
+    peer: str
+    load: str
+    connections: int
+    per_s: float
+    cpu_us: float
+    p50_us: float
+    p99_us: float
+    p999_us: float
+    bad: int
+
+
+def run_wrk(
+    peer: Peer, load: str, connections: int, seconds: float, pin: Sequence[str], pace_ms: float | None = None
+) -> Measure:
+    """`load`: get, post or body. `pace_ms`: the mean pause of each connection between two requests, exact in the mean."""
+    lines = [POST] if load == "post" else []
+    if pace_ms is not None:
+        lines.append(PACE.format(milliseconds=f"{pace_ms:.3f}"))
+    with tempfile.TemporaryDirectory() as home:
+        script = Path(home) / "load.lua"
+        script.write_text("\n".join((*lines, DONE)), encoding="utf-8")
+        url = f"http://127.0.0.1:{peer.port}/{load}"
+        command = (*pin, "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(script), url)
+        before_s = cpu_s(peer.pid)
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        used_s = cpu_s(peer.pid) - before_s
+    result = msgspec.json.decode(told.partition("RESULT ")[2], type=Wrk)
+    return Measure(
+        peer.name,
+        load if pace_ms is None else f"{load} at half load",
+        connections,
+        result.requests / result.seconds,
+        used_s / max(1, result.requests) * 1e6,
+        result.p50,
+        result.p99,
+        result.p999,
+        result.bad,
+    )
+
+
+async def _stream(port: int, every_ms: int, until_s: float, delays_us: list[float]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET /events?every={every_ms} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    try:
+        while time.monotonic() < until_s:
+            line = await reader.readuntil(b"\n")
+            if line.startswith(b"id: 1-"):
+                delays_us.append((time.monotonic_ns() - int(line[6:])) / 1000)
+    finally:
+        writer.transport.abort()
+
+
+async def run_events(peer: Peer, streams: int, seconds: float, every_ms: int = 20) -> Measure:
+    """`streams` readers of server-sent events, one each `every_ms`; the delay from the back end to the reader."""
+    delays_us: list[float] = []
+    before_s, began_s = cpu_s(peer.pid), time.monotonic()
+    readers = (_stream(peer.port, every_ms, began_s + seconds, delays_us) for _ in range(streams))
+    await asyncio.gather(*readers)
+    used_s, took_s = cpu_s(peer.pid) - before_s, time.monotonic() - began_s
+    delays_us.sort()
+    count = len(delays_us)
+    at = [delays_us[min(count - 1, int(share * count))] for share in (0.5, 0.99, 0.999)]
+    return Measure(peer.name, "sse", streams, count / took_s, used_s / count * 1e6, at[0], at[1], at[2], 0)
