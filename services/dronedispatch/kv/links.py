@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from prometheus_client import Counter, Histogram
 
 from dronedispatch.kv.calls import NOT_SENT, SILENT, AnyCall, AnyReply, decode_replies, encode_calls
+from dronedispatch.kv.exchange import ReplicaConnection
 from dronedispatch.kv.requests import Pulse
 from dronedispatch.kv.wire import MSGPACK
 from dronedispatch.runtime.clock import Clock
@@ -56,8 +58,20 @@ class _Queued:
             self.receiver.replied(self.place, reply)
 
 
+class _Away:
+    """A batch under way: who waits, and until when."""
+
+    __slots__ = ("batch", "connection", "over", "timer")
+
+    def __init__(self, batch: list[_Queued]) -> None:
+        self.batch = batch
+        self.connection: ReplicaConnection | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.over = False
+
+
 class Link:
-    """The queue and the requests under way for one replica at one address."""
+    """The queue and the batches under way for one replica at one address."""
 
     def __init__(self, name: str, url: str, links: Links) -> None:
         self.name = name
@@ -66,10 +80,13 @@ class Link:
         self._address = parts.hostname or ""
         self._port = parts.port or 80
         self._links = links
+        self._head = links.head_for(self._address, self._port)
         self._queue: deque[_Queued] = deque()
-        self._away: set[asyncio.Task[None]] = set()
+        self._away: set[_Away] = set()
+        self._idle: list[ReplicaConnection] = []
+        self._connecting: set[asyncio.Task[None]] = set()
         self._scheduled = False
-        self._batches = BATCHES.labels(name, "ok")
+        self._returned = BATCHES.labels(name, "ok")
         self._lost = BATCHES.labels(name, "lost")
 
     def put(self, call: AnyCall, receiver: Receiver | None, place: int) -> None:
@@ -89,14 +106,18 @@ class Link:
     def _send(self) -> None:
         self._scheduled = False
         while self._queue and len(self._away) < AWAY_MAX:
-            task = asyncio.create_task(self._exchange(self._take()))
-            self._away.add(task)
-            task.add_done_callback(self._returned)
-
-    def _returned(self, task: asyncio.Task[None]) -> None:
-        self._away.discard(task)
-        if self._queue:
-            self._wake()
+            away = _Away(self._take())
+            self._away.add(away)
+            JOINED.observe(len(away.batch))
+            while self._idle and away.connection is None:
+                connection = self._idle.pop()
+                away.connection = None if connection.closing else connection
+            if away.connection is None:
+                task = asyncio.create_task(self._connect(away))
+                self._connecting.add(task)
+                task.add_done_callback(self._connecting.discard)
+            else:
+                self._ask(away, away.connection)
 
     def _take(self) -> list[_Queued]:
         batch: list[_Queued] = []
@@ -109,60 +130,87 @@ class Link:
             batch.append(queue.popleft())
         return batch
 
-    async def _exchange(self, batch: list[_Queued]) -> None:
-        JOINED.observe(len(batch))
-        replies: Sequence[AnyReply] | None = None
-        instead: AnyReply = SILENT
+    async def _connect(self, away: _Away) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            replies = await self._ask([queued.call for queued in batch])
-        except NotSent:
-            instead = NOT_SENT
-        except HttpError:
-            self._refuse_old()
-        finally:  # also when this task is cancelled, because the replica was voted out
-            if replies is None or len(replies) != len(batch):
-                self._lost.inc()
-                for queued in batch:
-                    queued.settle(instead)
-            else:
-                self._batches.inc()
-                for queued, reply in zip(batch, replies, strict=True):
-                    queued.settle(reply)
+            async with asyncio.timeout(self._links.call_timeout_s):
+                _, connection = await loop.create_connection(
+                    lambda: ReplicaConnection(self._idle.append, self._gone), self._address, self._port
+                )
+        except (OSError, TimeoutError):
+            self._end(away, NOT_SENT)
+            return
+        if away.over:
+            connection.drop()
+            return
+        away.connection = connection
+        self._ask(away, connection)
 
-    async def _ask(self, calls: list[AnyCall]) -> list[AnyReply] | None:
-        links = self._links
-        response = await links.http.request(
-            "POST",
-            self._address,
-            self._port,
-            BATCH_TARGET,
-            headers=links.headers,
-            body=encode_calls(calls),
-            timeout_s=links.call_timeout_s,
-        )
-        if response.status != 200:
-            return None
-        try:
-            return decode_replies(response.body)
-        except ValueError:
-            return None
+    def _ask(self, away: _Away, connection: ReplicaConnection) -> None:
+        body = encode_calls([queued.call for queued in away.batch])
+        away.timer = asyncio.get_running_loop().call_later(self._links.call_timeout_s, self._expired, away)
+        connection.ask(self._head + b"%d\r\n\r\n" % len(body) + body, partial(self._answered, away))
 
-    def _refuse_old(self) -> None:
-        """A batch broke or timed out: who has waited in the queue as long need not find out again."""
+    def _answered(self, away: _Away, body: bytes | None) -> None:
+        if away.over:
+            return
+        replies: list[AnyReply] | None = None
+        if body is not None:
+            try:
+                replies = decode_replies(body)
+            except ValueError:
+                replies = None
+        if replies is None or len(replies) != len(away.batch):
+            self._end(away, SILENT)
+            return
+        self._close(away)
+        self._returned.inc()
+        for queued, reply in zip(away.batch, replies, strict=True):
+            queued.settle(reply)
+
+    def _expired(self, away: _Away) -> None:
+        """Nobody waits longer; and who has waited in the queue as long need not find out again."""
         limit_s = self._links.clock.monotonic_s() - self._links.call_timeout_s
+        old = []
         while self._queue and self._queue[0].since_s <= limit_s:
-            self._queue.popleft().settle(NOT_SENT)
+            old.append(self._queue.popleft())
+        self._end(away, SILENT)
+        for queued in old:
+            queued.settle(NOT_SENT)
+
+    def _end(self, away: _Away, instead: AnyReply) -> None:
+        """This batch has no replies."""
+        if away.over:
+            return
+        self._close(away)
+        if away.connection is not None:
+            away.connection.drop()
+        self._lost.inc()
+        for queued in away.batch:
+            queued.settle(instead)
+
+    def _close(self, away: _Away) -> None:
+        away.over = True
+        if away.timer is not None:
+            away.timer.cancel()
+        self._away.discard(away)
+        if self._queue:
+            self._wake()
+
+    def _gone(self, connection: ReplicaConnection) -> None:
+        if connection in self._idle:
+            self._idle.remove(connection)
 
     def give_up(self) -> None:
         """The replica is out of every set, or at another address: nobody needs to wait for it any longer."""
         queued, self._queue = self._queue, deque()
-        for task in self._away:
-            task.cancel()
+        for away in list(self._away):
+            self._end(away, NOT_SENT if away.connection is None else SILENT)
         for entry in queued:
             entry.settle(NOT_SENT)
 
     async def ping(self, timeout_s: float) -> Pulse:
-        """A sign of life, on the same kept connections as the calls."""
+        """A sign of life."""
         try:
             await self._links.http.request(
                 "GET", self._address, self._port, "/health?live=1", timeout_s=timeout_s
@@ -173,10 +221,19 @@ class Link:
             return Pulse.SILENT
         return Pulse.ALIVE
 
+    def close_idle(self) -> None:
+        """Close the connections that nobody uses."""
+        for connection in list(self._idle):
+            connection.drop()
+        self._idle.clear()
+
     async def close(self) -> None:
-        """Give up and wait for what was under way."""
+        """Give up, and close the connections."""
         self.give_up()
-        await asyncio.gather(*self._away, return_exceptions=True)
+        for task in self._connecting:
+            task.cancel()
+        await asyncio.gather(*self._connecting, return_exceptions=True)
+        self.close_idle()
 
 
 class Links:
@@ -195,9 +252,16 @@ class Links:
         self.clock = clock
         self.call_timeout_s = call_timeout_s
         self.ping_timeout_s = ping_timeout_s
-        self.headers = (("authorization", f"Bearer {token}"), ("content-type", MSGPACK))
+        self._token = token
         self._links: dict[str, Link] = {}
         self._pings: dict[str, asyncio.Task[Pulse]] = {}
+
+    def head_for(self, address: str, port: int) -> bytes:
+        """The head of a batch's request, up to its length."""
+        return (
+            f"POST {BATCH_TARGET} HTTP/1.1\r\nhost: {address}:{port}\r\nauthorization: Bearer {self._token}\r\n"
+            f"content-type: {MSGPACK}\r\ncontent-length: "
+        ).encode("latin-1")
 
     def get(self, name: str) -> Link | None:
         """The link to the replica `name`; None: no view has named it."""
@@ -208,6 +272,7 @@ class Links:
         for name, link in list(self._links.items()):
             if urls.get(name) != link.url:
                 link.give_up()
+                link.close_idle()
                 del self._links[name]
             elif gone(name):
                 link.give_up()

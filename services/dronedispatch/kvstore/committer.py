@@ -224,8 +224,7 @@ class Committer:
 
     def _answer(self, entry: _Batch | _Job) -> None:
         if isinstance(entry, _Batch):
-            for reply in entry.replies:
-                _count(reply)
+            _count(entry.replies)
         if entry.done.done():
             return
         if isinstance(entry, _Batch):
@@ -252,12 +251,17 @@ def _cancel(group: list[_Batch | _Job]) -> None:
 _counted: dict[type, Any] = {}
 
 
-def _count(reply: AnyReply) -> None:
-    kind = type(reply)
-    counter = _counted.get(kind)
-    if counter is None:
-        counter = _counted[kind] = CALLS.labels(kind.__name__.lower())
-    counter.inc()
+def _count(replies: list[AnyReply]) -> None:
+    """By kind, at once for a batch: counting each by itself cost as much as a tenth of carrying it out."""
+    kinds: dict[type, int] = {}
+    for reply in replies:
+        kind = type(reply)
+        kinds[kind] = kinds.get(kind, 0) + 1
+    for kind, count in kinds.items():
+        counter = _counted.get(kind)
+        if counter is None:
+            counter = _counted[kind] = CALLS.labels(kind.__name__.lower())
+        counter.inc(count)
 
 
 def _end_process(reason: str) -> None:
