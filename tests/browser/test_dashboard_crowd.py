@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from browser_visit import Visit
+from dronedispatch.testing.aside import aside
 from dronedispatch.testing.crowd import Crowd
 from dronedispatch.testing.gateway import MemoryGateway
 from dronedispatch.testing.serving import serving
@@ -18,28 +19,22 @@ pytestmark = pytest.mark.real
 DRONES = 1000
 
 
+@asynccontextmanager
+async def crowded_town() -> AsyncIterator[str]:
+    """The address of a gateway that shows a thousand drones in the air, a tick each second."""
+    gateway = MemoryGateway()
+    crowd = Crowd(gateway, DRONES)
+    await crowd.register()
+    async with serving(gateway.app) as port:
+        flight = asyncio.create_task(crowd.fly(1.0))
+        yield f"http://127.0.0.1:{port}"
+        flight.cancel()
+
+
 @pytest.fixture
 def crowded() -> Iterator[str]:
-    """The address of a gateway that shows a thousand drones in the air, a tick each second."""
-    ready, stopped, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
-    ports: list[int] = []
-
-    async def live() -> None:
-        gateway = MemoryGateway()
-        crowd = Crowd(gateway, DRONES)
-        await crowd.register()
-        async with serving(gateway.app) as port:
-            ports.append(port)
-            ready.set()
-            await crowd.fly(1.0, stopped)
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(live()), daemon=True)
-    thread.start()
-    assert ready.wait(30)
-    yield f"http://127.0.0.1:{ports[0]}"
-    loop.call_soon_threadsafe(stopped.set)
-    thread.join(20)
-    loop.close()
+    with aside(crowded_town) as url:
+        yield url
 
 
 def test_a_thousand_flying_drones_are_drawn_in_less_than_a_frame(visit: Visit, crowded: str) -> None:

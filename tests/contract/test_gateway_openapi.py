@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from dronedispatch.gateway.openapi.document import document
+from dronedispatch.testing.aside import aside
 from dronedispatch.testing.gateway import OPERATOR_TOKEN, MemoryGateway
 from dronedispatch.testing.serving import serving
 
@@ -55,25 +55,17 @@ def documented() -> dict[str, object]:
 schema = schemathesis.openapi.from_dict(documented())
 
 
+@asynccontextmanager
+async def town() -> AsyncIterator[str]:
+    async with serving(MemoryGateway().app) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
-    """A gateway on memory twins, served by a thread of its own: schemathesis is synchronous."""
-    ready, stopped, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
-    ports: list[int] = []
-
-    async def live() -> None:
-        async with serving(MemoryGateway().app) as port:
-            ports.append(port)
-            ready.set()
-            await stopped.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(live()), daemon=True)
-    thread.start()
-    assert ready.wait(20)
-    yield f"http://127.0.0.1:{ports[0]}"
-    loop.call_soon_threadsafe(stopped.set)
-    thread.join(20)
-    loop.close()
+    """A gateway on memory twins beside the test: schemathesis is synchronous."""
+    with aside(town) as url:
+        yield url
 
 
 @pytest.mark.filterwarnings("ignore")  # of the generator's own libraries; ours are errors in every other test

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from random import Random
 
 from dronedispatch.fleet.city import City, default_city
 from dronedispatch.fleet.documents import drone_key, encode, stamp, telemetry_key
@@ -30,24 +31,21 @@ class Crowd:
             await self._gateway.kv.put(drone_key(drone.id), encode(drone), tags=drone_tags(drone))
             await self._gateway.kv.put(telemetry_key(drone.id), encode(telemetry))
 
-    async def fly(self, tick_s: float, stopped: asyncio.Event) -> None:
-        """Tick until `stopped`."""
-        while not stopped.is_set():
+    async def fly(self, tick_s: float) -> None:
+        """Tick until cancelled."""
+        while True:
             self.tick += 1
             self._gateway.feed.telemetry(self._all())
-            try:
-                async with asyncio.timeout(tick_s):
-                    await stopped.wait()
-            except TimeoutError:
-                continue
+            await asyncio.sleep(tick_s)
 
     def _all(self) -> list[Telemetry]:
         at = stamp(self._gateway.clock.wall_s())
         return [self._one(number, at) for number in range(self._size)]
 
     def _one(self, number: int, at: str) -> Telemetry:
-        radius_m = 500.0 + 8000.0 * ((number * 0.618) % 1.0)
-        angle = number * 2.4 + self.tick * 200.0 / radius_m
+        rng = Random(number)
+        radius_m, begin = rng.uniform(300.0, 8500.0), rng.uniform(0.0, 2 * math.pi)
+        angle = begin + self.tick * 200.0 / radius_m
         plane = self._city.plane
         ahead = Point(radius_m * math.cos(angle + 0.2), radius_m * math.sin(angle + 0.2))
         return Telemetry(

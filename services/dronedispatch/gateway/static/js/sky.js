@@ -117,7 +117,7 @@ function flying(ctx, view, drone, r) {
   ctx.closePath();
   ctx.fillStyle = palette[toneOf(drone)];
   ctx.fill();
-  ctx.lineWidth = 1.2;
+  ctx.lineWidth = r < 4.5 ? 0.6 : 1.2;
   ctx.lineJoin = "round";
   ctx.strokeStyle = palette.halo;
   ctx.stroke();

@@ -2,7 +2,8 @@
 
 import { Projection } from "./projection.js";
 
-const TRAIL_MAX = 26;
+const TRAIL_STEP_M = 60; // between two points that are kept
+const TRAIL_M = 3500;
 const DELIVERIES_MAX = 3000;
 const OPEN = new Set(["pending", "assigned", "in-progress"]);
 
@@ -53,8 +54,7 @@ export class World {
       drone.t1 = now + Math.min(2500, Math.max(120, this.interval * 1.08));
       this.movingUntil = Math.max(this.movingUntil, drone.t1);
       if (far) drone.trail.length = 0;
-      drone.trail.push(drone.from);
-      if (drone.trail.length > TRAIL_MAX) drone.trail.shift();
+      extend(drone.trail, drone.from);
       drone.told = now;
     } else if (drone.trail.length && now - drone.told > 3000) {
       drone.trail.length = 0; // it has stood for a while: its trail has faded
@@ -110,5 +110,18 @@ export class World {
   choose(kind, id) {
     this.chosen = kind ? { kind, id } : null;
     this.version += 1;
+  }
+}
+
+// A trail is as long at any speed: points come closer or are skipped, the oldest go.
+function extend(trail, point) {
+  const last = trail[trail.length - 1];
+  const step = last ? Math.hypot(point.x - last.x, point.y - last.y) : 0;
+  if (last && step < TRAIL_STEP_M) return;
+  trail.push({ x: point.x, y: point.y, step });
+  let length = trail.reduce((sum, one) => sum + one.step, 0) - trail[0].step;
+  while (trail.length > 2 && length > TRAIL_M) {
+    trail.shift();
+    length -= trail[0].step;
   }
 }
