@@ -35,47 +35,55 @@ def assignment(
 ) -> tuple[tuple[str, ...], ...]:
     """For each slot its `min(rf, len(names))` replicas in primary order; what `current` has stays where it may.
 
-    Every replica gets at most ceil(64 * rf / n) slots and is the primary of at most ceil(64 / n). Raises
+    No two replicas differ by more than one slot, and hardly any two by more than one in how many they lead. Raises
     ValueError for no names or an rf below 1.
     """
     if not names or rf < 1:
         raise ValueError(f"an assignment needs replicas and rf >= 1, not {len(names)} replicas and rf {rf}")
     copies = min(rf, len(names))
     share = -(-SLOTS * copies // len(names))
-    held: Counter[str] = Counter()
-    chosen: list[list[str]] = []
-    for slot in range(SLOTS):
-        kept: list[str] = []
-        for name in current[slot] if current else ():
-            if name in names and held[name] < share and len(kept) < copies:
-                held[name] += 1
-                kept.append(name)
-        chosen.append(kept)
+    chosen = [
+        [name for name in (current[slot] if current else ()) if name in names][:copies]
+        for slot in range(SLOTS)
+    ]
+    held = Counter({name: 0 for name in names})
+    held.update(name for replicas in chosen for name in replicas)
     for slot, replicas in enumerate(chosen):
-        for name in _by_need(slot, names, held, share):
-            if len(replicas) == copies:
-                break
-            if name not in replicas:
-                held[name] += 1
-                replicas.append(name)
-    return _primaries_shared(chosen, names)
+        while len(replicas) < copies:
+            left = [name for name in preference(slot, names) if name not in replicas]
+            name = next((each for each in left if held[each] < share), min(left, key=held.__getitem__))
+            held[name] += 1
+            replicas.append(name)
+    _even_out_copies(chosen, held)
+    _even_out_leads(chosen, Counter({name: 0 for name in names}))
+    return tuple(tuple(replicas) for replicas in chosen)
 
 
-def _by_need(slot: int, names: Sequence[str], held: Counter[str], share: int) -> list[str]:
-    """The slot's preference, those with room first (a full one is taken only when nobody else is left)."""
-    order = preference(slot, names)
-    return sorted(order, key=lambda name: held[name] >= share)
+def _even_out_copies(chosen: list[list[str]], held: Counter[str]) -> None:
+    """Hand copies of the fullest replica to the emptiest, in the slots that rank the latter best, until they
+    differ by one.
+    """
+    while True:
+        full, empty = max(held, key=held.__getitem__), min(held, key=held.__getitem__)
+        if held[full] - held[empty] <= 1:
+            return
+        slots = [slot for slot, replicas in enumerate(chosen) if full in replicas and empty not in replicas]
+        best = min(slots, key=lambda slot: preference(slot, list(held)).index(empty))
+        chosen[best][chosen[best].index(full)] = empty
+        held[full] -= 1
+        held[empty] += 1
 
 
-def _primaries_shared(chosen: list[list[str]], names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """The same replicas, ordered so that nobody is the primary of more than its share where the sets allow it."""
-    share = -(-SLOTS // len(names))
-    leads: Counter[str] = Counter()
-    ordered = []
-    for replicas in chosen:
-        first = replicas[0]
-        if leads[first] >= share:
-            first = min(replicas, key=lambda name: leads[name])
-        leads[first] += 1
-        ordered.append((first, *(name for name in replicas if name != first)))
-    return tuple(ordered)
+def _even_out_leads(chosen: list[list[str]], leads: Counter[str]) -> None:
+    """Put another replica first, where one that leads many slots shares one with one that leads two fewer."""
+    leads.update(replicas[0] for replicas in chosen)
+    changed = True
+    while changed:
+        changed = False
+        for replicas in chosen:
+            least = min(replicas, key=leads.__getitem__)
+            if leads[replicas[0]] - leads[least] >= 2:
+                leads[replicas[0]] -= 1
+                leads[least] += 1
+                replicas.insert(0, replicas.pop(replicas.index(least)))
+                changed = True
