@@ -46,7 +46,7 @@ def assignment(
         [name for name in (current[slot] if current else ()) if name in names][:copies]
         for slot in range(SLOTS)
     ]
-    held = Counter({name: 0 for name in names})
+    held = Counter(dict.fromkeys(names, 0))
     held.update(name for replicas in chosen for name in replicas)
     for slot, replicas in enumerate(chosen):
         while len(replicas) < copies:
@@ -55,7 +55,7 @@ def assignment(
             held[name] += 1
             replicas.append(name)
     _even_out_copies(chosen, held)
-    _even_out_leads(chosen, Counter({name: 0 for name in names}))
+    _even_out_leads(chosen, Counter(dict.fromkeys(names, 0)))
     return tuple(tuple(replicas) for replicas in chosen)
 
 
