@@ -1,0 +1,155 @@
+"""The verdict: what it says of what was measured, and that it can say no."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from loadtests import access_log
+from loadtests.load import locust_arguments, parser
+from loadtests.slo import Measured, Slo, exit_code, judge, load_slo, mean, percentile, spans, table
+
+SLO = Slo(
+    failures_share_max=0.01,
+    post_p95_ms_max=100.0,
+    to_assigned_p95_s_max=2.0,
+    to_delivered_p95_s_max=600.0,
+    orders_min=3,
+)
+GOOD = Measured(
+    requests=1000,
+    failures=1,
+    post_p95_ms=20.0,
+    to_assigned_s=[0.1] * 20,
+    to_delivered_s=[5.0] * 20,
+    waiting=0,
+    speed=60.0,
+)
+
+
+def test_what_holds_ends_in_0() -> None:
+    lines = judge(SLO, GOOD)
+    assert [line.holds for line in lines] == [True] * 5
+    assert exit_code(lines) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"failures": 11}, "failed requests"),
+        ({"post_p95_ms": 101.0}, "POST p95"),
+        ({"to_assigned_s": [0.1] * 18 + [3.0] * 2}, "created -> assigned p95"),
+        ({"to_delivered_s": [11.0] * 20}, "created -> delivered p95"),
+    ],
+)
+def test_each_violation_is_seen_alone(changes: dict[str, object], name: str) -> None:
+    lines = judge(SLO, dataclasses.replace(GOOD, **changes))  # type: ignore[arg-type]
+    assert [line.name for line in lines if line.holds is False] == [name]
+    assert exit_code(lines) == 1
+    assert "VIOLATED" in table(lines)
+
+
+def test_too_few_orders_are_no_success() -> None:
+    lines = judge(SLO, dataclasses.replace(GOOD, to_assigned_s=[0.1] * 2, to_delivered_s=[1.0] * 2))
+    assert exit_code(lines) == 2
+
+
+def test_no_request_at_all_is_no_success() -> None:
+    assert exit_code(judge(SLO, dataclasses.replace(GOOD, requests=0, failures=0, post_p95_ms=None))) == 2
+
+
+def test_the_delivery_threshold_is_divided_by_the_fleets_speed() -> None:
+    slow = dataclasses.replace(GOOD, to_delivered_s=[500.0] * 20)
+    assert exit_code(judge(SLO, dataclasses.replace(slow, speed=1.0))) == 0
+    assert exit_code(judge(SLO, dataclasses.replace(slow, speed=2.0))) == 1
+
+
+def test_an_order_on_its_way_counts_with_its_age_and_a_cancelled_one_not_at_all() -> None:
+    now = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
+    assigned, delivered, waiting = spans(
+        [
+            _order("delivered", "2026-01-01T00:00:01.500Z", "2026-01-01T00:05:00.000Z"),
+            _order("assigned", "2026-01-01T00:00:02.000Z", None),
+            _order("pending", None, None),
+            _order("cancelled", None, None),
+        ],
+        now,
+    )
+    assert assigned == [1.5, 2.0, 600.0]
+    assert delivered == [300.0, 600.0, 600.0]
+    assert waiting == 2
+
+
+def test_percentiles_are_by_nearest_rank() -> None:
+    assert percentile([], 0.95) is None
+    assert percentile([7.0], 0.95) == 7.0
+    assert percentile(range(1, 101), 0.95) == 95
+    assert percentile(range(1, 21), 0.95) == 19
+    assert (mean([]), mean([1.0, 3.0])) == (None, 2.0)
+
+
+def test_the_data_file_is_read_and_a_wrong_one_is_named(tmp_path: Path) -> None:
+    assert load_slo().orders_min > 0
+    for text in ("post_p95_ms_max = ", "colour = 3"):
+        path = tmp_path / "slo.toml"
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"slo\.toml"):
+            load_slo(path)
+
+
+TEXT = '2026-11-24T06:20:45.465Z 127.0.0.1 "POST /deliveries?a=1 HTTP/1.1" 201 116/212 0/0/0/7/8 gateway-1 1 ok id-1\n'
+JSON = (
+    '{"time":"2026-11-24T06:20:45.465Z","client":"::1","request":"POST /deliveries HTTP/1.1","status":201,'
+    '"bytes_in":1,"bytes_out":2,"request_ms":0,"queue_ms":0,"connect_ms":0,"response_ms":7,"total_ms":8,'
+    '"upstream":"gateway-1","tries":1,"ended":"ok","request_id":"x"}\n'
+)
+
+
+@pytest.mark.parametrize("line", [TEXT, JSON])
+def test_both_forms_of_the_access_log_are_read(line: str) -> None:
+    found = access_log.parse(line)
+    assert found is not None
+    assert (found.method, found.path, found.status, found.total_ms) == ("POST", "/deliveries", 201, 8.0)
+    assert not found.failed
+
+
+@pytest.mark.parametrize("line", ["", "nonsense\n", "{}\n", "{\n", TEXT.replace("2026-11", "2026-99")])
+def test_what_is_no_entry_is_passed_over(line: str) -> None:
+    assert access_log.parse(line) is None
+
+
+def test_a_5xx_and_a_missing_answer_are_failures_and_a_client_that_left_is_none() -> None:
+    lines = [
+        TEXT.replace(" 201 ", " 503 "),
+        TEXT.replace(" 201 ", " -1 ").replace(" ok ", " upstream_reset "),
+        TEXT.replace(" 201 ", " -1 ").replace(" ok ", " client_abort "),
+        TEXT.replace(" 201 ", " 422 "),
+        TEXT.replace("06:20:45", "06:19:00"),
+    ]
+    found = access_log.since(lines, datetime(2026, 11, 24, 6, 20, tzinfo=UTC))
+    assert [request.failed for request in found] == [True, True, False, False]
+
+
+def test_the_tail_of_a_log_begins_with_a_whole_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "access.log"
+    path.write_text(TEXT * 10)
+    monkeypatch.setattr(access_log, "TAIL_BYTES", len(TEXT) * 3 + 10)
+    assert list(access_log.tail(path)) == [TEXT] * 3
+
+
+def test_the_web_ui_is_the_default_and_a_headless_run_has_an_end() -> None:
+    assert "--web-port" in locust_arguments(parser().parse_args([]))
+    headless = locust_arguments(parser().parse_args(["--headless", "--minutes", "0.5"]))
+    assert headless[headless.index("--run-time") + 1] == "30s"
+    assert "--web-port" not in headless
+
+
+def _order(status: str, assigned: str | None, delivered: str | None) -> dict[str, str | None]:
+    return {
+        "status": status,
+        "created_at": "2026-01-01T00:00:00.000Z",
+        "assigned_at": assigned,
+        "delivered_at": delivered,
+    }
