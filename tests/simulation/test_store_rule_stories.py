@@ -16,7 +16,7 @@ from dronedispatch.kv.calls import MUST_BE_ABSENT
 from dronedispatch.kv.rules import ALL, Rules, without
 from dronedispatch.kv.version import Version
 from dronedispatch.kvfront.core.resolution import Done, NotApplied, Unknown
-from dronedispatch.testing.simulation.stage import Running, Stage
+from dronedispatch.testing.simulation.stage import KEY, Running, Stage
 
 FIRST = Version(1, 1)
 Story = Callable[[Stage], None]
@@ -304,6 +304,19 @@ def test_a_keyed_write_is_not_called_done_while_its_own_apply_is_under_way() -> 
     stage.put("f2", "theirs").finish()
     late.arrive()  # in an epoch that is over
     stage.get("f2").finish()
+    assert stage.why_not() is None
+
+
+def test_a_replica_that_clears_a_slot_it_has_lost_answers_no_older_view_for_it() -> None:
+    stage = Stage(rf=3, copies=2)
+    begun(stage, "f1", "f2")
+    stage.move(["B", "C"])
+    stage.join("C").finish()  # A has to go, and clears the slot
+    assert stage.engines["A"].get(KEY) is None
+    stage.put("f1", "second").finish()  # f1 still believes that A leads
+    stage.look("f2")
+    assert stage.get("f2").finish().record.write_id.startswith(b"second")
+    assert stage.get("f2").finish().record.version.n == 2
     assert stage.why_not() is None
 
 

@@ -133,13 +133,17 @@ def forget(txn: Txn, view: View, name: str, slot: int, limit: int) -> int:
     """Remove up to `limit` records of a slot that `view` neither assigns to `name` nor has it in sync for; return
     how many.
 
-    A marked slot, or a view older than the floor (one in which a later join is missing), is left alone.
+    No epoch before that view's will be answered any more: a coordinator that has not seen it yet would take the
+    emptied slot for the truth. A marked slot, or a view older than the floor (one in which a later join is
+    missing), is left alone.
     """
     if view.epoch < txn.floor or txn.is_joining(slot):
         return 0
     if name in view.slots[slot].assigned or name in view.slots[slot].in_sync:
         return 0
     keys = txn.versions(slot, None, limit)
+    if keys and view.epoch > min(txn.floor, txn.published):
+        txn.raise_floor(max(view.epoch, txn.floor), max(view.epoch, txn.published))
     for key, _ in keys:
         txn.remove(key, slot)
     return len(keys)

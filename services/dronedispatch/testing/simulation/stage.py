@@ -169,7 +169,8 @@ class Stage:
     own view.
     """
 
-    def __init__(self, rules: Rules = ALL, *, rf: int = 2) -> None:
+    def __init__(self, rules: Rules = ALL, *, rf: int = 2, copies: int | None = None) -> None:
+        copies = rf if copies is None else copies
         self.rules = rules
         self.now_s = 1.0
         self.history = History()
@@ -177,7 +178,7 @@ class Stage:
         self.unreachable: set[str] = set()
         names = [chr(ord("A") + number) for number in range(rf)]
         nodes = {name: Node(f"stage://{name}", f"{name}1") for name in names}
-        self.view = bootstrap(CLUSTER, nodes, rf, [tuple(names)], "0")
+        self.view = bootstrap(CLUSTER, nodes, rf, [tuple(names[:copies])], "0")
         self.index = 1
         self.engines = {name: MemoryEngine(CLUSTER, f"{name}1") for name in names}
         self._views: dict[str, View] = {}
@@ -296,6 +297,7 @@ class Stage:
         self.index += 1
         for name, engine in self.engines.items():
             filling.settle(engine, view, name)
+            filling.forget(engine, view, name, 0, 1_000)
             engine.commit(self.now_s, self.now_s)
 
     def _commit(self, name: str, request: Commit) -> Any:
