@@ -7,60 +7,40 @@ anywhere, once. What a client is told is decided in exactly two places: `respons
 
 from __future__ import annotations
 
-import asyncio
 import math
 import socket
 import struct
 from typing import TYPE_CHECKING, Final
 
+from dronedispatch.lb.attempts import Attempts
 from dronedispatch.lb.core.answers import client_head, interim_head, own_answer
-from dronedispatch.lb.core.forward import wire_head
 from dronedispatch.lb.core.heads import Refusal, RequestHead
-from dronedispatch.lb.core.retry import BODY_KEPT_BYTES_MAX, RETRY_STATUSES, may_repeat, why_no_retry
+from dronedispatch.lb.core.retry import RETRY_STATUSES
 from dronedispatch.lb.core.upload import Upload
-from dronedispatch.lb.discard import Discard
-from dronedispatch.runtime.backoff import full_jitter
-from dronedispatch.runtime.http.connection import Connection, Headers
-from dronedispatch.runtime.http.errors import Broken, NotSent
+from dronedispatch.runtime.http.connection import Headers
+from dronedispatch.runtime.http.errors import Broken
 
 if TYPE_CHECKING:
     from dronedispatch.lb.door import Door
     from dronedispatch.lb.downstream import Downstream
     from dronedispatch.lb.gateways import Gateway
 
-BACKOFF_BASE_S: Final = 0.010
-BACKOFF_CAP_S: Final = 0.050
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
-class Exchange:
+class Exchange(Attempts):
     """A `Receiver` of what the gateway answers. `ended` is empty while it lives; times are those of the loop, in s."""
 
     __slots__ = (
         "_chunked_out",
-        "_client",
         "_close",
-        "_door",
-        "_gateway",
-        "_give_up_s",
         "_out",
-        "_retry",
-        "_tried",
-        "_upload",
-        "_upstream",
-        "_wire_head",
         "address",
         "began_s",
-        "body_done",
         "bytes_out",
-        "connect_s",
-        "ended",
-        "head_s",
-        "request",
         "response_s",
-        "sent_s",
         "status",
-        "tries",
     )
 
     def __init__(
@@ -72,43 +52,20 @@ class Exchange:
         began_s: float,
         now_s: float,
     ) -> None:
-        self._door = door
-        self._client = client
-        self.request = request
+        Attempts.__init__(self, door, client, request, now_s)
         self.address = address
         self.began_s = began_s
-        self.head_s = now_s
-        self.sent_s = self.response_s = -1.0
-        self.connect_s = -1.0  # how long the connect took; 0.0: the connection was there
-        self.ended = ""
+        self.response_s = -1.0
         self.status = 0
-        self.tries = 0
         self.bytes_out = 0
-        self.body_done = not request.body_bytes
-        self._upload: Upload | None = None
-        self._tried: tuple[str, ...] = ()
-        self._give_up_s = now_s + door.timeouts.total_s
-        self._gateway: Gateway | None = None
-        self._upstream: Connection | None = None
-        self._retry: asyncio.TimerHandle | None = None
         self._out: list[bytes] = []
         self._chunked_out = False
         self._close = False
-        self._wire_head = b""
-        if not request.request_id:
-            request.request_id = door.request_id()
 
     @property
     def bytes_in(self) -> int:
         """Bytes of the request's body so far, without framing."""
         return 0 if self._upload is None else self._upload.bytes_in
-
-    @property
-    def gateway_id(self) -> str:
-        """Who has it, or had it last."""
-        if self._gateway is not None:
-            return self._gateway.id
-        return self._tried[-1] if self._tried else ""
 
     # --- the beginning ---
 
@@ -136,67 +93,6 @@ class Exchange:
             self._client.transport.write(CONTINUE)
         self._try(now_s)
         return data
-
-    def _try(self, now_s: float) -> None:
-        door = self._door
-        gateway = door.table.pick(self._tried, now_s)
-        if gateway is None:
-            self._nobody(now_s)
-            return
-        self._gateway = gateway
-        self.tries += 1
-        connection = gateway.pool.take()
-        if connection is not None:
-            self.connect_s = 0.0
-            self._send(connection, now_s)
-            return
-        self._client.deadline_s = self._give_up_s
-        door.spawn(self._connect(gateway, now_s))
-
-    def _nobody(self, now_s: float) -> None:
-        door = self._door
-        if not door.table.has_untried(self._tried):
-            self._answer(503, "no gateway is available", "no_gateway", retry_after_s=1)
-        elif len(door.table.waiting) >= door.settings.queue_max:
-            self._answer(503, "every gateway is busy and the queue is full", "queue_full", retry_after_s=1)
-        else:
-            door.table.waiting.append(self._turn_came)
-            self._client.deadline_s = min(now_s + door.timeouts.queue_s, self._give_up_s)
-
-    def _turn_came(self) -> None:
-        if not self.ended:
-            self._try(self._door.now())
-
-    async def _connect(self, gateway: Gateway, began_s: float) -> None:
-        try:
-            connection = await gateway.pool.connect(max(0.001, self._give_up_s - began_s))
-        except NotSent as error:
-            if not self.ended:
-                self._failed(error.reason, sent=False)
-            return
-        if self.ended:
-            gateway.pool.idle(connection)
-            return
-        now_s = self._door.now()
-        self.connect_s = now_s - began_s
-        self._send(connection, now_s)
-
-    def _send(self, connection: Connection, now_s: float) -> None:
-        self._upstream = connection
-        self.sent_s = now_s
-        client, upload = self._client, self._upload
-        data = self._wire_head
-        if not data:
-            data = self._wire_head = wire_head(self.request, client.address, client.lines)
-        if upload is not None and upload.kept:
-            data = b"".join((data, *upload.kept))
-            upload.forget()
-        connection.ask(self, data, head_only=self.request.method == b"HEAD", whole=self.body_done)
-        if self.body_done:
-            client.deadline_s = now_s + self._door.timeouts.response_s
-        else:
-            client.resume()
-            self._await_body(now_s)
 
     # --- the request's body ---
 
@@ -361,78 +257,7 @@ class Exchange:
         if gateway is not None:
             self._door.table.failed(gateway, hard=False, reason=reason)
 
-    # --- again ---
-
-    def _body_kept(self) -> bool:
-        return self._upload is None or self._upload.kept is not None
-
-    def _may_resend(self) -> bool:
-        return self._body_kept() and may_repeat(self.request.method, keyed=self.request.idempotency_key)
-
-    def _why_no_retry(self, gateway: Gateway, *, sent: bool, unknown: bool = False) -> str | None:
-        """Takes from the budget when there is nothing else against it."""
-        door = self._door
-        why_not = why_no_retry(
-            method=self.request.method,
-            keyed=self.request.idempotency_key,
-            sent=sent,
-            outcome_unknown=unknown,
-            tries=self.tries,
-            body_kept=self._body_kept(),
-        )
-        if why_not is not None:
-            return why_not
-        if not door.settings.retries or not door.table.has_untried((*self._tried, gateway.id)):
-            return "no other gateway, or retries are off"
-        now_s = door.now()
-        if now_s >= self._give_up_s:
-            return "no time left"
-        if not door.budget.take(now_s):
-            door.counters.without_budget += 1
-            return "the budget is spent"
-        return None
-
-    def _failed(self, reason: str, *, sent: bool, retryable: bool = True) -> None:
-        """This try came to nothing before a byte went to the client."""
-        gateway = self._gateway
-        assert gateway is not None
-        self._door.table.failed(gateway, hard=True, reason=reason)
-        if retryable and self._why_no_retry(gateway, sent=sent) is None:
-            self._again(gateway)
-        elif sent:
-            self._answer(502, f"gateway: {reason}", "upstream_error")
-        else:
-            self._answer(503, f"gateway: {reason}", "upstream_error", retry_after_s=1)
-
-    def _again(self, gateway: Gateway) -> None:
-        door = self._door
-        self._tried = (*self._tried, gateway.id)
-        self._gateway = None
-        door.table.release(gateway)
-        door.counters.retries += 1
-        self._client.deadline_s = self._give_up_s
-        pause_s = full_jitter(self.tries - 1, base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S, rng=door.rng)
-        self._retry = door.loop.call_later(pause_s, self._retry_now)
-
-    def _retry_now(self) -> None:
-        self._retry = None
-        self._try(self._door.now())
-
-    def _let_go(self, body_bytes: int | None) -> None:
-        """The rest of an answer that is not passed on: read it if it is short, for the connection's sake."""
-        upstream, self._upstream = self._upstream, None
-        assert upstream is not None
-        if body_bytes is None or body_bytes > BODY_KEPT_BYTES_MAX or not self.body_done:
-            upstream.drop()
-        else:
-            upstream.hand_over(Discard(upstream))
-
     # --- the end ---
-
-    def _drop_upstream(self) -> None:
-        upstream, self._upstream = self._upstream, None
-        if upstream is not None:
-            upstream.drop()
 
     def _answer(
         self, status: int, reason: str, ended: str, *, close: bool = False, retry_after_s: int | None = None
@@ -461,7 +286,7 @@ class Exchange:
         transport = self._client.transport
         raw = transport.get_extra_info("socket")
         if not self._chunked_out and raw is not None and not transport.is_closing():
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         transport.abort()
         self._finish(ended, close=True)
 

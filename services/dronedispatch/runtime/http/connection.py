@@ -26,6 +26,8 @@ class Receiver(Protocol):
     A receiver may drop the connection in any of these; no further call comes then.
     """
 
+    __slots__ = ()
+
     def response_interim(self, status: int, headers: Headers) -> None:
         """A 1xx other than 101 arrived (100 included)."""
 
@@ -148,7 +150,8 @@ class Connection(asyncio.Protocol):
         self.home.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._receiver is None:  # an answer that nobody asked for
+        asker = self._receiver
+        if asker is None:  # an answer that nobody asked for
             self.transport.abort()
             return
         self._answered = True
