@@ -311,7 +311,7 @@ def test_a_replica_that_clears_a_slot_it_has_lost_answers_no_older_view_for_it()
     stage = Stage(rf=3, copies=2)
     begun(stage, "f1", "f2")
     stage.move(["B", "C"])
-    stage.join("C").finish()  # A has to go, and clears the slot
+    stage.view_without("A")  # view 3: A has gone before C has come, has promised nothing, and clears the slot
     assert stage.engines["A"].get(KEY) is None
     stage.put("f1", "second").finish()  # f1 still believes that A leads
     stage.look("f2")
