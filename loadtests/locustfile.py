@@ -137,6 +137,8 @@ def started(environment: Environment, **_: Any) -> None:
 
 def stopped(environment: Environment, **_: Any) -> None:
     """Read the stored timestamps, print the table, decide on the exit code."""
+    if "at" not in _began:
+        return  # the web UI was closed before a test began
     options: Any = environment.parsed_options
     try:
         lines = slo.judge(slo.load_slo(Path(options.slo)), _measure(environment, options.settle_s))
