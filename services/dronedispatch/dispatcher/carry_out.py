@@ -43,7 +43,9 @@ class PairLocks(Protocol):
 
     async def take(self, assigns: Sequence[Assign]) -> list[Held]: ...
 
-    async def give_back(self) -> None: ...
+    def give_back(self) -> None: ...
+
+    async def settled(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -111,7 +113,7 @@ class CarryOut:
             try:
                 await self._assign(await locks.take(plan.assigns), len(plan.assigns), outcome)
             finally:
-                await locks.give_back()
+                locks.give_back()
         return outcome
 
     # -- the steps -----------------------------------------------------------------------------------------------

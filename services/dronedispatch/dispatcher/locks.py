@@ -22,13 +22,18 @@ class Held:
 
 
 class Locks:
-    """Takes and gives back; `ttl_ms` bounds how long a dead dispatcher keeps others from the same pair."""
+    """Takes and gives back; `ttl_ms` bounds how long a dead dispatcher keeps others from the same pair.
+
+    Giving back goes on behind the caller's back: no round waits for it, and a lock that is taken again meanwhile is not
+    lost, because a release names its token.
+    """
 
     def __init__(self, kv: KVClient, owner: str, ttl_ms: int) -> None:
         self._kv = kv
         self._owner = owner
         self._ttl_ms = ttl_ms
         self._leases: list[Lease] = []
+        self._releasing: set[asyncio.Task[None]] = set()
 
     async def take(self, assigns: Sequence[Assign]) -> list[Held]:
         """The assignments whose two locks are ours now; the others wait for the next round."""
@@ -42,10 +47,18 @@ class Locks:
             if delivery is not None and drone is not None
         ]
 
-    async def give_back(self) -> None:
+    def give_back(self) -> None:
         """All that were taken; one that cannot be given back runs out by itself."""
         leases, self._leases = self._leases, []
-        await asyncio.gather(*map(self._release, leases))
+        for lease in leases:
+            task = asyncio.create_task(self._release(lease))
+            self._releasing.add(task)
+            task.add_done_callback(self._releasing.discard)
+
+    async def settled(self) -> None:
+        """Until nothing is being given back."""
+        while self._releasing:
+            await asyncio.gather(*self._releasing)
 
     async def _acquire(self, name: str) -> Lease | None:
         try:
@@ -68,5 +81,8 @@ class NoLocks:
     async def take(self, assigns: Sequence[Assign]) -> list[Held]:
         return [Held(assign) for assign in assigns]
 
-    async def give_back(self) -> None:
+    def give_back(self) -> None:
+        return
+
+    async def settled(self) -> None:
         return

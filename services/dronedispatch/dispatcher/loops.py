@@ -12,6 +12,7 @@ from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.loops import Loop
 
 DUTY_MAX = 0.1  # the share of time that one kind of scan may take: on a slow store they become rarer
+STATE_EVERY_S = 1.0
 UNHEARD_S = 3.0  # without drone_updates for this long, telemetry is read from the store
 
 
@@ -58,5 +59,6 @@ def loops_of(rounds: Rounds, scans: Scans, settings: Settings) -> list[Loop]:
     """The loops of the process."""
     return [
         Loop("round", rounds.once, settings.round_s, wake=rounds.wake, error_cap_s=1.0),
+        Loop("state", rounds.publish_state, STATE_EVERY_S),
         Loop("scan", scans.once, min(settings.scan_s, 1.0)),
     ]

@@ -28,13 +28,11 @@ from dronedispatch.fleet.documents import DISPATCH_STATE_KEY, delivery_key, dron
 from dronedispatch.fleet.drones import DroneStatus
 from dronedispatch.fleet.messages import DRONE_ORDERS, DroneOrdersChanged
 from dronedispatch.kv.client import KVClient
-from dronedispatch.kv.errors import KVError
 from dronedispatch.runtime.amqp import Publisher
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.logs import current_request_id
 
 OLD_NEWS_S = 30.0  # at the begin of a term, what changed before that has been told by somebody else
-STATE_EVERY_S = 1.0
 REST_MAX_S = 0.5
 AGAIN_MAX = 3  # rounds at once, one after the other, before the loop takes a breath
 
@@ -89,7 +87,7 @@ class Rounds:
         self._statuses = Statuses(bus, clock)
         self._term = 0
         self._pointed_at: set[str] = set()
-        self._state_due_s = 0.0
+        self._planned_s = 0.0
         self._rested_s = 0.0
         self.wake = asyncio.Event()
         self._start_over()
@@ -98,6 +96,7 @@ class Rounds:
         self.picture = self._new_picture()
         self.reading = Reading(self._kv, self.picture, self._clock, self._statuses.look)
         self._carry_out = CarryOut(self._kv, self.picture, self._clock, self._wrote)
+        self._locks = self._new_locks(self._kv)
         self.complete = False
 
     def point_at(self, *keys: str) -> None:
@@ -119,20 +118,18 @@ class Rounds:
         await self._gather()
         if self._term != self._leadership.term or not self.complete:
             await self._begin_term()
-        began_s = self._clock.monotonic_s()
+        self._planned_s = 0.0
         said: list[str] = []
         for _ in range(AGAIN_MAX):
             plan_again, sentence = await self._round()
             said.append(sentence)
             if not plan_again:
                 break
-        await self._publish_state()
-        now_s = self._clock.monotonic_s()
-        self._rested_s = now_s + max(self._gather_s, now_s - began_s)
+        self._rested_s = self._clock.monotonic_s() + max(self._gather_s, self._planned_s)
         return "; ".join(said)
 
     async def _gather(self) -> None:
-        """What comes shortly after a round waits for more of its kind: rounds take half of the time at most."""
+        """What comes shortly after a round waits for more of its kind: thinking takes half of the time at most."""
         rest_s = self._rested_s - self._clock.monotonic_s()
         if rest_s > 0 and self._gather_s:
             await asyncio.sleep(min(rest_s, REST_MAX_S))
@@ -168,9 +165,12 @@ class Rounds:
         wishes = await carry_out_wishes(self.picture, self._kv) if self.picture.wishes else 0
         self.picture.forget_ended()
         world = self._world_without(set(unread) | self._pointed_at)
-        with PLANNED.time():
-            plan = plan_round(world, self._clock.wall_s())
-        outcome = await self._carry_out.carry_out(plan, self._new_locks(self._kv))
+        began_s = self._clock.monotonic_s()
+        plan = plan_round(world, self._clock.wall_s())
+        planned_s = self._clock.monotonic_s() - began_s
+        PLANNED.observe(planned_s)
+        self._planned_s += planned_s
+        outcome = await self._carry_out.carry_out(plan, self._locks)
         self._pointed_at.update(outcome.reread)
         self._count(outcome)
         self._point_out(outcome)
@@ -204,21 +204,23 @@ class Rounds:
         )
         self._bus.to_fanout(DRONE_ORDERS, encode(event), message_id=event.id)
 
-    async def _publish_state(self) -> None:
-        now_s = self._clock.monotonic_s()
-        if now_s < self._state_due_s:
-            return
-        self._state_due_s = now_s + STATE_EVERY_S
-        state = state_of(self.picture.world(now_s), at=stamp(self._clock.wall_s()), term=self._term)
+    async def publish_state(self) -> str:
+        """What the gateways compute an ETA from. Raises KVError: they see its age."""
+        if not self._leadership.leader or not self.complete:
+            return "standing by"
+        world = self.picture.world(self._clock.monotonic_s())
+        state = state_of(world, at=stamp(self._clock.wall_s()), term=self._term)
         for status in DroneStatus:
             FLEET.labels(status).set(state.drones.get(status, 0))
         OPEN.labels("pending").set(state.pending)
         OPEN.labels("assigned").set(state.assigned)
         OPEN.labels("in-progress").set(state.in_progress)
-        try:
-            await self._kv.put(DISPATCH_STATE_KEY, encode(state))
-        except KVError as exc:  # the gateways see its age
-            log.info("state not published", error=str(exc))
+        await self._kv.put(DISPATCH_STATE_KEY, encode(state))
+        return "published"
+
+    async def settled(self) -> None:
+        """Until nothing of the last rounds is under way."""
+        await self._locks.settled()
 
 
 def leave_out(world: World, keys: set[str]) -> World:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field, replace
 
 from dronedispatch.dispatcher.carry_out import PairLocks
@@ -32,6 +33,7 @@ from dronedispatch.fleet.messages import (
     DeliveryRequested,
 )
 from dronedispatch.kv.client import KVClient
+from dronedispatch.kv.errors import KVError
 from dronedispatch.testing.broker import MemoryBus
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.fleet import AT
@@ -63,6 +65,7 @@ class Desk:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.tasks = []
+        await self.rounds.settled()
 
     async def scan(self) -> None:
         """What dispatcher/loops.py does by the clock."""
@@ -176,6 +179,8 @@ class Town:
             if self.seconds % SCAN_EVERY == 0:
                 await desk.scan()
             await desk.rounds.once()
+            with contextlib.suppress(KVError):  # as the loop runner does
+                await desk.rounds.publish_state()
         await self.bus.settled()
 
     async def ticks(self, count: int) -> None:
