@@ -266,7 +266,8 @@ def why_not_exclusive(observations: Iterable[Observation], *, drift: float) -> s
     """The reason why two owners have held a lock at once; None if they have not.
 
     A lease runs from the return of its acquire or renew until `ttl_s` after that was SENT, or until its owner
-    sends the next lock operation. Clocks may run at rates that differ by `drift` (0.01: one in a hundred).
+    sends the next lock operation (one of his with an unknown outcome may end it at any time). Clocks may run at
+    rates that differ by `drift` (0.01: one in a hundred).
     """
     by_key: dict[str, list[Observation]] = {}
     for each in observations:
@@ -276,8 +277,14 @@ def why_not_exclusive(observations: Iterable[Observation], *, drift: float) -> s
         for lease in history:
             if lease.outcome != "done" or lease.kind == "release":
                 continue
-            later = [o.call_s for o in history if o.owner == lease.owner and o.call_s > lease.call_s]
-            end_s = min([lease.call_s + lease.ttl_s * (1.0 - drift), *later])
+            ended = [
+                other.call_s
+                for other in history
+                if other.owner == lease.owner
+                and other is not lease
+                and (other.call_s > lease.call_s or other.outcome == "unknown")
+            ]
+            end_s = min([lease.call_s + lease.ttl_s * (1.0 - drift), *ended])
             for other in history:
                 if _intrudes(other, lease, end_s):
                     return f"{key} was given to two owners:\n{told(lease)}\n{told(other)}"

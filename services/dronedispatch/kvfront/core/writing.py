@@ -81,7 +81,11 @@ class Write(msgspec.Struct, frozen=True, gc=False):
 
 
 class LockWrite(msgspec.Struct, frozen=True, gc=False):
-    """Acquire, renew or release; the Done record's version is the token of an acquire."""
+    """Acquire, renew or release; the Done record's version is the token of an acquire.
+
+    `keyed`: as for a write under a client's key, an operation that got no answer is kept from taking effect after
+    its caller was told "unknown": a late release would end a lease that has been renewed meanwhile.
+    """
 
     key: str
     slot: int
@@ -91,7 +95,7 @@ class LockWrite(msgspec.Struct, frozen=True, gc=False):
     owner: str
     ttl_ms: int
     token: Version | None = None
-    keyed: bool = False
+    keyed: bool = True
 
     def call(self, view: View, disk: str) -> Lock:
         """R4's call, for the primary that has `disk` in `view`."""
