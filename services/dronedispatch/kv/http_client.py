@@ -1,15 +1,9 @@
-"""The store over HTTP: a KVClient that speaks to any of the coordinators.
-
-Operations of concurrent callers are joined into one /kv/batch per coordinator, without a timer: whatever has queued while
-the last batches were away goes with the next. A batch that certainly did not arrive goes to another coordinator; of one
-that broke on the way only the reads are asked again, and its writes are OutcomeUnknown. Nothing is ever resent.
-"""
+"""The store over HTTP: a KVClient that speaks to any of the coordinators (see outbox.py for how)."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -20,13 +14,12 @@ from dronedispatch.kv import wire
 from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Put
 from dronedispatch.kv.errors import (
     KVError,
-    LockHeld,
     OutcomeUnknown,
-    Refused,
-    Unauthorized,
     Unavailable,
 )
 from dronedispatch.kv.limits import check_key, refusal
+from dronedispatch.kv.outbox import Outbox, Waiting
+from dronedispatch.kv.refusals import failure_of
 from dronedispatch.kv.version import Version, parse_version
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import Endpoint
@@ -34,25 +27,6 @@ from dronedispatch.runtime.http.client import HttpClient, HttpResponse
 from dronedispatch.runtime.http.errors import HttpError, NotSent
 
 T = TypeVar("T")
-BATCH_OPS = 256
-BATCH_BYTES = 4 * 1024 * 1024
-_AWAY_MAX = 4
-
-
-class _Waiting:
-    """One operation and who waits for its result."""
-
-    __slots__ = ("deadline_s", "done", "op", "tries")
-
-    def __init__(self, op: Op, done: asyncio.Future[OpResult], deadline_s: float) -> None:
-        self.op = op
-        self.done = done
-        self.deadline_s = deadline_s
-        self.tries = 0
-
-    def settle(self, result: OpResult) -> None:
-        if not self.done.done():
-            self.done.set_result(result)
 
 
 class HttpKV:
@@ -74,24 +48,15 @@ class HttpKV:
         self._endpoints = endpoints
         self._http = http
         self._headers = (("authorization", f"Bearer {token}"), ("accept", wire.MSGPACK))
-        self._batch_headers = (*self._headers, ("content-type", wire.MSGPACK))
+        batch_headers = (*self._headers, ("content-type", wire.MSGPACK))
         self._json_headers = (*self._headers, ("content-type", "application/json"))
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
-        self._queue: deque[_Waiting] = deque()
-        self._away = 0
-        self._scheduled = False
-        self._turn = itertools.count()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._outbox = Outbox(endpoints, http, batch_headers, self._clock)
 
     async def close(self) -> None:
         """Give up what is under way: reads as Unavailable, writes as OutcomeUnknown. Does not close `http`."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for waiting in self._queue:
-            waiting.settle(Unavailable("the client was closed"))
-        self._queue.clear()
+        await self._outbox.close()
 
     # --- single keys ---
 
@@ -147,111 +112,8 @@ class HttpKV:
         if refused is not None:
             done.set_result(refused)
             return done
-        self._queue.append(_Waiting(op, done, self._clock.monotonic_s() + self._timeout_s))
-        self._wake()
+        self._outbox.put(Waiting(op, done, self._clock.monotonic_s() + self._timeout_s))
         return done
-
-    def _wake(self) -> None:
-        """Send once the callers of this turn of the loop have all queued, if not too much is away already."""
-        if not self._scheduled and self._away < _AWAY_MAX:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._send_queued)
-
-    def _send_queued(self) -> None:
-        self._scheduled = False
-        while self._queue and self._away < _AWAY_MAX:
-            batch = self._take()
-            self._away += 1
-            task = asyncio.create_task(self._deliver(batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._delivered)
-
-    def _delivered(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._away -= 1
-        if self._queue:
-            self._wake()
-
-    def _take(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        size = 0
-        while self._queue and len(batch) < BATCH_OPS:
-            size += wire.op_bytes(self._queue[0].op)
-            if batch and size > BATCH_BYTES:
-                break
-            batch.append(self._queue.popleft())
-        return batch
-
-    async def _deliver(self, batch: list[_Waiting]) -> None:
-        """Bring `batch` to an end: every waiting caller gets a result."""
-        try:
-            while batch:
-                batch = await self._attempt(batch)
-        finally:  # cancelled by close()
-            for waiting in batch:
-                read = wire.is_read(waiting.op)
-                waiting.settle(
-                    Unavailable("given up") if read else OutcomeUnknown("given up while it was under way")
-                )
-
-    async def _attempt(self, batch: list[_Waiting]) -> list[_Waiting]:
-        """One try at one coordinator; returns what may be tried again at another."""
-        table = self._endpoints()
-        now_s = self._clock.monotonic_s()
-        if not table:
-            return await self._later(batch, now_s, "no coordinator is known")
-        endpoint = table[next(self._turn) % len(table)]
-        left_s = max(0.01, min(waiting.deadline_s for waiting in batch) - now_s)
-        try:
-            response = await self._http.request(
-                "POST",
-                endpoint.address,
-                endpoint.port,
-                "/kv/batch",
-                headers=self._batch_headers,
-                body=wire.encode([waiting.op for waiting in batch]),
-                timeout_s=left_s,
-            )
-        except NotSent as error:
-            return await self._later(batch, now_s, str(error))
-        except HttpError as error:
-            for waiting in batch:
-                if not wire.is_read(waiting.op):
-                    waiting.settle(OutcomeUnknown(str(error)))
-            return await self._later([one for one in batch if wire.is_read(one.op)], now_s, str(error))
-        return await self._settle(batch, response, now_s)
-
-    async def _settle(self, batch: list[_Waiting], response: HttpResponse, now_s: float) -> list[_Waiting]:
-        if (
-            response.status == 503
-        ):  # the coordinator did not take the batch at all (draining, not bootstrapped)
-            return await self._later(batch, now_s, _detail(response))
-        if response.status != 200:
-            failure = _failure(response)
-            for waiting in batch:
-                waiting.settle(failure)
-            return []
-        try:
-            outcomes = wire.decode_outcomes(response.body)
-        except msgspec.MsgspecError as error:
-            outcomes = [wire.failed(OutcomeUnknown(f"unreadable answer: {error}"))] * len(batch)
-        for waiting, outcome in itertools.zip_longest(batch, outcomes[: len(batch)]):
-            waiting.settle(OutcomeUnknown("no answer") if outcome is None else wire.result_of(outcome))
-        return []
-
-    async def _later(self, batch: list[_Waiting], now_s: float, reason: str) -> list[_Waiting]:
-        """What may still be tried, after a short pause; the rest is Unavailable (it was certainly not applied)."""
-        again = []
-        for waiting in batch:
-            waiting.tries += 1
-            if waiting.tries >= 8 or now_s + 0.1 >= waiting.deadline_s:
-                waiting.settle(Unavailable(reason))
-            else:
-                again.append(waiting)
-        if again:
-            tries = again[0].tries
-            await asyncio.sleep(0.0 if tries == 1 else 0.02 * 2**tries)
-        return again
 
     # --- scans and locks ---
 
@@ -306,9 +168,8 @@ class HttpKV:
         deadline_s = self._clock.monotonic_s() + self._timeout_s
         said: KVError = Unavailable("no coordinator is known")
         for pause_s in _pauses():
-            table = self._endpoints()
-            if table:
-                endpoint = table[next(self._turn) % len(table)]
+            endpoint = self._outbox.choose() or next(iter(self._endpoints()), None)
+            if endpoint is not None:
                 left_s = max(0.01, deadline_s - self._clock.monotonic_s())
                 try:
                     response = await self._http.request(
@@ -329,7 +190,7 @@ class HttpKV:
                 else:
                     if response.status == 200:
                         return response
-                    said = _failure(response)
+                    said = failure_of(response)
                     if not isinstance(said, Unavailable):
                         raise said
             if self._clock.monotonic_s() + pause_s >= deadline_s:
@@ -355,31 +216,3 @@ def _token(answer: dict[str, Any]) -> Version:
 def _version(result: OpResult) -> Version:
     assert isinstance(result, Version)
     return result
-
-
-def _document(response: HttpResponse) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(response.body, type=dict[str, Any])
-    except msgspec.MsgspecError:
-        return {}
-
-
-def _detail(response: HttpResponse) -> str:
-    return str(_document(response).get("detail", f"status {response.status}"))
-
-
-def _failure(response: HttpResponse) -> KVError:
-    """The error that an answer other than 200 says."""
-    document = _document(response)
-    detail = str(document.get("detail", f"status {response.status}"))
-    match response.status:
-        case 401:
-            return Unauthorized(detail)
-        case 409 if document.get("reason") == "lock_held":
-            return LockHeld(str(document.get("name", "")), document.get("owner"))
-        case 503 | 507:
-            return Unavailable(detail, status=response.status)
-        case 400 | 404 | 405 | 413 | 414:
-            return Refused(response.status, detail)
-        case _:
-            return OutcomeUnknown(f"{response.status}: {detail}")

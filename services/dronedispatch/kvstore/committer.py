@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import structlog
 from prometheus_client import Counter, Histogram
 
-from dronedispatch.kv.calls import NO_SPACE, AnyCall, AnyReply, Read, Scan
+from dronedispatch.kv.calls import JOINING, NO_SPACE, AnyCall, AnyReply, Apply, Lock, Read, Scan
 from dronedispatch.kvstore.core.rules import changes_disk, execute
 from dronedispatch.kvstore.engine import Engine, FatalDisk
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
@@ -67,7 +67,10 @@ class _Job:
 
 
 class Committer:
-    """The only user of the engine's write transaction. `close` before the engine is closed."""
+    """The only user of the engine's write transaction. `close` before the engine is closed.
+
+    `handing_over`: slots in which this replica begins no write any more, because it is about to leave.
+    """
 
     def __init__(
         self, engine: Engine, clock: Clock, *, end_process: Callable[[str], None] | None = None
@@ -75,6 +78,7 @@ class Committer:
         self._engine = engine
         self._clock = clock
         self._end_process = end_process or _end_process
+        self.handing_over: frozenset[int] = frozenset()
         self._waiting: list[_Batch | _Job] = []
         self._scheduled = False
         self._thread: ThreadPoolExecutor | None = None
@@ -192,10 +196,14 @@ class Committer:
 
     def _execute(self, txn: LmdbTxn, batch: _Batch) -> None:
         now_s = self._clock.monotonic_s()
-        batch.replies = replies = []
+        replies: list[AnyReply] = []
+        batch.replies = replies
         for call in batch.calls:
             if not txn.state.cluster and call.disk == txn.disk and not txn.read_only:
                 txn.belong_to(call.cluster)  # only a view that names this disk can have told the caller of it
+            if call.slot in self.handing_over and type(call) in (Apply, Lock):
+                replies.append(JOINING)  # nothing done: the next view has another primary
+                continue
             try:
                 replies.append(execute(txn, call, now_s))
             except DiskFull:

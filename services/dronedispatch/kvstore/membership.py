@@ -26,6 +26,7 @@ from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
 from dronedispatch.runtime.clock import Clock
 
 FORGET_KEYS = 500
+HAND_OVER_S = 0.15
 
 log = structlog.get_logger()
 
@@ -170,10 +171,22 @@ class Membership:
         return forgotten
 
     async def leave(self, linger_s: float) -> str:
-        """Before a graceful stop: out of every set that has another member, then a moment for what began before."""
+        """Before a graceful stop: out of every set that has another member, then a moment for what began before.
+
+        A primary first begins no more writes there (it answers `joining`, so coordinators ask again a moment later) and lets
+        those that it has applied reach the others: else their clients would be told "unknown".
+        """
         self._leaving = True
-        if self._driver.views.cached is None:
+        view = self._driver.views.cached
+        if view is None:
             return "there is no view"
+        shared = (
+            number
+            for number, slot in enumerate(view.slots)
+            if self.name in slot.in_sync and len(slot.in_sync) > 1
+        )
+        self._committer.handing_over = frozenset(shared)
+        await asyncio.sleep(HAND_OVER_S)
         result = await self._driver.run(leave(self.name))
         if isinstance(result, str):
             return f"could not leave: {result}"

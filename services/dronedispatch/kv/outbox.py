@@ -1,0 +1,219 @@
+"""A client's way to the coordinators: operations of concurrent callers joined into one /kv/batch, spread, never resent.
+
+No timer joins them: whatever has queued while the last batches were away goes with the next. A batch that certainly was not
+taken goes to another coordinator; of one that broke on the way only the reads are asked again, and its writes are
+OutcomeUnknown. A coordinator that has not answered for `SLOW_S` gets nothing new while there is another one, and the
+reads that it holds are asked elsewhere too: whichever answers first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from dronedispatch.kv import wire
+from dronedispatch.kv.client import Op, OpResult
+from dronedispatch.kv.errors import KVError, OutcomeUnknown, Unavailable
+from dronedispatch.kv.refusals import detail_of, failure_of
+from dronedispatch.runtime.clock import Clock
+from dronedispatch.runtime.discovery import Endpoint
+from dronedispatch.runtime.http.client import HttpClient, HttpResponse
+from dronedispatch.runtime.http.errors import HttpError, NotSent
+
+BATCH_OPS: Final = 256
+BATCH_BYTES: Final = 4 * 1024 * 1024
+AWAY_MAX: Final = 2
+"""Batches under way to one coordinator."""
+SLOW_S: Final = 0.5
+TRIES_MAX: Final = 12
+
+
+class Waiting:
+    """One operation and who waits for its result."""
+
+    __slots__ = ("deadline_s", "done", "op", "tries")
+
+    def __init__(self, op: Op, done: asyncio.Future[OpResult], deadline_s: float) -> None:
+        self.op = op
+        self.done = done
+        self.deadline_s = deadline_s
+        self.tries = 0
+
+    def settle(self, result: OpResult) -> None:
+        """The first result counts."""
+        if not self.done.done():
+            self.done.set_result(result)
+
+
+class Outbox:
+    """See the module's promise. Use it within one running event loop; `close` it."""
+
+    def __init__(
+        self,
+        endpoints: Callable[[], Sequence[Endpoint]],
+        http: HttpClient,
+        headers: tuple[tuple[str, str], ...],
+        clock: Clock,
+    ) -> None:
+        self._endpoints = endpoints
+        self._http = http
+        self._headers = headers
+        self._clock = clock
+        self._queue: deque[Waiting] = deque()
+        self._away: dict[str, list[float]] = {}
+        self._scheduled = False
+        self._turn = itertools.count()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def put(self, waiting: Waiting) -> None:
+        """Send it with the next batch; its result is certain to come."""
+        self._queue.append(waiting)
+        self._wake()
+
+    async def close(self) -> None:
+        """Give up what is under way: reads as Unavailable, writes as OutcomeUnknown."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for waiting in self._queue:
+            waiting.settle(Unavailable("the client was closed"))
+        self._queue.clear()
+
+    def choose(self) -> Endpoint | None:
+        """The next coordinator that may get a batch: in turn, slow ones last. None: none is known, or all are busy."""
+        table = self._endpoints()
+        start, now_s = next(self._turn), self._clock.monotonic_s()
+        slow: Endpoint | None = None
+        for step in range(len(table)):
+            endpoint = table[(start + step) % len(table)]
+            away = self._away.get(endpoint.id, ())
+            if len(away) >= AWAY_MAX:
+                continue
+            if not away or now_s - away[0] < SLOW_S:
+                return endpoint
+            slow = slow or endpoint
+        return slow
+
+    def _wake(self) -> None:
+        """Send once the callers of this turn of the loop have all queued."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._send)
+
+    def _send(self) -> None:
+        self._scheduled = False
+        while self._queue:
+            endpoint = self.choose()
+            if endpoint is None:
+                if not self._endpoints():
+                    batch, self._queue = list(self._queue), deque()
+                    self._start(self._again(batch, "no coordinator is known"))
+                return
+            began_s = self._clock.monotonic_s()
+            self._away.setdefault(endpoint.id, []).append(began_s)
+            self._start(self._deliver(endpoint, self._take(), began_s))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _take(self) -> list[Waiting]:
+        batch: list[Waiting] = []
+        size = 0
+        while self._queue and len(batch) < BATCH_OPS:
+            size += wire.op_bytes(self._queue[0].op)
+            if batch and size > BATCH_BYTES:
+                break
+            batch.append(self._queue.popleft())
+        return batch
+
+    async def _deliver(self, endpoint: Endpoint, batch: list[Waiting], began_s: float) -> None:
+        """One try at one coordinator: every operation is settled, or tried again where that is safe."""
+        timer = asyncio.get_running_loop().call_later(SLOW_S, self._ask_elsewhere, batch)
+        left_s = max(0.01, min(waiting.deadline_s for waiting in batch) - began_s)
+        unsettled: KVError = OutcomeUnknown("given up while it was under way")
+        again: list[Waiting] = []
+        reason = ""
+        try:
+            response = await self._http.request(
+                "POST",
+                endpoint.address,
+                endpoint.port,
+                "/kv/batch",
+                headers=self._headers,
+                body=wire.encode([waiting.op for waiting in batch]),
+                timeout_s=left_s,
+            )
+            if response.status == 503:  # it did not take the batch at all (draining, not ready)
+                again, reason = batch, detail_of(response)
+            else:
+                _settle(batch, response)
+        except NotSent as error:
+            again, reason = batch, str(error)
+        except HttpError as error:
+            unsettled, reason = OutcomeUnknown(str(error)), str(error)
+            again = [waiting for waiting in batch if wire.is_read(waiting.op)]
+        finally:  # cancelled, too
+            timer.cancel()
+            self._away[endpoint.id].remove(began_s)
+            keep = set(map(id, again))
+            for waiting in batch:
+                if id(waiting) not in keep:
+                    waiting.settle(Unavailable("given up") if wire.is_read(waiting.op) else unsettled)
+            if self._queue:
+                self._wake()
+        if again:
+            await self._again(again, reason)
+
+    def _ask_elsewhere(self, batch: list[Waiting]) -> None:
+        """The coordinator is slow: its reads may as well be asked of another."""
+        if len(self._endpoints()) < 2:
+            return
+        for waiting in batch:
+            if wire.is_read(waiting.op) and not waiting.done.done() and waiting.tries < TRIES_MAX:
+                waiting.tries += 1
+                self.put(waiting)
+
+    async def _again(self, batch: list[Waiting], reason: str) -> None:
+        """What may still be tried, after a short pause; the rest is Unavailable (it was certainly not applied)."""
+        now_s = self._clock.monotonic_s()
+        left = []
+        for waiting in batch:
+            waiting.tries += 1
+            if waiting.done.done():
+                continue
+            if waiting.tries >= TRIES_MAX or now_s + 0.1 >= waiting.deadline_s:
+                waiting.settle(Unavailable(reason))
+            else:
+                left.append(waiting)
+        if not left:
+            return
+        tries = left[0].tries
+        try:
+            await asyncio.sleep(0.0 if tries == 1 else min(0.5, 0.01 * 2**tries))
+        except asyncio.CancelledError:
+            for waiting in left:
+                waiting.settle(Unavailable("the client was closed"))
+            raise
+        self._queue.extendleft(reversed(left))
+        self._wake()
+
+
+def _settle(batch: list[Waiting], response: HttpResponse) -> None:
+    if response.status != 200:
+        failure = failure_of(response)
+        for waiting in batch:
+            waiting.settle(failure)
+        return
+    try:
+        outcomes = wire.decode_outcomes(response.body)
+    except msgspec.MsgspecError as error:
+        outcomes = [wire.failed(OutcomeUnknown(f"unreadable answer: {error}"))] * len(batch)
+    for waiting, outcome in itertools.zip_longest(batch, outcomes[: len(batch)]):
+        waiting.settle(OutcomeUnknown("no answer") if outcome is None else wire.result_of(outcome))
