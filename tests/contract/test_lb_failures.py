@@ -149,9 +149,31 @@ async def test_a_gateway_that_keeps_failing_is_left_out_and_comes_back_when_it_a
                 await door.exchange(GET)
             assert gateway.requests == tried
             assert await door.door.table.probe() == "1 ejected, 0 back"
-            gateway.pool.port = alive.port
+            gateway.port = alive.port
             assert await door.door.table.probe() == "1 ejected, 1 back"
             assert not gateway.record.ejected(door.door.now())
+
+
+async def test_a_gateway_that_accepts_and_hangs_up_stays_out() -> None:
+    async with peer(hang_up) as bad, peer(always(OK)) as good, open_door([bad.port, good.port]) as door:
+        for _ in range(12):
+            await door.exchange(GET)
+        assert await door.door.table.probe() == "1 ejected, 0 back"
+
+
+async def test_after_early_hints_nothing_is_tried_again() -> None:
+    async def hint_and_hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + BUSY)
+
+    async with (
+        peer(hint_and_hang_up) as one,
+        peer(hint_and_hang_up) as two,
+        open_door([one.port, two.port]) as door,
+    ):
+        answer = await door.exchange(GET)
+    assert answer.count(b"HTTP/1.1 103") == 1
+    assert answer.endswith(b"busy")
 
 
 async def test_an_ejection_outlives_the_gateways_absence_from_the_catalogue() -> None:

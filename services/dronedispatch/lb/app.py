@@ -95,8 +95,7 @@ class Plane:
         app.ctx.tasks.start("probe", Loop("probe", table.probe, PROBE_S).run())
         self._collector = DoorCollector(door)
         REGISTRY.register(self._collector)
-        if access_log is not None:
-            door.loop.add_signal_handler(signal.SIGHUP, access_log.reopen)
+        door.loop.add_signal_handler(signal.SIGHUP, door.reopen_log)
         self._server = await door.loop.create_server(
             lambda: Downstream(door), sock=self._sock, backlog=settings.backlog
         )
@@ -116,7 +115,7 @@ class Plane:
             await self._watch.stop()
         if self.door is not None:
             cut = await self.door.drain(self._settings.process.drain_s)
-            self.door.close()
+            await self.door.close()
             if self.door.access_log is not None:
                 self.door.access_log.close()
             log.info("door closed", cut=cut)

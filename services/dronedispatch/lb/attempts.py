@@ -35,6 +35,7 @@ class Attempts(Receiver):
         "_gateway",
         "_give_up_s",
         "_retry",
+        "_told",
         "_tried",
         "_upload",
         "_upstream",
@@ -65,6 +66,7 @@ class Attempts(Receiver):
         self._upstream: Connection | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._wire_head = b""
+        self._told = False  # a byte of an upstream went to the client
         if not request.request_id:
             request.request_id = door.request_id()
 
@@ -167,8 +169,8 @@ class Attempts(Receiver):
             tries=self.tries,
             body_kept=self._body_kept(),
         )
-        if why_not is not None:
-            return why_not
+        if why_not is not None or self._told:
+            return why_not or "the client was told something already"
         if not door.settings.retries or not door.table.has_untried((*self._tried, gateway.id)):
             return "no other gateway, or retries are off"
         now_s = door.now()

@@ -141,6 +141,11 @@ class Door:
             connection.expired()
         self._ticker = self.loop.call_later(TICK_S, self._tick)
 
+    def reopen_log(self) -> None:
+        """SIGHUP: the access log's file was moved away."""
+        if self.access_log is not None:
+            self.access_log.reopen()
+
     async def drain(self, limit_s: float) -> int:
         """Answer what comes with `Connection: close`, and wait for the end of what is in flight.
 
@@ -162,6 +167,6 @@ class Door:
             connection.cut()
         return len(left)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._ticker.cancel()
-        self.table.close()
+        await self.table.close()

@@ -89,7 +89,7 @@ class Exchange(Attempts):
                 self._answer(429, "too many requests", "limited", retry_after_s=math.ceil(wait_s))
                 return data
         door.budget.request(now_s)
-        if request.expects_continue and not self.body_done and not self.bytes_in:
+        if request.expects_continue and request.minor and not self.body_done and not self.bytes_in:
             self._client.transport.write(CONTINUE)
         self._try(now_s)
         return data
@@ -138,6 +138,7 @@ class Exchange(Attempts):
 
     def response_interim(self, status: int, headers: Headers) -> None:
         if status != 100 and self.request.minor == 1:  # 100 is answered here, before anybody is asked
+            self._told = True
             self._client.transport.write(interim_head(status, headers))
 
     def response_head(self, status: int, headers: Headers, body_bytes: int | None) -> None:
@@ -263,7 +264,9 @@ class Exchange(Attempts):
         self, status: int, reason: str, ended: str, *, close: bool = False, retry_after_s: int | None = None
     ) -> None:
         request, transport = self.request, self._client.transport
-        close = close or not request.keep_alive or self._door.draining or not self.body_done
+        close = (
+            close or not request.keep_alive or self._door.draining or not self.body_done or not request.minor
+        )
         self.status = status
         if not transport.is_closing():
             transport.write(

@@ -14,10 +14,12 @@ from dronedispatch.lb.core import ejection
 from dronedispatch.lb.core.balance import Balancer, LeastInFlight, RoundRobin
 from dronedispatch.lb.settings import Settings
 from dronedispatch.runtime.discovery import Endpoint
-from dronedispatch.runtime.http.errors import NotSent
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.errors import HttpError
 from dronedispatch.runtime.http.pool import Pool
 
 PROBE_S: Final = 0.5
+PROBE_TIMEOUT_S: Final = 1.0
 RECORDS_MAX: Final = 1000
 
 log = structlog.get_logger()
@@ -76,6 +78,7 @@ class Table:
         self._recheck_s = math.inf
         self._filled = False
         self._emptying: asyncio.TimerHandle | None = None
+        self._prober = HttpClient(resend_on_reuse_reset=False)
 
     # --- who is in the table ---
 
@@ -189,7 +192,7 @@ class Table:
             self._rebuild(now_s)
 
     async def probe(self) -> str:
-        """Try to connect to every gateway that was ejected for hard failures; who answers is in again, on probation."""
+        """Ask every gateway that was ejected for hard failures; who answers is in again, on probation."""
         now_s = self._loop.time()
         suspects = [one for one in self.gateways.values() if one.record.ejected(now_s) and one.record.hard]
         back = [gateway for gateway in suspects if await self._answers(gateway)]
@@ -203,17 +206,19 @@ class Table:
             gateway.pool.sweep()
         return f"{len(suspects)} ejected, {len(back)} back"
 
-    @staticmethod
-    async def _answers(gateway: Gateway) -> bool:
+    async def _answers(self, gateway: Gateway) -> bool:
+        """Any answer below 500 will do: a connect alone would bring back a process that accepts and hangs up."""
         try:
-            connection = await gateway.pool.connect()
-        except NotSent:
+            answer = await self._prober.request(
+                "GET", gateway.address, gateway.port, "/health?live=1", timeout_s=PROBE_TIMEOUT_S
+            )
+        except HttpError:
             return False
-        gateway.pool.idle(connection)
-        return True
+        return answer.status < 500
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._emptying is not None:
             self._emptying.cancel()
         for gateway in self.gateways.values():
             gateway.pool.close()
+        await self._prober.close()

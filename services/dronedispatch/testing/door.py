@@ -88,8 +88,8 @@ async def open_door(
         server.close()
         for connection in list(door.connections):
             connection.cut()
-        door.close()
         await door.drain(0.5)
+        await door.close()
         await server.wait_closed()
 
 

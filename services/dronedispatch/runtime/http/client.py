@@ -91,7 +91,7 @@ class _Collector:
         self.response_lost(Malformed(self.connection.peer, reason, answered=True))
 
 
-class _Door:
+class _Lane:
     """A pool with a bound: at most `connections_max` exchanges at a time, the rest wait their turn."""
 
     __slots__ = ("callers", "pool", "turn")
@@ -125,7 +125,7 @@ class HttpClient:
         self._connections_max = connections_max
         self._resend = resend_on_reuse_reset
         self._response_bytes_max = response_bytes_max
-        self._doors: dict[tuple[str, int], _Door] = {}
+        self._lanes: dict[tuple[str, int], _Lane] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -145,18 +145,18 @@ class HttpClient:
         Raises NotSent (definite), Broken, Malformed or TimedOut (indefinite), ValueError for a head that cannot be
         written. Cancelling the call closes its connection.
         """
-        door = self._door(address, port)
-        data = request_head(method, door.pool.peer, target, headers, len(body)) + body
+        lane = self._lane(address, port)
+        data = request_head(method, lane.pool.peer, target, headers, len(body)) + body
         deadline_s = asyncio.get_running_loop().time() + timeout_s
-        door.callers += 1
+        lane.callers += 1
         try:
-            await self._turn(door, timeout_s)
+            await self._turn(lane, timeout_s)
             try:
-                return await self._send(door.pool, method, data, deadline_s)
+                return await self._send(lane.pool, method, data, deadline_s)
             finally:
-                door.turn.release()
+                lane.turn.release()
         finally:
-            door.callers -= 1
+            lane.callers -= 1
 
     async def close(self) -> None:
         """Close every idle connection; those in use close with their answer."""
@@ -164,20 +164,20 @@ class HttpClient:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        for door in self._doors.values():
-            door.pool.close()
-        self._doors.clear()
+        for lane in self._lanes.values():
+            lane.pool.close()
+        self._lanes.clear()
 
     @staticmethod
-    async def _turn(door: _Door, timeout_s: float) -> None:
-        if not door.turn.locked():  # does not wait: no timer to pay for
-            await door.turn.acquire()
+    async def _turn(lane: _Lane, timeout_s: float) -> None:
+        if not lane.turn.locked():  # does not wait: no timer to pay for
+            await lane.turn.acquire()
             return
         try:
             async with asyncio.timeout(timeout_s):
-                await door.turn.acquire()
+                await lane.turn.acquire()
         except TimeoutError as error:
-            raise NotSent(door.pool.peer, "every connection was busy until the deadline") from error
+            raise NotSent(lane.pool.peer, "every connection was busy until the deadline") from error
 
     async def _send(self, pool: Pool, method: str, data: bytes, deadline_s: float) -> HttpResponse:
         try:
@@ -206,16 +206,16 @@ class HttpClient:
         finally:
             timer.cancel()
 
-    def _door(self, address: str, port: int) -> _Door:
-        door = self._doors.get((address, port))
-        if door is None:
+    def _lane(self, address: str, port: int) -> _Lane:
+        lane = self._lanes.get((address, port))
+        if lane is None:
             assert not self._closed, "the client is closed"
             pool = Pool(
                 address, port, connect_timeout_s=self._connect_timeout_s, idle_timeout_s=self._idle_timeout_s
             )
-            door = self._doors[address, port] = _Door(pool, self._connections_max)
+            lane = self._lanes[address, port] = _Lane(pool, self._connections_max)
             self._arm_sweeper()
-        return door
+        return lane
 
     def _arm_sweeper(self) -> None:
         if self._sweeper is None and not self._closed:
@@ -223,9 +223,9 @@ class HttpClient:
 
     def _sweep(self) -> None:
         self._sweeper = None
-        for key, door in list(self._doors.items()):
-            door.pool.sweep()
-            if door.pool.open == 0 and door.callers == 0:
-                del self._doors[key]  # an endpoint that moved away leaves nothing behind
-        if self._doors:
+        for key, lane in list(self._lanes.items()):
+            lane.pool.sweep()
+            if lane.pool.open == 0 and lane.callers == 0:
+                del self._lanes[key]  # an endpoint that moved away leaves nothing behind
+        if self._lanes:
             self._arm_sweeper()
