@@ -13,6 +13,8 @@ from scripts.local.ports import Ports
 from scripts.local.trouble import Trouble
 
 USER = "dronedispatch"
+# Erlang asks for "localhost" by name: here it is known whatever the machine's own /etc/hosts says of it.
+INETRC = '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, native]}.\n'
 # The wrapper that packages put on PATH insists on the package's own user; these do not.
 SERVERS: Sequence[Path] = (
     Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
@@ -47,6 +49,7 @@ def write_files(home: Home, ports: Ports) -> None:
     )
     write_private(home.root / "etc" / "rabbitmq" / "rabbitmq.conf", "\n".join(lines) + "\n")
     write_private(home.root / "etc" / "rabbitmq" / "enabled_plugins", "[rabbitmq_management].\n")
+    write_private(home.root / "etc" / "rabbitmq" / "inetrc", INETRC)
     (home.data / "rabbitmq").mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
@@ -61,6 +64,8 @@ def environment(home: Home, ports: Ports) -> dict[str, str]:
         "RABBITMQ_DIST_PORT": str(ports.amqp_distribution),
         "ERL_EPMD_PORT": str(ports.epmd),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "ERL_INETRC": str(etc / "inetrc"),
+        "ERL_CRASH_DUMP_SECONDS": "0",  # writing one takes most of a minute, in which nothing restarts
         "RABBITMQ_MNESIA_BASE": str(data / "mnesia"),
         "RABBITMQ_LOG_BASE": str(data / "log"),
         "RABBITMQ_LOGS": "-",

@@ -43,8 +43,6 @@ apt_candidate() {
 # Says whether apt knows nothing at all: the lists were never fetched, as in an image for containers.
 apt_lists_missing() { have apt-get && ! compgen -G '/var/lib/apt/lists/*Packages*' >/dev/null; }
 
-apt_installed() { [[ "$(dpkg-query -W -f '${Status}' "$1" 2>/dev/null)" == "install ok installed" ]]; }
-
 apt_get() { as_root env DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -q -o DPkg::Lock::Timeout=180 -o Acquire::Retries=2 "$@"; }
 
 # Refreshes the package lists; a mirror that does not answer is no error while the lists at hand still name what we want.
