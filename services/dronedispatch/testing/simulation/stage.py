@@ -37,6 +37,7 @@ from dronedispatch.kv.view import Node, View, bootstrap
 from dronedispatch.kvfront.core.purging import sweep
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Done
+from dronedispatch.kvfront.core.scanning import Query, scan
 from dronedispatch.kvfront.core.writing import Write, write
 from dronedispatch.kvstore.core import filling
 from dronedispatch.kvstore.core.join import join_once
@@ -203,10 +204,14 @@ class Stage:
         *,
         tombstone: bool = False,
         keyed: bool = False,
+        min_in_sync: int = 1,
+        patience_s: float = DEADLINE_S,
     ) -> Running:
         """A write whose name is `ident` (up to 16 ASCII letters)."""
         op = Write(KEY, 0, ident.encode().ljust(16, b"_"), 0.0, expected, tombstone=tombstone, keyed=keyed)
-        return self._observed(front, write(op, DEADLINE_S, rules=self.rules), op)
+        return self._observed(
+            front, write(op, self.now_s + patience_s, min_in_sync=min_in_sync, rules=self.rules), op
+        )
 
     def _observed(self, front: str, generator: Generator[Any, Any, Any], op: Write | None) -> Running:
         running = _Observed(self, front, generator, op)
@@ -216,6 +221,10 @@ class Stage:
     def sweep(self, front: str) -> Running:
         """A purge of all tombstones."""
         return Running(self, front, sweep(10, self.rules))
+
+    def scan(self, front: str, query: Query) -> Running:
+        """A page of a list."""
+        return Running(self, front, scan(query, DEADLINE_S, self.rules))
 
     def join(self, name: str) -> Running:
         """The replica's own attempt to come into sync."""

@@ -1,0 +1,210 @@
+"""REFRESH and VOTE_OUT, question by question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dronedispatch.kv import view as views
+from dronedispatch.kv.calls import NO_SPACE, NOT_SENT, SILENT, AnyReply, WrongDisk
+from dronedispatch.kv.requests import (
+    AwaitView,
+    Nonce,
+    Note,
+    Now,
+    Ping,
+    Pulse,
+    ReadView,
+    SecondOpinion,
+    Sleep,
+    Swap,
+    SwapView,
+    ViewAt,
+)
+from dronedispatch.kv.view import Node, View
+from dronedispatch.kvfront.core.changing import (
+    DISK_FULL,
+    NOT_BOOTSTRAPPED,
+    RESTORED,
+    outdate,
+    refresh,
+    vote_out,
+)
+from dronedispatch.testing.steps import run_steps
+
+Answers = list[tuple[type, Any]]
+
+
+def view(epoch: int = 3) -> View:
+    nodes = {name: Node(f"http://{name}", f"{name}1") for name in ("A", "B")}
+    first = views.bootstrap("c", nodes, 2, [("A", "B"), ("A",)], "x")
+    return first if epoch == 1 else views.bumped(first, "x", epoch)
+
+
+def suspects(reply: AnyReply) -> dict[str, tuple[str, AnyReply]]:
+    return {"A": ("A1", reply)}
+
+
+def swapped(made: list[Any]) -> View:
+    (swap,) = (request for request in made if isinstance(request, SwapView))
+    assert isinstance(swap.view, View)
+    return swap.view
+
+
+def notes(made: list[Any]) -> list[str]:
+    return [request.event for request in made if isinstance(request, Note)]
+
+
+def test_a_refresh_that_finds_the_epoch_is_done_after_one_read() -> None:
+    result, _ = run_steps(refresh(5, 4), [(ReadView, ViewAt(view(5), 9))])
+    assert result is None
+
+
+def test_a_refresh_waits_for_a_joiner_before_it_takes_the_epoch() -> None:
+    answers: Answers = [
+        (ReadView, ViewAt(view(3), 8)),
+        (AwaitView, None),
+        (ReadView, ViewAt(view(4), 9)),
+    ]
+    assert run_steps(refresh(4, 3), answers)[0] is None
+
+
+def test_a_refresh_takes_the_epoch_of_a_joiner_that_died_for_the_same_sets() -> None:
+    answers: Answers = [
+        (ReadView, ViewAt(view(3), 8)),
+        (AwaitView, None),
+        (ReadView, ViewAt(view(3), 8)),
+        (Nonce, "me"),
+        (SwapView, Swap.DONE),
+    ]
+    result, made = run_steps(refresh(7, 3), answers)
+    assert result is None
+    assert (swapped(made).epoch, swapped(made).by, swapped(made).slots) == (7, "me", view(3).slots)
+    assert "bumped" in notes(made)
+
+
+@pytest.mark.parametrize(
+    ("at", "reason"), [(ViewAt(None, 0), NOT_BOOTSTRAPPED), (ViewAt(view(3), 8), RESTORED)]
+)
+def test_a_refresh_refuses_a_view_that_is_missing_or_older_than_one_in_use(at: ViewAt, reason: str) -> None:
+    assert run_steps(refresh(9, 5), [(ReadView, at), (Sleep, None)])[0] == reason
+
+
+def test_a_refresh_without_consul_pauses_and_lets_the_operation_try_again() -> None:
+    assert run_steps(refresh(9, 5), [(ReadView, None), (Sleep, None)])[0] is None
+
+
+def test_a_silent_replica_is_voted_out_after_two_failed_pings_and_a_second_opinion() -> None:
+    answers: Answers = [
+        (Ping, Pulse.SILENT),
+        (Ping, Pulse.SILENT),
+        (SecondOpinion, False),
+        (ReadView, ViewAt(view(3), 8)),
+        (Nonce, "me"),
+        (SwapView, Swap.DONE),
+    ]
+    result, made = run_steps(vote_out(view(3), suspects(SILENT)), answers)
+    assert result is None
+    assert swapped(made).members(0) == (("B", "B1"),)
+    assert swapped(made).members(1) == (("A", "A1"),)
+    assert notes(made) == ["voted_out"]
+
+
+def test_a_refused_connection_twice_needs_no_opinion() -> None:
+    answers: Answers = [
+        (Ping, Pulse.REFUSED),
+        (ReadView, ViewAt(view(3), 8)),
+        (Nonce, "me"),
+        (SwapView, Swap.DONE),
+    ]
+    assert run_steps(vote_out(view(3), suspects(NOT_SENT)), answers)[0] is None
+
+
+@pytest.mark.parametrize("reply", [WrongDisk("c", "A2"), NO_SPACE])
+def test_a_replica_that_says_itself_that_it_cannot_is_not_probed(reply: AnyReply) -> None:
+    answers: Answers = [(ReadView, ViewAt(view(3), 8)), (Nonce, "me"), (SwapView, Swap.DONE)]
+    assert run_steps(vote_out(view(3), suspects(reply)), answers)[0] is None
+
+
+def test_a_replica_that_answers_a_ping_stays() -> None:
+    answers: Answers = [(Ping, Pulse.SILENT), (Ping, Pulse.ALIVE), (Sleep, None)]
+    result, made = run_steps(vote_out(view(3), suspects(SILENT)), answers)
+    assert result is None
+    assert not any(isinstance(request, SwapView) for request in made)
+
+
+def test_nobody_is_voted_out_whom_another_coordinator_reaches() -> None:
+    answers: Answers = [(Ping, Pulse.SILENT), (Ping, Pulse.SILENT), (SecondOpinion, True)]
+    result, made = run_steps(vote_out(view(3), suspects(SILENT)), answers)
+    assert result == "another coordinator reaches A, this one does not"
+    assert notes(made) == ["peer_disagrees"]
+
+
+def test_with_nobody_to_ask_a_coordinator_decides_alone() -> None:
+    answers: Answers = [
+        (Ping, Pulse.SILENT),
+        (Ping, Pulse.SILENT),
+        (SecondOpinion, None),
+        (ReadView, ViewAt(view(3), 8)),
+        (Nonce, "me"),
+        (SwapView, Swap.DONE),
+    ]
+    assert run_steps(vote_out(view(3), suspects(SILENT)), answers)[0] is None
+
+
+def test_a_lost_race_is_read_again_and_what_others_have_voted_is_not_voted_twice() -> None:
+    done = views.vote_out(view(3), {"A": "A1"}, "other", seen=3)
+    answers: Answers = [
+        (ReadView, ViewAt(view(3), 8)),
+        (Nonce, "me"),
+        (SwapView, Swap.LOST),
+        (ReadView, ViewAt(done, 9)),
+        (Nonce, "me2"),
+    ]
+    assert run_steps(vote_out(view(3), suspects(NO_SPACE)), answers)[0] is None
+
+
+def test_a_put_of_unknown_outcome_is_recognised_by_its_nonce() -> None:
+    mine = views.vote_out(view(3), {"A": "A1"}, "me", seen=3)
+    answers: Answers = [
+        (ReadView, ViewAt(view(3), 8)),
+        (Nonce, "me"),
+        (SwapView, Swap.UNKNOWN),
+        (ReadView, ViewAt(mine, 9)),
+    ]
+    assert run_steps(vote_out(view(3), suspects(NO_SPACE)), answers)[0] is None
+
+
+def test_the_last_member_is_never_voted_out() -> None:
+    nodes = {"A": Node("http://A", "A1")}
+    alone = views.bootstrap("c", nodes, 1, [("A",)], "x")
+    answers: Answers = [(ReadView, ViewAt(alone, 8)), (Nonce, "me"), (Sleep, None)]
+    result, made = run_steps(vote_out(alone, suspects(WrongDisk("c", "A2"))), answers)
+    assert result is None
+    assert notes(made) == ["last_member"]
+
+
+def test_a_full_disk_of_the_last_member_is_the_answer() -> None:
+    nodes = {"A": Node("http://A", "A1")}
+    alone = views.bootstrap("c", nodes, 1, [("A",)], "x")
+    answers: Answers = [(ReadView, ViewAt(alone, 8)), (Nonce, "me")]
+    assert run_steps(vote_out(alone, suspects(NO_SPACE)), answers)[0] == DISK_FULL
+
+
+def test_a_vote_against_a_view_older_than_ones_own_is_refused() -> None:
+    answers: Answers = [(ReadView, ViewAt(view(1), 8)), (Sleep, None)]
+    assert run_steps(vote_out(view(3), suspects(NO_SPACE)), answers)[0] == RESTORED
+
+
+def test_an_epoch_is_outdated_by_the_same_sets_unless_somebody_has_done_it() -> None:
+    answers: Answers = [(ReadView, ViewAt(view(3), 8)), (Nonce, "me"), (SwapView, Swap.DONE)]
+    done, made = run_steps(outdate(3, 10.0), answers)
+    assert done
+    assert swapped(made).epoch == 4
+    assert run_steps(outdate(3, 10.0), [(ReadView, ViewAt(view(4), 8))])[0]
+
+
+def test_an_epoch_that_cannot_be_outdated_in_time_is_said_to_be_not() -> None:
+    answers: Answers = [(ReadView, None), (Now, 9.0), (Sleep, None), (ReadView, None), (Now, 10.0)]
+    assert not run_steps(outdate(3, 10.0), answers)[0]
