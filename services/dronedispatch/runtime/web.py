@@ -112,7 +112,7 @@ def create_web(
     _add_middleware(app, process)
     _add_errors(app)
 
-    @app.get("/health", name="health")
+    @app.route("/health", methods=("GET", "HEAD"), name="health")
     async def health(request: Request) -> HTTPResponse:
         why_not = process.why_not_ready()
         document: dict[str, object] = {

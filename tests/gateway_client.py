@@ -1,0 +1,47 @@
+"""A client of one gateway on memory twins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from dronedispatch.testing.gateway import OPERATOR_TOKEN, MemoryGateway
+
+ORDER = {
+    "origin": {"lat": 41.8902, "lon": 12.4922},
+    "destination": {"lat": 41.9109, "lon": 12.4818},
+    "weight": 2.5,
+}
+NDJSON = "application/x-ndjson"
+ULID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+OPERATOR = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+
+
+class Api:
+    """A client of one served gateway."""
+
+    def __init__(self, gateway: MemoryGateway, http: aiohttp.ClientSession) -> None:
+        self.gateway = gateway
+        self.http = http
+
+    async def call(self, method: str, path: str, **more: Any) -> tuple[int, Any, dict[str, str]]:
+        async with self.http.request(method, path, **more) as answer:
+            body = await answer.read()
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return (
+                answer.status,
+                msgspec.json.decode(body)
+                if answer.content_type.endswith("json") and answer.content_type != NDJSON and body
+                else body,
+                headers,
+            )
+
+    def stored(self, prefix: str) -> list[str]:
+        return [key for key in self.gateway.kv.records if key.startswith(prefix)]
+
+    async def place(self, **more: Any) -> Any:
+        status, body, _ = await self.call("POST", "/deliveries", json=ORDER, **more)
+        assert status == 201
+        return body
