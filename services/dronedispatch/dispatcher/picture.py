@@ -66,6 +66,7 @@ class Picture:
         self._drone_views: dict[str, DroneView] = {}
         self._delivery_views: dict[str, DeliveryView] = {}
         self._stale_drones: set[str] = set()
+        self._holds: dict[str, str] = {}  # drone -> the delivery that its record names
 
     # -- what the store says -------------------------------------------------------------------------------------
 
@@ -130,6 +131,10 @@ class Picture:
         """As it was read or written at `version`."""
         self.drones[drone.id] = StoredDrone(drone, version)
         self._stale_drones.add(drone.id)
+        if drone.delivery_id is None:
+            self._holds.pop(drone.id, None)
+        else:
+            self._holds[drone.id] = drone.delivery_id
 
     def take_telemetry(self, told: Telemetry) -> bool:
         """Whether it is news: late and duplicated telemetry changes nothing."""
@@ -153,6 +158,7 @@ class Picture:
         elif kind == DRONE_PREFIX[:-1]:
             self.drones.pop(name, None)
             self._drone_views.pop(name, None)
+            self._holds.pop(name, None)
             self.roll_call.forget(name)
         elif kind == TELEMETRY_PREFIX[:-1]:
             self.telemetry.pop(name, None)
@@ -163,9 +169,9 @@ class Picture:
     def unknown_deliveries(self) -> list[str]:
         """Keys of deliveries that a drone names and the picture does not hold: to be read before a round."""
         return [
-            delivery_key(stored.record.delivery_id)
-            for stored in self.drones.values()
-            if stored.record.delivery_id is not None and stored.record.delivery_id not in self.deliveries
+            delivery_key(delivery_id)
+            for delivery_id in self._holds.values()
+            if delivery_id not in self.deliveries
         ]
 
     def doubtful(self) -> list[str]:
@@ -180,15 +186,14 @@ class Picture:
             drone_id = stored.record.drone_id
             if drone_id is None or stored.record.status in TERMINAL:
                 continue
-            drone = self.drones.get(drone_id)
-            if drone is None or drone.record.delivery_id != stored.record.id:
+            if self._holds.get(drone_id) != stored.record.id:
                 deliveries.append(delivery_key(stored.record.id))
                 drones.append(drone_key(drone_id))
         return [*deliveries, *drones]
 
     def forget_ended(self) -> None:
         """Drop the deliveries that have ended and that no drone names any more: what has ended costs nothing."""
-        named = {stored.record.delivery_id for stored in self.drones.values()}
+        named = set(self._holds.values())
         ended = [
             stored.record.id
             for stored in self.deliveries.values()

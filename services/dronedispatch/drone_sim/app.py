@@ -82,7 +82,7 @@ class FleetFlight:
         self.hints = Hints(self.simulation.hinted_at)
 
     def _fly_in(self, city: City) -> None:
-        self.simulation.air = CityAirspace(city, self._flight)
+        self.simulation.fly_in(CityAirspace(city, self._flight))
 
     async def _adopt(self, slots: Sequence[int]) -> None:
         await self._registration.adopt(slots, self.simulation.air)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 from ulid import ULID
@@ -24,6 +25,7 @@ from dronedispatch.runtime.amqp import Publisher
 from dronedispatch.runtime.clock import Clock
 
 PART_DRONES_MAX = 500  # telemetry in one message: some 150 KB
+READS_MAX = 2_500  # records of drones that a tick reads without hints: a larger fleet is read in turns
 
 LATE = Histogram(
     "dd_sim_tick_late_seconds",
@@ -46,7 +48,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Pace:
     """`refresh_ticks`: how often a parked drone tells of itself. `read_ticks`: in how many ticks every drone's record is
-    read once, while hints about changed orders come; without them every record is read in every tick.
+    read once, while hints about changed orders come; without them every record is read in every tick
+    (of a large fleet, READS_MAX at most).
     """
 
     refresh_ticks: int
@@ -54,7 +57,7 @@ class Pace:
 
 
 class Simulation:
-    """`air` is replaced by whoever watches the zones. `hinted` collects the drones whose orders have changed."""
+    """`hinted` collects the drones whose orders have changed."""
 
     def __init__(
         self,
@@ -90,6 +93,16 @@ class Simulation:
         """The dispatcher has written these drones' records: read them at the next tick."""
         self.hinted.update(drones)
 
+    def fly_in(self, air: CityAirspace) -> None:
+        """The zones have changed. Positions are metres about the city's middle: another middle, other metres."""
+        old, new = self.air.plane, air.plane
+        self.air = air
+        if old != new:
+            for drone, craft in self._flown.crafts.items():
+                self._flown.crafts[drone] = msgspec.structs.replace(
+                    craft, at=new.to_point(old.to_latlon(craft.at)), path=(), path_revision=None
+                )
+
     async def once(self, beat: Beat) -> Written:
         """One tick. A store that does not answer delays what others learn of the flight, never the flight."""
         LATE.observe(beat.late_s)
@@ -112,7 +125,7 @@ class Simulation:
     async def _read(self, silent: frozenset[str]) -> None:
         flown = self._flown
         hinted, self.hinted = self.hinted, set()
-        every = self._pace.read_ticks if self._hints_come() else 1
+        every = self._pace.read_ticks if self._hints_come() else 1 + len(flown.crafts) // READS_MAX
         wanted = {*flown.turn(flown.number, every), *(hinted & flown.crafts.keys())} - silent
         orders = await self._records.read(sorted(wanted), tuple(self.air.capacity))
         self.hinted |= {drone for drone in hinted & flown.crafts.keys() if drone not in orders}

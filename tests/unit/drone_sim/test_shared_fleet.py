@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,10 +14,10 @@ from dronedispatch.drone_sim.core.schedule import Beat
 from dronedispatch.drone_sim.core.slots import slot_of
 from dronedispatch.drone_sim.records import Records
 from dronedispatch.fleet.city import default_city
-from dronedispatch.fleet.documents import decode, drone_key, encode, telemetry_key
+from dronedispatch.fleet.documents import ZONES_KEY, decode, drone_key, encode, telemetry_key
 from dronedispatch.fleet.drones import Drone, DroneStatus, Orders, Stop, StopKind, Telemetry
 from dronedispatch.fleet.messages import DRONE_UPDATES, DroneUpdates
-from dronedispatch.fleet.positions import Plane
+from dronedispatch.fleet.positions import Plane, Point
 from dronedispatch.kv.client import Get, Op
 from dronedispatch.kv.errors import OutcomeUnknown, Unavailable
 from dronedispatch.testing.fleet import a_drone, at_km, telemetry_for
@@ -257,6 +258,47 @@ def at_plane() -> Plane:
 async def claims_survive(town: Town, fleet: FleetFlight) -> bool:
     await fleet.claims.once()
     return len(fleet.claims.held()) == 16
+
+
+async def test_a_city_with_another_middle_moves_no_drone(town: Town) -> None:
+    fleet = town.add_fleet(3)
+    await town.ticks(2)
+    before = {name: told.pos for name, told in (await town.telemetry()).items()}
+    document = json.loads(json.dumps(default_city().document))
+    (rim,) = (f for f in document["features"] if f["properties"]["kind"] == "boundary")
+    rim["geometry"]["coordinates"][0][1][0] = rim["geometry"]["coordinates"][0][2][0] = 12.7
+    await town.kv.put(ZONES_KEY, encode(document))
+    await fleet.zones.once()
+    for _ in range(10):
+        await fleet.tick(BEAT)
+    after = {name: told.pos for name, told in (await town.telemetry()).items()}
+    assert fleet.simulation.air.plane != default_city().plane
+    for name, pos in before.items():
+        assert (after[name].lat, after[name].lon) == pytest.approx((pos.lat, pos.lon))
+
+
+async def test_a_no_fly_area_that_is_drawn_across_a_path_is_flown_around(town: Town) -> None:
+    fleet = town.add_fleet(1)
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+    await fleet.tick(BEAT)
+    flown = fleet.flown.crafts[drone_id(0)]
+    goal = flown.path[-1]
+    middle = Point((flown.at.x_m + goal.x_m) / 2, (flown.at.y_m + goal.y_m) / 2)
+    corners = [(-400.0, -400.0), (400.0, -400.0), (400.0, 400.0), (-400.0, 400.0), (-400.0, -400.0)]
+    ring = [at_plane().to_latlon(Point(middle.x_m + x_m, middle.y_m + y_m)) for x_m, y_m in corners]
+    document = json.loads(json.dumps(default_city().open_sky().document))
+    area = {"type": "Polygon", "coordinates": [[[pos.lon, pos.lat] for pos in ring]]}
+    document["features"].append(
+        {"type": "Feature", "properties": {"kind": "no_fly", "id": "new"}, "geometry": area}
+    )
+    await town.kv.put(ZONES_KEY, encode(document))
+    assert (await fleet.zones.once()).startswith("zones ")
+    (new,) = fleet.simulation.air.city.no_fly
+    for _ in range(60):
+        await fleet.tick(BEAT)
+        assert not new.holds(fleet.flown.crafts[drone_id(0)].at)
+    assert fleet.flown.crafts[drone_id(0)].stops_done == 1
 
 
 async def test_a_large_tick_is_published_in_parts_that_say_so(town: Town) -> None:
