@@ -126,7 +126,8 @@ def _lb(home: Home, options: Options) -> Process:
         tier=5,
         command=(program(), "lb"),
         environment=service_environment(home, options) | settings,
-        # supervisord keeps the door open while the process behind it is exchanged: no client is refused meanwhile.
+        # Inherited, so that LB_PROCESSES=2 and SIGUSR2 can exchange doors without a refused client. With one process
+        # supervisord closes this socket when that process ends: a restart of it refuses connections for a moment.
         socket=f"tcp://{options.listen}:{options.ports.lb}",
     )
 
