@@ -3,7 +3,7 @@
 service_prefix "" { policy = "read" }
 node_prefix "" { policy = "read" }
 
-key "dronedispatch/kv/view" { policy = "write" }
+key_prefix "dronedispatch/kv/" { policy = "write" }
 
 # Bearer tokens, passwords and other services' tokens: Nomad's clients hand them out, nobody else reads them.
 key_prefix "dronedispatch/secrets/" { policy = "deny" }

@@ -3,7 +3,7 @@
 service_prefix "" { policy = "read" }
 node_prefix "" { policy = "read" }
 
-key "dronedispatch/kv/view" { policy = "write" }
+key_prefix "dronedispatch/kv/" { policy = "write" }
 
 # Where no Nomad does it, it registers itself, and nothing else.
 service "kvfront" { policy = "write" }

@@ -1,9 +1,9 @@
-# A replica reads the view that it belongs to.
+# A replica writes itself into the view when it joins, after a probe that Consul can be written.
 # It finds others and their machines.
 service_prefix "" { policy = "read" }
 node_prefix "" { policy = "read" }
 
-key "dronedispatch/kv/view" { policy = "read" }
+key_prefix "dronedispatch/kv/" { policy = "write" }
 
 # Where no Nomad does it, it registers itself, and nothing else.
 service "kvstore" { policy = "write" }
