@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from rich.console import Console
 
@@ -10,7 +11,7 @@ from dronedispatch.kvctl import bootstrap as bootstrapping
 from dronedispatch.kvctl import view_table
 from dronedispatch.kvctl.session import CannotDo, Session
 
-console = Console(soft_wrap=True)
+console = Console(width=None if sys.stdout.isatty() else 160)
 
 
 async def bootstrap(session: Session, parsed: argparse.Namespace) -> int:
@@ -29,4 +30,8 @@ async def view(session: Session, parsed: argparse.Namespace) -> int:
     names = sorted(current.nodes)
     states = await session.states([current.nodes[name].url for name in names])
     console.print(view_table.table(current, dict(zip(names, states, strict=True))))
+    if parsed.slots:
+        for number, slot in enumerate(current.slots):
+            lacking = f"   lacks {', '.join(slot.absent())}" if slot.absent() else ""
+            console.print(f"slot {number:2}   {', '.join(slot.members())}{lacking}")
     return 0
