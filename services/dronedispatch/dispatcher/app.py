@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any
 
 from sanic import Sanic
@@ -23,6 +25,7 @@ from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.runtime.amqp import BrokerSource, Bus
 from dronedispatch.runtime.clock import SystemClock
+from dronedispatch.runtime.consul import ConsulError
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.leadership import ConsulLock
@@ -30,6 +33,7 @@ from dronedispatch.runtime.loops import Tasks
 from dronedispatch.runtime.web import Process, create_web
 
 SERVICE = "dispatcher"
+RESIGN_S = 2.0
 
 
 class Dispatcher:
@@ -68,6 +72,7 @@ class Dispatcher:
         )
         self.consumers = Consumers(self.rounds, self.clock)
         self.scans = Scans(self.rounds, self.consumers, settings, self.clock)
+        self._campaign: asyncio.Task[None] | None = None
 
     def _locks(self, kv: KVClient, instance: str) -> PairLocks:
         if not self.settings.locks:
@@ -85,14 +90,20 @@ class Dispatcher:
         """Everything in the background: nothing here waits for another process."""
         self.coordinators.start()
         self.bus.start()
-        tasks.start("leadership", self.lock.run())
+        self._campaign = tasks.start("leadership", self.lock.run())
         for loop in loops_of(self.rounds, self.scans, self.settings):
             tasks.start(loop.name, loop.run())
 
     async def stop(self) -> None:
-        """Give the lead to a standby, then close."""
+        """Give the lead to a standby (Consul away: it finds out by our check), finish the round, then close."""
         self.consumers.stop()
-        await self.lock.resign()
+        if self._campaign is not None:
+            self._campaign.cancel()
+            await asyncio.gather(self._campaign, return_exceptions=True)
+        with contextlib.suppress(ConsulError, TimeoutError):
+            async with asyncio.timeout(RESIGN_S):
+                await self.lock.resign()
+        await self.rounds.settled()
         await self.bus.stop()
         await self.coordinators.stop()
         await self.kv.close()

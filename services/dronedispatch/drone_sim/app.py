@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -122,6 +123,7 @@ class DroneSim:
         )
         self._period_s = settings.period_s
         self._zones_s = settings.zones_s
+        self._flying: list[asyncio.Task[None]] = []
 
     def _names(self) -> tuple[str, Sequence[str]]:
         """By address and port: under Nomad our id in Consul is Nomad's."""
@@ -150,10 +152,13 @@ class DroneSim:
             Loop("zones", self.fleet.zones.once, self._zones_s),
             Loop("tick", ticker.once, 0.0, jitter=0.0, error_cap_s=1.0),
         ):
-            tasks.start(loop.name, loop.run())
+            self._flying.append(tasks.start(loop.name, loop.run()))
 
     async def stop(self) -> None:
-        """Give the slots back, so that others fly on at once, then close."""
+        """Stop flying, give the slots back, so that others fly on at once, then close."""
+        for task in self._flying:
+            task.cancel()
+        await asyncio.gather(*self._flying, return_exceptions=True)
         await self.fleet.claims.release_all()
         await self.bus.stop()
         await self.coordinators.stop()

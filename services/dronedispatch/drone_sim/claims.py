@@ -122,11 +122,13 @@ class Claims:
     async def _release(self, slots: Sequence[int]) -> None:
         leases = [self._leases[slot] for slot in slots if slot in self._leases]
         self._forget(slots)
-        for lease in leases:
-            try:
-                await self._kv.release(lease)
-            except KVError as exc:  # it runs out by itself
-                log.info("slot not given back", slot=lease.name, error=str(exc))
+        await asyncio.gather(*map(self._give_back, leases))
+
+    async def _give_back(self, lease: Lease) -> None:
+        try:
+            await self._kv.release(lease)
+        except KVError as exc:  # it runs out by itself
+            log.info("slot not given back", slot=lease.name, error=str(exc))
 
     def _forget(self, slots: Sequence[int]) -> None:
         gone = [slot for slot in slots if self._leases.pop(slot, None) is not None]
