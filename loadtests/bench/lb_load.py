@@ -53,22 +53,34 @@ class Measure:
     bad: int
 
 
-def run_wrk(
-    peer: Peer, load: str, connections: int, seconds: float, pin: Sequence[str], pace_ms: float | None = None
-) -> Measure:
-    """`load`: get, post or body. `pace_ms`: the mean pause of each connection between two requests, exact in the mean."""
+def wrk(
+    port: int,
+    load: str,
+    connections: int,
+    seconds: float,
+    pin: Sequence[str] = (),
+    pace_ms: float | None = None,
+) -> Wrk:
+    """`load`: get, post or body. `pace_ms`: the mean pause of each connection between two requests."""
     lines = [POST] if load == "post" else []
     if pace_ms is not None:
         lines.append(PACE.format(milliseconds=f"{pace_ms:.3f}"))
     with tempfile.TemporaryDirectory() as home:
         script = Path(home) / "load.lua"
         script.write_text("\n".join((*lines, DONE)), encoding="utf-8")
-        url = f"http://127.0.0.1:{peer.port}/{load}"
+        url = f"http://127.0.0.1:{port}/{load}"
         command = (*pin, "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(script), url)
-        before_s = cpu_s(peer.pid)
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        used_s = cpu_s(peer.pid) - before_s
-    result = msgspec.json.decode(told.partition("RESULT ")[2], type=Wrk)
+    return msgspec.json.decode(told.partition("RESULT ")[2], type=Wrk)
+
+
+def run_wrk(
+    peer: Peer, load: str, connections: int, seconds: float, pin: Sequence[str], pace_ms: float | None = None
+) -> Measure:
+    """`wrk` with the CPU that `peer` used meanwhile."""
+    before_s = cpu_s(peer.pid)
+    result = wrk(peer.port, load, connections, seconds, pin, pace_ms)
+    used_s = cpu_s(peer.pid) - before_s
     return Measure(
         peer.name,
         load if pace_ms is None else f"{load} at half load",
