@@ -20,7 +20,7 @@ from dronedispatch.lb.access_log import AccessLog
 from dronedispatch.lb.door import Door
 from dronedispatch.lb.downstream import Downstream
 from dronedispatch.lb.gateways import PROBE_S, Table
-from dronedispatch.lb.listener import open_listener
+from dronedispatch.lb.listener import allow_descriptors, open_listener
 from dronedispatch.lb.metrics import DoorCollector
 from dronedispatch.lb.routes import add_routes
 from dronedispatch.lb.settings import Settings
@@ -52,6 +52,10 @@ class Plane:
         self._fixed = fixed_gateways(settings.gateways)
         # Bound before anything runs: a taken port must be one sentence at the start, not a half-open process.
         self._sock: socket.socket = open_listener(settings, environ)
+        wanted = 2 * settings.connections_max + 256  # each client may have a connection to a gateway
+        allowed = allow_descriptors(wanted)
+        if allowed < wanted:
+            log.warning("too few open files are allowed for connections_max", allowed=allowed, wanted=wanted)
         process.public_port = self._sock.getsockname()[1]
         self._watch: ServiceWatch | None = None
         self._server: asyncio.Server | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Mapping
 from typing import Final
@@ -11,6 +12,9 @@ from dronedispatch.lb.settings import Settings
 from dronedispatch.runtime.serve import CannotListen
 
 SYSTEMD_FIRST_FD: Final = 3
+GONE_AFTER_S: Final = (
+    60  # a peer that vanished without a word: no acknowledgement, or no answer to a probe, for so long
+)
 
 
 def inherited_fd(settings: Settings, environ: Mapping[str, str]) -> int | None:
@@ -61,5 +65,32 @@ def open_listener(settings: Settings, environ: Mapping[str, str]) -> socket.sock
     """The inherited socket if there is one, else a new one. Raises CannotListen."""
     fd = inherited_fd(settings, environ)
     if fd is not None:
-        return adopt(fd, settings.backlog)
-    return bind(settings.process.host, settings.process.port, settings.backlog)
+        sock = adopt(fd, settings.backlog)
+    else:
+        sock = bind(settings.process.host, settings.process.port, settings.backlog)
+    _notice_the_vanished(sock)
+    return sock
+
+
+def _notice_the_vanished(sock: socket.socket) -> None:
+    """Set on the listener, inherited by what it accepts: an event stream to a client that lost its network ends."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", GONE_AFTER_S // 2),
+        ("TCP_KEEPINTVL", GONE_AFTER_S // 6),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", GONE_AFTER_S * 1000),
+    ):
+        if hasattr(socket, name):  # Linux has all four
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def allow_descriptors(wanted: int) -> int:
+    """Raise this process' limit of open files to `wanted` as far as the system lets us; returns the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
