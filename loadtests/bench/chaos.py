@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -173,10 +174,21 @@ async def trial(running: Running, arguments: argparse.Namespace) -> bool:
             say(f"  {name}: {one}")
     for one in verdict.failed[:10]:
         say(f"  failed: {one}")
+    await _tell_lives(running, verdict)
     enough = bool(witness.looks and verdict.observed and verdict.accepted)
     if not enough:
         say("nothing was observed: this run proves nothing")
     return enough and not verdict.violations and not verdict.failed
+
+
+async def _tell_lives(running: Running, verdict: Verdict) -> None:
+    """The histories of the deliveries that something is wrong with."""
+    wrong = {one.partition(":")[0] for found in verdict.violations.values() for one in found}
+    for name in sorted({*wrong, *(one.partition(":")[0] for one in verdict.failed)})[:10]:
+        item = await running.kv.get(DELIVERY_PREFIX + name)
+        if item is not None:
+            for line in decode(Delivery, item.value).history:
+                say(f"  {name} {line.at} {line.to} by {line.drone_id}: {line.cause}")
 
 
 async def _judged(running: Running, checker: FlowChecker, settle_s: float) -> Verdict:
@@ -213,6 +225,7 @@ def parser() -> argparse.ArgumentParser:
     add("--settle-s", type=float, default=300.0, help="how long the orders have to end afterwards")
     add("--seed", type=int, default=1)
     add("--port-base", type=int, default=28480, help="of the system that is started")
+    add("--keep", action="store_true", help="when something is wrong, leave logs and data behind")
     add("--running", type=Path, metavar="HOME", help="torment the system that runs in this home")
     return command
 
@@ -230,23 +243,34 @@ def main() -> int:
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # a broker that dies is what we are here for
     if arguments.running is not None:
         return 0 if uvloop.run(run(arguments, arguments.running.absolute())) else 1
-    with tempfile.TemporaryDirectory(prefix="dd-chaos-") as place:
-        home = Path(place) / "home"
-        start(
-            home,
-            [
-                f"--drones={arguments.drones}",
-                f"--speed={arguments.speed}",
-                f"--dispatchers={arguments.dispatchers}",
-                f"--drone-sims={arguments.drone_sims}",
-                f"--port-base={arguments.port_base}",
-                f"--seed={arguments.seed}",
-            ],
-        )
-        try:
-            return 0 if uvloop.run(run(arguments, home)) else 1
-        finally:
-            stop(home)
+    place = Path(tempfile.mkdtemp(prefix="dd-chaos-"))
+    clean = False
+    try:
+        clean = _on_a_system_of_its_own(arguments, place / "home")
+        return 0 if clean else 1
+    finally:
+        if clean or not arguments.keep:
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            say(f"logs and data: {place / 'home'}")
+
+
+def _on_a_system_of_its_own(arguments: argparse.Namespace, home: Path) -> bool:
+    start(
+        home,
+        [
+            f"--drones={arguments.drones}",
+            f"--speed={arguments.speed}",
+            f"--dispatchers={arguments.dispatchers}",
+            f"--drone-sims={arguments.drone_sims}",
+            f"--port-base={arguments.port_base}",
+            f"--seed={arguments.seed}",
+        ],
+    )
+    try:
+        return uvloop.run(run(arguments, home))
+    finally:
+        stop(home)
 
 
 if __name__ == "__main__":

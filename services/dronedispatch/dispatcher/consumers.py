@@ -70,7 +70,13 @@ class Consumers:
             news = news or known is None or _has_done_something(known, told)
         names = [*(told.id for told in event.drones), *event.alive]
         picture.roll_call.hear(
-            event.source, event.tick, part=event.part, parts=event.parts, drones=names, now_s=now_s
+            event.source,
+            event.tick,
+            part=event.part,
+            parts=event.parts,
+            drones=names,
+            quiet=event.quiet,
+            now_s=now_s,
         )
         unknown = [drone_key(name) for name in names if name not in picture.drones]
         if unknown and self._rounds.complete:

@@ -1,7 +1,8 @@
 """The roll call: which drones their drone_sim no longer tells of.
 
-A drone is silent when its drone_sim has published later ticks without it. A drone_sim that says nothing at all (or a
-broker that carries nothing) suspends the judgement for `rest_s`: then it is the drone_sim that is missing, not the drone.
+A drone is silent when its drone_sim has published later ticks in which it is still its own and says nothing. A drone_sim
+that says nothing at all (or a broker that carries nothing) suspends the judgement for `rest_s`: then it is the drone_sim
+that is missing, not the drone. So does a drone that its drone_sim no longer names: another one is about to take it over.
 A round asks often and a tick comes once a second, so a tick does the work and a question costs what is missing.
 """
 
@@ -17,12 +18,13 @@ NOBODY = ""  # the source of drones that were only seen in the store
 
 @dataclass(slots=True)
 class _Source:
-    """A drone_sim. `flock`: the drones that are its own by what it said last; `behind`: ticks missed, of those late."""
+    """A drone_sim. `flock`: the drones that are its own by what it said last; `behind`: ticks missed, of the quiet ones."""
 
     heard_s: float
     tick: int = -1
     parts: set[int] = field(default_factory=set)
     present: set[str] = field(default_factory=set)  # of the tick that is coming in
+    quiet: set[str] = field(default_factory=set)
     flock: set[str] = field(default_factory=set)
     behind: dict[str, int] = field(default_factory=dict)
 
@@ -40,9 +42,17 @@ class RollCall:
         self._awake_s: float | None = None
 
     def hear(
-        self, source: str, tick: int, *, part: int, parts: int, drones: Iterable[str], now_s: float
+        self,
+        source: str,
+        tick: int,
+        *,
+        part: int,
+        parts: int,
+        drones: Iterable[str],
+        quiet: Iterable[str] = (),
+        now_s: float,
     ) -> None:
-        """A message of a drone_sim: `drones` fly. Late and duplicated messages count for nothing.
+        """A message of a drone_sim: `drones` fly, `quiet` ones should. Late and duplicated messages count for nothing.
 
         A tick counts once all its parts are there: a lost part makes nobody silent.
         """
@@ -52,20 +62,26 @@ class RollCall:
             return
         heard.heard_s = now_s
         if tick > heard.tick:
-            heard.tick, heard.parts, heard.present = tick, set(), set()
+            heard.tick, heard.parts, heard.present, heard.quiet = tick, set(), set(), set()
         heard.parts.add(part)
         heard.present.update(drones)
-        for drone in heard.present - heard.flock:
+        heard.quiet.update(quiet)
+        for drone in (heard.present | heard.quiet) - heard.flock:
             self._move(drone, source)
         if len(heard.parts) == parts:
-            self._count(heard)
+            self._count(heard, now_s)
 
-    def _count(self, heard: _Source) -> None:
+    def _count(self, heard: _Source, now_s: float) -> None:
         for drone in heard.behind.keys() & heard.present:
             del heard.behind[drone]
             self._seen_s.pop(drone, None)
-        for drone in heard.flock - heard.present:
+        for drone in heard.quiet - heard.present:
             heard.behind[drone] = heard.behind.get(drone, 0) + 1
+        for drone in heard.flock - heard.present - heard.quiet:
+            heard.flock.discard(drone)
+            heard.behind.pop(drone, None)
+            self._source_of[drone] = NOBODY
+            self._seen_s[drone] = now_s
 
     def _move(self, drone: str, source: str) -> None:
         """From now on `source` answers for the drone."""

@@ -166,6 +166,7 @@ class Simulation:
         """Only what is stored is told; the other drones are merely said to fly."""
         names = {one.id for one in told}
         alive = tuple(drone for drone in self._flown.crafts if drone not in names and drone not in silent)
+        quiet = tuple(drone for drone in self._flown.crafts if drone in silent)
         starts = range(0, max(len(told), 1), PART_DRONES_MAX)
         at = stamp(self._clock.wall_s())
         for part, start in enumerate(starts):
@@ -178,6 +179,7 @@ class Simulation:
                 slots=self._held(),
                 drones=tuple(told[start : start + PART_DRONES_MAX]),
                 alive=alive if part == 0 else (),
+                quiet=quiet if part == 0 else (),
                 part=part,
                 parts=len(starts),
             )

@@ -26,8 +26,9 @@ class DeliveryRequested(msgspec.Struct, frozen=True, kw_only=True):
 class DroneUpdates(msgspec.Struct, frozen=True, kw_only=True):
     """drone_sim -> dispatcher and gateways: the telemetry that `tick` of `source` changed.
 
-    `slots`: the slots of the fleet that `source` flew in this tick: a drone of these slots whose telemetry does not
-    come for k later ticks is silent. `part` of `parts`: a large fleet's tick comes in several messages.
+    `slots`: the slots of the fleet that `source` flew in this tick. `part` of `parts`: a large fleet's tick comes in
+    several messages. A drone that is in `quiet` for k ticks is silent; one that no list names is on its way to another
+    drone_sim, and nobody judges it meanwhile.
     """
 
     id: str
@@ -38,6 +39,7 @@ class DroneUpdates(msgspec.Struct, frozen=True, kw_only=True):
     slots: tuple[int, ...]
     drones: tuple[Telemetry, ...]
     alive: tuple[str, ...] = ()  # ids of drones that were flown in this tick and have nothing new to tell
+    quiet: tuple[str, ...] = ()  # ids of drones of these slots of which nothing was heard in this tick
     part: int = 0
     parts: int = 1
 

@@ -10,6 +10,8 @@ import msgspec
 import pytest
 
 from dronedispatch.dispatcher.core.tuning import Tuning
+from dronedispatch.drone_sim.core.schedule import Beat
+from dronedispatch.drone_sim.core.slots import slot_of
 from dronedispatch.drone_sim.faults import Fault, FaultKind
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, delivery_tags, move_delivery
 from dronedispatch.fleet.dispatch_state import WISH_TAG, DispatchState, Wanted, Wish
@@ -115,6 +117,23 @@ async def test_a_drone_whose_battery_drops_to_nothing_loses_its_order_and_flies_
     town.fleets[0].faults.strike(Fault(drone_id=name, kind=FaultKind.HEAL))
     await until(town, order.id, DeliveryStatus.DELIVERED)
     assert (await town.telemetry())[name].battery_pct > 0.0
+
+
+async def test_a_drone_between_two_drone_sims_keeps_its_order_while_the_old_one_goes_on_to_tell(
+    town: Town,
+) -> None:
+    order = await town.order(far_order())
+    first = await until(town, order.id, DeliveryStatus.ASSIGNED)
+    fleet = town.fleets[0]
+    await fleet.claims.lose([slot_of(first.drone_id or "", 16)])
+    for _ in range(12):  # later ticks of its drone_sim, which no longer has its slot
+        town.clock.advance(1.0)
+        await fleet.tick(Beat(late_s=0.0, elapsed_s=1.0, skipped=0, next_due_s=0.0))
+        await town.bus.settled()
+        await town.desks[0].rounds.once()
+    kept = await town.delivery(order.id)
+    assert (kept.drone_id, kept.history) == (first.drone_id, first.history)
+    assert (await until(town, order.id, DeliveryStatus.DELIVERED)).drone_id == first.drone_id
 
 
 async def test_a_drone_that_comes_back_from_silence_flies_again(town: Town) -> None:

@@ -7,22 +7,33 @@ import pytest
 from dronedispatch.dispatcher.silence import LONG_SILENT_TICKS, RollCall
 
 
-def hear(roll: RollCall, tick: int, *drones: str, source: str = "sim-1", now_s: float | None = None) -> None:
-    roll.hear(source, tick, part=0, parts=1, drones=drones, now_s=float(tick) if now_s is None else now_s)
+def hear(roll: RollCall, tick: int, *drones: str, quiet: tuple[str, ...] = (), source: str = "sim-1") -> None:
+    roll.hear(source, tick, part=0, parts=1, drones=drones, quiet=quiet, now_s=float(tick))
 
 
-def test_later_ticks_without_a_drone_are_counted() -> None:
+def test_later_ticks_in_which_a_drone_is_quiet_are_counted() -> None:
     roll = RollCall()
     hear(roll, 1, "a", "b")
     for tick in (2, 3, 4):
-        hear(roll, tick, "b")
+        hear(roll, tick, "b", quiet=("a",))
     assert roll.missed(4.0) == {"a": 3}
+
+
+def test_a_drone_that_its_source_no_longer_names_is_judged_by_nobody_until_the_rest_is_over() -> None:
+    roll = RollCall()
+    hear(roll, 1, "a", "b")
+    found = []
+    for tick in range(2, 70):
+        hear(roll, tick, "b")
+        found.append(roll.missed(float(tick)))
+    assert found[:61] == [{}] * 61
+    assert found[-1] == {"a": LONG_SILENT_TICKS}
 
 
 def test_a_drone_that_is_heard_again_has_missed_nothing() -> None:
     roll = RollCall()
     hear(roll, 1, "a", "b")
-    hear(roll, 2, "b")
+    hear(roll, 2, "b", quiet=("a",))
     hear(roll, 3, "a", "b")
     assert roll.missed(3.0) == {}
 
@@ -31,15 +42,15 @@ def test_late_and_doubled_messages_count_for_nothing() -> None:
     roll = RollCall()
     hear(roll, 5, "a", "b")
     for _ in range(3):
-        hear(roll, 5, "b")
-        hear(roll, 4, "b")
+        hear(roll, 5, "b", quiet=("a",))
+        hear(roll, 4, "b", quiet=("a",))
     assert roll.missed(5.0) == {}
 
 
 def test_a_tick_whose_parts_are_not_all_there_makes_nobody_silent() -> None:
     roll = RollCall()
     for tick in (1, 2, 3):
-        roll.hear("sim-1", tick, part=0, parts=2, drones=["a"], now_s=float(tick))
+        roll.hear("sim-1", tick, part=0, parts=2, drones=["a"], quiet=["b"], now_s=float(tick))
         if tick == 1:
             roll.hear("sim-1", tick, part=1, parts=2, drones=["b"], now_s=float(tick))
     assert roll.missed(3.0) == {}
@@ -56,8 +67,8 @@ def test_a_source_that_says_nothing_makes_its_drones_silent_after_the_rest_only(
 def test_a_drone_that_is_flown_by_another_source_is_counted_by_that_one_alone() -> None:
     roll = RollCall()
     hear(roll, 1, "a", "b", source="sim-1")
-    hear(roll, 1, "b", source="sim-2")
-    hear(roll, 2, "a", source="sim-1")
+    hear(roll, 2, "a", quiet=("b",), source="sim-1")
+    hear(roll, 2, "b", source="sim-2")
     hear(roll, 3, "a", source="sim-1")
     assert roll.missed(3.0) == {}
 
@@ -65,7 +76,7 @@ def test_a_drone_that_is_flown_by_another_source_is_counted_by_that_one_alone() 
 def test_newer_telemetry_in_the_store_is_a_sign_of_life() -> None:
     roll = RollCall()
     hear(roll, 1, "a", "b")
-    hear(roll, 2, "b")
+    hear(roll, 2, "b", quiet=("a",))
     roll.see("a", 2.0)
     assert roll.missed(2.0) == {}
 
@@ -83,7 +94,7 @@ def test_after_a_pause_of_its_own_it_judges_nobody_by_what_it_slept_over(pause_s
     roll = RollCall()
     roll.expect("never", 1.0)
     hear(roll, 1, "a", "b")
-    hear(roll, 2, "b")
+    hear(roll, 2, "b", quiet=("a",))
     assert roll.missed(2.0) == {"a": 1}
     assert roll.missed(2.0 + pause_s) == {}
 
@@ -91,7 +102,7 @@ def test_after_a_pause_of_its_own_it_judges_nobody_by_what_it_slept_over(pause_s
 def test_a_forgotten_drone_is_missed_by_nobody() -> None:
     roll = RollCall()
     hear(roll, 1, "a", "b")
-    hear(roll, 2, "b")
+    hear(roll, 2, "b", quiet=("a",))
     roll.forget("a")
     hear(roll, 3, "b")
     assert roll.missed(3.0) == {}
