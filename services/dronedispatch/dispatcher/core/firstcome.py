@@ -8,49 +8,49 @@ import numpy as np
 
 from dronedispatch.dispatcher.core.fitness import margins
 from dronedispatch.dispatcher.core.orders import Orders
-from dronedispatch.dispatcher.core.roster import Array, Roster
+from dronedispatch.dispatcher.core.roster import Array, Roster, Rows
 from dronedispatch.dispatcher.core.world import World
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
 from dronedispatch.fleet.paths import paths_of
 
 BUCKET_M = 200.0  # pick_drone takes drones of one bucket for equally far
 
-Pick = Callable[[World, Roster, Orders, int, "Array", "Array"], int]
+Pick = Callable[[World, Roster, Orders, int, Rows, Array], int]
 
 
 def assign_in_order(world: World, roster: Roster, orders: Orders, pick: Pick) -> list[tuple[int, int]]:
-    """(drone, order) rows: for each order the drone that `pick` chooses of those that fit and are left."""
+    """(drone, order) rows: for each order the drone that `pick` chooses of those that fit and are left; -1: none."""
     free = np.ones(len(roster), dtype=np.bool_)
     pairs: list[tuple[int, int]] = []
     paths = paths_of(world.city)
-    for row in range(len(orders)):
+    for col in range(len(orders)):
         if not free.any():
             break
-        here = np.broadcast_to(orders.origin_m[row], roster.xy_m.shape)
-        fetch_m = paths.lengths_m(roster.xy_m, here)
+        fetch_m = paths.lengths_m(roster.xy_m, np.broadcast_to(orders.origin_m[col], roster.xy_m.shape))
         fit = margins(
             world.flight,
             battery_pct=roster.battery_pct,
             payload_max_kg=roster.payload_max_kg,
-            weight_kg=orders.weight_kg[row],
+            weight_kg=orders.weight_kg[col],
             fetch_m=fetch_m,
-            carry_m=orders.carry_m[row],
-            retreat_m=orders.retreat_m[row],
+            carry_m=orders.carry_m[col],
+            retreat_m=orders.retreat_m[col],
         ).fit
         candidates = np.flatnonzero(fit & free)
         if not candidates.size:
             continue
-        chosen = pick(world, roster, orders, row, candidates.astype(np.float64), fetch_m)
+        chosen = pick(world, roster, orders, col, candidates, fetch_m)
         if chosen >= 0:
             free[chosen] = False
-            pairs.append((chosen, row))
+            pairs.append((chosen, col))
     return pairs
 
 
-def pick_nearest(world: World, roster: Roster, orders: Orders, row: int, among: Array, fetch_m: Array) -> int:
+def pick_nearest(
+    _world: World, roster: Roster, _orders: Orders, _col: int, among: Rows, fetch_m: Array
+) -> int:
     """The nearest; of equals the one with the least payload."""
-    rows = among.astype(np.int64)
-    return int(rows[np.lexsort((roster.payload_max_kg[rows], fetch_m[rows]))[0]])
+    return int(among[np.lexsort((roster.payload_max_kg[among], fetch_m[among]))[0]])
 
 
 def class_for(weight_kg: float) -> DroneType:
@@ -58,15 +58,14 @@ def class_for(weight_kg: float) -> DroneType:
     return next((kind for kind in DroneType if weight_kg <= PAYLOAD_MAX_KG[kind]), DroneType.HEAVY)
 
 
-def pick_drone(world: World, roster: Roster, orders: Orders, row: int, among: Array, fetch_m: Array) -> int:
-    """The first system's rule: exact class only, by (distance bucket, zone rank, lowest battery); -1: none."""
-    exact = PAYLOAD_MAX_KG[class_for(float(orders.weight_kg[row]))]
-    rows = among.astype(np.int64)
-    rows = rows[roster.payload_max_kg[rows] == exact]
-    if not rows.size:
+def pick_drone(world: World, roster: Roster, orders: Orders, col: int, among: Rows, fetch_m: Array) -> int:
+    """The first system's rule: exact class only, by (distance bucket, zone rank, lowest battery)."""
+    exact = PAYLOAD_MAX_KG[class_for(float(orders.weight_kg[col]))]
+    among = among[roster.payload_max_kg[among] == exact]
+    if not among.size:
         return -1
     city = world.city
-    home = city.zone_of(orders.deliveries[row].origin)
-    ranks = np.array([city.zone_rank(city.zone_of(roster.drones[i].at), home) for i in rows.tolist()])
-    order = np.lexsort((roster.battery_pct[rows], ranks, np.floor(fetch_m[rows] / BUCKET_M)))
-    return int(rows[order[0]])
+    home = city.zone_of(orders.deliveries[col].origin)
+    ranks = np.array([city.zone_rank(city.zone_of(roster.drones[i].at), home) for i in among.tolist()])
+    order = np.lexsort((roster.battery_pct[among], ranks, np.floor(fetch_m[among] / BUCKET_M)))
+    return int(among[order[0]])

@@ -1,4 +1,4 @@
-"""The pending orders of a round, as arrays."""
+"""The orders of a round, as arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Orders:
-    """Row i of every array is `deliveries[i]`, in order of arrival. Ways in metres.
+    """Row j of every array is `deliveries[j]`. Ways in metres.
 
     `carry_m`: origin to destination. `retreat_m`: destination to the nearest charge point.
     """
@@ -33,8 +33,7 @@ class Orders:
 
 
 def orders_of(deliveries: Sequence[DeliveryView], paths: Paths) -> Orders:
-    """Arrays of these orders, sorted by time of creation and id."""
-    deliveries = sorted(deliveries, key=lambda delivery: (delivery.created_s, delivery.id))
+    """Arrays of these deliveries, in their order."""
     origin = np.array([delivery.origin for delivery in deliveries], dtype=np.float64).reshape(-1, 2)
     destination = np.array([delivery.destination for delivery in deliveries], dtype=np.float64).reshape(-1, 2)
     return Orders(

@@ -1,53 +1,158 @@
-"""The drones that may take part in a round, as arrays: where and when each is free, with what battery."""
+"""The drones that a round counts with, as arrays: where and when each is free, with what battery."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
-from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.world import DroneView
+from dronedispatch.dispatcher.core.advance import PICKED_UP, holds
+from dronedispatch.dispatcher.core.tuning import Policy, Tuning
+from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus
+from dronedispatch.fleet.paths import Paths
+from dronedispatch.fleet.positions import Point, distance_m
 
 Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 _TAKING = (DroneStatus.IDLE, DroneStatus.CHARGING)
+
+
+class Stance(IntEnum):
+    """How free a drone is."""
+
+    NOW = 0  # idle, or on its way to a charge point: starts from where it is
+    PLUGGED = 1  # charging: may leave at once, or later with more
+    HELD = 2  # flies to a pick-up that may still go to another drone
+    LATER = 3  # free after its drop-off
 
 
 @dataclass(frozen=True)
 class Roster:
-    """Row i of every array is `drones[i]`; sorted by id, so that no answer depends on the order of the input."""
+    """Row i of every array is `drones[i]`; sorted by id, so that no answer depends on the order of the input.
+
+    `xy_m`, `ready_s` (from now), `battery_pct`: where, when and with what a drone is free; for LATER the battery after the
+    greatest consumption of the way. `holding[i]`: the order that a HELD drone flies to.
+    """
 
     drones: Sequence[DroneView]
+    stance: Rows
     xy_m: Array  # (n, 2)
+    ready_s: Array
     battery_pct: Array
     payload_max_kg: Array
+    holding: Mapping[int, DeliveryView]
 
     def __len__(self) -> int:
         return len(self.drones)
 
 
 def why_not_ready(drone: DroneView, tuning: Tuning) -> str | None:
-    """Why the drone takes no order now, whatever the order."""
+    """Why the drone takes no order, whatever the order; None: it can start on one now."""
+    if (reason := why_not_counted(drone, tuning)) is not None:
+        return reason
+    if drone.status is DroneStatus.IDLE:
+        return None
+    if drone.status is DroneStatus.CHARGING and tuning.policy is Policy.LOOKAHEAD:
+        return None
+    return f"status is {drone.status}"
+
+
+def why_not_counted(drone: DroneView, tuning: Tuning) -> str | None:
+    """Why the drone takes no order, now or after what it does."""
     if drone.decommissioned:
         return "is decommissioned"
-    if drone.status not in _TAKING:
-        return f"status is {drone.status}, neither idle nor charging"
     if not drone.flying:
         return "has never reported its position"
     if drone.ticks_missed >= tuning.silent_ticks:
         return f"is silent for {drone.ticks_missed} ticks"
+    if drone.status not in (*_TAKING, DroneStatus.BUSY):
+        return f"status is {drone.status}"
     return None
 
 
-def roster_of(drones: Sequence[DroneView]) -> Roster:
-    """Arrays of these drones, sorted by id."""
-    drones = sorted(drones, key=lambda drone: drone.id)
+def ready_roster(drones: Sequence[DroneView], tuning: Tuning) -> Roster:
+    """The drones that can start now, without looking ahead."""
+    ready = [drone for drone in drones if why_not_ready(drone, tuning) is None]
+    count = len(ready)
     return Roster(
-        drones=drones,
-        xy_m=np.array([drone.at for drone in drones], dtype=np.float64).reshape(-1, 2),
-        battery_pct=np.array([drone.battery_pct for drone in drones], dtype=np.float64),
-        payload_max_kg=np.array([PAYLOAD_MAX_KG[drone.type] for drone in drones], dtype=np.float64),
+        drones=ready,
+        stance=np.full(count, Stance.NOW, dtype=np.int64),
+        xy_m=np.array([drone.at for drone in ready], dtype=np.float64).reshape(-1, 2),
+        ready_s=np.zeros(count),
+        battery_pct=np.array([drone.battery_pct for drone in ready], dtype=np.float64),
+        payload_max_kg=np.array([PAYLOAD_MAX_KG[drone.type] for drone in ready], dtype=np.float64),
+        holding={},
     )
+
+
+def lookahead_roster(
+    world: World, drones: Sequence[DroneView], deliveries: Mapping[str, DeliveryView], paths: Paths
+) -> Roster:
+    """All drones that are free or will be, `drones` sorted by id."""
+    counted: list[DroneView] = []
+    stances: list[Stance] = []
+    spots: list[Point] = []
+    holding: dict[int, DeliveryView] = {}
+    hops: list[tuple[int, Point, Point]] = []  # (row, from, to): what LATER drones still fly
+    for drone in drones:
+        if why_not_counted(drone, world.tuning) is not None:
+            continue
+        row = len(counted)
+        if drone.status is not DroneStatus.BUSY:
+            stances.append(Stance.NOW if drone.station is None else Stance.PLUGGED)
+            spots.append(drone.at)
+        else:
+            delivery = deliveries.get(drone.delivery_id or "")
+            if delivery is None or delivery.drone_id != drone.id or not holds(drone, delivery):
+                continue
+            if _may_swap(world, drone, delivery):
+                stances.append(Stance.HELD)
+                spots.append(drone.at)
+                holding[row] = delivery
+            else:
+                stances.append(Stance.LATER)
+                spots.append(delivery.destination)
+                start = drone.at
+                if drone.done < PICKED_UP:
+                    hops.append((row, drone.at, delivery.origin))
+                    start = delivery.origin
+                hops.append((row, start, delivery.destination))
+        counted.append(drone)
+    battery = np.array([drone.battery_pct for drone in counted], dtype=np.float64)
+    left_m = _left_m(len(counted), hops, paths)
+    per_m = world.flight.planned_pct(1.0) * (1.0 + world.flight.payload_share)
+    return Roster(
+        drones=counted,
+        stance=np.array(stances, dtype=np.int64),
+        xy_m=np.array(spots, dtype=np.float64).reshape(-1, 2),
+        ready_s=left_m / world.flight.cruise_mps,
+        battery_pct=battery - left_m * per_m,
+        payload_max_kg=np.array([PAYLOAD_MAX_KG[drone.type] for drone in counted], dtype=np.float64),
+        holding=holding,
+    )
+
+
+def _left_m(count: int, hops: Sequence[tuple[int, Point, Point]], paths: Paths) -> Array:
+    left = np.zeros(count)
+    if hops:
+        lengths = paths.lengths_m(
+            np.array([hop[1] for hop in hops], dtype=np.float64),
+            np.array([hop[2] for hop in hops], dtype=np.float64),
+        )
+        np.add.at(left, [hop[0] for hop in hops], lengths)
+    return left
+
+
+def _may_swap(world: World, drone: DroneView, delivery: DeliveryView) -> bool:
+    """Whether another drone may still get its order: it is far from the pick-up, and the order has not moved often."""
+    if drone.done or delivery.status is not DeliveryStatus.ASSIGNED:
+        return False
+    if delivery.undone >= world.tuning.swaps_max:
+        return False
+    away_s = world.flight.flight_s(distance_m(drone.at, delivery.origin))
+    return away_s > world.tuning.swap_guard_s

@@ -60,7 +60,8 @@ class DroneView:
 class DeliveryView:
     """An open delivery (or one that a drone still holds). `created_s`, `deadline_s`: wall seconds.
 
-    `drone_id`, `orders_seq`: who flies it, with which orders (assigned and in-progress).
+    `drone_id`, `orders_seq`: who flies it, with which orders (assigned and in-progress). `undone`: how often it has gone
+    back to pending.
     """
 
     id: str
@@ -75,6 +76,7 @@ class DeliveryView:
     drone_id: str | None = None
     orders_seq: int | None = None
     assigned_s: float | None = None
+    undone: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,6 @@ class World:
     `deliveries`: every open one, and the ended ones that a drone's record still names. A drone that names a delivery
     which is not here holds nothing (the shell has looked for it in the store). Read the deliveries before the drones:
     an assignment writes the drone first, so whoever sees its delivery assigned sees the drone's intent too.
-    `decommission_wishes`: ids of drones that an operator wants out of service, whatever their records say yet.
     """
 
     drones: tuple[DroneView, ...]
@@ -92,7 +93,6 @@ class World:
     city: City
     flight: FlightModel = field(default_factory=FlightModel)
     tuning: Tuning = field(default_factory=Tuning)
-    decommission_wishes: frozenset[str] = frozenset()
 
 
 def drone_view(
@@ -147,4 +147,5 @@ def delivery_view(delivery: Delivery, version: Version, plane: Plane) -> Deliver
         drone_id=delivery.drone_id,
         orders_seq=delivery.orders_seq,
         assigned_s=None if delivery.assigned_at is None else unstamp(delivery.assigned_at),
+        undone=sum(1 for move in delivery.history if move.to is DeliveryStatus.PENDING and move.from_),
     )

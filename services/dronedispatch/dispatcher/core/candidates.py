@@ -1,0 +1,72 @@
+"""Which pairs of a drone and an order are worth a thought: all in a small round, the nearest in a large one.
+
+A full matrix grows with drones times orders. In a city of thousands nobody is served by a drone from the far end, so each
+order looks at the nearest drones that can lift it, and, when orders outnumber drones, each drone at the nearest orders
+that it can lift: the number of pairs grows with the larger of both, and trees make finding them n log n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from dronedispatch.dispatcher.core.orders import Orders
+from dronedispatch.dispatcher.core.roster import Array, Roster, Rows, Stance
+from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
+
+ALL_PAIRS_MAX = 4_000  # up to here the full matrix is cheaper than trees
+PROMPT_NEAREST, LATER_NEAREST = (
+    10,
+    6,
+)  # drones an order looks at, of those free at once and of those free later
+ORDERS_NEAREST = 10  # orders a drone looks at when there are more orders than drones
+CLASSES_KG = tuple(sorted(PAYLOAD_MAX_KG.values()))
+
+
+def candidate_pairs(roster: Roster, orders: Orders, held: dict[int, int]) -> tuple[Rows, Rows]:
+    """(rows, cols), each pair once. `held`: drone row -> order row; those pairs are always among them."""
+    n, m = len(roster), len(orders)
+    if n * m <= ALL_PAIRS_MAX:
+        rows, cols = np.divmod(np.arange(n * m, dtype=np.int64), max(m, 1))
+        return rows, cols
+    found = [np.fromiter((i * m + j for i, j in held.items()), dtype=np.int64, count=len(held))]
+    prompt = roster.stance != Stance.LATER
+    few = max(2, PROMPT_NEAREST // 3) if m > n else PROMPT_NEAREST
+    for group, nearest in ((prompt, few), (~prompt, LATER_NEAREST if m <= n else 2)):
+        found.extend(_drones_near_orders(roster, orders, group, nearest))
+    if m > n:
+        found.extend(_orders_near_drones(roster, orders))
+    keys = np.unique(np.concatenate(found))
+    rows, cols = np.divmod(keys, m)
+    return rows, cols
+
+
+def _drones_near_orders(
+    roster: Roster, orders: Orders, group: np.ndarray[tuple[int], np.dtype[np.bool_]], nearest: int
+) -> Iterator[Rows]:
+    lighter = 0.0
+    for class_kg in CLASSES_KG:
+        cols = np.flatnonzero((orders.weight_kg > lighter) & (orders.weight_kg <= class_kg))
+        rows = np.flatnonzero(group & (roster.payload_max_kg >= class_kg))
+        lighter = class_kg
+        if cols.size and rows.size:
+            picked = _nearest(roster.xy_m[rows], orders.origin_m[cols], nearest)
+            yield (rows[picked] * len(orders) + cols[:, None]).ravel()
+
+
+def _orders_near_drones(roster: Roster, orders: Orders) -> Iterator[Rows]:
+    for class_kg in CLASSES_KG:
+        rows = np.flatnonzero(roster.payload_max_kg == class_kg)
+        cols = np.flatnonzero(orders.weight_kg <= class_kg)
+        if cols.size and rows.size:
+            picked = _nearest(orders.origin_m[cols], roster.xy_m[rows], ORDERS_NEAREST)
+            yield (rows[:, None] * len(orders) + cols[picked]).ravel()
+
+
+def _nearest(points: Array, seen_from: Array, count: int) -> Rows:
+    """(len(seen_from), k) rows of `points`."""
+    count = min(count, len(points))
+    _, picked = cKDTree(points).query(seen_from, k=np.arange(1, count + 1))
+    return np.asarray(picked, dtype=np.int64)

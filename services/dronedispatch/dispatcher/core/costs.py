@@ -1,0 +1,203 @@
+"""What it costs to give an order to a drone, in seconds, for every candidate pair and every way to do it.
+
+Cost is the time to the pick-up, plus what the choice takes from later orders. The second part counts in proportion to
+the *load* rho (0: drones wait for orders, 1: orders wait for drones), because only then is a drone's time anybody's:
+
+* Energy must be charged sooner or later. With nothing else to do (rho 0) waiting at the charger delays this order alone
+  and later charging is free; under load it delays one order or another, so that the wait as such costs nothing: its
+  weight is 1 - rho.
+* What costs time under load is the number of visits to a charge point. A drone that leaves one at x % wastes (100 - x) %
+  of a visit's detour, and one that ends an order low and far from a charge point makes a longer detour.
+* The empty way takes a drone's time twice: this order waits for it, and the ones after it do.
+
+So drones leave chargers early while the city is quiet and charge up in full when it is busy, with no threshold between.
+All constants are shares of the time to cross the city: the same round fits any city, speed and `--speed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from dronedispatch.dispatcher.core.fitness import needed_pct
+from dronedispatch.dispatcher.core.orders import Orders
+from dronedispatch.dispatcher.core.roster import Array, Roster, Rows, Stance
+from dronedispatch.dispatcher.core.stations import Stops
+from dronedispatch.dispatcher.core.world import World
+from dronedispatch.fleet.paths import Paths
+
+IMPOSSIBLE_S = 1e7
+FULL_LOAD_BACKLOG = 0.5  # waiting orders a drone at which rho is 1
+VISIT = 0.30  # the detour of a visit to a charge point
+EMPTY = 0.7  # weight of the empty way's second count
+LOW_PCT, LOW_RANGE_PCT = (
+    60.0,
+    25.0,
+)  # below the first a drone may have to charge next, LOW_RANGE_PCT lower it must
+SWAP = 0.036  # a swap must save this much
+AGE = 0.023  # of the square of the age in crossings: an order of 10 crossings (4.6 h at 60 km/h) outbids any way
+PRIORITY = 0.05  # a step of priority
+LATE = 0.5  # being in danger of missing the deadline
+TIE = 1e-4  # of a crossing: zone rank, and class steps above what the parcel needs
+FULL_PCT = 99.0
+
+
+class Mode(IntEnum):
+    """How the drone would do it."""
+
+    DIRECT = 0
+    PLUGGED_ENOUGH = 1  # stay plugged in until it is enough
+    PLUGGED_FULL = 2
+    VIA_ENOUGH = 3  # to a charge point first
+    VIA_FULL = 4
+
+
+@dataclass(frozen=True)
+class PairCosts:
+    """Of pairs (`rows[k]`, `cols[k]`): the cheapest mode, its cost, and when the pick-up would be, from now."""
+
+    rows: Rows
+    cols: Rows
+    cost_s: Array
+    mode: Rows
+    pickup_s: Array
+    energy_margin_pct: Array  # DIRECT
+    payload_margin_kg: Array
+
+    @property
+    def possible(self) -> npt.NDArray[np.bool_]:
+        return self.cost_s < IMPOSSIBLE_S / 2
+
+
+def crossing_s(world: World) -> float:
+    """Real seconds to cross the city."""
+    return world.city.diameter_m / world.flight.cruise_mps
+
+
+def load_of(waiting: int, drones: int) -> float:
+    """rho, by the backlog."""
+    return min(1.0, waiting / max(1, drones) / FULL_LOAD_BACKLOG)
+
+
+def order_bonus_s(world: World, now_s: float, orders: Orders) -> Array:
+    """By how much an order is dearer to leave than one just made: age, priority, deadline."""
+    cross_s = crossing_s(world)
+    age = np.array([now_s - delivery.created_s for delivery in orders.deliveries]) / cross_s
+    bonus = AGE * np.square(np.maximum(age, 0.0))
+    bonus += PRIORITY * np.array([delivery.priority for delivery in orders.deliveries])
+    for j, delivery in enumerate(orders.deliveries):
+        if delivery.deadline_s is not None:
+            slack = (delivery.deadline_s - now_s - orders.carry_m[j] / world.flight.cruise_mps) / cross_s
+            if slack > 0:  # a deadline that is missed already moves nobody
+                bonus[j] += LATE * max(0.0, 1.0 - slack)
+    return np.asarray(bonus * cross_s, dtype=np.float64)
+
+
+def pair_costs(
+    world: World,
+    now_s: float,
+    roster: Roster,
+    orders: Orders,
+    stops: Stops,
+    paths: Paths,
+    pairs: tuple[Rows, Rows],
+    rho: float,
+) -> PairCosts:
+    """Costs of the pairs. `stops`: for each drone the charge point that it would charge at."""
+    rows, cols = pairs
+    flight, v = world.flight, world.flight.cruise_mps
+    cross_s = crossing_s(world)
+    rate = flight.charge_pct_per_min / 60.0
+    payload, weight = roster.payload_max_kg[rows], orders.weight_kg[cols]
+    carry, retreat = orders.carry_m[cols], orders.retreat_m[cols]
+    battery, ready = roster.battery_pct[rows], roster.ready_s[rows]
+    fetch = paths.lengths_m(roster.xy_m[rows], orders.origin_m[cols])
+    fetch_from_stop = paths.lengths_m(stops.xy_m[rows], orders.origin_m[cols])
+    to_stop, queue_s = stops.way_m[rows], stops.wait_s[rows]
+    need = needed_pct(
+        flight,
+        payload_max_kg=payload,
+        weight_kg=weight,
+        fetch_m=fetch,
+        carry_m=carry,
+        retreat_m=retreat,
+    )
+    per_m = flight.planned_pct(1.0)
+    need_from_stop = need + per_m * (fetch_from_stop - fetch)
+    at_stop = battery - per_m * to_stop
+    plugged = roster.stance[rows] == Stance.PLUGGED
+    may_stop = ~plugged & (battery < FULL_PCT) & (need_from_stop <= 100.0) & (at_stop >= 0.0)
+
+    wait_weight = 1.0 - rho
+    visit = VISIT * cross_s * rho / 100.0  # s for every per cent that a visit leaves uncharged
+    empty = (1.0 + EMPTY * rho) / v
+
+    def retreat_cost(left_pct: Array) -> Array:
+        low = np.clip((LOW_PCT - left_pct) / LOW_RANGE_PCT, 0.0, 1.0)
+        return np.asarray(rho * low * retreat / v, dtype=np.float64)
+
+    gone = per_m * (fetch + carry)
+    gone_from_stop = per_m * (fetch_from_stop + carry)
+    enough_s = np.maximum(0.0, need - battery) / rate
+    full_s = np.maximum(0.0, 100.0 - battery) / rate
+    stop_enough_s = np.maximum(0.0, need_from_stop - at_stop) / rate + queue_s
+    stop_full_s = np.maximum(0.0, 100.0 - at_stop) / rate + queue_s
+    direct = ready + fetch * empty
+    stopping = ready + (to_stop + fetch_from_stop) * empty
+    impossible = np.full(len(rows), IMPOSSIBLE_S)
+    early = np.where(plugged, visit * (100.0 - battery), 0.0)
+    small = 3e-3 * cross_s  # keeps rounding from preferring a stop that gains nothing
+    modes = np.stack(
+        [
+            np.where(need > battery, impossible, direct + early + retreat_cost(battery - gone)),
+            np.where(
+                plugged & (need > battery) & (need <= 100.0),
+                direct + enough_s * wait_weight + visit * (100.0 - need) + rho * retreat / v,
+                impossible,
+            ),
+            np.where(
+                plugged & (need <= 100.0),
+                direct + full_s * wait_weight + retreat_cost(100.0 - gone) + small,
+                impossible,
+            ),
+            np.where(
+                may_stop & (need_from_stop > at_stop),
+                stopping
+                + stop_enough_s * wait_weight
+                + visit * (100.0 - need_from_stop)
+                + rho * retreat / v
+                + small,
+                impossible,
+            ),
+            np.where(
+                may_stop,
+                stopping + stop_full_s * wait_weight + retreat_cost(100.0 - gone_from_stop) + 2 * small,
+                impossible,
+            ),
+        ]
+    )
+    mode = modes.argmin(axis=0)
+    cost = modes.min(axis=0)
+    times = np.stack(
+        [
+            ready + fetch / v,
+            ready + enough_s + fetch / v,
+            ready + full_s + fetch / v,
+            ready + (to_stop + fetch_from_stop) / v + stop_enough_s,
+            ready + (to_stop + fetch_from_stop) / v + stop_full_s,
+        ]
+    )
+    cost = cost + TIE * cross_s * np.maximum(0.0, payload - weight)
+    cost = np.where((weight > payload) | (cost >= IMPOSSIBLE_S), IMPOSSIBLE_S, cost)
+    return PairCosts(
+        rows=rows,
+        cols=cols,
+        cost_s=cost,
+        mode=mode.astype(np.int64),
+        pickup_s=np.take_along_axis(times, mode[None, :], axis=0)[0],
+        energy_margin_pct=battery - need,
+        payload_margin_kg=payload - weight,
+    )

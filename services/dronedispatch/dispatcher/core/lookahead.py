@@ -1,0 +1,148 @@
+"""The default policy: pending orders and drones that are free now, soon or once charged, matched as a whole.
+
+An order whose best drone is still busy or charging waits for it (a Hold), and the next round thinks again. An order that
+was assigned to a drone still far from it takes part too: when a better plan is worth a swap, it is undone here and
+assigned anew by the round that follows at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dronedispatch.dispatcher.core import costs
+from dronedispatch.dispatcher.core.candidates import candidate_pairs
+from dronedispatch.dispatcher.core.costs import Mode, PairCosts, pair_costs
+from dronedispatch.dispatcher.core.matching import cheapest_matching
+from dronedispatch.dispatcher.core.orders import Orders, orders_of
+from dronedispatch.dispatcher.core.plan import Assign, Free, Hold, Undo
+from dronedispatch.dispatcher.core.roster import Roster, Stance, lookahead_roster
+from dronedispatch.dispatcher.core.stations import Stations
+from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.fleet.deliveries import DeliveryStatus
+from dronedispatch.fleet.paths import paths_of
+
+
+@dataclass
+class Decided:
+    """What a policy wants. `to_charge`: idle drones that fly to a charge point, with the cause."""
+
+    assigns: list[Assign] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
+    undos: list[Undo] = field(default_factory=list)
+    frees: list[Free] = field(default_factory=list)
+    to_charge: list[tuple[DroneView, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """The pairs of a round with what they cost: what `decide` chooses from and `why` tells."""
+
+    roster: Roster
+    orders: Orders
+    held: Mapping[int, int]  # drone row -> order row
+    pairs: PairCosts
+
+
+def weigh(
+    world: World,
+    now_s: float,
+    drones: Sequence[DroneView],
+    deliveries: Mapping[str, DeliveryView],
+    pending: Sequence[DeliveryView],
+    stations: Stations,
+    *,
+    all_pairs: bool = False,
+) -> Weighed:
+    """Every candidate pair, with its costs."""
+    paths = paths_of(world.city)
+    roster = lookahead_roster(world, drones, deliveries, paths)
+    orders = orders_of([*pending, *roster.holding.values()], paths)
+    held = {row: len(pending) + k for k, row in enumerate(roster.holding)}
+    if all_pairs:
+        rows, cols = np.divmod(np.arange(len(roster) * len(orders)), max(1, len(orders)))
+    else:
+        rows, cols = candidate_pairs(roster, orders, held)
+    rho = costs.load_of(len(pending), len(roster))
+    pairs = pair_costs(world, now_s, roster, orders, stations.stops_of(roster), paths, (rows, cols), rho)
+    return Weighed(roster, orders, held, pairs)
+
+
+def decide(
+    world: World,
+    now_s: float,
+    drones: Sequence[DroneView],
+    deliveries: Mapping[str, DeliveryView],
+    pending: Sequence[DeliveryView],
+    stations: Stations,
+) -> Decided:
+    """`drones` and `pending` sorted; both without those that this round has other intents for."""
+    weighed = weigh(world, now_s, drones, deliveries, pending, stations)
+    chosen = _match(world, now_s, weighed)
+    decided = Decided()
+    _undo(weighed, chosen, decided)
+    busy = {free.drone_id for free in decided.frees}
+    for row, pair in chosen.items():
+        _place(world, now_s, weighed, row, pair, busy, decided)
+    placed = {assign.delivery_id for assign in decided.assigns} | {hold.delivery_id for hold in decided.holds}
+    decided.holds += [
+        Hold(delivery.id, None, None, "every drone that can fly it is spoken for")
+        for delivery in pending
+        if delivery.id not in placed
+    ]
+    for row, drone in enumerate(weighed.roster.drones):
+        unplaced = row not in chosen and weighed.roster.stance[row] == Stance.NOW and drone.bound_for is None
+        if unplaced and drone.battery_pct < world.tuning.top_up_below_pct:
+            decided.to_charge.append((drone, "nothing waits for it"))
+    return decided
+
+
+def _match(world: World, now_s: float, weighed: Weighed) -> dict[int, int]:
+    """Drone row -> index of its pair."""
+    pairs = weighed.pairs
+    total = pairs.cost_s - costs.order_bonus_s(world, now_s, weighed.orders)[pairs.cols]
+    kept = np.full(len(weighed.roster), -1, dtype=np.int64)
+    for row, col in weighed.held.items():
+        kept[row] = col
+    total -= np.where(kept[pairs.rows] == pairs.cols, costs.SWAP * costs.crossing_s(world), 0.0)
+    total = np.where(pairs.possible, total, costs.IMPOSSIBLE_S)
+    shape = len(weighed.roster), len(weighed.orders)
+    chosen = cheapest_matching(shape, pairs.rows, pairs.cols, total)
+    return dict(zip(pairs.rows[chosen].tolist(), chosen.tolist(), strict=True))
+
+
+def _undo(weighed: Weighed, chosen: Mapping[int, int], decided: Decided) -> None:
+    """Held drones that got another order, or none, give theirs back."""
+    for row, col in weighed.held.items():
+        pair = chosen.get(row)
+        if pair is not None and weighed.pairs.cols[pair] == col:
+            continue
+        drone, delivery = weighed.roster.drones[row], weighed.orders.deliveries[col]
+        cause = "another drone is better placed by now"
+        decided.undos.append(Undo(delivery.id, delivery.version, drone.id, cause))
+        decided.frees.append(Free(drone.id, drone.version, cause, after_delivery=delivery.id))
+
+
+def _place(
+    world: World, now_s: float, weighed: Weighed, row: int, pair: int, busy: set[str], decided: Decided
+) -> None:
+    """What a matched pair becomes: an assignment, a wait, or a way to a charge point first."""
+    roster, pairs = weighed.roster, weighed.pairs
+    drone, delivery = roster.drones[row], weighed.orders.deliveries[int(pairs.cols[pair])]
+    if delivery.status is not DeliveryStatus.PENDING or drone.id in busy:
+        return  # still held, or free to be assigned by the next round
+    pickup_s = now_s + float(pairs.pickup_s[pair])
+    dropoff_s = pickup_s + world.flight.flight_s(float(weighed.orders.carry_m[pairs.cols[pair]]))
+    mode, stance = int(pairs.mode[pair]), int(roster.stance[row])
+    if mode == Mode.DIRECT and stance in (Stance.NOW, Stance.PLUGGED):
+        cost_s = float(pairs.cost_s[pair])
+        decided.assigns.append(
+            Assign(drone.id, drone.version, delivery.id, delivery.version, pickup_s, dropoff_s, cost_s)
+        )
+        return
+    wait = "after its drop-off" if stance in (Stance.LATER, Stance.HELD) else "when it has charged"
+    decided.holds.append(Hold(delivery.id, drone.id, dropoff_s, f"drone {drone.id} comes {wait}"))
+    if stance == Stance.NOW and mode in (Mode.VIA_ENOUGH, Mode.VIA_FULL) and drone.bound_for is None:
+        decided.to_charge.append((drone, f"charges for {delivery.id}"))
