@@ -11,7 +11,7 @@ import subprocess
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,33 @@ class LiveSystem:
         done = self.script("up", "--detach", "--port-base", str(self.ports.base), *arguments, environ=environ)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    @contextlib.contextmanager
+    def attached(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start it as at a terminal; the block begins when it is healthy, and ends it if that is still to do."""
+        words = [
+            CHECKOUT / "scripts" / "up",
+            "--home",
+            self.home,
+            "--port-base",
+            str(self.ports.base),
+            *arguments,
+        ]
+        with subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        ) as terminal:
+            try:
+                assert terminal.stdout is not None
+                said = []
+                for line in terminal.stdout:
+                    said.append(line)
+                    if "until Ctrl-C" in line:
+                        break
+                assert terminal.poll() is None, "".join(said)
+                yield terminal
+            finally:
+                if terminal.poll() is None:
+                    terminal.send_signal(signal.SIGINT)
 
     def down(self) -> None:
         """Stop it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
 import socket
 import subprocess
 import time
@@ -41,23 +42,29 @@ def another(tmp_path: Path) -> Iterator[LiveSystem]:
         live.down()
 
 
-@pytest.mark.parametrize(
-    ("rf", "drones", "tick_ms"), [(1, 12, 500), (3, 20, 250)], ids=["one copy", "three copies"]
-)
-def test_with_any_number_of_copies_an_order_is_delivered_and_fleet_and_tick_are_as_asked(
-    system: LiveSystem, another: LiveSystem, rf: int, drones: int, tick_ms: int
+def test_a_second_system_with_one_copy_runs_beside_the_first_until_ctrl_c(
+    system: LiveSystem, another: LiveSystem
 ) -> None:
-    another.up("--rf", str(rf), "--drones", str(drones), "--tick-ms", str(tick_ms), "--speed", "60")
-    delivery_id = order(another, 21)
+    with another.attached("--rf", "1", "--drones", "12", "--tick-ms", "500", "--speed", "60") as terminal:
+        delivery_id = order(another, 21)
+        becomes_delivered(another, delivery_id)
+        fleet_and_tick_are(another, drones=12, tick_ms=500)
+        assert delivery_id not in {one["id"] for one in system.deliveries()}
+        terminal.send_signal(signal.SIGINT)
+        assert terminal.wait(60) == 0
+    assert pids_of(Home(another.home)) == []
+
+
+def becomes_delivered(system: LiveSystem, delivery_id: str) -> None:
     eventually(
-        lambda: another.get(f"/deliveries/{delivery_id}")["status"] == "delivered", "it is delivered", 45
+        lambda: system.get(f"/deliveries/{delivery_id}")["status"] == "delivered", "it is delivered", 60
     )
-    eventually(lambda: len(another.drones()) == drones, f"{drones} drones are there", 10)
-    assert ticks_per_s(another) == pytest.approx(1000 / tick_ms, rel=0.25)
-    assert order_checks.shared_drones(another.stored("delivery:").values()) == []
-    assert delivery_id not in {
-        one["id"] for one in system.deliveries()
-    }  # the systems beside each other are two
+    assert order_checks.shared_drones(system.stored("delivery:").values()) == []
+
+
+def fleet_and_tick_are(system: LiveSystem, *, drones: int, tick_ms: int) -> None:
+    eventually(lambda: len(system.drones()) == drones, f"{drones} drones are there", 20)
+    assert ticks_per_s(system) == pytest.approx(1000 / tick_ms, rel=0.25)
 
 
 def ticks_per_s(system: LiveSystem) -> float:
@@ -78,9 +85,7 @@ def test_data_survives_a_restart_and_a_second_start_is_quick(system: LiveSystem)
     system.up("--drones", "72", "--speed", "60")
     assert time.monotonic() - began_s < SECOND_START_S
     assert known <= {one["id"] for one in system.deliveries()}
-    eventually(
-        lambda: system.get(f"/deliveries/{delivery_id}")["status"] == "delivered", "it is delivered", 60
-    )
+    becomes_delivered(system, delivery_id)
 
 
 def test_up_again_says_that_it_runs_and_where(system: LiveSystem) -> None:
@@ -122,11 +127,15 @@ def test_a_missing_right_is_one_sentence(tmp_path: Path) -> None:
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
-def test_fresh_starts_empty(system: LiveSystem) -> None:
+def test_fresh_starts_empty_with_three_copies_and_another_fleet(system: LiveSystem) -> None:
     assert system.deliveries()
     refused = system.script("up", "--detach", "--fresh")
     assert refused.returncode == 1, "--fresh must not pull the data from under a running system"
     system.down()
-    system.up("--drones", "72", "--speed", "60", "--fresh")
+    kept = system.script("up", "--detach", "--port-base", str(system.ports.base), "--rf", "3")
+    assert kept.returncode == 1, "another number of copies must not be put over data"
+    assert "--fresh" in kept.stderr
+    system.up("--drones", "60", "--tick-ms", "250", "--speed", "60", "--rf", "3", "--fresh")
     assert system.deliveries() == []
-    eventually(lambda: len(system.drones()) == 72, "the fleet is there", 20)
+    fleet_and_tick_are(system, drones=60, tick_ms=250)
+    becomes_delivered(system, order(system, 23))

@@ -1,0 +1,53 @@
+"""A client of the live events misses none while the gateways that it hangs on are killed one after another."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+
+import pytest
+from scripts.local import traffic
+
+from dronedispatch.fleet.city import default_city
+from live_system import Events, LiveSystem, eventually
+
+pytestmark = pytest.mark.real
+
+STATIONS = ("assigned", "in-progress", "delivered")
+
+
+def place(system: LiveSystem, rng: random.Random, number: int) -> list[str]:
+    with contextlib.closing(system.caller()) as caller:
+        answers = [
+            caller.ask(
+                "POST",
+                "/deliveries",
+                traffic.order(default_city(), rng),
+                {"Idempotency-Key": f"resume-{rng.random()}"},
+            )
+            for _ in range(number)
+        ]
+    assert {answer.status for answer in answers} == {201}, [a.body for a in answers if a.status != 201]
+    return [str(answer.document["id"]) for answer in answers]
+
+
+def test_a_stream_that_is_cut_off_by_dying_gateways_resumes_without_a_gap(healthy: LiveSystem) -> None:
+    rng = random.Random(5)
+    placed: list[str] = []
+    with Events(healthy, topics="delivery") as events:
+
+        def told(delivery_id: str) -> set[str]:
+            return {one["status"] for one in events.deliveries if one["delivery_id"] == delivery_id}
+
+        placed += place(healthy, rng, 10)
+        eventually(lambda: told(placed[0]) >= {"assigned"}, "the first events are told", 20)
+        for name in ("gateway-1", "gateway-2", "gateway-3"):
+            healthy.kill(name)
+            placed += place(healthy, rng, 5)
+            eventually(lambda name=name: healthy.status()[name]["healthy"], f"{name} is back", 30)  # type: ignore[misc]
+        eventually(
+            lambda: all(told(delivery_id) >= set(STATIONS) for delivery_id in placed),
+            "every station of every order is told",
+            90,
+        )
+        assert events.resets == 0, f"{events.resets} gaps were admitted"
