@@ -99,11 +99,9 @@ class LiveSystem:
     def attached(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Start it as at a terminal; the block begins when it is healthy, and ends it if that is still to do."""
         words = [
-            CHECKOUT / "scripts" / "up",
-            "--home",
-            self.home,
-            "--port-base",
-            str(self.ports.base),
+            f"{CHECKOUT}/scripts/up",
+            f"--home={self.home}",
+            f"--port-base={self.ports.base}",
             *arguments,
         ]
         with subprocess.Popen(

@@ -23,6 +23,8 @@ def from_os_error(error: OSError, home: Path) -> Trouble:
         return Trouble(
             f"no right to write {name}: give yourself that right, or choose another place with --home DIR"
         )
+    if error.errno in {errno.ENOENT, errno.ENOTDIR} and not home.is_dir():
+        return Trouble(f"{home} cannot be made ({error.strerror}): choose another place with --home DIR")
     return Trouble(f"the system refused ({error}): see {home}/logs")
 
 
