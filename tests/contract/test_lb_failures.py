@@ -121,6 +121,15 @@ async def test_retries_are_a_fifth_of_the_requests_at_most() -> None:
     assert 400 < len(seen) <= 480
 
 
+async def test_a_dead_gateway_costs_few_clients_no_error_and_no_budget() -> None:
+    settings = with_settings(retry_floor=0)
+    with refused_port() as dead:
+        async with peer(always(OK)) as alive, open_door([dead, alive.port], settings) as door:
+            answers = [await door.exchange(POST) for _ in range(12)]
+            assert door.door.counters.retries == 5
+    assert {status_of(answer) for answer in answers} == {200}
+
+
 async def test_a_kept_connection_that_was_closed_under_us_is_no_error_and_costs_no_budget() -> None:
     async with peer(answering(OK, b"")) as gateway, open_door([gateway.port]) as door:
         answers = [await door.exchange(GET) for _ in range(3)]

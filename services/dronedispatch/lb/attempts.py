@@ -159,7 +159,7 @@ class Attempts(Receiver):
         return self._body_kept() and may_repeat(self.request.method, keyed=self.request.idempotency_key)
 
     def _why_no_retry(self, gateway: Gateway, *, sent: bool, unknown: bool = False) -> str | None:
-        """Takes from the budget when there is nothing else against it."""
+        """Takes from the budget when there is nothing else against it, and the request had been sent."""
         door = self._door
         why_not = why_no_retry(
             method=self.request.method,
@@ -176,7 +176,7 @@ class Attempts(Receiver):
         now_s = door.now()
         if now_s >= self._give_up_s:
             return "no time left"
-        if not door.budget.take(now_s):
+        if sent and not door.budget.take(now_s):
             door.counters.without_budget += 1
             return "the budget is spent"
         return None

@@ -54,7 +54,7 @@ class Door:
         self._key_prefix = (
             settings.client_key_header.lower().encode() + b": " if settings.client_key_header else b""
         )
-        self.budget = RetryBudget(share=settings.retry_share)
+        self.budget = RetryBudget(share=settings.retry_share, floor=settings.retry_floor)
         self.counters = Counters()
         self.connections: set[Downstream] = set()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -57,7 +57,10 @@ class Settings:
     empty_grace_s: float = 30.0  # how long the last table serves after Consul said: none
     stale_max_s: float = 300.0  # not ready when Consul has been silent for longer
     retries: bool = True
-    retry_share: float = 0.2
+    retry_share: float = 0.2  # of the requests of the last ten seconds
+    retry_floor: int = (
+        10  # in ten seconds, however few requests there are: what one dying gateway had in flight
+    )
     rate_per_s: float = 0.0  # all clients together; 0: no limit
     rate_burst: float = 0.0  # 0: one second's worth
     client_rate_per_s: float = 0.0  # each client; 0: no limit

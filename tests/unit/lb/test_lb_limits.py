@@ -143,7 +143,7 @@ def test_a_request_is_repeated_only_if_that_is_safe(
 
 @pytest.mark.parametrize("per_s", [1, 50, 3000])
 def test_the_budget_holds_retries_to_a_fifth_in_the_long_run(per_s: int) -> None:
-    budget = RetryBudget()
+    budget = RetryBudget(share=0.2, floor=3)
     retries = requests = 0
     for number in range(60 * per_s):
         now_s = 500.0 + number / per_s
@@ -155,7 +155,7 @@ def test_the_budget_holds_retries_to_a_fifth_in_the_long_run(per_s: int) -> None
 
 
 def test_the_budget_has_a_floor_of_three_in_ten_seconds() -> None:
-    budget = RetryBudget()
+    budget = RetryBudget(share=0.2, floor=3)
     budget.request(7.0)
     assert [budget.take(7.0) for _ in range(4)] == [True, True, True, False]
     assert not budget.take(16.9)

@@ -41,14 +41,15 @@ def why_no_retry(
 class RetryBudget:
     """Retries may be at most `share` of the requests of the last ten seconds, or `floor` in that time.
 
-    Without it a failing upstream gets a multiple of the load it fails under.
+    Without it a failing upstream gets a multiple of the load it fails under. A try that never got past a refused
+    connect loads nobody and is not counted: with little traffic a dead gateway would soon have used up the floor.
     """
 
     __slots__ = ("_floor", "_requests", "_retries", "_second", "_share", "_sum_requests", "_sum_retries")
 
     WINDOW_S: Final = 10
 
-    def __init__(self, *, share: float = 0.2, floor: int = 3) -> None:
+    def __init__(self, *, share: float, floor: int) -> None:
         self._share = share
         self._floor = floor
         self._requests = [0] * self.WINDOW_S
