@@ -269,7 +269,7 @@ class NoSpace(Reply, frozen=True, tag=15):
 
 
 class Damaged(Reply, frozen=True, tag=16):
-    """The record's checksum is wrong; nothing done. A Replicate repairs it."""
+    """The record's checksum is wrong; nothing done. JOIN replaces it."""
 
 
 class NotSent(Reply, frozen=True, tag=17):

@@ -131,18 +131,26 @@ def bumped(view: View, by: str, epoch: int | None = None) -> View:
     return msgspec.structs.replace(view, epoch=later, by=by)
 
 
-def vote_out(view: View, bad: Mapping[str, str], by: str, *, seen: int, rules: Rules = ALL) -> View:
-    """`view` without the replicas `bad` (name -> disk) wherever another member remains; never empties a slot.
+def vote_out(
+    view: View,
+    bad: Mapping[str, str],
+    by: str,
+    *,
+    seen: int,
+    only: int | None = None,
+    rules: Rules = ALL,
+) -> View:
+    """`view` without the replicas `bad` (name -> disk) wherever (or in slot `only`, if) another member remains.
 
     Memberships younger than epoch `seen` (the view in which they failed to answer) stay: the replica has joined
     again since.
     """
     slots = []
-    for slot in view.slots:
+    for number, slot in enumerate(view.slots):
         gone = {
             name
             for name, member in slot.in_sync.items()
-            if bad.get(name) == member.disk and member.since <= seen
+            if bad.get(name) == member.disk and member.since <= seen and only in (None, number)
         }
         slots.append(_without(view, slot, gone, set(bad), rules))
     return _changed(view, tuple(slots), by)

@@ -193,7 +193,7 @@ class LmdbTxn:
 
     def scan(
         self, slots: Collection[int], *, prefix: str | None, tag: str | None, after: str | None, reverse: bool
-    ) -> Iterator[tuple[str, Record]]:
+    ) -> Iterator[tuple[str, Record | None]]:
         if tag is not None:
             return self._tagged(frozenset(slots), prefix or "", tag, after, reverse=reverse)
         lanes = [
@@ -208,15 +208,19 @@ class LmdbTxn:
             for slot in slots
         ]
         merged = heapq.merge(*lanes, key=lambda entry: entry[0].encode(), reverse=reverse)
-        return ((key, decode(key, stored)) for key, stored in merged)
+        return ((key, _sound(key, stored)) for key, stored in merged)
 
     def _tagged(
         self, slots: frozenset[int], prefix: str, tag: str, after: str | None, *, reverse: bool
-    ) -> Iterator[tuple[str, Record]]:
+    ) -> Iterator[tuple[str, Record | None]]:
         head = tag.encode() + b"\x00"
         for key, _ in walk(self._txn, self._engine.tags, head, prefix=prefix, after=after, reverse=reverse):
             if slot_of(key) in slots:
-                record = self.get(key)
+                try:
+                    record = self.get(key)
+                except DamagedRecord:
+                    yield key, None
+                    continue
                 if record is not None:
                     yield key, record
 
@@ -307,6 +311,14 @@ class LmdbTxn:
 
 def _hint_name(target: str, key: str) -> bytes:
     return target.encode() + b"\x00" + key.encode()
+
+
+def _sound(key: str, stored: bytes) -> Record | None:
+    """The record; None: its checksum is wrong."""
+    try:
+        return decode(key, stored)
+    except DamagedRecord:
+        return None
 
 
 def _version_of(key: str, stored: bytes) -> Version:

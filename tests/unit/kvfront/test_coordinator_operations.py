@@ -33,13 +33,14 @@ def test_anything_else_is_none(replies: list[Found | Joining]) -> None:
     assert agreed(replies) is None
 
 
-def test_the_newest_wins_and_whoever_has_less_or_a_damaged_record_lags() -> None:
-    assert newest([Found(OLD), Found(NEW), Found(None), Damaged()]) == (NEW, [0, 2, 3])
+def test_the_newest_wins_and_whoever_has_less_lags() -> None:
+    assert newest([Found(OLD), Found(NEW), Found(None)]) == (NEW, [0, 2])
+    assert newest([Found(None), Found(None)]) == (None, [])
 
 
-def test_nothing_is_newest_while_a_member_is_missing_or_all_records_are_damaged() -> None:
-    assert newest([Found(NEW), Joining()]) is None
-    assert newest([Damaged(), Damaged()]) is None
+@pytest.mark.parametrize("reply", [Joining(), Damaged()])
+def test_nothing_is_newest_while_a_member_has_not_answered(reply: Joining | Damaged) -> None:
+    assert newest([Found(NEW), reply]) is None
 
 
 def test_a_write_takes_two_round_trips_and_a_read_one() -> None:
@@ -136,6 +137,34 @@ def test_a_joining_backup_is_waited_for_and_not_voted_on() -> None:
     stage.engines["B"].set_joining(())
     assert isinstance(write.finish(), Done)
     assert stage.view.epoch == 1
+
+
+@pytest.mark.parametrize("name", ["A", "B"])
+def test_a_damaged_record_is_replaced_by_a_sound_copy_while_the_other_replica_answers(name: str) -> None:
+    stage = Stage()
+    stage.put("f", "one").finish()
+    assert stage.engines[name].damage(KEY)
+    assert stage.get("f").finish().record.write_id.startswith(b"one")
+    assert [member for member, _ in stage.view.members(0)] != ["A", "B"]
+    stage.join(name).finish()
+    assert [member for member, _ in stage.view.members(0)] == ["A", "B"]
+    record = stage.engines[name].get(KEY)
+    assert record is not None
+    assert record.write_id.startswith(b"one")
+
+
+def test_a_write_on_a_damaged_record_is_done_by_the_other_replica() -> None:
+    stage = Stage()
+    stage.put("f", "one").finish()
+    stage.engines["A"].damage(KEY)
+    assert isinstance(stage.put("f", "two", Version(1, 1)).finish(), Done)
+
+
+def test_the_last_copy_damaged_is_refused_and_not_taken_for_absent() -> None:
+    stage = Stage(rf=1)
+    stage.put("f", "one").finish()
+    stage.engines["A"].damage(KEY)
+    assert isinstance(stage.get("f", patience_s=0.5).finish(), NotApplied)
 
 
 def test_an_absent_replica_is_owed_a_hint_outside_its_slot_if_there_is_an_outsider() -> None:

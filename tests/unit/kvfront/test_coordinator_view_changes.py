@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dronedispatch.kv import view as views
-from dronedispatch.kv.calls import NO_SPACE, NOT_SENT, SILENT, AnyReply, WrongDisk
+from dronedispatch.kv.calls import DAMAGED, NO_SPACE, NOT_SENT, SILENT, AnyReply, WrongDisk
 from dronedispatch.kv.requests import (
     AwaitView,
     Nonce,
@@ -104,7 +104,7 @@ def test_a_silent_replica_is_voted_out_after_two_failed_pings_and_a_second_opini
         (Nonce, "me"),
         (SwapView, Swap.DONE),
     ]
-    result, made = run_steps(vote_out(view(3), suspects(SILENT)), answers)
+    result, made = run_steps(vote_out(view(3), 0, suspects(SILENT)), answers)
     assert result is None
     assert swapped(made).members(0) == (("B", "B1"),)
     assert swapped(made).members(1) == (("A", "A1"),)
@@ -118,25 +118,35 @@ def test_a_refused_connection_twice_needs_no_opinion() -> None:
         (Nonce, "me"),
         (SwapView, Swap.DONE),
     ]
-    assert run_steps(vote_out(view(3), suspects(NOT_SENT)), answers)[0] is None
+    assert run_steps(vote_out(view(3), 0, suspects(NOT_SENT)), answers)[0] is None
 
 
 @pytest.mark.parametrize("reply", [WrongDisk("c", "A2"), NO_SPACE])
 def test_a_replica_that_says_itself_that_it_cannot_is_not_probed(reply: AnyReply) -> None:
     answers: Answers = [(ReadView, ViewAt(view(3), 8)), (Nonce, "me"), (SwapView, Swap.DONE)]
-    assert run_steps(vote_out(view(3), suspects(reply)), answers)[0] is None
+    assert run_steps(vote_out(view(3), 0, suspects(reply)), answers)[0] is None
+
+
+def test_a_replica_with_a_damaged_record_leaves_that_slot_alone() -> None:
+    both = views.reassigned(view(3), {1: ("B", "A")}, "y")
+    joined = views.joined(both, "B", "B1", {1}, "z")
+    answers: Answers = [(ReadView, ViewAt(joined, 8)), (Nonce, "me"), (SwapView, Swap.DONE)]
+    result, made = run_steps(vote_out(joined, 1, suspects(DAMAGED)), answers)
+    assert result is None
+    assert swapped(made).members(0) == (("A", "A1"), ("B", "B1"))
+    assert swapped(made).members(1) == (("B", "B1"),)
 
 
 def test_a_replica_that_answers_a_ping_stays() -> None:
     answers: Answers = [(Ping, Pulse.SILENT), (Ping, Pulse.ALIVE), (Sleep, None)]
-    result, made = run_steps(vote_out(view(3), suspects(SILENT)), answers)
+    result, made = run_steps(vote_out(view(3), 0, suspects(SILENT)), answers)
     assert result is None
     assert not any(isinstance(request, SwapView) for request in made)
 
 
 def test_nobody_is_voted_out_whom_another_coordinator_reaches() -> None:
     answers: Answers = [(Ping, Pulse.SILENT), (Ping, Pulse.SILENT), (SecondOpinion, True)]
-    result, made = run_steps(vote_out(view(3), suspects(SILENT)), answers)
+    result, made = run_steps(vote_out(view(3), 0, suspects(SILENT)), answers)
     assert result == "another coordinator reaches A, this one does not"
     assert notes(made) == ["peer_disagrees"]
 
@@ -150,7 +160,7 @@ def test_with_nobody_to_ask_a_coordinator_decides_alone() -> None:
         (Nonce, "me"),
         (SwapView, Swap.DONE),
     ]
-    assert run_steps(vote_out(view(3), suspects(SILENT)), answers)[0] is None
+    assert run_steps(vote_out(view(3), 0, suspects(SILENT)), answers)[0] is None
 
 
 def test_a_lost_race_is_read_again_and_what_others_have_voted_is_not_voted_twice() -> None:
@@ -162,7 +172,7 @@ def test_a_lost_race_is_read_again_and_what_others_have_voted_is_not_voted_twice
         (ReadView, ViewAt(done, 9)),
         (Nonce, "me2"),
     ]
-    assert run_steps(vote_out(view(3), suspects(NO_SPACE)), answers)[0] is None
+    assert run_steps(vote_out(view(3), 0, suspects(NO_SPACE)), answers)[0] is None
 
 
 def test_a_put_of_unknown_outcome_is_recognised_by_its_nonce() -> None:
@@ -173,14 +183,14 @@ def test_a_put_of_unknown_outcome_is_recognised_by_its_nonce() -> None:
         (SwapView, Swap.UNKNOWN),
         (ReadView, ViewAt(mine, 9)),
     ]
-    assert run_steps(vote_out(view(3), suspects(NO_SPACE)), answers)[0] is None
+    assert run_steps(vote_out(view(3), 0, suspects(NO_SPACE)), answers)[0] is None
 
 
 def test_the_last_member_is_never_voted_out() -> None:
     nodes = {"A": Node("http://A", "A1")}
     alone = views.bootstrap("c", nodes, 1, [("A",)], "x")
     answers: Answers = [(ReadView, ViewAt(alone, 8)), (Nonce, "me"), (Sleep, None)]
-    result, made = run_steps(vote_out(alone, suspects(WrongDisk("c", "A2"))), answers)
+    result, made = run_steps(vote_out(alone, 0, suspects(WrongDisk("c", "A2"))), answers)
     assert result is None
     assert notes(made) == ["last_member"]
 
@@ -189,12 +199,12 @@ def test_a_full_disk_of_the_last_member_is_the_answer() -> None:
     nodes = {"A": Node("http://A", "A1")}
     alone = views.bootstrap("c", nodes, 1, [("A",)], "x")
     answers: Answers = [(ReadView, ViewAt(alone, 8)), (Nonce, "me")]
-    assert run_steps(vote_out(alone, suspects(NO_SPACE)), answers)[0] == DISK_FULL
+    assert run_steps(vote_out(alone, 0, suspects(NO_SPACE)), answers)[0] == DISK_FULL
 
 
 def test_a_vote_against_a_view_older_than_ones_own_is_refused() -> None:
     answers: Answers = [(ReadView, ViewAt(view(1), 8)), (Sleep, None)]
-    assert run_steps(vote_out(view(3), suspects(NO_SPACE)), answers)[0] == RESTORED
+    assert run_steps(vote_out(view(3), 0, suspects(NO_SPACE)), answers)[0] == RESTORED
 
 
 def test_an_epoch_is_outdated_by_the_same_sets_unless_somebody_has_done_it() -> None:

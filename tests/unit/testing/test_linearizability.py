@@ -19,7 +19,6 @@ from dronedispatch.testing.linearizability import (
     why_not_exclusive,
 )
 
-
 Outcome = Literal["done", "unknown"]
 
 

@@ -45,6 +45,7 @@ SWAP_ATTEMPTS_MAX = 16
 NOT_BOOTSTRAPPED = "not_bootstrapped"
 RESTORED = "the view in Consul is older than one that was in use: Consul was restored from a backup; run kvctl recover"
 DISK_FULL = "the disk of the last in-sync replica is full"
+LAST_DAMAGED = "the record is damaged, and no other in-sync replica has it"
 
 Suspects = Mapping[str, tuple[str, AnyReply]]
 """Replica -> (disk that was asked for, what came instead of an answer)."""
@@ -59,7 +60,11 @@ class Verdict(Enum):
 
 
 def amend(
-    view: View, asked: Sequence[tuple[str, str]], replies: Sequence[AnyReply], rules: Rules = ALL
+    view: View,
+    slot: int,
+    asked: Sequence[tuple[str, str]],
+    replies: Sequence[AnyReply],
+    rules: Rules = ALL,
 ) -> Steps[str | None]:
     """Do what the troubled among `replies` call for, after which the operation may be tried again in a newer view.
 
@@ -72,14 +77,14 @@ def amend(
     for (name, disk), reply in zip(asked, replies, strict=True):
         if isinstance(reply, StaleEpoch):
             floor, published = max(floor, reply.floor), max(published, reply.published)
-        elif isinstance(reply, Silent | NotSent | WrongDisk | NoSpace):
+        elif isinstance(reply, Silent | NotSent | WrongDisk | NoSpace | Damaged):
             suspects[name] = (disk, reply)
-        elif isinstance(reply, Joining | Damaged):
+        elif isinstance(reply, Joining):
             wait = True
     if floor:
         return (yield from refresh(floor, published, rules))
     if suspects:
-        return (yield from vote_out(view, suspects, rules))
+        return (yield from vote_out(view, slot, suspects, rules))
     if wait:
         yield Sleep(RETRY_PAUSE_S)
     return None
@@ -140,11 +145,14 @@ def _why_useless(at: ViewAt | None, published: int) -> str | None:
     return RESTORED if at.view.epoch < published else None
 
 
-def vote_out(view: View, suspects: Suspects, rules: Rules = ALL) -> Steps[str | None]:
+def vote_out(view: View, slot: int, suspects: Suspects, rules: Rules = ALL) -> Steps[str | None]:
     """VOTE_OUT: take the suspects that are found dead out of every slot in which another member remains.
 
-    A replica that itself says that it has another disk, or no space, needs no probing. Returns the reason why it
-    is useless to try again; None: try again, with the new view if a vote was cast.
+    A replica that itself says that it has another disk, no space, or a damaged record needs no probing; for a
+    damaged record it leaves `slot` alone, and comes back by JOIN with a sound copy. It must leave: whoever has
+    lost a record does not count as one that has been in sync ever since (FINISH), and a copy that merely looks
+    newer than nothing must not take the record's place. Returns the reason why it is useless to try again; None:
+    try again, with the new view if a vote was cast.
     """
     bad: dict[str, str] = {}
     for name, (disk, reply) in suspects.items():
@@ -157,12 +165,13 @@ def vote_out(view: View, suspects: Suspects, rules: Rules = ALL) -> Steps[str | 
     if not bad:
         yield Sleep(RETRY_PAUSE_S)
         return None
-    return (yield from _cast(view, bad, suspects, rules))
+    damaged = all(isinstance(suspects[name][1], Damaged) for name in bad)
+    return (yield from _cast(view, slot if damaged else None, bad, suspects, rules))
 
 
 def _probe(name: str, reply: AnyReply) -> Steps[Verdict]:
     """Two failed pings and a second opinion; a connection refused twice (the call's own counts) needs no opinion."""
-    if isinstance(reply, WrongDisk | NoSpace):
+    if isinstance(reply, WrongDisk | NoSpace | Damaged):
         return Verdict.DEAD
     refused = 1 if isinstance(reply, NotSent) else 0
     for _ in range(2):
@@ -176,7 +185,9 @@ def _probe(name: str, reply: AnyReply) -> Steps[Verdict]:
     return Verdict.DISPUTED if opinion is True else Verdict.DEAD
 
 
-def _cast(view: View, bad: dict[str, str], suspects: Suspects, rules: Rules) -> Steps[str | None]:
+def _cast(
+    view: View, only: int | None, bad: dict[str, str], suspects: Suspects, rules: Rules
+) -> Steps[str | None]:
     by = ""
     for _ in range(SWAP_ATTEMPTS_MAX):
         at = yield READ_VIEW
@@ -187,7 +198,7 @@ def _cast(view: View, bad: dict[str, str], suspects: Suspects, rules: Rules) -> 
         if at.view.by == by:  # the PUT that timed out was carried out
             return None
         by = yield NONCE
-        after = views.vote_out(at.view, bad, by, seen=view.epoch, rules=rules)
+        after = views.vote_out(at.view, bad, by, seen=view.epoch, only=only, rules=rules)
         if after is at.view:
             return (yield from _nothing_to_vote(view, at.view, bad, suspects))
         swap = yield SwapView(after, at.index)
@@ -207,6 +218,8 @@ def _nothing_to_vote(view: View, now: View, bad: dict[str, str], suspects: Suspe
         return None
     if all(isinstance(suspects[name][1], NoSpace) for name in bad):
         return DISK_FULL
+    if all(isinstance(suspects[name][1], Damaged) for name in bad):
+        return LAST_DAMAGED
     yield Note("last_member")
     yield Sleep(RETRY_PAUSE_S)
     return None

@@ -66,7 +66,7 @@ def settle_read(
             if isinstance(primary, Stored) and primary.newer:
                 return None
             return Done(record)
-    why = yield from amend(view, asked, replies, rules)
+    why = yield from amend(view, slot, asked, replies, rules)
     if why is not None:
         return NotApplied(why, 507 if why == DISK_FULL else 503)
     return None

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from dronedispatch.kv.calls import AnyReply, Damaged, Found, Stored
+from dronedispatch.kv.calls import AnyReply, Found, Stored
 from dronedispatch.kv.record import Record
 
 
@@ -72,26 +72,20 @@ def agreed(replies: Sequence[AnyReply]) -> Found | None:
 
 
 def newest(replies: Sequence[AnyReply]) -> tuple[Record | None, list[int]] | None:
-    """The newest record of a full set of answers and the places of those that lag; None if some member did not answer.
-
-    A damaged record lags behind anything. All damaged: None.
+    """The newest record of a full set of answers and the places of those that lag; None if some member has not
+    answered.
     """
     best: Record | None = None
-    healthy = False
     for reply in replies:
-        if isinstance(reply, Found):
-            healthy = True
-            if reply.record is not None and (best is None or reply.record.version > best.version):
-                best = reply.record
-        elif not isinstance(reply, Damaged):
+        if not isinstance(reply, Found):
             return None
-    if not healthy:
-        return None
-    version = best.version if best is not None else None
+        if reply.record is not None and (best is None or reply.record.version > best.version):
+            best = reply.record
+    if best is None:
+        return None, []
     lag = [
         place
         for place, reply in enumerate(replies)
-        if not isinstance(reply, Found)
-        or (reply.record.version if reply.record is not None else None) != version
+        if isinstance(reply, Found) and (reply.record is None or reply.record.version != best.version)
     ]
-    return best, lag if best is not None else []
+    return best, lag

@@ -60,7 +60,7 @@ def scan(query: Query, deadline_s: float, rules: Rules = ALL) -> Steps[Listing |
         if all(isinstance(reply, Scanned) for reply in replies):
             pages = [reply for reply in replies if isinstance(reply, Scanned)]
             return (yield from _merge(view, query, pages, deadline_s, rules))
-        why = yield from amend(view, asked, replies, rules)
+        why = yield from amend(view, 0, asked, replies, rules)
         if why is not None:
             return NotApplied(why)
         if (yield NOW) >= deadline_s:

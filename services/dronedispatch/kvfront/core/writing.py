@@ -13,7 +13,6 @@ from dronedispatch.kv.calls import (
     AnyReply,
     Applied,
     Apply,
-    Damaged,
     Found,
     Hint,
     Joining,
@@ -165,14 +164,11 @@ def not_applied(
         return (yield from confirm(view, op, members, reply, deadline_s, rules))
     if isinstance(reply, Silent):
         yield Note("apply_silent", primary)
-        yield from vote_out(view, {primary: (disk, reply)}, rules)
+        yield from vote_out(view, op.slot, {primary: (disk, reply)}, rules)
         if rules.no_second_apply:
             return (yield from finish(op, Attempt(view, primary, disk, None), deadline_s, rules))
         return None
-    if isinstance(reply, Damaged):
-        repaired = yield from read(op.key, op.slot, deadline_s, rules)
-        return repaired if isinstance(repaired, NotApplied) else None
-    why = yield from amend(view, members[:1], (reply,), rules)
+    why = yield from amend(view, op.slot, members[:1], (reply,), rules)
     return None if why is None else NotApplied(why, 507 if why == DISK_FULL else 503)
 
 
@@ -212,7 +208,7 @@ def _not_spread(
     if not rules.voted_out_before_ack and all(isinstance(reply, Silent | NotSent) for _, reply in left):
         return Done(attempt.record)
     yield Note("replicate_failed", count=len(left))
-    yield from amend(attempt.view, [at for at, _ in left], [reply for _, reply in left], rules)
+    yield from amend(attempt.view, op.slot, [at for at, _ in left], [reply for _, reply in left], rules)
     return (yield from finish(op, attempt, deadline_s, rules))
 
 
@@ -257,7 +253,7 @@ def confirm(
         )
         if all_stored(replies):
             return Conflict(record, mismatch.reason)
-    why = yield from amend(view, others, replies, rules)
+    why = yield from amend(view, slot, others, replies, rules)
     return None if why is None else NotApplied(why, 507 if why == DISK_FULL else 503)
 
 
@@ -302,6 +298,6 @@ def _resend(op: Write | LockWrite, record: Record, deadline_s: float, rules: Rul
         )
         if all_stored(replies):
             return Done(record)
-        if (yield from amend(view, members, replies, rules)) is not None:
+        if (yield from amend(view, op.slot, members, replies, rules)) is not None:
             break
     return Unknown("not resent in time")

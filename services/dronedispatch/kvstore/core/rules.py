@@ -146,11 +146,8 @@ def _lock(txn: Txn, call: Lock, now_s: float) -> Applied | Mismatch:
 
 
 def _replicate(txn: Txn, call: Replicate, now_s: float) -> Stored:
-    """R5. A record whose checksum is wrong counts as none: what the coordinator has agreed on replaces it."""
-    try:
-        old = txn.get(call.key)
-    except DamagedRecord:
-        old = None
+    """R5. On a damaged record Damaged, as for all: JOIN replaces it, no copy that may be an older one."""
+    old = txn.get(call.key)
     version = call.record.version
     if old is None or version > old.version:
         txn.put(call.key, call.slot, call.record)

@@ -6,10 +6,11 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 
+from dronedispatch.kv.calls import MUST_BE_ABSENT
 from dronedispatch.kv.hashing import slot_of
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
-from dronedispatch.kvstore.core.txn import Changes
+from dronedispatch.kvstore.core.txn import Changes, DamagedRecord
 
 
 class MemoryEngine:
@@ -33,6 +34,7 @@ class MemoryEngine:
         self._trimmed = 0
         self._lsn = 0
         self._runs = 1
+        self.damaged: set[str] = set()
         self._undo: deque[tuple[float, Callable[[], None]]] = deque()
         self._changed: list[Callable[[], None]] = []
 
@@ -47,6 +49,13 @@ class MemoryEngine:
             return False
         undo.extend((durable_at_s, back) for back in self._changed)
         self._changed.clear()
+        return True
+
+    def damage(self, key: str) -> bool:
+        """A bit of the stored record flips; False: there is none."""
+        if key not in self._data:
+            return False
+        self.damaged.add(key)
         return True
 
     def crash(self, now_s: float) -> int:
@@ -109,6 +118,8 @@ class MemoryEngine:
         self._joining = slots
 
     def get(self, key: str) -> Record | None:
+        if key in self.damaged:
+            raise DamagedRecord(key)
         return self._data.get(key)
 
     def put(self, key: str, slot: int, record: Record) -> None:
@@ -128,6 +139,7 @@ class MemoryEngine:
             self._trimmed = self._log.popleft()[0]
 
     def _store(self, key: str, record: Record | None) -> None:
+        self.damaged.discard(key)
         if record is None:
             self._data.pop(key, None)
         else:
@@ -142,7 +154,8 @@ class MemoryEngine:
     def versions(self, slot: int, after: str | None, limit: int) -> list[tuple[str, Version]]:
         keys = sorted(key for key in self._data if slot_of(key) == slot)
         start = 0 if after is None else bisect_right(keys, after)
-        return [(key, self._data[key].version) for key in keys[start : start + limit]]
+        page = keys[start : start + limit]
+        return [(key, MUST_BE_ABSENT if key in self.damaged else self._data[key].version) for key in page]
 
     def digest(self, slot: int) -> bytes:
         return repr(self.versions(slot, None, 1_000_000)).encode()
@@ -156,7 +169,9 @@ class MemoryEngine:
                 continue
             if slot_of(key) not in slots or (prefix is not None and not key.startswith(prefix)):
                 continue
-            if tag is None or (tag in record.tags and not record.tombstone):
+            if key in self.damaged:
+                yield key, None
+            elif tag is None or (tag in record.tags and not record.tombstone):
                 yield key, record
 
     def log_position(self) -> tuple[str, int]:

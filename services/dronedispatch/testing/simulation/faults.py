@@ -48,6 +48,8 @@ class Profile(NamedTuple):
     moves: float
     sweeps: float
     leaves: float
+    flips: float
+    full_disks: float
 
 
 def profile_of(seed: int) -> Profile:
@@ -83,6 +85,8 @@ def profile_of(seed: int) -> Profile:
         moves=some(0.4, 1.0),
         sweeps=some(0.5, 2.0),
         leaves=some(0.2, 0.5),
+        flips=0.0 if rf == 1 else some(0.3, 1.0),
+        full_disks=some(0.2, 0.5),
     )
 
 
@@ -96,6 +100,7 @@ class Faults:
         consul: Consul,
         replicas: Sequence[Replica],
         coordinators: Sequence[Driver],
+        keys: Sequence[str],
         profile: Profile,
         rules: Rules,
     ) -> None:
@@ -104,6 +109,7 @@ class Faults:
         self.consul = consul
         self.replicas = replicas
         self.coordinators = coordinators
+        self.keys = keys
         self.profile = profile
         self.rules = rules
         self.over = False
@@ -121,6 +127,8 @@ class Faults:
         self._each(profile.moves, self._move)
         self._each(profile.sweeps, self._sweep)
         self._each(profile.leaves, self._leave)
+        self._each(profile.flips, self._flip)
+        self._each(profile.full_disks, self._fill_disk)
 
     def _each(self, rate: float, act: Callable[[], None]) -> None:
         if rate <= 0.0:
@@ -142,6 +150,8 @@ class Faults:
         for replica in self.replicas:
             replica.slow_sync = 0.0
             replica.paused_until_s = 0.0
+            replica.full = False
+            replica.engine.damaged.clear()
             if not replica.up:
                 replica.revive()
         for coordinator in self.coordinators:
@@ -267,6 +277,23 @@ class Faults:
         if replica.up:
             self.world.count("leaves")
             replica.leave(lambda: self.world.at(self._short_s(), self._revive, replica))
+
+    def _flip(self) -> None:
+        """Damage a record of which another replica has a sound copy."""
+        key = self.world.rng.choice(self.keys)
+        replica = self.world.rng.choice(self.replicas)
+        if all(key not in each.engine.damaged for each in self.replicas) and replica.engine.damage(key):
+            self.world.count("flips")
+            self.world.tell(f"{replica.name}: {key} is damaged")
+
+    def _fill_disk(self) -> None:
+        replica = self.world.rng.choice(self.replicas)
+        replica.full = True
+        self.world.tell(f"{replica.name}: disk full")
+        self.world.at(self._short_s(), self._clear_disk, replica)
+
+    def _clear_disk(self, replica: Replica) -> None:
+        replica.full = False
 
     def _short_s(self) -> float:
         return 0.05 + self.world.rng.expovariate(2.0)

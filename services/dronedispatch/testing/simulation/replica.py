@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dronedispatch.kv.calls import NOT_SENT, AnyCall, AnyReply
+from dronedispatch.kv.calls import DAMAGED, NO_SPACE, NOT_SENT, AnyCall, AnyReply
 from dronedispatch.kv.requests import Pulse
 from dronedispatch.kv.rules import Rules
 from dronedispatch.kv.view import View
@@ -13,7 +13,7 @@ from dronedispatch.kvstore.core import filling
 from dronedispatch.kvstore.core.join import Joined, hold_down_s, join_once
 from dronedispatch.kvstore.core.leave import leave
 from dronedispatch.kvstore.core.requests import Commit
-from dronedispatch.kvstore.core.rules import admit, carry_out, execute
+from dronedispatch.kvstore.core.rules import admit, carry_out, changes_disk, execute
 from dronedispatch.testing.simulation.consul import Consul
 from dronedispatch.testing.simulation.driver import Driver, Pending, Task
 from dronedispatch.testing.simulation.engine import MemoryEngine
@@ -41,6 +41,7 @@ class Replica(Driver):
         self.rules = rules
         self.sync_s = 0.0003
         self.slow_sync = 0.0
+        self.full = False
         self._durable_s = 0.0
         self._joining = False
         self._failures = 0
@@ -57,10 +58,16 @@ class Replica(Driver):
         if not self.up:
             self.network.send(self, asker, asker.hear, pending, place, call, NOT_SENT)
             return
+        if self.full and changes_disk(call):
+            self.world.count("no_space")
+            self._reply(asker, call, pending, place, NO_SPACE)
+            return
         if not self.rules.floor_checked_in_transaction:
             self._receive_without_rule_4(asker, call, pending, place)
             return
         reply = execute(self.engine, call, self.clock_s(), self.rules)
+        if reply is DAMAGED:
+            self.world.count("damaged_seen")
         self._reply(asker, call, pending, place, reply)
 
     def _receive_without_rule_4(

@@ -152,7 +152,14 @@ def simulate(seed: int, rules: Rules = ALL, *, journal: bool = False) -> Verdict
         for number in range(1, profile.clients + 1)
     ]
     faults = Faults(
-        world, cluster.network, cluster.consul, cluster.replicas, cluster.coordinators, profile, rules
+        world,
+        cluster.network,
+        cluster.consul,
+        cluster.replicas,
+        cluster.coordinators,
+        [*keys, lock],
+        profile,
+        rules,
     )
     world.run(profile.seconds)
     faults.calm()
