@@ -68,7 +68,7 @@ class FleetFlight:
         )
         self.simulation = Simulation(
             flown=self.flown,
-            records=Records(kv, self.flown, self.claims.token),
+            records=Records(kv, self.flown, self.claims.token, lambda: self.simulation.air.plane),
             faults=self.faults,
             bus=bus,
             clock=clock,

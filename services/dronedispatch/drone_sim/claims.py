@@ -59,8 +59,8 @@ class Claims:
         return self._ttl_ms / 1000 * RENEW_SHARE
 
     def held(self) -> tuple[int, ...]:
-        """The slots that are ours and loaded, sorted."""
-        return tuple(sorted(self._adopted))
+        """The slots that are loaded and surely still ours, sorted."""
+        return tuple(slot for slot in sorted(self._adopted) if self.token(slot) is not None)
 
     def token(self, slot: int) -> Version | None:
         """The fencing token of a slot that is surely still ours; None: do not write."""

@@ -17,8 +17,9 @@ from dronedispatch.fleet.documents import (
     telemetry_key,
 )
 from dronedispatch.fleet.drones import Drone, Orders, Telemetry
+from dronedispatch.fleet.positions import Plane
 from dronedispatch.kv.client import Cas, Get, Item, KVClient, Op, OpResult
-from dronedispatch.kv.errors import Fenced, KVError, OutcomeUnknown, VersionConflict
+from dronedispatch.kv.errors import Fenced, OutcomeUnknown, VersionConflict
 from dronedispatch.kv.version import Version
 
 log = structlog.get_logger()
@@ -36,8 +37,15 @@ class Written:
 class Records:
     """The store, as a tick uses it. `token` gives the fencing token of a slot, None when it is no longer surely ours."""
 
-    def __init__(self, kv: KVClient, flown: Flown, token: Callable[[int], Version | None]) -> None:
+    def __init__(
+        self,
+        kv: KVClient,
+        flown: Flown,
+        token: Callable[[int], Version | None],
+        plane: Callable[[], Plane],
+    ) -> None:
         self._kv = kv
+        self._plane = plane
         self._flown = flown
         self._token = token
         self._reported: set[str] = set()
@@ -62,10 +70,9 @@ class Records:
         for station, result in zip(stations, rest, strict=False):
             self._take_dock(station, result)
         for drone, result in zip(unsure, rest[len(stations) :], strict=True):
-            if not isinstance(result, KVError):
-                assert not isinstance(result, Version)
-                self._flown.versions[drone] = None if result is None else result.version
+            if result is None or isinstance(result, Item):
                 self._flown.unsure.discard(drone)
+                self._may_replace(drone, result)
         return orders
 
     def _orders(self, result: OpResult) -> Orders | None:
@@ -137,6 +144,7 @@ class Records:
         if isinstance(result, Version):
             flown.versions[told.id] = result
             flown.owed.discard(told.id)
+            flown.untried.discard(told.id)
             written.told.append(told)
             return False
         flown.owed.add(told.id)
@@ -150,12 +158,18 @@ class Records:
         return False
 
     def _may_replace(self, drone: str, current: Item | None) -> bool:
-        """Learn the version that was met. What cannot be read is not replaced."""
-        if current is not None:
-            try:
-                decode(Telemetry, current.value)
-            except Unreadable as exc:
-                self._report(current.key, exc)
-                return False
-        self._flown.versions[drone] = None if current is None else current.version
+        """Learn the version that was met. What cannot be read is not replaced, nor is a former holder's last word."""
+        if current is None:
+            self._flown.versions[drone] = None
+            return True
+        try:
+            told = decode(Telemetry, current.value)
+        except Unreadable as exc:
+            self._report(current.key, exc)
+            self._flown.unsure.add(drone)
+            return False
+        self._flown.versions[drone] = current.version
+        if drone in self._flown.untried:
+            self._flown.catch_up(told, self._plane())
+            return False
         return True

@@ -165,8 +165,11 @@ class Simulation:
     def _publish(self, number: int, told: Sequence[Telemetry], silent: frozenset[str]) -> None:
         """Only what is stored is told; the other drones are merely said to fly."""
         names = {one.id for one in told}
-        alive = tuple(drone for drone in self._flown.crafts if drone not in names and drone not in silent)
-        quiet = tuple(drone for drone in self._flown.crafts if drone in silent)
+        slots = self._held()
+        held = set(slots)
+        ours = [drone for drone, slot in self._flown.slot_of.items() if slot in held]
+        alive = tuple(drone for drone in ours if drone not in names and drone not in silent)
+        quiet = tuple(drone for drone in ours if drone in silent)
         starts = range(0, max(len(told), 1), PART_DRONES_MAX)
         at = stamp(self._clock.wall_s())
         for part, start in enumerate(starts):
@@ -176,7 +179,7 @@ class Simulation:
                 request_id=f"tick-{self._source}-{number}"[:64],
                 source=self._source,
                 tick=number,
-                slots=self._held(),
+                slots=slots,
                 drones=tuple(told[start : start + PART_DRONES_MAX]),
                 alive=alive if part == 0 else (),
                 quiet=quiet if part == 0 else (),

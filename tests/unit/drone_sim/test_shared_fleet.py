@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from dronedispatch.drone_sim.app import FleetFlight
@@ -112,12 +113,48 @@ async def test_an_older_token_writes_nothing_even_when_its_holder_believes_in_it
     town.add_fleet(6, "sim-2")
     await town.ticks(9)
     taken = await town.telemetry()
-    records = Records(town.kv, one.flown, lambda slot: tokens[slot])
+    records = Records(town.kv, one.flown, lambda slot: tokens[slot], at_plane)
     told = [telemetry_of(craft, at_plane(), tick=999, at="x") for craft in one.flown.crafts.values()]
     written = await records.write(told, {})
     assert written.told == []
     assert written.lost_slots == {slot_of(name, 16) for name in taken}
     assert await town.telemetry() == taken
+
+
+async def test_a_former_holders_last_word_is_taken_up_and_not_overwritten(town: Town) -> None:
+    one = town.add_fleet(1, "sim-1")
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+    await town.ticks(2)
+    item = await town.kv.get(telemetry_key(drone_id(0)))
+    assert item is not None
+    told = decode(Telemetry, item.value)
+    last = msgspec.structs.replace(told, stops_done=1, tick=told.tick + 1, pos=at_km(0.0, 5.0))
+    town.lose(one)
+    two = town.add_fleet(1, "sim-2")
+    town.clock.advance(7.0)
+    await two.claims.once()
+    await town.kv.cas(item.key, item.version, encode(last))  # it was under way when the lease ran out
+    for _ in range(3):
+        await two.tick(BEAT)
+    stored = (await town.telemetry())[drone_id(0)]
+    assert (stored.stops_done, stored.pos) == (1, last.pos)
+    assert stored.tick > last.tick
+
+
+async def test_telemetry_that_is_repaired_is_written_again(town: Town) -> None:
+    fleet = town.add_fleet(1)
+    await town.ticks(2)
+    sound = await town.kv.get(telemetry_key(drone_id(0)))
+    assert sound is not None
+    await town.kv.put(sound.key, b"{broken")
+    await send_off(town, drone_id(0))
+    for _ in range(3):
+        await fleet.tick(BEAT)
+    await town.kv.put(sound.key, sound.value)
+    for _ in range(3):
+        await fleet.tick(BEAT)
+    assert (await town.telemetry())[drone_id(0)].odometer_m > 0
 
 
 async def test_a_released_slot_is_claimed_by_another_without_waiting_for_its_lease(town: Town) -> None:
