@@ -15,16 +15,39 @@ from dataclasses import dataclass
 from real_parts import wait_until
 from store_parts import Store
 
+Evidence = dict[str, float]
+
+
+def epoch_changed(before: Evidence, after: Evidence) -> bool:
+    """A vote was cast, or a replica joined."""
+    return after["epoch"] > before["epoch"]
+
+
+def events_of(*words: str) -> Callable[[Evidence, Evidence], bool]:
+    """Some coordinator has counted one of these events, or has been started anew (and has forgotten its counts)."""
+
+    def happened(before: Evidence, after: Evidence) -> bool:
+        names = [name for name in {*before, *after} if name.rpartition(" ")[2] in words]
+        return any(after.get(name, 0.0) != before.get(name, 0.0) for name in names)
+
+    return happened
+
 
 @dataclass(frozen=True)
 class Fault:
-    """`begin` does it to the replica or coordinator of a name, `end` undoes it; `hold_s` is how long it lasts."""
+    """`begin` does it to the replica or coordinator of a name, `end` undoes it; `hold_s` is how long it lasts.
+
+    `felt`: what must have changed in between, or the fault did nothing and the run has shown nothing. `copies`: with fewer
+    copies of each key than this it is not played.
+    """
 
     name: str
     begin: Callable[[Store, str], None]
     end: Callable[[Store, str], None]
     hold_s: float = 1.5
     target: str = "r"  # the names it may hit begin so
+    felt: Callable[[Evidence, Evidence], bool] = epoch_changed
+    copies: int = 1
 
 
 def kill(store: Store, name: str) -> None:
@@ -71,19 +94,38 @@ def deafen(store: Store, name: str) -> None:
     store.host(name).cut_from(*(store.host(other) for other in _others(store, name)))
 
 
-def cut_replicas(store: Store, name: str) -> None:
-    """It and the other replicas do not hear each other; coordinators and Consul reach all."""
+def restart_cut_off_from_replicas(store: Store, name: str) -> None:
+    """kill -9, then up again where the other replicas and it do not hear each other: it cannot join."""
+    kill(store, name)
+    wait_until(lambda: name in store.absent(), f"{name} is voted out", 10)
     host = store.host(name)
     for other in store.data:
         if other != name:
             host.cut_from(store.host(other))
             store.host(other).cut_from(host)
+    start(store, name)
 
 
-def cut_from_consul(store: Store, name: str) -> None:
-    """It and Consul do not hear each other."""
+def restart_cut_off_from_consul(store: Store, name: str) -> None:
+    """kill -9, then up again where it does not reach Consul: it cannot know the view."""
+    kill(store, name)
+    wait_until(lambda: name in store.absent(), f"{name} is voted out", 10)
     store.host(name).cut_from(store.host("consul"))
     store.host("consul").cut_from(store.host(name))
+    start(store, name)
+
+
+def kill_beside_a_blind_front(store: Store, name: str) -> None:
+    """One coordinator is cut off from Consul, and then a replica dies: only the other one can vote."""
+    store.host("f1").cut_from(store.host("consul"))
+    store.host("consul").cut_from(store.host("f1"))
+    kill(store, name)
+
+
+def heal_and_start(store: Store, name: str) -> None:
+    """Undo every cut and start the replica."""
+    heal(store, name)
+    start(store, name)
 
 
 def cut_from_one_front(store: Store, name: str) -> None:
@@ -124,39 +166,77 @@ def copy_back_end(store: Store, name: str) -> None:
     start(store, name)
 
 
-def stop_consul(store: Store, _name: str) -> None:
-    """Consul is away."""
+def kill_beside_consul(store: Store, name: str) -> None:
+    """Consul dies, and then a replica: its slots have to wait until Consul can record the vote."""
     store.consul.stop(signal.SIGKILL)
+    kill(store, name)
 
 
-def start_consul(store: Store, _name: str) -> None:
-    """Consul is back, with its data."""
+def start_consul_first(store: Store, name: str) -> None:
+    """Consul is back with its data, then the replica."""
     store.consul.start()
+    wait_until(
+        lambda: name in store.absent() or store.rf == 1, f"{name} is voted out once Consul is back", 20
+    )
+    start(store, name)
 
+
+def kill_all(store: Store, _name: str) -> None:
+    """kill -9 of every replica at once."""
+    for name in store.data:
+        kill(store, name)
+
+
+def start_all(store: Store, _name: str) -> None:
+    """All of them again, on their disks."""
+    for name in store.data:
+        start(store, name)
+
+
+def everything(store: Store, name: str) -> None:
+    """At once: Consul dies, a coordinator pauses, one replica dies, and the network between two others is cut."""
+    others = [other for other in store.data if other != name]
+    pause(store, "f1")
+    store.consul.stop(signal.SIGKILL)
+    kill(store, name)
+    store.host(others[0]).cut_from(store.host(others[1]))
+
+
+def nothing(store: Store, name: str) -> None:
+    """All of it undone."""
+    heal(store, name)
+    proceed(store, "f1")
+    start_consul_first(store, name)
+
+
+RETRIED = events_of("finish", "apply_silent", "replicate_failed", "refresh", "last_member")
 
 FAULTS = {
     fault.name: fault
     for fault in (
-        Fault("kill -9", kill, start),
-        Fault("graceful restart", terminate, start, hold_s=0.2),
-        Fault("SIGSTOP", pause, proceed, hold_s=3.0),
-        Fault("partition", isolate, heal, hold_s=3.0),
-        Fault("one-way partition", deafen, heal, hold_s=3.0),
-        Fault("partition between replicas, one restarted", cut_replicas, heal, hold_s=2.0),
-        Fault("partition from one coordinator", cut_from_one_front, heal, hold_s=2.0),
-        Fault("cut from Consul", cut_from_consul, heal, hold_s=3.0),
-        Fault("wiped disk", wipe, start),
-        Fault("files copied back", copy_back_begin, copy_back_end),
-        Fault("Consul restarted", stop_consul, start_consul, hold_s=2.0),
-        Fault("coordinator kill -9", kill, start, target="f"),
-        Fault("coordinator SIGSTOP", pause, proceed, hold_s=3.0, target="f"),
+        Fault("kill -9", kill, start, felt=events_of("voted_out", "last_member")),
+        Fault("graceful restart", terminate, start, hold_s=0.2, copies=2),
+        Fault("SIGSTOP", pause, proceed, hold_s=3.0, felt=events_of("voted_out", "last_member")),
+        Fault("partition", isolate, heal, hold_s=3.0, felt=events_of("voted_out", "last_member")),
+        Fault("one-way partition", deafen, heal, hold_s=3.0, felt=events_of("voted_out", "last_member")),
+        Fault("restart cut off from the replicas", restart_cut_off_from_replicas, heal, hold_s=2.5, copies=2),
+        Fault("restart cut off from Consul", restart_cut_off_from_consul, heal, hold_s=2.5, copies=2),
+        Fault("partition from one coordinator", cut_from_one_front, heal, hold_s=2.0, felt=events_of("peer_disagrees")),
+        Fault("kill -9 beside a blind coordinator", kill_beside_a_blind_front, heal_and_start, hold_s=2.5, copies=2),
+        Fault("wiped disk", wipe, start, copies=2),
+        Fault("files copied back", copy_back_begin, copy_back_end, copies=2),
+        Fault("Consul and a replica kill -9", kill_beside_consul, start_consul_first, hold_s=2.0, felt=RETRIED),
+        Fault("all replicas kill -9", kill_all, start_all, hold_s=0.5, felt=events_of("last_member")),
+        Fault("all at once", everything, nothing, hold_s=2.0, felt=RETRIED),
+        Fault("coordinator kill -9", kill, start, target="f", felt=events_of("read_repair", "refresh", "finish")),
+        Fault("coordinator SIGSTOP", pause, proceed, hold_s=3.0, target="f", felt=RETRIED),
     )
-}
+}  # fmt: skip
 
 
-def evidence(store: Store) -> dict[str, float]:
+def evidence(store: Store) -> Evidence:
     """What shows that a fault was felt: the epoch, and the protocol's counters of every coordinator that answers."""
-    found: dict[str, float] = {"epoch": store.epoch()}
+    found: Evidence = {"epoch": store.epoch()}
     for name in store.parts:
         if not name.startswith("f"):
             continue
