@@ -77,7 +77,7 @@ class ThreeHosts:
     """The system spread over three hosts. `speed`: simulated seconds in a second."""
 
     def __init__(
-        self, folder: Path, made: Network, *, secure: bool = True, speed: float = 60.0, drones: int = 36
+        self, folder: Path, made: Network, *, secure: bool = True, speed: float = 60.0, drones: int = 150
     ) -> None:
         self.folder = folder
         self.network = made

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.real, pytest.mark.netns]
 
 DOORS = tuple(f"{PUBLIC[name]}:{DOOR_PORT}" for name in ("server-1", "server-2"))
 CUT_S = float(
-    os.environ.get("DD_CUT_S", "20")
+    os.environ.get("DD_CUT_S", "15")
 )  # the figure is 60: DD_CUT_S=60 pytest tests/deploy/test_three_hosts.py
 GAP_S_MAX = 2.0
 IN_SYNC_S_MAX = 15.0
