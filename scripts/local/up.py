@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.local import leftovers, options, system
+from scripts.local import leftovers, options, overrides, system
 from scripts.local.home import CHECKOUT, Home, write_private
 from scripts.local.options import Options, Request
 from scripts.local.supervisor import Supervisor
@@ -88,6 +88,7 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
             home.empty()
         wanted = System(home, decide(request.given, home.recall()), own_broker=not environ.get("AMQP_URL"))
         home.prepare()
+        overrides.check(wanted.processes, environ)
         wanted.check_ports()
         wanted.write_files()
         say(f"Starting {len(wanted.processes)} processes in {home.root}")

@@ -6,10 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from scripts.local import table
+from scripts.local import overrides, table
 from scripts.local.home import SECRETS, Home
 from scripts.local.options import Options
 from scripts.local.system import STOP_WAVES
+from scripts.local.trouble import Trouble
 
 from dronedispatch.runtime.settings import variables
 
@@ -83,3 +84,11 @@ def test_every_process_is_in_a_wave_of_the_stop(home: Home) -> None:
 
 def test_demonstration_traffic_is_off_unless_asked_for(home: Home) -> None:
     assert not [one for one in table.services(home, Options()) if one.name == "traffic"]
+
+
+def test_a_wrong_setting_in_the_callers_environment_is_told_before_anything_starts(home: Home) -> None:
+    services = table.services(home, Options())
+    overrides.check(services, {"KVFRONT_DRAIN_S": "5"})
+    for wrong in ({"KVFRONT_DRAIN": "5"}, {"GATEWAY_STORE_TIMEOUT_S": "-1"}, {"LB_RETRIES": "perhaps"}):
+        with pytest.raises(Trouble, match=f"{next(iter(wrong))[:8]}.*--settings"):
+            overrides.check(services, wrong)
