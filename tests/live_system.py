@@ -249,7 +249,10 @@ class Events:
             self.connected.set()
             event: dict[str, str] = {}
             while not self._stopping.is_set():
-                line = stream.readline().decode().rstrip("\n")
+                raw = stream.readline()
+                if not raw:
+                    return  # the stream has ended: come back
+                line = raw.decode().rstrip("\n")
                 if line:
                     name, _, value = line.partition(": ")
                     event[name] = value

@@ -27,7 +27,16 @@ const card = new Card($("#card"), world, choose);
 const form = new OrderForm($("#order-form"), world, { onPlaced: showPlaced, onDraft: () => map.refresh() });
 for (const [tone, text, shape] of LEGEND) $("#legend").append(h("span", { tone }, h("i", { class: shape || "" }), text));
 const tabs = [...document.querySelectorAll(".tabs button")];
-for (const tab of tabs) tab.addEventListener("click", () => openTab(tab.dataset.tab));
+for (const tab of tabs) {
+  tab.addEventListener("click", () => openTab(tab.dataset.tab));
+  tab.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: tabs.length - 1 }[event.key];
+    if (!step) return;
+    const next = tabs[(tabs.indexOf(tab) + step) % tabs.length];
+    next.focus();
+    openTab(next.dataset.tab);
+  });
+}
 
 function openTab(name) {
   for (const tab of tabs) {

@@ -17,6 +17,7 @@ class Table {
     this.status = null;
     this.rows = [];
     this.search.addEventListener("input", () => this.draw());
+    this.search.addEventListener("keydown", (event) => event.key === "Enter" && this.find());
     this.chips(document.querySelector(`#${name}-chips`), statuses);
   }
 
@@ -31,6 +32,13 @@ class Table {
       bar.append(button);
       return button;
     });
+  }
+
+  // A whole id need not be in the table: an old delivery is read from the store.
+  find() {
+    const id = this.search.value.trim();
+    const whole = this.kind === "delivery" ? id.length === 26 : this.world.drones.has(id);
+    if (whole) this.onChoose({ kind: this.kind, id: this.kind === "delivery" ? id.toUpperCase() : id });
   }
 
   draw() {
@@ -48,8 +56,10 @@ class Table {
 
   addRow() {
     const cells = this.columns.map((column) => h("td", { class: column.class }));
-    const row = { element: h("tr", {}, ...cells), cells, said: [], id: null };
-    row.element.addEventListener("click", () => this.onChoose({ kind: this.kind, id: row.id }));
+    const row = { element: h("tr", { tabindex: 0 }, ...cells), cells, said: [], id: null };
+    const choose = () => this.onChoose({ kind: this.kind, id: row.id });
+    row.element.addEventListener("click", choose);
+    row.element.addEventListener("keydown", (event) => event.key === "Enter" && choose());
     this.rows.push(row);
     this.body.append(row.element);
   }
