@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from dronedispatch.kvstore.engine import Engine
 
 DAMAGED_VERSION = Version(0, 0)
+DEAD = "\x01"
+"""The index entry of tombstones: no client can write such a tag."""
 COMMIT_BYTES = 64 * 1024
 """What a commit of a small group writes beyond its records, at most: copied B-tree pages."""
 
@@ -126,14 +128,15 @@ class LmdbTxn:
         engine = self._engine
         try:
             old = self.get(key)
-            before = () if old is None else old.tags
+            before = _terms(old)
         except DamagedRecord:
             before = engine.tags_by_index(self._txn, key)
         stored = encode(record)
         self._reserve(len(stored))
         self._put(bytes((slot,)) + key.encode(), stored, engine.data)
-        if before != record.tags:
-            self._index(key, before, record.tags)
+        terms = _terms(record)
+        if before != terms:
+            self._index(key, before, terms)
         self._wrote(key, record)
 
     def remove(self, key: str, slot: int) -> None:
@@ -144,7 +147,7 @@ class LmdbTxn:
         else:
             if old is None:
                 return
-            before = old.tags
+            before = _terms(old)
         self._delete(bytes((slot,)) + key.encode(), self._engine.data)
         self._index(key, before, ())
         self._wrote(key, None)
@@ -223,6 +226,9 @@ class LmdbTxn:
                     continue
                 if record is not None:
                     yield key, record
+
+    def tombstones(self, slots: Collection[int], after: str | None) -> Iterator[tuple[str, Record | None]]:
+        return self._tagged(frozenset(slots), "", DEAD, after, reverse=False)
 
     def log_position(self) -> tuple[str, int]:
         return self._engine.changes.name, self._engine.changes.lsn
@@ -307,6 +313,13 @@ class LmdbTxn:
             self._free = free_bytes(self._engine.disk.path)
         if self._free - self._bytes < self._engine.bounds.reserve_bytes:
             raise DiskFull(f"{self._free} bytes free, {self._engine.bounds.reserve_bytes} of them reserved")
+
+
+def _terms(record: Record | None) -> tuple[str, ...]:
+    """What the index knows a record by: its tags, or that it is a tombstone (so that a sweep need not read everything)."""
+    if record is None:
+        return ()
+    return (DEAD,) if record.tombstone else record.tags
 
 
 def _hint_name(target: str, key: str) -> bytes:

@@ -135,7 +135,7 @@ def test_a_damaged_record_is_found_by_reads_has_version_zero_and_can_be_replaced
         assert keys_of(reads.scan(range(SLOTS), prefix=None, tag="open=1", after=None, reverse=False)) == []
 
 
-def keys_of(found: Iterator[tuple[str, Record]]) -> list[str]:
+def keys_of(found: Iterator[tuple[str, Record | None]]) -> list[str]:
     return [key for key, _ in found]
 
 
@@ -163,6 +163,19 @@ def test_removing_a_key_removes_its_tags_and_its_answer(engine: Engine) -> None:
     engine.publish(write)
     assert get(engine, "a") is None
     assert tagged(engine, "open=1") == []
+
+
+def test_tombstones_are_found_by_the_index_and_by_no_tag(engine: Engine) -> None:
+    dead = Record(Version(1, 2), bytes(16), 0.0, True, None, (), b"")
+    store(engine, a=record(tags=("open=1",)), b=record(tags=("open=1",)), c=record())
+    store(engine, a=dead, c=dead)
+    with engine.reading() as reads:
+        assert [key for key, _ in reads.tombstones(range(SLOTS), None)] == ["a", "c"]
+        assert [key for key, _ in reads.tombstones(range(SLOTS), "a")] == ["c"]
+    assert tagged(engine, "open=1") == ["b"]
+    store(engine, a=record(n=3))
+    with engine.reading() as reads:
+        assert [key for key, _ in reads.tombstones(range(SLOTS), None)] == ["c"]
 
 
 WALKS = [

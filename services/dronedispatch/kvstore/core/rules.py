@@ -189,7 +189,10 @@ def _purge(txn: Txn, call: Purge, now_s: float) -> Purged:
 
 def _scan(txn: Txn, call: Scan, now_s: float) -> Scanned:
     entries: list[tuple[str, Version, Record | None]] = []
-    found = txn.scan(call.slots, prefix=call.prefix, tag=call.tag, after=call.after, reverse=call.reverse)
+    if call.dead:
+        found = txn.tombstones(call.slots, call.after)
+    else:
+        found = txn.scan(call.slots, prefix=call.prefix, tag=call.tag, after=call.after, reverse=call.reverse)
     for key, record in found:
         if record is not None and (
             record.tombstone is not call.dead or (call.dead and record.fence is not None)

@@ -94,6 +94,9 @@ class Txn(Protocol):
         None: the record's checksum is wrong.
         """
 
+    def tombstones(self, slots: Collection[int], after: str | None) -> Iterator[tuple[str, Record | None]]:
+        """The tombstones of `slots` in key order after `after`, at a cost that does not grow with the live records."""
+
     def log_position(self) -> tuple[str, int]:
         """(name of this run of the change log, its last position)."""
 

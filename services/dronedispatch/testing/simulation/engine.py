@@ -174,6 +174,10 @@ class MemoryEngine:
             elif tag is None or (tag in record.tags and not record.tombstone):
                 yield key, record
 
+    def tombstones(self, slots: Collection[int], after: str | None) -> Iterator[tuple[str, Record | None]]:
+        found = self.scan(slots, prefix=None, tag=None, after=after, reverse=False)
+        return ((key, record) for key, record in found if record is None or record.tombstone)
+
     def log_position(self) -> tuple[str, int]:
         return f"{self._disk}/{self._runs}", self._lsn
 
