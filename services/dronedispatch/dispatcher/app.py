@@ -14,6 +14,7 @@ from dronedispatch.dispatcher.locks import Locks, NoLocks
 from dronedispatch.dispatcher.loops import Scans, loops_of
 from dronedispatch.dispatcher.picture import Picture
 from dronedispatch.dispatcher.rounds import Rounds
+from dronedispatch.dispatcher.routes import add_routes
 from dronedispatch.dispatcher.settings import Settings
 from dronedispatch.fleet.messages import (
     DELIVERY_REQUESTS,
@@ -131,6 +132,8 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         ready=lambda: None if parts else "starting",
         health_extra=lambda: parts[0].health() if parts else {},
     )
+
+    add_routes(app, lambda: parts[0].rounds if parts else None, SystemClock())
 
     @app.before_server_start
     async def begin(app: Sanic[Any, Any]) -> None:

@@ -204,6 +204,12 @@ class Rounds:
         )
         self._bus.to_fanout(DRONE_ORDERS, encode(event), message_id=event.id)
 
+    def snapshot(self) -> World | None:
+        """What the next round would decide on; None while this process does not lead."""
+        if not self._leadership.leader or not self.complete:
+            return None
+        return self._world_without(set(self._pointed_at))
+
     async def publish_state(self) -> str:
         """What the gateways compute an ETA from. Raises KVError: they see its age."""
         if not self._leadership.leader or not self.complete:
