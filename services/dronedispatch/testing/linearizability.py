@@ -94,12 +94,11 @@ def _sorted(history: Iterable[Observation]) -> list[Observation]:
 
 
 def _without_the_unseen(history: list[Observation]) -> list[Observation]:
-    """Drop unknown unconditional facts that no answer can rest on: a live write that nobody saw explains nothing.
+    """Drop unknown facts that no answer can rest on: a live write that nobody saw explains nothing.
 
-    Not so where something succeeded only because "a value is there" (MUST_EXIST), or where it could have raised a
-    fence.
+    Not so where a definite success needed "a value is there" (MUST_EXIST), or where it could have raised a fence.
     """
-    if any(each.expected == MUST_EXIST for each in history):
+    if any(each.expected == MUST_EXIST and each.outcome == "done" for each in history):
         return history
     named = {each.seen.ident for each in history if each.seen is not None}
     named.update(each.ident for each in history if each.outcome == "done")
@@ -110,58 +109,92 @@ def _without_the_unseen(history: list[Observation]) -> list[Observation]:
     ]
 
 
+class _Timeline:
+    """Calls and returns in time order, calls first, as a doubly linked list from which what is taken is lifted out."""
+
+    def __init__(self, history: Sequence[Observation]) -> None:
+        events: list[tuple[float, int, int]] = []
+        for index, each in enumerate(history):
+            events.append((each.call_s, 0, index))
+            if each.return_s is not None and each.outcome != "unknown":
+                events.append((each.return_s, 1, index))
+        events.sort()
+        size = len(events)
+        self.index_of = [index for _, _, index in events]
+        self.is_return = [kind == 1 for _, kind, _ in events]
+        self.call_of = {index: place for place, (_, kind, index) in enumerate(events) if kind == 0}
+        self.return_of = {index: place for place, (_, kind, index) in enumerate(events) if kind == 1}
+        self.head = size
+        self.following = [*range(1, size + 1), 0]
+        self.previous = [size, *range(size)]
+        if not size:
+            self.following, self.previous = [0], [0]
+
+    def next(self) -> list[int]:
+        """What may take effect now: all that was called before the first return, definite operations first.
+
+        An unknown outcome is the last thing to try: most of them explain nothing.
+        """
+        sure: list[int] = []
+        unsure: list[int] = []
+        place = self.following[self.head]
+        while place != self.head and not self.is_return[place]:
+            index = self.index_of[place]
+            (sure if index in self.return_of else unsure).append(index)
+            place = self.following[place]
+        return sure + unsure
+
+    def take(self, index: int) -> None:
+        """Operation `index` has taken effect."""
+        _lift(self.call_of[index], self.following, self.previous)
+        if index in self.return_of:
+            _lift(self.return_of[index], self.following, self.previous)
+
+    def put_back(self, index: int) -> None:
+        """The last one taken has not, after all."""
+        if index in self.return_of:
+            _unlift(self.return_of[index], self.following, self.previous)
+        _unlift(self.call_of[index], self.following, self.previous)
+
+
 def _search(history: list[Observation], idents: Idents, configurations_max: int) -> bool:
-    """Lowe's just-in-time search over a doubly linked list of calls and returns, in time order, calls first."""
-    events: list[tuple[float, int, int]] = []
-    definite = 0
-    for index, each in enumerate(history):
-        events.append((each.call_s, 0, index))
-        if each.return_s is not None and each.outcome != "unknown":
-            events.append((each.return_s, 1, index))
-            definite += 1
-    events.sort()
-    size = len(events)
-    following = [*range(1, size + 1), 0]  # `size` is the head of the list, and its end
-    previous = [size, *range(size)]
-    following[size], previous[size] = (0, size - 1) if size else (size, size)
-    return_of = {index: place for place, (_, kind, index) in enumerate(events) if kind == 1}
+    """Depth first over what may take effect next; a configuration (what is taken, state) is met once (Lowe)."""
+    timeline = _Timeline(history)
+    definite = len(timeline.return_of)
+    if not definite:
+        return True
     seen: set[tuple[int, _Raw]] = set()
-    stack: list[tuple[int, _Raw]] = []
     state: _Raw = _EMPTY
     taken = 0
-    place = following[size]
-    while definite:
-        if place == size:
-            raise AssertionError("the list ended before the returns of all definite operations were met")
-        _, kind, index = events[place]
-        if kind == 0:
-            after = step(state, history[index], idents)
-            if after is not None and (taken | 1 << index, after) not in seen:
-                taken |= 1 << index
-                seen.add((taken, after))
-                if len(seen) > configurations_max:
-                    raise Undecided(f"more than {configurations_max} configurations")
-                stack.append((place, state))
-                state = after
-                _lift(place, following, previous)
-                if index in return_of:
-                    _lift(return_of[index], following, previous)
-                    definite -= 1
-                place = following[size]
-                continue
-            place = following[place]
+    path: list[tuple[int, _Raw]] = []
+    choices = [iter(timeline.next())]
+    while choices:
+        index = next(choices[-1], None)
+        if index is None:
+            choices.pop()
+            if path:
+                index, state = path.pop()
+                taken &= ~(1 << index)
+                timeline.put_back(index)
+                definite += index in timeline.return_of
             continue
-        if not stack:
-            return False
-        place, state = stack.pop()
-        index = events[place][2]
-        taken &= ~(1 << index)
-        if index in return_of:
-            _unlift(return_of[index], following, previous)
-            definite += 1
-        _unlift(place, following, previous)
-        place = following[place]
-    return True
+        after = step(state, history[index], idents)
+        reached = taken | 1 << index
+        if after is None or (reached, after) in seen:
+            continue
+        if (after[0], after[2]) == (None, state[2]) and state[0] is None and index not in timeline.return_of:
+            continue  # a delete that may have happened, of what is absent already
+        seen.add((reached, after))
+        if len(seen) > configurations_max:
+            raise Undecided(f"more than {configurations_max} configurations")
+        path.append((index, state))
+        state, taken = after, reached
+        timeline.take(index)
+        definite -= index in timeline.return_of
+        if not definite:
+            return True
+        choices.append(iter(timeline.next()))
+    return False
 
 
 def _lift(place: int, following: list[int], previous: list[int]) -> None:

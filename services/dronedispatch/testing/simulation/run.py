@@ -19,7 +19,7 @@ from dronedispatch.kvfront.core.changing import RESTORED
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Done
 from dronedispatch.kvfront.core.writing import Write, write
-from dronedispatch.testing.linearizability import why_not, why_not_exclusive
+from dronedispatch.testing.linearizability import Undecided, why_not, why_not_exclusive
 from dronedispatch.testing.simulation.clients import CLIENT_PATIENCE_S, Client, History
 from dronedispatch.testing.simulation.consul import Consul
 from dronedispatch.testing.simulation.driver import Driver
@@ -38,7 +38,9 @@ PROGRESS_S = 60.0
 
 
 class Verdict(msgspec.Struct):
-    """What came of one run. `safety` and `liveness` None: all was well."""
+    """What came of one run. `safety` and `liveness` None: all was well. A checker without a verdict counts as no
+    progress.
+    """
 
     seed: int
     safety: str | None
@@ -172,7 +174,10 @@ def simulate(seed: int, rules: Rules = ALL, *, journal: bool = False) -> Verdict
     world.counts["operations"] = len(history.observations)
     if RESTORED in history.refusals:
         liveness = liveness or "a coordinator believed that Consul was restored from a backup"
-    safety = why_not(history.observations) or why_not_exclusive(history.observations, drift=DRIFT)
+    try:
+        safety = why_not(history.observations) or why_not_exclusive(history.observations, drift=DRIFT)
+    except Undecided as exc:
+        safety, liveness = None, f"the checker came to no verdict: {exc}"
     return Verdict(seed, safety, liveness, len(history.observations), world.counts, world.journal)
 
 
