@@ -83,7 +83,7 @@ export class Card {
   reasons() {
     const rows = (this.note.drones || []).slice(0, 40);
     if (!rows.length) return [];
-    return [h("table", {}, h("tbody", {}, ...rows.map((row) => h("tr", {}, h("td", { class: "mono" }, row.drone_id || row.id || ""), h("td", {}, row.reason || row.why || "")))))];
+    return [h("table", {}, h("tbody", {}, ...rows.map((row) => h("tr", {}, h("td", { class: "mono" }, row.drone_id || row.id || ""), h("td", {}, (row.reason || "").replace(/[0-7][0-9A-Z]{25}/, shortId))))))];
   }
 
   async why(id) {
