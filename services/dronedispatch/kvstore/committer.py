@@ -29,7 +29,7 @@ SWITCH_INTERVAL_S: Final = 0.0005
 """With a writer thread beside a busy loop the interpreter's default of 5 ms is paid at every hand-over."""
 GROUP_CALLS_MAX: Final = 4_096
 
-COMMITS = Counter("dd_kvstore_commits_total", "Synced commits")
+COMMITS = Counter("dd_kvstore_commits_total", "Commits of one group each")
 GROUP = Histogram(
     "dd_kvstore_group_calls", "Calls of one commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 )
@@ -80,6 +80,7 @@ class Committer:
         self._end_process = end_process or _end_process
         self.handing_over: frozenset[int] = frozenset()
         self._waiting: list[_Batch | _Job] = []
+        self._unsynced: list[_Batch | _Job] = []
         self._scheduled = False
         self._thread: ThreadPoolExecutor | None = None
         self._under_way: asyncio.Task[None] | None = None
@@ -153,16 +154,44 @@ class Committer:
         self._finish(group, write)
 
     def _finish(self, group: list[_Batch | _Job], write: LmdbTxn | None) -> None:
-        """On the loop: publish what is committed, then let the replies go."""
+        """On the loop: publish what is committed, then let go the replies that are true for ever."""
         if write is None:
             self._refuse(group)
         else:
             self._engine.publish(write)
-        for entry in group:
-            self._answer(entry)
+        if self._thread is not None:  # it has synced already
+            self._release(group)
+        elif write is not None and write.dirty:
+            synced, self._unsynced = self._unsynced, group  # this commit's sync covers the one before it
+            self._release(synced)
+            asyncio.get_running_loop().call_soon(self._sync_if_idle)
+        else:
+            self._sync()
+            self._release(group)
         if self._waiting and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn)
+
+    def _sync_if_idle(self) -> None:
+        """One round of the loop after a commit: if more has arrived meanwhile, its commit will do."""
+        if not self._waiting:
+            self._sync()
+
+    def _sync(self) -> None:
+        """What was committed is on the disk for sure: its replies may go."""
+        if not self._unsynced:
+            return
+        try:
+            self._engine.sync()
+        except FatalDisk as error:
+            self._end_process(str(error))
+            raise
+        synced, self._unsynced = self._unsynced, []
+        self._release(synced)
+
+    def _release(self, group: list[_Batch | _Job]) -> None:
+        for entry in group:
+            self._answer(entry)
 
     def _transact(self, group: list[_Batch | _Job]) -> LmdbTxn | None:
         """Run and commit `group`; None: the disk was full at the commit, nothing of it happened."""
@@ -183,6 +212,8 @@ class Committer:
             raise
         try:
             engine.commit(write)
+            if self._thread is not None:
+                engine.sync()
         except DiskFull:
             return None
         except FatalDisk as error:

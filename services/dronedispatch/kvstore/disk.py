@@ -54,10 +54,15 @@ class OpenDisk:
     disk: str
     fresh: bool
 
-    def note(self) -> None:
-        """Note beside the file how far it has come. Needs no sync: a note that is too old alarms nobody."""
+    def note(self, *, synced: bool = False) -> None:
+        """Note beside the file how far it has come. Needs no sync: a note that is too old alarms nobody.
+
+        Unless everything is `synced`, the last transaction may not be on the disk yet, but the one before it is
+        (engine.py): then that one is noted.
+        """
         data = self.path / "data.mdb"
-        note = Note(self.disk, data.stat().st_ino, _generation(data), self.env.info()["last_txnid"])
+        txnid = self.env.info()["last_txnid"] - (0 if synced else 1)
+        note = Note(self.disk, data.stat().st_ino, _generation(data), max(0, txnid))
         partial = self.path / "identity.json.new"
         partial.write_bytes(msgspec.json.encode(note))
         partial.replace(self.path / "identity.json")
@@ -76,7 +81,9 @@ def open_disk(path: Path) -> OpenDisk:
     if not data.exists() and free_bytes(path) < OPEN_BYTES_MIN:
         raise DiskRefused(f"{path}: {free_bytes(path)} bytes free, a new replica needs {OPEN_BYTES_MIN}")
     try:
-        env = lmdb.open(str(path), map_size=MAP_BYTES, max_dbs=DATABASES, max_readers=32, lib_version=0)
+        env = lmdb.open(
+            str(path), map_size=MAP_BYTES, max_dbs=DATABASES, max_readers=32, lib_version=0, metasync=False
+        )
         meta = env.open_db(b"meta")
         with env.begin() as txn:
             inside = txn.get(DISK_KEY, db=meta)
@@ -88,7 +95,8 @@ def open_disk(path: Path) -> OpenDisk:
     except lmdb.Error as error:
         raise DiskRefused(f"{path}: {error}") from error
     opened = OpenDisk(env, meta, path, disk, fresh=True)
-    opened.note()
+    env.sync(True)
+    opened.note(synced=True)
     return opened
 
 

@@ -4,6 +4,10 @@ Databases: `meta` {name -> bytes}, `data` {slot byte + key -> record}, `tags` {t
 {target + NUL + key -> record}. The slot leads the data key because a JOIN compares slot by slot; scans by prefix merge the
 slots lazily instead. Long reads would pin pages, so every read is one short transaction and scans come in pages.
 
+LMDB syncs twice for a commit: the pages, then the meta page that makes them count. Here the second sync is left to the next
+commit's first one, which covers it, or to `sync`: so a busy replica pays one for each group, and a reply has to wait until
+either has happened (committer.py). A crash in between loses the last group, of which nobody has heard.
+
 Foreign errors stop here. DiskFull: nothing was done, and the next transaction may succeed. An fsync of unknown outcome is
 FatalDisk: nobody may answer anything any more, the process must end (kv-protocol R9).
 """
@@ -75,7 +79,10 @@ class Engine:
         return LmdbTxn(self, self.disk.env.begin(write=True), write=True)
 
     def commit(self, write: LmdbTxn) -> None:
-        """Commit and sync. Raises DiskFull (nothing stored) or FatalDisk. Call `publish` afterwards, on the loop."""
+        """Commit; its pages, and every commit before it, are then on the disk, itself after `sync` or the next commit.
+
+        Raises DiskFull (nothing stored) or FatalDisk. Call `publish` afterwards, on the loop.
+        """
         if not write.dirty:
             write._txn.abort()
             return
@@ -87,6 +94,13 @@ class Engine:
             short = error.code == errno.EIO and free_bytes(self.disk.path) < SHORT_WRITE_FREE_BYTES
             if short or error.code in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull(str(error)) from error
+            raise FatalDisk(str(error)) from error
+
+    def sync(self) -> None:
+        """Every commit so far is then on the disk. Raises FatalDisk."""
+        try:
+            self.disk.env.sync(True)
+        except lmdb.Error as error:
             raise FatalDisk(str(error)) from error
 
     def abort(self, write: LmdbTxn) -> None:
@@ -131,5 +145,6 @@ class Engine:
 
     def close(self) -> None:
         """Note how far the file has come, then close it."""
-        self.disk.note()
+        self.sync()
+        self.disk.note(synced=True)
         self.disk.env.close()

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from dronedispatch.kv.calls import (
+    JOINING,
+    NO_SPACE,
+    STORED,
+    AnyCall,
+    AnyReply,
+    Applied,
+    Apply,
+    Found,
+    Read,
+    Replicate,
+    StaleEpoch,
+    WrongDisk,
+)
+from dronedispatch.kv.hashing import slot_of
+from dronedispatch.kv.record import Record
+from dronedispatch.kv.version import Version
+from dronedispatch.kvstore.cache import AnswerCache
+from dronedispatch.kvstore.committer import Committer
+from dronedispatch.kvstore.disk import open_disk
+from dronedispatch.kvstore.engine import Bounds, Engine, FatalDisk
+from dronedispatch.kvstore.txn import DiskFull
+from dronedispatch.runtime.clock import SystemClock
+
+
+class Counting(Engine):
+    """An engine that says when it commits and syncs, and can be told to fail at either."""
+
+    def __init__(self, path: Path, *, threaded: bool = False) -> None:
+        super().__init__(
+            open_disk(path),
+            AnswerCache(items_max=100, bytes_max=1_000_000),
+            Bounds(0, 100, 10_000),
+            threaded=threaded,
+        )
+        self.commits = 0
+        self.syncs = 0
+        self.before_commit: Callable[[], None] = lambda: None
+
+    def commit(self, write: object) -> None:
+        dirty = getattr(write, "dirty", False)
+        if dirty:
+            self.before_commit()
+        super().commit(write)  # type: ignore[arg-type]
+        self.commits += dirty
+
+    def sync(self) -> None:
+        super().sync()
+        self.syncs += 1
+
+
+@pytest.fixture(params=["inline", "threaded"])
+async def parts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Counting, Committer]]:
+    engine = Counting(tmp_path / "disk", threaded=request.param == "threaded")
+    committer = Committer(engine, SystemClock())
+    yield engine, committer
+    engine.before_commit = lambda: None
+    await committer.close()
+    engine.close()
+
+
+def apply(engine: Engine, key: str, value: bytes = b"v", *, epoch: int = 1, disk: str | None = None) -> Apply:
+    return Apply(
+        "c", epoch, disk or engine.disk.disk, slot_of(key), key, None, value, key.encode().ljust(16), 1.0
+    )
+
+
+def read(engine: Engine, key: str, *, epoch: int = 1) -> Read:
+    return Read("c", epoch, engine.disk.disk, slot_of(key), key)
+
+
+async def ask(committer: Committer, *calls: AnyCall) -> list[AnyReply]:
+    async with asyncio.timeout(5):
+        return await committer.submit(calls)
+
+
+async def test_what_was_applied_is_read_back_from_cache_and_disk(parts: tuple[Counting, Committer]) -> None:
+    engine, committer = parts
+    (reply,) = await ask(committer, apply(engine, "k"))
+    assert isinstance(reply, Applied)
+    engine.cache.clear()
+    assert await ask(committer, read(engine, "k")) == [Found(reply.record)]
+
+
+async def test_all_requests_of_one_turn_share_one_commit(parts: tuple[Counting, Committer]) -> None:
+    engine, committer = parts
+    await ask(committer, apply(engine, "first"))
+    before = engine.commits
+    replies = await asyncio.gather(*(committer.submit([apply(engine, f"k{n}")]) for n in range(50)))
+    assert engine.commits == before + 1
+    assert all(isinstance(reply, Applied) for (reply,) in replies)
+
+
+async def test_no_reply_leaves_before_its_commit_is_synced(tmp_path: Path) -> None:
+    engine = Counting(tmp_path / "disk")
+    committer = Committer(engine, SystemClock())
+    first = committer.submit([apply(engine, "a")])
+    await asyncio.sleep(0)
+    assert (engine.commits, engine.syncs, first.done()) == (1, 0, False)
+    second = committer.submit([apply(engine, "b")])
+    await asyncio.wait_for(first, 5)
+    assert engine.commits == 2 or engine.syncs == 1
+    await asyncio.wait_for(second, 5)
+    assert engine.syncs >= 1
+    await committer.close()
+    engine.close()
+
+
+async def test_a_read_waits_for_the_sync_of_what_it_saw(tmp_path: Path) -> None:
+    engine = Counting(tmp_path / "disk")
+    committer = Committer(engine, SystemClock())
+    await ask(committer, apply(engine, "k"))
+    syncs = engine.syncs
+    written = committer.submit([apply(engine, "other")])
+    seen = committer.submit([read(engine, "other")])
+    assert isinstance((await asyncio.wait_for(seen, 5))[0], Found)
+    assert engine.syncs == syncs + 1
+    assert written.done()
+    await committer.close()
+    engine.close()
+
+
+async def test_reads_alone_commit_and_sync_nothing(parts: tuple[Counting, Committer]) -> None:
+    engine, committer = parts
+    await ask(committer, apply(engine, "k"))
+    before = (engine.commits, engine.syncs)
+    for _ in range(3):
+        await ask(committer, read(engine, "k"), read(engine, "absent"))
+    assert (engine.commits, engine.syncs) == before
+
+
+async def test_a_disk_that_is_full_at_the_commit_refuses_changes_and_answers_reads(
+    parts: tuple[Counting, Committer],
+) -> None:
+    engine, committer = parts
+    (applied,) = await ask(committer, apply(engine, "k"))
+    assert isinstance(applied, Applied)
+
+    def full() -> None:
+        raise DiskFull("no room")
+
+    engine.before_commit = full
+    replies = await ask(committer, apply(engine, "new"), read(engine, "k"), read(engine, "new"))
+    assert replies == [NO_SPACE, Found(applied.record), Found(None)]
+    engine.before_commit = lambda: None
+    assert isinstance((await ask(committer, apply(engine, "new")))[0], Applied)
+
+
+async def test_a_sync_of_unknown_outcome_ends_the_process_and_answers_nobody(tmp_path: Path) -> None:
+    engine = Counting(tmp_path / "disk")
+    ended: list[str] = []
+    committer = Committer(engine, SystemClock(), end_process=ended.append)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, _context: None)
+
+    def broken() -> None:
+        raise FatalDisk("input/output error")
+
+    engine.before_commit = broken
+    waiting = committer.submit([apply(engine, "k")])
+    await asyncio.wait([waiting], timeout=1)
+    assert ended == ["input/output error"]
+    assert waiting.cancelled()
+
+
+async def test_calls_for_another_disk_cluster_or_an_older_epoch_do_nothing(
+    parts: tuple[Counting, Committer],
+) -> None:
+    engine, committer = parts
+    replies = await ask(
+        committer,
+        apply(engine, "a", epoch=5),
+        apply(engine, "b", epoch=4),
+        apply(engine, "c", epoch=5, disk="another"),
+        Read("d", 5, engine.disk.disk, slot_of("a"), "a"),
+    )
+    assert isinstance(replies[0], Applied)
+    assert isinstance(replies[1], StaleEpoch)
+    assert isinstance(replies[2], WrongDisk)
+    assert isinstance(replies[3], WrongDisk)
+
+
+async def test_a_fresh_disk_belongs_to_the_first_cluster_that_knows_it(
+    parts: tuple[Counting, Committer],
+) -> None:
+    engine, committer = parts
+    assert isinstance((await ask(committer, apply(engine, "a", disk="another")))[0], WrongDisk)
+    assert engine.state.cluster == ""
+    await ask(committer, apply(engine, "a"))
+    assert engine.state.cluster == "c"
+
+
+async def test_a_replica_that_hands_over_begins_no_write_but_takes_those_of_others(
+    parts: tuple[Counting, Committer],
+) -> None:
+    engine, committer = parts
+    committer.handing_over = frozenset({slot_of("k")})
+    record = Record(Version(1, 1), bytes(16), 0.0, False, None, (), b"v")
+    replicate = Replicate("c", 1, engine.disk.disk, slot_of("k"), "k", record)
+    assert await ask(committer, apply(engine, "k"), replicate, read(engine, "k")) == [
+        JOINING,
+        STORED,
+        Found(record),
+    ]
+
+
+async def test_a_job_sees_its_own_transaction_and_its_result_is_durable(
+    parts: tuple[Counting, Committer],
+) -> None:
+    engine, committer = parts
+    await committer.run(lambda txn: txn.raise_floor(9, 8))
+    assert (engine.state.floor, engine.state.published) == (9, 8)
+
+
+async def test_nobody_waits_for_ever_for_a_programming_error(parts: tuple[Counting, Committer]) -> None:
+    _, committer = parts
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+
+    def mistake(_txn: object) -> None:
+        raise ZeroDivisionError
+
+    job = committer.run(mistake)
+    await asyncio.wait([job], timeout=5)
+    assert job.cancelled()
