@@ -52,9 +52,11 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     ttl_s: float = 0.0
 
 
-_EMPTY = (None, None, None)
-# What a key holds: (name of its write, None: absent; version, None: not known; the highest fence seen, or a lock's token).
-_Raw = tuple[str | None, Version | None, Version | None]
+_Raw = tuple[str | None, Version | None, Version | None, Version]
+"""What a key holds: (name of its write, None: absent; version, None: not known; the highest fence seen, or a
+lock's token; the highest version so far: versions only rise).
+"""
+_EMPTY: _Raw = (None, None, None, MUST_BE_ABSENT)
 Idents = dict[Version, str]
 
 
@@ -80,33 +82,11 @@ def linearizable(history: Sequence[Observation], *, configurations_max: int = 20
     """Whether one key's history can be put into an order that respects real time and the specification. Raises
     Undecided.
     """
-    idents: Idents = {}
-    for each in history:
-        if each.seen is not None:
-            idents[each.seen.version] = each.seen.ident
-        if each.version is not None and each.kind != "delete" and each.kind != "release":
-            idents[each.version] = each.ident
-    return _search(_without_the_unseen(_sorted(history)), idents, configurations_max)
+    return _Search(_sorted(history), configurations_max).succeeds()
 
 
 def _sorted(history: Iterable[Observation]) -> list[Observation]:
     return sorted(history, key=lambda each: each.call_s)
-
-
-def _without_the_unseen(history: list[Observation]) -> list[Observation]:
-    """Drop unknown facts that no answer can rest on: a live write that nobody saw explains nothing.
-
-    Not so where a definite success needed "a value is there" (MUST_EXIST), or where it could have raised a fence.
-    """
-    if any(each.expected == MUST_EXIST and each.outcome == "done" for each in history):
-        return history
-    named = {each.seen.ident for each in history if each.seen is not None}
-    named.update(each.ident for each in history if each.outcome == "done")
-    return [
-        each
-        for each in history
-        if each.outcome != "unknown" or each.kind != "put" or each.fence is not None or each.ident in named
-    ]
 
 
 class _Timeline:
@@ -157,44 +137,96 @@ class _Timeline:
         _unlift(self.call_of[index], self.following, self.previous)
 
 
-def _search(history: list[Observation], idents: Idents, configurations_max: int) -> bool:
+class _Search:
     """Depth first over what may take effect next; a configuration (what is taken, state) is met once (Lowe)."""
-    timeline = _Timeline(history)
-    definite = len(timeline.return_of)
-    if not definite:
-        return True
-    seen: set[tuple[int, _Raw]] = set()
-    state: _Raw = _EMPTY
-    taken = 0
-    path: list[tuple[int, _Raw]] = []
-    choices = [iter(timeline.next())]
-    while choices:
-        index = next(choices[-1], None)
-        if index is None:
-            choices.pop()
-            if path:
-                index, state = path.pop()
-                taken &= ~(1 << index)
-                timeline.put_back(index)
-                definite += index in timeline.return_of
-            continue
-        after = step(state, history[index], idents)
-        reached = taken | 1 << index
-        if after is None or (reached, after) in seen:
-            continue
-        if (after[0], after[2]) == (None, state[2]) and state[0] is None and index not in timeline.return_of:
-            continue  # a delete that may have happened, of what is absent already
-        seen.add((reached, after))
-        if len(seen) > configurations_max:
-            raise Undecided(f"more than {configurations_max} configurations")
-        path.append((index, state))
-        state, taken = after, reached
-        timeline.take(index)
-        definite -= index in timeline.return_of
-        if not definite:
+
+    def __init__(self, history: list[Observation], configurations_max: int) -> None:
+        self._history = history
+        self._configurations_max = configurations_max
+        self._timeline = _Timeline(history)
+        self._definite = len(self._timeline.return_of)
+        self._idents: Idents = {}
+        for each in history:
+            if each.seen is not None:
+                self._idents[each.seen.version] = each.seen.ident
+            if each.version is not None and each.kind not in ("delete", "release"):
+                self._idents[each.version] = each.ident
+        self._due = sorted(
+            (due, index) for index, each in enumerate(history) if (due := _due(each)) is not None
+        )
+        told = {each.seen.ident for each in history if each.seen is not None}
+        told.update(each.ident for each in history if each.outcome == "done")
+        self._unseen = {
+            index
+            for index, each in enumerate(history)
+            if each.outcome == "unknown"
+            and each.kind == "put"
+            and each.fence is None
+            and each.ident not in told
+        }
+
+    def succeeds(self) -> bool:
+        """Whether all definite operations can be taken."""
+        if not self._definite:
             return True
-        choices.append(iter(timeline.next()))
-    return False
+        timeline = self._timeline
+        seen: set[tuple[int, _Raw]] = set()
+        state, taken, first_due, left = _EMPTY, 0, 0, self._definite
+        path: list[tuple[int, _Raw, int]] = []
+        choices = [iter(timeline.next())]
+        while choices:
+            index = next(choices[-1], None)
+            if index is None:
+                choices.pop()
+                if path:
+                    index, state, first_due = path.pop()
+                    taken &= ~(1 << index)
+                    timeline.put_back(index)
+                    left += index in timeline.return_of
+                continue
+            after = self._after(state, index)
+            reached = taken | 1 << index
+            if after is None or (reached, after) in seen:
+                continue
+            next_due = self._next_due(reached, first_due)
+            if next_due < len(self._due) and self._due[next_due][0] < after[3]:
+                continue  # somebody was told of an earlier version, and has yet to be told
+            seen.add((reached, after))
+            if len(seen) > self._configurations_max:
+                raise Undecided(f"more than {self._configurations_max} configurations")
+            path.append((index, state, first_due))
+            state, taken, first_due = after, reached, next_due
+            timeline.take(index)
+            left -= index in timeline.return_of
+            if not left:
+                return True
+            choices.append(iter(timeline.next()))
+        return False
+
+    def _after(self, state: _Raw, index: int) -> _Raw | None:
+        """The state after operation `index`; None: impossible, or an unknown outcome of which nothing can come."""
+        op = self._history[index]
+        if index in self._unseen and state[0] is not None:
+            return None  # in the place of another value it explains nothing: nobody saw it
+        after = step(state, op, self._idents)
+        if after is None or op.outcome != "unknown":
+            return after
+        useless = after[0] is None and state[0] is None and after[2] == state[2]
+        return None if useless else after
+
+    def _next_due(self, taken: int, first: int) -> int:
+        while first < len(self._due) and taken >> self._due[first][1] & 1:
+            first += 1
+        return first
+
+
+def _due(op: Observation) -> Version | None:
+    """The version that a definite operation has to meet: its own, or the one it saw."""
+    if op.outcome == "unknown":
+        return None
+    if op.version is not None:
+        return op.version
+    return op.seen.version if op.seen is not None else None
 
 
 def _lift(place: int, following: list[int], previous: list[int]) -> None:
@@ -221,16 +253,18 @@ def step(state: _Raw, op: Observation, idents: Idents) -> _Raw | None:
 
 
 def _matches(state: _Raw, seen: Seen | None) -> _Raw | None:
-    ident, version, mark = state
+    ident, version, mark, high = state
     if seen is None:
         return state if ident is None else None
     if ident != seen.ident or (version is not None and version != seen.version):
         return None
-    return state if version is not None else (ident, seen.version, mark)
+    if version is not None:
+        return state
+    return (ident, seen.version, mark, seen.version) if seen.version >= high else None
 
 
 def _holds(state: _Raw, expected: Version | None, idents: Idents) -> bool:
-    ident, version, _ = state
+    ident, version = state[:2]
     if expected is None:
         return True
     if expected == MUST_BE_ABSENT:
@@ -242,50 +276,51 @@ def _holds(state: _Raw, expected: Version | None, idents: Idents) -> bool:
     return version == expected or (version is None and idents.get(expected) == ident)
 
 
-def _later(version: Version | None, before: Version | None) -> bool:
-    return version is None or before is None or version > before
-
-
 def _write(state: _Raw, op: Observation, idents: Idents) -> _Raw | None:
-    ident, version, mark = state
+    ident, version, mark, high = state
     if op.kind == "put" and ident == op.ident:
         if op.expected is not None or op.version == version:
-            # The same write again: found, not repeated.
-            return (
-                state
-                if op.version in (None, version)
-                else (ident, op.version, mark)
-                if version is None
-                else None
-            )
+            return _found_again(state, op)
         # An unconditional one may have been overwritten, by a write that nobody saw, and stored again in a later version.
-        return (ident, op.version, mark) if _later(op.version, version) else None
+        if op.version is not None and op.version <= high and version is not None:
+            return None
+        return ident, op.version, mark, max(high, op.version or high)
     if not _holds(state, op.expected, idents):
         return None
     fence = op.fence
     if mark is not None and fence is not None and fence < mark:
         return None
-    if not _later(op.version, version):
+    if op.version is not None and op.version <= high:
         return None
-    return op.ident if op.kind == "put" else None, op.version, mark if fence is None else fence
+    kept = mark if fence is None else fence
+    return op.ident if op.kind == "put" else None, op.version, kept, op.version or high
+
+
+def _found_again(state: _Raw, op: Observation) -> _Raw | None:
+    """The same write again: found, not repeated."""
+    ident, version, mark, high = state
+    if op.version is None or op.version == version:
+        return state
+    return (ident, op.version, mark, max(high, op.version)) if version is None else None
 
 
 def _lock(state: _Raw, op: Observation) -> _Raw | None:
-    ident, version, mark = state
-    if not _later(op.version, version):
+    ident, _, mark, high = state
+    if op.version is not None and op.version <= high:
         return None
+    high = op.version or high
     if op.kind == "acquire":
-        return op.ident, op.version, op.version
+        return op.ident, op.version, op.version, high
     if ident is None or (mark is not None and mark != op.token):
         return None
-    return (op.ident, op.version, op.token) if op.kind == "renew" else (None, op.version, None)
+    return (op.ident, op.version, op.token, high) if op.kind == "renew" else (None, op.version, None, high)
 
 
 def _conflict(state: _Raw, op: Observation, idents: Idents) -> _Raw | None:
     after = _matches(state, op.seen)
     if after is None:
         return None
-    ident, _, mark = after
+    ident, _, mark, _ = after
     if op.kind in ("put", "delete"):
         if op.reason == "fenced":
             return after if mark is not None and op.fence is not None and op.fence < mark else None
