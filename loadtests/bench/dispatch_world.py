@@ -55,13 +55,19 @@ class Scenario:
     backlog: int | None = None
 
 
-def demand(city: City, rng: np.random.Generator, count: int, per_hour: float, *, clustered: bool) -> tuple[Order, ...]:
+def demand(
+    city: City, rng: np.random.Generator, count: int, per_hour: float, *, clustered: bool
+) -> tuple[Order, ...]:
     """Poisson arrivals; parcels of 0.2 to 10 kg; ends uniform, or about five restaurants' quarters and eight homes'."""
     times = np.cumsum(rng.exponential(3600.0 / per_hour, count))
     weights = rng.uniform(0.2, 10.0, count)
-    origins, destinations = _ends(city, rng, count, 5 if clustered else 0), _ends(city, rng, count, 8 if clustered else 0)
+    origins, destinations = (
+        _ends(city, rng, count, 5 if clustered else 0),
+        _ends(city, rng, count, 8 if clustered else 0),
+    )
     return tuple(
-        Order(f"o{i:06d}", float(times[i]), origins[i], destinations[i], float(weights[i])) for i in range(count)
+        Order(f"o{i:06d}", float(times[i]), origins[i], destinations[i], float(weights[i]))
+        for i in range(count)
     )
 
 
@@ -161,7 +167,8 @@ class Simulation:
         kinds = list(DroneType)
         starts = _ends(scenario.city, rng, scenario.drones, 0)
         self.drones = {
-            f"d{i:05d}": SimDrone(f"d{i:05d}", kinds[i % len(kinds)], starts[i], 100.0) for i in range(scenario.drones)
+            f"d{i:05d}": SimDrone(f"d{i:05d}", kinds[i % len(kinds)], starts[i], 100.0)
+            for i in range(scenario.drones)
         }
         self._noise = np.random.default_rng([scenario.seed, 11])
         self.open: dict[str, Life] = {}
@@ -416,7 +423,9 @@ class Simulation:
             drone.orders_seq += 1
             self._at(self.now_s + self.flight.charge_s(drone.battery_pct, until_pct), drone)
 
-    def _assign(self, drone_id: str, drone_version: Version, delivery_id: str, delivery_version: Version) -> None:
+    def _assign(
+        self, drone_id: str, drone_version: Version, delivery_id: str, delivery_version: Version
+    ) -> None:
         drone, life = self.drones[drone_id], self.open[delivery_id]
         assert drone_version.n == drone.n, f"{drone_id} was decided on an old version"
         assert delivery_version.n == life.n
@@ -438,14 +447,18 @@ class Simulation:
 
     def waits_s(self) -> npt.NDArray[np.float64]:
         """Order to delivery, of the delivered."""
-        return np.array([life.delivered_s - life.created_s for life in self.lives if life.delivered_s is not None])
+        return np.array(
+            [life.delivered_s - life.created_s for life in self.lives if life.delivered_s is not None]
+        )
 
     def empty_ratio(self) -> float:
         empty = sum(drone.empty_m for drone in self.drones.values())
         return empty / (empty + sum(drone.loaded_m for drone in self.drones.values()))
 
 
-def simulate(scenario: Scenario, plan_round: Round, tuning: Tuning, *, until_delivered: int | None = None) -> Simulation:
+def simulate(
+    scenario: Scenario, plan_round: Round, tuning: Tuning, *, until_delivered: int | None = None
+) -> Simulation:
     """Run it."""
     return Simulation(scenario, plan_round, tuning).run(until_delivered=until_delivered)
 

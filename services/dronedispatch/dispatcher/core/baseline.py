@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dronedispatch.dispatcher.core.costs import IMPOSSIBLE_S
 from dronedispatch.dispatcher.core.firstcome import assign_in_order, pick_drone, pick_nearest
 from dronedispatch.dispatcher.core.fitness import margins
 from dronedispatch.dispatcher.core.lookahead import Decided
-from dronedispatch.dispatcher.core.matching import cheapest_matching
+from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S, cheapest_matching
 from dronedispatch.dispatcher.core.orders import Orders, orders_of
 from dronedispatch.dispatcher.core.plan import Assign, Hold
 from dronedispatch.dispatcher.core.roster import Roster, ready_roster
@@ -66,7 +65,7 @@ def match_idle(world: World, roster: Roster, orders: Orders) -> list[tuple[int, 
     ).fit
     rows, cols = np.divmod(np.arange(fetch_m.size), shape[1])
     cost_s = np.where(fit, fetch_m / world.flight.cruise_mps, IMPOSSIBLE_S).ravel()
-    chosen = cheapest_matching(shape, rows, cols, cost_s)
+    chosen = cheapest_matching(rows, cols, cost_s, (roster.xy_m, orders.origin_m))
     return list(zip(rows[chosen].tolist(), cols[chosen].tolist(), strict=True))
 
 

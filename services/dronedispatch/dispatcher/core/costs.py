@@ -23,13 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dronedispatch.dispatcher.core.fitness import needed_pct
+from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S
 from dronedispatch.dispatcher.core.orders import Orders
 from dronedispatch.dispatcher.core.roster import Array, Roster, Rows, Stance
 from dronedispatch.dispatcher.core.stations import Stops
 from dronedispatch.dispatcher.core.world import World
 from dronedispatch.fleet.paths import Paths
 
-IMPOSSIBLE_S = 1e7
 FULL_LOAD_BACKLOG = 0.5  # waiting orders a drone at which rho is 1
 VISIT = 0.30  # the detour of a visit to a charge point
 EMPTY = 0.7  # weight of the empty way's second count

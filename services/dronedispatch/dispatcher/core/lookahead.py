@@ -15,7 +15,7 @@ import numpy as np
 from dronedispatch.dispatcher.core import costs
 from dronedispatch.dispatcher.core.candidates import candidate_pairs
 from dronedispatch.dispatcher.core.costs import Mode, PairCosts, pair_costs
-from dronedispatch.dispatcher.core.matching import cheapest_matching
+from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S, cheapest_matching
 from dronedispatch.dispatcher.core.orders import Orders, orders_of
 from dronedispatch.dispatcher.core.plan import Assign, Free, Hold, Undo
 from dronedispatch.dispatcher.core.roster import Roster, Stance, lookahead_roster
@@ -107,9 +107,13 @@ def _match(world: World, now_s: float, weighed: Weighed) -> dict[int, int]:
     for row, col in weighed.held.items():
         kept[row] = col
     total -= np.where(kept[pairs.rows] == pairs.cols, costs.SWAP * costs.crossing_s(world), 0.0)
-    total = np.where(pairs.possible, total, costs.IMPOSSIBLE_S)
-    shape = len(weighed.roster), len(weighed.orders)
-    chosen = cheapest_matching(shape, pairs.rows, pairs.cols, total)
+    total = np.where(pairs.possible, total, IMPOSSIBLE_S)
+    spots = weighed.roster.xy_m.copy()
+    held = list(weighed.held)
+    spots[held] = weighed.orders.origin_m[
+        [weighed.held[row] for row in held]
+    ]  # never a tile's edge between them
+    chosen = cheapest_matching(pairs.rows, pairs.cols, total, (spots, weighed.orders.origin_m))
     return dict(zip(pairs.rows[chosen].tolist(), chosen.tolist(), strict=True))
 
 

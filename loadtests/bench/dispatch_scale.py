@@ -1,0 +1,122 @@
+"""How long one round takes, by the number of drones and of pending orders.
+
+CPU time of the thread, not wall time: the figure is the round's own, whatever else the machine does meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dronedispatch.dispatcher.core.round import plan_round
+from dronedispatch.dispatcher.core.tuning import Tuning
+from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.fleet.city import City, default_city
+from dronedispatch.fleet.deliveries import DeliveryStatus
+from dronedispatch.fleet.drones import DroneStatus, DroneType
+from dronedispatch.fleet.positions import Point
+from dronedispatch.kv.version import Version
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of CPU."""
+
+    drones: int
+    pending: int
+    rounds: int
+    p50_ms: float
+    p99_ms: float
+
+
+def busy_world(drones: int, pending: int, seed: int, city: City | None = None) -> World:
+    """A city at work: a third of the drones flies to a pick-up, a third with a parcel, a sixth charges, the rest idles."""
+    city = default_city().with_capacity(max(4, drones // 10)) if city is None else city
+    rng = np.random.default_rng(seed)
+    x0, y0, x1, y1 = city.boundary.shape.bounds
+    spots = rng.uniform((x0, y0), (x1, y1), (drones + 2 * (drones + pending), 2)).tolist()
+    kinds, version = list(DroneType), Version(1, 1)
+    fleet: list[DroneView] = []
+    deliveries: list[DeliveryView] = []
+
+    def order(number: int, status: DeliveryStatus, drone_id: str | None, weight_kg: float) -> DeliveryView:
+        origin, destination = (Point(*spots[drones + 2 * number + k]) for k in range(2))
+        if status is DeliveryStatus.ASSIGNED:  # its drone was well chosen: it is on its last 1.5 km or so
+            x, y = spots[number]
+            dx, dy = rng.normal(0.0, 1000.0, 2)
+            origin = Point(min(max(x + dx, x0), x1), min(max(y + dy, y0), y1))
+        created_s = 1000.0 - float(rng.exponential(600.0))
+        return DeliveryView(
+            f"o{number:06d}", status, version, origin, destination, weight_kg, created_s, drone_id=drone_id
+        )
+
+    for i in range(drones):
+        share, drone_id, battery = i % 6, f"d{i:05d}", float(rng.uniform(25, 100))
+        at, kind = Point(*spots[i]), kinds[i // 6 % 3]
+        if share < 4:
+            status = DeliveryStatus.ASSIGNED if share < 2 else DeliveryStatus.IN_PROGRESS
+            deliveries.append(order(i, status, drone_id, float(rng.uniform(0.2, 3.0))))
+            held = DroneView(
+                drone_id, kind, DroneStatus.BUSY, version, at, battery, delivery_id=f"o{i:06d}", stops=2
+            )
+            fleet.append(held if share < 2 else _with_parcel(held))
+        elif share == 4:
+            point = city.charge_points[i // 6 % len(city.charge_points)]
+            plugged = DroneView(drone_id, kind, DroneStatus.CHARGING, version, point.at, battery, stops=1)
+            fleet.append(_plugged(plugged, point.id))
+        else:
+            fleet.append(DroneView(drone_id, kind, DroneStatus.IDLE, version, at, battery))
+    deliveries += [
+        order(drones + j, DeliveryStatus.PENDING, None, float(rng.uniform(0.2, 10.0))) for j in range(pending)
+    ]
+    return World(tuple(fleet), tuple(deliveries), city, tuning=Tuning(autoscale=False))
+
+
+def _with_parcel(drone: DroneView) -> DroneView:
+    return DroneView(
+        drone.id,
+        drone.type,
+        drone.status,
+        drone.version,
+        drone.at,
+        drone.battery_pct,
+        delivery_id=drone.delivery_id,
+        stops=2,
+        stops_done=1,
+    )
+
+
+def _plugged(drone: DroneView, point_id: str) -> DroneView:
+    return DroneView(
+        drone.id,
+        drone.type,
+        drone.status,
+        drone.version,
+        drone.at,
+        drone.battery_pct,
+        stops=1,
+        bound_for=point_id,
+        station=point_id,
+    )
+
+
+def time_rounds(drones: int, pending: int, rounds: int, seed: int = 1) -> Timing:
+    """Rounds over different worlds of this size; the first is not counted: it makes the city's paths."""
+    spent: list[float] = []
+    for number in range(rounds + 1):
+        world = busy_world(drones, pending, seed + number)
+        began = time.thread_time()
+        plan_round(world, 1000.0)
+        spent.append((time.thread_time() - began) * 1000.0)
+    p50, p99 = np.percentile(spent[1:], (50, 99))
+    return Timing(drones, pending, rounds, float(p50), float(p99))
+
+
+def growth_exponent(timings: Sequence[Timing]) -> float:
+    """b of time = a n^b, between the smallest and the largest fleet (medians)."""
+    first, last = timings[0], timings[-1]
+    return math.log(last.p50_ms / first.p50_ms) / math.log(last.drones / first.drones)
