@@ -40,8 +40,8 @@ def add_options(parser: ArgumentParser, **_: Any) -> None:
     parser.add_argument(
         "--orders-per-minute",
         type=float,
-        default=30.0,
-        help="over all users (default: 30)",
+        default=10.0,
+        help="over all users (default: 10)",
         env_var="ORDERS_PER_MINUTE",
     )
     parser.add_argument(

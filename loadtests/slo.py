@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 THRESHOLDS = Path(__file__).parent / "slo.toml"
 
@@ -72,10 +73,11 @@ def mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def spans(
-    deliveries: Iterable[Mapping[str, str | None]], now: datetime
-) -> tuple[list[float], list[float], int]:
-    """(created -> assigned, created -> delivered, how many of the latter are ages) in seconds, cancelled ones left out."""
+def spans(deliveries: Iterable[Mapping[str, Any]], now: datetime) -> tuple[list[float], list[float], int]:
+    """(created -> assigned, created -> delivered, how many of the latter are ages) in seconds, cancelled ones left out.
+
+    Assigned is when the order got its first drone: a later, better one is the dispatcher's business.
+    """
     to_assigned: list[float] = []
     to_delivered: list[float] = []
     waiting = 0
@@ -84,7 +86,7 @@ def spans(
             continue
         created = _moment(delivery["created_at"])
         assert created is not None
-        assigned, delivered = _moment(delivery["assigned_at"]), _moment(delivery["delivered_at"])
+        assigned, delivered = _first_assigned(delivery), _moment(delivery["delivered_at"])
         to_assigned.append(((assigned or now) - created).total_seconds())
         to_delivered.append(((delivered or now) - created).total_seconds())
         waiting += delivered is None
@@ -155,6 +157,13 @@ def _limit(name: str, value: float | None, limit: float, unit: str, note: str = 
 
 def _within(value: float | None, limit: float) -> bool | None:
     return None if value is None else value <= limit
+
+
+def _first_assigned(delivery: Mapping[str, Any]) -> datetime | None:
+    for line in delivery["history"]:
+        if line["to"] == "assigned":
+            return _moment(line["at"])
+    return None
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -28,6 +28,8 @@ def test_a_life_is_counted_at_each_of_its_stations() -> None:
     assert ledger.figures(NOW_S, {}, 1.0).pending == 1
     ledger.changed(one, DeliveryStatus.ASSIGNED, stamp(NOW_S - 28))
     ledger.changed(one, DeliveryStatus.ASSIGNED, stamp(NOW_S - 27))
+    ledger.changed(one, DeliveryStatus.PENDING, stamp(NOW_S - 25))
+    ledger.changed(one, DeliveryStatus.ASSIGNED, stamp(NOW_S - 24))
     ledger.changed(one, DeliveryStatus.IN_PROGRESS, stamp(NOW_S - 20))
     figures = ledger.figures(NOW_S, {}, 1.0)
     assert (figures.pending, figures.assigned, figures.in_progress) == (0, 0, 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from loadtests import access_log
-from loadtests.load import locust_arguments, parser
+from loadtests.load import locust_arguments, orders_per_minute, parser
 from loadtests.slo import Measured, Slo, exit_code, judge, load_slo, mean, percentile, spans, table
 
 SLO = Slo(
@@ -141,15 +141,24 @@ def test_the_tail_of_a_log_begins_with_a_whole_line(tmp_path: Path, monkeypatch:
 
 def test_the_web_ui_is_the_default_and_a_headless_run_has_an_end() -> None:
     assert "--web-port" in locust_arguments(parser().parse_args([]))
+    assert "--orders-per-minute" in locust_arguments(parser().parse_args(["--orders-per-minute", "5"]))
     headless = locust_arguments(parser().parse_args(["--headless", "--minutes", "0.5"]))
     assert headless[headless.index("--run-time") + 1] == "30s"
     assert "--web-port" not in headless
 
 
-def _order(status: str, assigned: str | None, delivered: str | None) -> dict[str, str | None]:
+def test_the_load_fits_the_fleet_and_is_enough_for_a_verdict() -> None:
+    assert orders_per_minute(72, 60.0, 1.0) == pytest.approx(93.6)
+    assert orders_per_minute(36, 1.0, 1.0) == 12.0
+    assert orders_per_minute(36, 1.0, 0.5) == 24.0
+
+
+def _order(status: str, assigned: str | None, delivered: str | None) -> dict[str, object]:
     return {
         "status": status,
         "created_at": "2026-01-01T00:00:00.000Z",
-        "assigned_at": assigned,
+        "assigned_at": "2026-01-01T00:04:00.000Z",  # the last assignment; the first counts
+        "history": [{"to": "pending", "at": "2026-01-01T00:00:00.000Z"}]
+        + [{"to": "assigned", "at": at} for at in (assigned, "2026-01-01T00:04:00.000Z") if assigned],
         "delivered_at": delivered,
     }

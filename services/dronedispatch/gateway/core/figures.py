@@ -44,6 +44,14 @@ def created_s(delivery_id: str) -> float:
     return ULID.from_str(delivery_id).timestamp
 
 
+def first_assigned_s(delivery: Delivery) -> float | None:
+    """When it got its first drone; None: it never had one."""
+    for line in delivery.history:
+        if line.to is DeliveryStatus.ASSIGNED:
+            return unstamp(line.at)
+    return None
+
+
 class Ledger:
     """Open orders by status, the orders of the last minute, and how long the last ones took.
 
@@ -53,6 +61,9 @@ class Ledger:
     def __init__(self) -> None:
         self.open: dict[str, DeliveryStatus] = {}
         self.delivered = 0
+        self._assigned: set[str] = (
+            set()
+        )  # open ones that have had a drone: a better one later is no second assignment
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._recent: OrderedDict[str, float] = OrderedDict()
         self._to_assign_s: deque[float] = deque(maxlen=SAMPLE_MAX)
@@ -63,14 +74,15 @@ class Ledger:
         if delivery_id in self._ended:
             return
         made_s, at_s = created_s(delivery_id), unstamp(at)
-        before = self.open.get(delivery_id)
         self._saw(delivery_id, made_s, at_s)
-        if status is DeliveryStatus.ASSIGNED and before is not DeliveryStatus.ASSIGNED:
+        if status is DeliveryStatus.ASSIGNED and delivery_id not in self._assigned:
+            self._assigned.add(delivery_id)
             self._to_assign_s.append(at_s - made_s)
         if status not in TERMINAL:
             self.open[delivery_id] = status
             return
         self.open.pop(delivery_id, None)
+        self._assigned.discard(delivery_id)
         self._ended[delivery_id] = None
         if len(self._ended) > ENDED_KEPT_MAX:
             self._ended.popitem(last=False)
@@ -91,8 +103,10 @@ class Ledger:
         self._to_deliver_s.clear()
         for delivery in sample:
             made_s = unstamp(delivery.created_at)
-            if delivery.assigned_at is not None:
-                self._to_assign_s.append(unstamp(delivery.assigned_at) - made_s)
+            if (assigned_s := first_assigned_s(delivery)) is not None:
+                self._to_assign_s.append(assigned_s - made_s)
+                if delivery.status not in TERMINAL:
+                    self._assigned.add(delivery.id)
             if delivery.delivered_at is not None:
                 self._to_deliver_s.append(unstamp(delivery.delivered_at) - made_s)
 
@@ -107,6 +121,7 @@ class Ledger:
         for key in still:
             self._saw(key, created_s(key), now_s)
         self.open = still | {key: self.open[key] for key in gone}
+        self._assigned &= self.open.keys()
         return news, gone
 
     def figures(self, now_s: float, drones: Mapping[str, int], speed: float) -> Figures:
