@@ -20,11 +20,17 @@ from typing import Any, Literal, cast
 import msgspec
 import uvloop
 
+from dronedispatch.kv import wire
+from dronedispatch.kv.client import Get, Put
+
 Peer = Literal["ours", "etcd", "consul", "redis"]
 
 
 class Plan(msgspec.Struct):
-    """What to do: `connections` spread over `addresses` for `seconds`, keys `key0`..`key<keys-1>`, values of `value_bytes`."""
+    """What to do: `connections` spread over `addresses` for `seconds`, keys `key0`..`key<keys-1>`, values of `value_bytes`.
+
+    `batch`: so many operations in each request (ours only). `fill`: each key once, in order, however long it takes.
+    """
 
     peer: Peer
     verb: Literal["put", "get"]
@@ -35,10 +41,12 @@ class Plan(msgspec.Struct):
     value_bytes: int
     token: str = ""
     seed: int = 1
+    batch: int = 0
+    fill: bool = False
 
 
 class Outcome(msgspec.Struct):
-    """Latencies in microseconds, in no order."""
+    """Latencies in microseconds, in no order. `operations` counts each of a batch."""
 
     operations: int
     errors: int
@@ -65,10 +73,25 @@ def _http(plan: Plan, key: str, value: bytes) -> tuple[str, str, bytes]:
         name = base64.b64encode(key.encode()).decode()
         if plan.verb == "get":
             return "POST", "/v3/kv/range", json.dumps({"key": name}).encode()
-        return "POST", "/v3/kv/put", json.dumps({"key": name, "value": base64.b64encode(value).decode()}).encode()
+        return (
+            "POST",
+            "/v3/kv/put",
+            json.dumps({"key": name, "value": base64.b64encode(value).decode()}).encode(),
+        )
     base = "/v1/kv/" if plan.peer == "consul" else "/kv/"
     query = "?raw" if plan.peer == "consul" and plan.verb == "get" else ""
     return ("PUT", base + key, value) if plan.verb == "put" else ("GET", base + key + query, b"")
+
+
+def batch_of(plan: Plan, keys: list[str], value: bytes) -> bytes:
+    """The bytes of one POST /kv/batch."""
+    ops = [Put(key, value) if plan.verb == "put" else Get(key) for key in keys]
+    body = wire.encode(ops)
+    head = (
+        f"POST /kv/batch HTTP/1.1\r\nhost: it\r\nauthorization: Bearer {plan.token}\r\n"
+        f"content-type: {wire.MSGPACK}\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def http_end(data: bytes) -> tuple[int, bool]:
@@ -137,7 +160,15 @@ class Run:
         value = bytes(rng.choices(b"abcdefghijklmnopqrstuvwxyz0123456789", k=plan.value_bytes))
         self.plan = plan
         self.end_of: Callable[[bytes], tuple[int, bool]] = redis_end if plan.peer == "redis" else http_end
-        self._requests = [request_of(plan, f"key{n}", value) for n in range(plan.keys)]
+        names = [f"key{n}" for n in range(plan.keys)]
+        if plan.batch:
+            step = plan.batch
+            self._requests = [
+                batch_of(plan, names[at : at + step], value) for at in range(0, len(names), step)
+            ]
+        else:
+            self._requests = [request_of(plan, name, value) for name in names]
+        self._next = 0
         self._rng = rng
         self._latencies: list[int] = []
         self._errors = 0
@@ -146,13 +177,16 @@ class Run:
         self._over = asyncio.Event()
 
     def next_request(self) -> bytes:
+        if self.plan.fill:
+            self._next += 1
+            return self._requests[(self._next - 1) % len(self._requests)]
         return self._requests[int(self._rng.random() * len(self._requests))]
 
     def note(self, seconds: float, *, fine: bool) -> bool:
         """One answer has arrived; whether to ask again."""
         self._latencies.append(int(seconds * 1e6))
         self._errors += not fine
-        if time.perf_counter() < self._until_s:
+        if self._next < len(self._requests) if self.plan.fill else time.perf_counter() < self._until_s:
             return True
         self._left -= 1
         if not self._left:
@@ -177,13 +211,13 @@ class Run:
         self._until_s = began_s + self.plan.seconds
         for connection in connections:
             connection.ask()
-        async with asyncio.timeout(self.plan.seconds + 30):
+        async with asyncio.timeout(self.plan.seconds + 120):
             await self._over.wait()
         seconds = time.perf_counter() - began_s
         for connection in connections:
             if connection.transport is not None:
                 connection.transport.close()
-        return Outcome(len(self._latencies), self._errors, seconds, self._latencies)
+        return Outcome(len(self._latencies) * max(1, self.plan.batch), self._errors, seconds, self._latencies)
 
 
 def main() -> None:

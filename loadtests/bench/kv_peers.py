@@ -13,8 +13,8 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import psutil
-
 from loadtests.bench.kv_client import Peer
 
 PROGRAM = str(Path(sys.executable).parent / "dronedispatch")
@@ -42,7 +42,9 @@ def answers(url: str, wanted: bytes = b"") -> bool:
 class Process:
     """One process of a store."""
 
-    def __init__(self, command: Sequence[str], folder: Path, name: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], folder: Path, name: str, environment: Mapping[str, str]
+    ) -> None:
         self.command = command
         self.name = name
         self._environment = {**os.environ, **environment}
@@ -130,9 +132,22 @@ class Peers:
         """What `dronedispatch kvctl` says."""
         environment = {**os.environ, **self._environment()}
         done = subprocess.run(
-            [PROGRAM, "kvctl", *words], env=environment, capture_output=True, text=True, timeout=300, check=True
+            [PROGRAM, "kvctl", *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
         )
         return done.stdout
+
+    def lacking(self) -> int:
+        """How many (slot, replica) are assigned and not in sync, by the view in Consul."""
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.ports['consul']}/v1/kv/dronedispatch/kv/view?raw", timeout=2
+        ) as answer:
+            view = msgspec.json.decode(answer.read())
+        return sum(name not in slot["in_sync"] for slot in view["slots"] for name in slot["assigned"])
 
     def _environment(self) -> dict[str, str]:
         token = str(self.folder / "token")
@@ -173,7 +188,7 @@ class Peers:
         command += ["--listen-client-urls", urls[0], "--advertise-client-urls", urls[0]]
         command += ["--listen-peer-urls", urls[1], "--initial-advertise-peer-urls", urls[1]]
         command += ["--initial-cluster", f"one={urls[1]}"]
-        process = Process(command, self.folder, "etcd", {"ETCD_UNSUPPORTED_ARCH": "arm64"})
+        process = Process(command, self.folder, "etcd", {})
         process.start(lambda: answers(f"{urls[0]}/health", b"true"))
         self.processes["etcd"] = [process]
         self.addresses["etcd"] = [("127.0.0.1", client)]
@@ -184,9 +199,18 @@ class Peers:
         http, server, serf, wan = (free_port() for _ in range(4))
         self.ports["consul"] = http
         command = ["consul", "agent", "-server", "-bootstrap-expect=1", f"-data-dir={self.folder / 'consul'}"]
-        command += ["-bind=127.0.0.1", "-node=one", "-log-level=err", f"-http-port={http}", f"-server-port={server}"]
+        command += [
+            "-bind=127.0.0.1",
+            "-node=one",
+            "-log-level=err",
+            f"-http-port={http}",
+            f"-server-port={server}",
+        ]
         command += [f"-serf-lan-port={serf}", f"-serf-wan-port={wan}", "-dns-port=-1", "-grpc-port=-1"]
-        command += ["-hcl=limits { http_max_conns_per_client = 1000 }", "-hcl=performance { raft_multiplier = 1 }"]
+        command += [
+            "-hcl=limits { http_max_conns_per_client = 1000 }",
+            "-hcl=performance { raft_multiplier = 1 }",
+        ]
         process = Process(command, self.folder, "consul", {})
         process.start(lambda: answers(f"http://127.0.0.1:{http}/v1/status/leader", b":"))
         self.processes["consul"] = [process]
@@ -195,7 +219,15 @@ class Peers:
     def _redis(self) -> None:
         port = free_port()
         (self.folder / "redis").mkdir()
-        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(self.folder / "redis")]
+        command = [
+            "redis-server",
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(self.folder / "redis"),
+        ]
         command += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
         process = Process(command, self.folder, "redis", {})
 

@@ -30,3 +30,14 @@ def decode(key: str, stored: bytes) -> Record:
         return _decode(body)
     except msgspec.MsgspecError as error:
         raise DamagedRecord(key) from error
+
+
+def fingerprint(stored: bytes) -> bytes:
+    """Equal for two sound records of a key if and only if they are the same one; of a damaged one like no other's.
+
+    A joiner's digest looks at every record while writers wait, so this decodes nothing: version and write id are among the
+    first bytes, and the checksum stands for the rest.
+    """
+    if len(stored) < 5:
+        return b"damaged"
+    return stored[:48] if zlib.crc32(stored[4:]) == _CRC.unpack_from(stored)[0] else b"damaged"

@@ -16,7 +16,7 @@ from dronedispatch.kv.wire import LOCK_PREFIX
 from dronedispatch.kvstore.core.txn import Changes, DamagedRecord
 from dronedispatch.kvstore.disk import free_bytes
 from dronedispatch.kvstore.state import LAST_VIEW_KEY, STATE_KEY, State, encode_state
-from dronedispatch.kvstore.stored import decode, encode
+from dronedispatch.kvstore.stored import decode, encode, fingerprint
 from dronedispatch.kvstore.walk import walk
 
 if TYPE_CHECKING:
@@ -190,8 +190,14 @@ class LmdbTxn:
 
     def digest(self, slot: int) -> bytes:
         digest = blake2b(digest_size=16)
-        for key, stored in walk(self._txn, self._engine.data, bytes((slot,))):
-            digest.update(f"{key}\x00{_version_of(key, stored)}\n".encode())
+        first = bytes((slot,))
+        with self._txn.cursor(db=self._engine.data) as cursor:
+            if cursor.set_range(first):
+                for name, stored in cursor.iternext():
+                    if name[0] != slot:
+                        break
+                    digest.update(name)
+                    digest.update(fingerprint(stored))
         return digest.digest()
 
     def scan(
