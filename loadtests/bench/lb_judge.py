@@ -55,7 +55,7 @@ class Verdict:
         return f"forwards {len(self.requests)} ({told})" if self.forwarded else f"refuses ({told})"
 
 
-async def send(port: int, data: bytes, patience_s: float = PATIENCE_S) -> bytes:
+async def send(port: int, data: bytes, patience_s: float = PATIENCE_S, quiet_s: float = QUIET_S) -> bytes:
     """Write `data` on a fresh connection; everything until it closes or falls silent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     received, wait_s = b"", patience_s
@@ -67,7 +67,7 @@ async def send(port: int, data: bytes, patience_s: float = PATIENCE_S) -> bytes:
             if not piece:
                 return received
             received += piece
-            wait_s = QUIET_S
+            wait_s = quiet_s
     except (TimeoutError, ConnectionError):
         return received
     finally:

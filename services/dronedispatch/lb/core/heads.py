@@ -21,6 +21,9 @@ _TARGET_BYTES: Final = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}").fullmatch
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE).fullmatch
+_TAB_IN_FRAMING: Final = re.compile(
+    rb"\n(?:host|content-length|transfer-encoding):[^\r]*\t", re.IGNORECASE
+).search
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00").search
 _BODYLESS_10: Final = frozenset({b"GET", b"HEAD", b"DELETE"})
 _METHODS_REFUSED: Final = {b"CONNECT": 400, b"PRI": 400, b"TRACE": 405, b"SOURCE": 405}
@@ -78,6 +81,7 @@ class RequestHead:
 
     def __init__(self, *, trusted: bool) -> None:
         self._trusted = trusted
+        self._close = False
         self._connection: list[bytes] | None = None
         self._length = -1
         self._te = False
@@ -134,6 +138,8 @@ class RequestHead:
         self._te = True
 
     def _connection_names(self, value: bytes) -> None:
+        if b"close" in value.lower():  # as nginx: "close;" and the like mean it too
+            self._close = True
         named = [name.strip(b" \t").lower() for name in value.split(b",")]
         self._connection = named if self._connection is None else self._connection + named
 
@@ -215,7 +221,7 @@ class RequestHead:
         return path if path[:1] == b"/" else b"/" + path
 
     def _obey_connection(self, named: list[bytes]) -> None:
-        self.keep_alive = b"close" not in named and (self.minor == 1 or b"keep-alive" in named)
+        self.keep_alive = not self._close and (self.minor == 1 or b"keep-alive" in named)
         for name in named:
             if name not in (b"close", b"keep-alive", b""):
                 self.lines = [line for line in self.lines if not line.startswith(name + b": ")]
@@ -263,6 +269,8 @@ def read_head(head: bytes, *, trusted: bool) -> RequestHead:
     """
     if head.count(b"\r\n") > HEADERS_MAX + 2:
         raise Refusal(431, f"more than {HEADERS_MAX} headers")
+    if b"\t" in head and _TAB_IN_FRAMING(head):  # legal white space, but nginx reads it otherwise
+        raise Refusal(400, "a tab in a header that frames or routes the message")
     request = RequestHead(trusted=trusted)
     parser = HttpRequestParser(request)
     try:
