@@ -157,7 +157,8 @@ job "dispatcher" {
       tags = ["dronedispatch"]
 
       meta {
-        name = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
+        name         = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
+        metrics_port = "${NOMAD_PORT_http}"
       }
 
       check {

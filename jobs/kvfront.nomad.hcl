@@ -146,7 +146,8 @@ job "kvfront" {
       tags = ["dronedispatch"]
 
       meta {
-        name = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
+        name         = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
+        metrics_port = "${NOMAD_PORT_http}"
       }
 
       check {

@@ -169,7 +169,8 @@ job "kvstore" {
       tags = ["dronedispatch"]
 
       meta {
-        name = local.replica
+        name         = local.replica
+        metrics_port = "${NOMAD_PORT_http}"
       }
 
       check {

@@ -160,7 +160,8 @@ job "lb" {
       tags = ["dronedispatch"]
 
       meta {
-        name = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
+        name         = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
+        metrics_port = "${NOMAD_PORT_control}"
       }
 
       check {

@@ -1,4 +1,4 @@
-# Optional: Prometheus finds every service in Consul (jobs/prometheus/prometheus.yml, part of the release) and judges jobs/prometheus/rules.
+# Optional: Prometheus with every service found in Consul (jobs/prometheus/start, part of the release), judging by jobs/prometheus/rules.
 
 variable "datacenters" {
   description = "Nomad datacenters that may run this job."
@@ -180,7 +180,7 @@ job "prometheus" {
         change_mode = "noop" # Prometheus reads the file again for each scrape
       }
 
-      # Without ACLs an empty token is as good as none.
+      # Empty without ACLs.
       template {
         data        = "{{ keyOrDefault \"dronedispatch/consul-tokens/prometheus\" \"\" }}"
         destination = "secrets/consul_token"

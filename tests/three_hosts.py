@@ -111,7 +111,7 @@ class ThreeHosts:
             names = ["configuration", "gossip", "acls", *(["tls"] if self.secure else [])]
             for name in names:
                 (etc / f"{name}.hcl").write_text(
-                    self._text(machine, "consul", f"consul_{name}"), encoding="utf-8"
+                    self.text(machine, "consul", f"consul_{name}"), encoding="utf-8"
                 )
             if self.secure:
                 shipped = self.keys / "machines" / machine.name / "tls"
@@ -122,7 +122,7 @@ class ThreeHosts:
         log = machine.folder / "consul.log"
         machine.running["consul"] = machine.host.start(words, _environment(machine.folder), log)
 
-    def _text(self, machine: Machine, room: str, function: str) -> str:
+    def text(self, machine: Machine, room: str, function: str, **more: str) -> str:
         """What `function` of scripts/provision/`room`.sh prints for this machine."""
         script = f'source "$DD_TREE/scripts/provision/lib.sh"; source "$DD_TREE/scripts/provision/{room}.sh"; {function}'
         told = {
@@ -138,7 +138,7 @@ class ThreeHosts:
             "CONSUL_ETC": str(machine.folder / "consul.d"),
             "CONSUL_DATA": str(machine.folder / "consul"),
             "BROKER_ETC": str(machine.folder / "rabbitmq"),
-        }
+        } | more
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             env=told,
@@ -164,10 +164,10 @@ class ThreeHosts:
         if not etc.is_dir():
             etc.mkdir()
             (etc / "rabbitmq.conf").write_text(
-                self._text(machine, "broker", "broker_configuration"), encoding="utf-8"
+                self.text(machine, "broker", "broker_configuration"), encoding="utf-8"
             )
             (etc / "definitions.json").write_text(
-                self._text(machine, "broker", "broker_definitions"), encoding="utf-8"
+                self.text(machine, "broker", "broker_definitions"), encoding="utf-8"
             )
             (etc / "enabled_plugins").write_text(
                 "[rabbitmq_management,rabbitmq_prometheus].\n", encoding="ascii"
@@ -175,7 +175,7 @@ class ThreeHosts:
             cookie = machine.folder / ".erlang.cookie"
             cookie.write_text(self.secret("erlang_cookie"), encoding="ascii")
             cookie.chmod(0o400)
-            entry = self._text(machine, "broker", "broker_service")
+            entry = self.text(machine, "broker", "broker_service")
             (machine.folder / "consul.d" / "rabbitmq.hcl").write_text(entry, encoding="utf-8")
             machine.running["consul"].send_signal(signal.SIGHUP)
         told = {

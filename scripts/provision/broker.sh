@@ -10,6 +10,8 @@ broker_configuration() {
 listeners.tcp.1         = $DD_ADDRESS:5672
 management.tcp.ip       = $DD_ADDRESS
 management.tcp.port     = 15672
+prometheus.tcp.ip       = $DD_ADDRESS
+prometheus.tcp.port     = 15692
 load_definitions        = $BROKER_ETC/definitions.json
 default_vhost           = dronedispatch
 cluster_name            = dronedispatch

@@ -36,6 +36,9 @@ from dronedispatch.runtime.clock import Clock
 
 T = TypeVar("T")
 EVENTS = Counter("dd_kv_protocol_events_total", "What the protocol's operations met", ["event"])
+EVENTS.labels(
+    "unknown"
+)  # a series from the start: an alert that waits for the first one must see it rise from 0
 _LOGGED = frozenset(
     {"voted_out", "bumped", "peer_disagrees", "joined", "join_started", "last_member", "unknown"}
 )

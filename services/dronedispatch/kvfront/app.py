@@ -27,6 +27,9 @@ SERVICE = "kvfront"
 BODY_BYTES_MAX = 16 * 1024 * 1024
 
 EPOCH = Gauge("dd_kvfront_epoch", "Epoch of the view that this coordinator uses")
+UNDER = Gauge(
+    "dd_kvfront_slots_under_replicated", "Slots with fewer replicas in sync than are assigned to them"
+)
 RUNNING = Gauge("dd_kvfront_operations", "Operations under way")
 
 
@@ -57,7 +60,12 @@ class Front:
         self.hint_flush = HintFlush(self.driver, self.http, token)
         self.sweep = Sweep(self.driver, settings.sweep_keys_max)
         RUNNING.set_function(lambda: self.driver.running)
+        UNDER.set_function(self._under_replicated)
         EPOCH.set_function(lambda: self.views.cached.epoch if self.views.cached else 0)
+
+    def _under_replicated(self) -> int:
+        view = self.views.cached
+        return 0 if view is None else sum(len(slot.in_sync) < len(slot.assigned) for slot in view.slots)
 
     def _event(self, event: str) -> None:
         if event == "peer_disagrees":

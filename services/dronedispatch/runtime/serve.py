@@ -105,12 +105,14 @@ def _on_signal(stopping: asyncio.Event, number: int) -> None:
 
 def registration_of(process: Process) -> Registration:
     """The entry in Consul; under Nomad the job's service block writes the same."""
+    # Where /metrics answers, for Prometheus: not at a public port.
+    meta = process.meta | {"metrics_port": str(process.port)}
     return Registration(
         id=process.instance,
         name=process.service,
         address=process.address,
         port=process.public_port or process.port,
-        meta=process.meta,
+        meta=meta,
         check_port=process.port,
     )
 
