@@ -205,9 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures = Figures()
     folder = Path(tempfile.mkdtemp(prefix="dd-bench-kv-", dir=options.out))
     peers = Peers(folder / "peers", rf=options.rf, replicas=options.replicas, fronts=options.fronts)
-    say(
-        f"our store: {options.replicas} kvstores, {options.fronts} kvfronts, rf {options.rf}; every write synced on {options.rf} disks"
-    )
+    layout = f"{options.replicas} kvstores, {options.fronts} kvfronts"
+    say(f"our store: {layout}; each write is synced on {options.rf} disks")
     steps: dict[str, Callable[[], object]] = {
         "peers": lambda: measure_peers(peers, ["ours", *others], options, figures, options.out),
         "batch": lambda: measure_batch(peers, options, figures),

@@ -20,6 +20,7 @@ from dronedispatch.runtime.http.client import HttpClient
 WRITERS = 16
 VALUE = b"v" * 300
 PAUSE_S = 0.002
+FILL_TRIES = 20
 
 
 class Writers:
@@ -100,14 +101,21 @@ async def fill(peers: Peers, keys: int) -> float:
     began_s = time.monotonic()
     try:
         for at in range(0, keys, 2_000):
-            results = await kv.batch([Put(f"key{n}", VALUE) for n in range(at, min(keys, at + 2_000))])
-            wrong = [result for result in results if isinstance(result, KVError)]
-            if wrong:
-                raise RuntimeError(f"{len(wrong)} writes failed: {wrong[0]}")
+            await _put_all(kv, [f"key{n}" for n in range(at, min(keys, at + 2_000))])
     finally:
         await kv.close()
         await http.close()
     return time.monotonic() - began_s
+
+
+async def _put_all(kv: HttpKV, keys: list[str]) -> None:
+    """Write all of `keys`; what failed, or may have, is written again (a replica has just died)."""
+    for _ in range(FILL_TRIES):
+        results = await kv.batch([Put(key, VALUE) for key in keys])
+        keys = [key for key, result in zip(keys, results, strict=True) if isinstance(result, KVError)]
+        if not keys:
+            return
+    raise RuntimeError(f"{len(keys)} writes failed {FILL_TRIES} times")
 
 
 async def rejoin(peers: Peers, keys: int) -> tuple[float, float]:

@@ -18,17 +18,23 @@ ENTRY_OVERHEAD_BYTES = 800
 
 
 class Answer(NamedTuple):
-    """What a GET of the key is answered with, ready to be sent: the record (its value is the body) and its ETag."""
+    """What a GET of the key is answered with, ready to be sent: the record, whose value is the body."""
 
     record: Record
-    etag: str
     size_bytes: int
+
+    @property
+    def etag(self) -> str:
+        """The record's version as an HTTP validator."""
+        return f'"{self.record.version}"'
 
 
 def answer_of(key: str, record: Record) -> Answer:
     """The ready answer for `record`; `size_bytes` is what keeping it costs, key included."""
-    size = ENTRY_OVERHEAD_BYTES + sys.getsizeof(key) + len(record.value) + sum(map(len, record.tags))
-    return Answer(record, f'"{record.version}"', size)
+    size = ENTRY_OVERHEAD_BYTES + sys.getsizeof(key) + len(record.value)
+    for tag in record.tags:
+        size += len(tag)
+    return Answer(record, size)
 
 
 class Counters:

@@ -7,20 +7,25 @@ and everything unusual (chunked bodies, Expect, repeated headers, pipelining, er
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import REGISTRY
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 from sanic.http import Stage
 from sanic.server import HttpProtocol
 
-from dronedispatch.runtime.web import REQUEST_ID, REQUESTS, SECONDS, Process
+from dronedispatch.runtime.web import REQUEST_ID, Process
 
 HEAD_BYTES_MAX: Final = 8_192
 _HEADS_MAX: Final = 2_000
 _NEVER: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"connection"})
+_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _METHODS: Final = frozenset({b"GET", b"PUT", b"POST", b"DELETE"})
 
 Lane = Callable[["FastRequest"], bool]
@@ -55,21 +60,45 @@ class FastRequest:
     def respond(self, status: int, head: bytes, body: bytes) -> None:
         """Send the answer; `head`: further header lines, each ended by CRLF. Nothing happens if the client has gone."""
         self._protocol.answer(status, head, body, self.headers.get(b"x-request-id"))
-        seconds, answered = _counters(self.method, status)
-        seconds.observe(time.perf_counter() - self._began_s)
-        answered.inc()
+        TALLY.count(self.method, status, time.perf_counter() - self._began_s)
 
 
-_children: dict[tuple[bytes, int], tuple[Histogram, Counter]] = {}
+class Tally(Collector):
+    """Requests by method and status class with a histogram of their times, in plain integers.
+
+    prometheus_client's own counter and histogram take 5 us a request, a tenth of a PUT.
+    """
+
+    def __init__(self) -> None:
+        self._buckets: dict[tuple[bytes, int], list[int]] = {}
+        self._seconds: dict[tuple[bytes, int], float] = {}
+
+    def count(self, method: bytes, status: int, seconds: float) -> None:
+        """One request has been answered."""
+        key = (method, status // 100)
+        buckets = self._buckets.get(key)
+        if buckets is None:
+            buckets = self._buckets[key] = [0] * (len(_BOUNDS_S) + 1)
+            self._seconds[key] = 0.0
+        buckets[bisect_left(_BOUNDS_S, seconds)] += 1
+        self._seconds[key] += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """See prometheus_client."""
+        family = HistogramMetricFamily(
+            "dd_fast_lane_seconds", "Time to answer, below Sanic", labels=["method", "status"]
+        )
+        for (method, kind), buckets in self._buckets.items():
+            sums = itertools.accumulate(buckets)
+            named = [
+                (str(bound), float(count)) for bound, count in zip((*_BOUNDS_S, "+Inf"), sums, strict=True)
+            ]
+            family.add_metric([method.decode(), f"{kind}xx"], named, self._seconds[method, kind])
+        yield family
 
 
-def _counters(method: bytes, status: int) -> tuple[Histogram, Counter]:
-    key = (method, status // 100)
-    found = _children.get(key)
-    if found is None:
-        name = method.decode()
-        found = _children[key] = (SECONDS.labels(name), REQUESTS.labels(name, f"{status // 100}xx"))
-    return found
+TALLY = Tally()
+REGISTRY.register(TALLY)
 
 
 def parse_headers(lines: bytes) -> tuple[dict[bytes, bytes], int] | None:
