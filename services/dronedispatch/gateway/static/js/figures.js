@@ -4,11 +4,11 @@ import { h, setText } from "./dom.js";
 import { count, duration } from "./format.js";
 
 const KEPT = 60;
-const TITLES = { rate: "Created in the last 60 s", "to-assign": "Mean from created to assigned", "to-deliver": "Mean from created to delivered" };
+const TITLES = { flying: "Drones on an order, to the pick-up or with the parcel", rate: "Created in the last 60 s", "to-assign": "Mean from created to assigned", "to-deliver": "Mean from created to delivered" };
 const TILES = [
   ["pending", "Pending", "pending", (f) => f.pending],
   ["assigned", "Assigned", "assigned", (f) => f.assigned],
-  ["flying", "Flying", "in-progress", (f) => f.in_progress],
+  ["flying", "Flying", "busy", (f) => f.drones.busy || 0],
   ["delivered", "Delivered", "delivered", (f) => f.delivered],
   ["idle", "Idle drones", "idle", (f) => f.drones.idle || 0],
   ["charging", "Charging", "charging", (f) => f.drones.charging || 0],
