@@ -1,0 +1,210 @@
+"""The way to a replica: joined calls, an answer for each of them whatever happens, and nothing sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from dronedispatch.kv.calls import (
+    NOT_SENT,
+    SILENT,
+    AnyCall,
+    AnyReply,
+    Found,
+    Read,
+    decode_calls,
+    encode_replies,
+)
+from dronedispatch.kv.links import AWAY_MAX, Links
+from dronedispatch.kv.requests import Pulse
+from dronedispatch.runtime.clock import SystemClock
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.testing.waiting import until
+
+Answer = Callable[[list[AnyCall]], bytes | None]
+
+
+class Replica:
+    """A peer that remembers each batch it was sent and answers as the test says."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[AnyCall]] = []
+        self.heads: list[bytes] = []
+        self.answer: Answer = sound
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or b"0")
+                body = await reader.readexactly(length)
+                if head.startswith(b"GET"):
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                    continue
+                self.heads.append(head)
+                self.batches.append(decode_calls(body))
+                await self.gate.wait()
+                answer = self.answer(self.batches[-1])
+                if answer is None:
+                    writer.close()
+                    return
+                writer.write(answer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+
+def response(body: bytes, *, status: str = "200 OK", more: str = "") -> bytes:
+    return f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n{more}\r\n".encode() + body
+
+
+def sound(calls: list[AnyCall]) -> bytes:
+    return response(encode_replies([Found(None) for _ in calls]))
+
+
+class Receiver:
+    """Collects replies by place."""
+
+    def __init__(self) -> None:
+        self.replies: dict[int, AnyReply] = {}
+
+    def replied(self, place: int, reply: AnyReply) -> None:
+        assert place not in self.replies, "a call was answered twice"
+        self.replies[place] = reply
+
+    async def all_of(self, count: int) -> list[AnyReply]:
+        await until(lambda: len(self.replies) == count, f"{count} replies")
+        return [self.replies[place] for place in range(count)]
+
+
+@pytest.fixture
+async def replica() -> AsyncIterator[Replica]:
+    made = Replica()
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
+    yield made
+    made.gate.set()
+    server.close()
+
+
+@pytest.fixture
+async def links(replica: Replica) -> AsyncIterator[Links]:
+    http = HttpClient(resend_on_reuse_reset=False)
+    made = Links(http, "token", SystemClock(), call_timeout_s=0.3, ping_timeout_s=0.2)
+    made.follow({"r": f"http://127.0.0.1:{replica.port}"}, lambda _name: False)
+    yield made
+    await made.close()
+    await http.close()
+
+
+def read(key: str) -> Read:
+    return Read("c", 1, "d", 0, key)
+
+
+def put(links: Links, receiver: Receiver, count: int, first: int = 0) -> None:
+    link = links.get("r")
+    assert link is not None
+    for place in range(first, first + count):
+        link.put(read(f"k{place}"), receiver, place)
+
+
+async def test_the_calls_of_one_turn_travel_in_one_batch_with_the_token(
+    replica: Replica, links: Links
+) -> None:
+    receiver = Receiver()
+    put(links, receiver, 10)
+    assert await receiver.all_of(10) == [Found(None)] * 10
+    assert [len(batch) for batch in replica.batches] == [10]
+    assert b"authorization: Bearer token\r\n" in replica.heads[0]
+
+
+async def test_what_queues_while_batches_are_away_goes_with_the_next(replica: Replica, links: Links) -> None:
+    receiver = Receiver()
+    replica.gate.clear()
+    for turn in range(AWAY_MAX):
+        put(links, receiver, 1, first=turn)
+        await until(lambda turn=turn: len(replica.batches) == turn + 1, "the batch has left")  # type: ignore[misc]
+    put(links, receiver, 7, first=AWAY_MAX)
+    put(links, receiver, 5, first=AWAY_MAX + 7)
+    replica.gate.set()
+    await receiver.all_of(AWAY_MAX + 12)
+    assert [len(batch) for batch in replica.batches] == [1] * AWAY_MAX + [12]
+
+
+async def test_a_replica_that_does_not_answer_is_silent_and_gets_nothing_twice(
+    replica: Replica, links: Links
+) -> None:
+    receiver = Receiver()
+    replica.gate.clear()
+    put(links, receiver, 3)
+    assert await receiver.all_of(3) == [SILENT] * 3
+    replica.gate.set()
+    put(links, receiver, 1, first=3)
+    await until(lambda: 3 in receiver.replies, "the next batch is answered")
+    assert [len(batch) for batch in replica.batches] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _calls: None,
+        lambda _calls: response(b"", status="503 Service Unavailable"),
+        lambda _calls: response(b"\xc1"),
+        lambda calls: response(encode_replies([Found(None)] * (len(calls) + 1))),
+        lambda _calls: b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        lambda _calls: b"nonsense\r\n\r\n",
+        lambda calls: sound(calls) + b"more than was asked for",
+        lambda _calls: b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 2_000,
+    ],
+    ids=["closed", "503", "no msgpack", "too many", "chunked", "nonsense", "excess", "endless head"],
+)
+async def test_an_answer_that_is_none_leaves_the_calls_silent(
+    replica: Replica, links: Links, answer: Answer
+) -> None:
+    replica.answer = answer
+    receiver = Receiver()
+    put(links, receiver, 2)
+    assert await receiver.all_of(2) == [SILENT] * 2
+    replica.answer = sound
+    again = Receiver()
+    put(links, again, 1)
+    assert await again.all_of(1) == [Found(None)]
+
+
+async def test_a_refused_connection_is_definite(links: Links) -> None:
+    links.follow({"r": "http://127.0.0.1:1"}, lambda _name: False)
+    receiver = Receiver()
+    put(links, receiver, 4)
+    assert await receiver.all_of(4) == [NOT_SENT] * 4
+    assert await links.ping("r") is Pulse.REFUSED
+
+
+async def test_a_kept_connection_that_the_replica_closed_is_replaced(replica: Replica, links: Links) -> None:
+    replica.answer = lambda calls: response(
+        encode_replies([Found(None) for _ in calls]), more="connection: close\r\n"
+    )
+    receiver = Receiver()
+    for place in range(3):
+        put(links, receiver, 1, first=place)
+        await until(lambda place=place: place in receiver.replies, "answered")  # type: ignore[misc]
+    assert await receiver.all_of(3) == [Found(None)] * 3
+
+
+async def test_a_replica_that_is_out_of_every_set_is_not_waited_for(replica: Replica, links: Links) -> None:
+    replica.gate.clear()
+    receiver = Receiver()
+    for turn in range(AWAY_MAX):
+        put(links, receiver, 1, first=turn)
+        await until(lambda turn=turn: len(replica.batches) == turn + 1, "the batch has left")  # type: ignore[misc]
+    put(links, receiver, 1, first=AWAY_MAX)
+    links.follow({"r": f"http://127.0.0.1:{replica.port}"}, lambda _name: True)
+    assert await receiver.all_of(AWAY_MAX + 1) == [SILENT] * AWAY_MAX + [NOT_SENT]
+
+
+async def test_a_ping_tells_alive_from_silent_and_unknown(replica: Replica, links: Links) -> None:
+    assert await links.ping("r") is Pulse.ALIVE
+    assert await links.ping("nobody") is Pulse.SILENT
