@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from types import FrameType
 
 from dronedispatch.kv.rules import Rules, without
 from dronedispatch.testing.simulation.campaign import campaign, why_idle
@@ -34,7 +36,15 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     if options.seed is not None:
         return _one(options.seed, options.rule_off)
-    return _many(options)
+    before = signal.signal(signal.SIGTERM, _end)  # so that the worker processes end, too
+    try:
+        return _many(options)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
