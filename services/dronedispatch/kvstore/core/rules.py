@@ -60,6 +60,7 @@ _WITHOUT_EPOCH = frozenset({Locate, Compare, Fetch, Follow, Hint, PullHints, Dro
 """A joiner reads what is there, at whatever epoch: its promise (Prepare) is the fence. Hints are no part of safety."""
 _FOR_ANYBODY = frozenset({Hint, PullHints, DropHints})
 """Answered for slots that are being filled, too."""
+_OF_MANY_SLOTS = frozenset({Prepare, Scan, Locate, Follow})
 _READ_ONLY = frozenset({Read, Scan, Locate, Compare, Fetch, Follow, PullHints})
 
 
@@ -94,8 +95,8 @@ def admit(txn: Txn, call: AnyCall, rules: Rules = ALL) -> Refusal | None:
 
 
 def _any_joining(txn: Txn, call: AnyCall) -> bool:
-    if isinstance(call, Prepare | Scan | Locate | Follow):
-        return any(txn.is_joining(slot) for slot in call.slots)
+    if type(call) in _OF_MANY_SLOTS:
+        return any(txn.is_joining(slot) for slot in call.slots)  # type: ignore[union-attr]
     return txn.is_joining(call.slot)
 
 
