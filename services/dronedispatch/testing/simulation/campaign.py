@@ -56,6 +56,7 @@ MUST_HAPPEN = (
     "conflict_version",
     "conflict_held",
     "conflict_fenced",
+    "lease_expired",
     "done",
 )
 """A campaign of a few hundred seeds in which one of these never happened has tested nothing of it, and fails."""

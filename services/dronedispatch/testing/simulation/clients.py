@@ -39,6 +39,7 @@ class History:
     def __init__(self) -> None:
         self.observations: list[Observation] = []
         self.refusals: list[str] = []
+        self.holders: dict[str, str] = {}
 
     def wrote(
         self, key: str, client: str, call_s: float, return_s: float, op: Write | LockWrite, result: Any
@@ -217,13 +218,23 @@ class Client:
                 self.world.count(f"conflict_{result.reason}" if isinstance(result, Conflict) else "done")
                 self._learn(op.key, result.record)
             if isinstance(op, LockWrite):
-                if isinstance(result, Done) and op.verb == "acquire":
+                if isinstance(result, Done):
                     assert result.record is not None
-                    self.token = result.record.version
+                    self._locked(op, result.record)
             elif op.keyed and (not isinstance(result, Done | Conflict) or self.world.rng.random() < 0.2):
                 self.again = op
 
         self._ask(lambda _, deadline_s: write(op, deadline_s, rules=self.rules), told)
+
+    def _locked(self, op: LockWrite, record: Record) -> None:
+        holders = self.history.holders
+        if op.verb == "acquire":
+            self.token = record.version
+            if holders.get(op.key, self.name) != self.name:
+                self.world.count("lease_expired")
+            holders[op.key] = self.name
+        elif op.verb == "release":
+            holders.pop(op.key, None)
 
     def scan(self) -> None:
         """A page of a list, which counts as a read of each key in its range."""
