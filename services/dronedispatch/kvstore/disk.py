@@ -9,6 +9,7 @@ therefore comes up as another disk, and the replica must JOIN before it answers 
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import struct
 import time
@@ -53,6 +54,12 @@ class OpenDisk:
     path: Path
     disk: str
     fresh: bool
+    held: io.FileIO
+
+    def close(self) -> None:
+        """Close the environment and let another process have the directory."""
+        self.env.close()
+        self.held.close()
 
     def note(self, *, synced: bool = False) -> None:
         """Note beside the file how far it has come. Needs no sync: a note that is too old alarms nobody.
@@ -80,6 +87,7 @@ def open_disk(path: Path) -> OpenDisk:
     data = path / "data.mdb"
     if not data.exists() and free_bytes(path) < OPEN_BYTES_MIN:
         raise DiskRefused(f"{path}: {free_bytes(path)} bytes free, a new replica needs {OPEN_BYTES_MIN}")
+    held = _hold(path)
     try:
         env = lmdb.open(
             str(path), map_size=MAP_BYTES, max_dbs=DATABASES, max_readers=32, lib_version=0, metasync=False
@@ -88,16 +96,28 @@ def open_disk(path: Path) -> OpenDisk:
         with env.begin() as txn:
             inside = txn.get(DISK_KEY, db=meta)
         if inside is not None and _why_another(path, inside.decode(), env.info()["last_txnid"]) is None:
-            return OpenDisk(env, meta, path, inside.decode(), fresh=False)
+            return OpenDisk(env, meta, path, inside.decode(), fresh=False, held=held)
         disk = uuid.uuid4().hex
         with env.begin(write=True) as txn:
             txn.put(DISK_KEY, disk.encode(), db=meta)
     except lmdb.Error as error:
+        held.close()
         raise DiskRefused(f"{path}: {error}") from error
-    opened = OpenDisk(env, meta, path, disk, fresh=True)
+    opened = OpenDisk(env, meta, path, disk, fresh=True, held=held)
     env.sync(True)
     opened.note(synced=True)
     return opened
+
+
+def _hold(path: Path) -> io.FileIO:
+    """Keep every other process off the directory: what a replica has promised is also in its memory. Raises DiskRefused."""
+    held = io.FileIO(path / "held", "w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        held.close()
+        raise DiskRefused(f"{path}: in use by another process") from error
+    return held
 
 
 def _why_another(path: Path, disk: str, txnid: int) -> str | None:

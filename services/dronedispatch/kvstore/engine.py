@@ -147,4 +147,4 @@ class Engine:
         """Note how far the file has come, then close it."""
         self.sync()
         self.disk.note(synced=True)
-        self.disk.env.close()
+        self.disk.close()

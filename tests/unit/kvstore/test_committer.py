@@ -169,6 +169,7 @@ async def test_a_sync_of_unknown_outcome_ends_the_process_and_answers_nobody(tmp
     await asyncio.wait([waiting], timeout=1)
     assert ended == ["input/output error"]
     assert waiting.cancelled()
+    engine.close()
 
 
 async def test_calls_for_another_disk_cluster_or_an_older_epoch_do_nothing(
