@@ -51,6 +51,14 @@ class ScriptedNomad:
         ]
 
 
+def _decoded(body: bytes) -> Any:
+    """JSON where it is, the text where it is not: Consul's KV takes anything."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode()
+
+
 def _parsed(hcl: str) -> dict[str, str]:
     name, kind = _JOB.search(hcl), _TYPE.search(hcl)
     assert name is not None, "a job file has a job"
@@ -65,7 +73,7 @@ def scripted_nomad() -> Iterator[ScriptedNomad]:
     class Handler(BaseHTTPRequestHandler):
         def _serve(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+            body = _decoded(self.rfile.read(length)) if length else None
             status, answer = nomad.answer(self.command, self.path, body)
             payload = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
             self.send_response(status)
