@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -170,6 +170,7 @@ class Simulation:
             f"d{i:05d}": SimDrone(f"d{i:05d}", kinds[i % len(kinds)], starts[i], 100.0)
             for i in range(scenario.drones)
         }
+        self.starts = {drone.id: drone.at for drone in self.drones.values()}
         self._noise = np.random.default_rng([scenario.seed, 11])
         self.open: dict[str, Life] = {}
         self.lives: list[Life] = []
@@ -466,7 +467,3 @@ def simulate(
 def benchmark_flight() -> FlightModel:
     """dispatch.md's: 60 km/h, 2 % a km whatever the load, 5 % a minute, 5 % margin, 15 % uncertainty."""
     return FlightModel(payload_share=0.0)
-
-
-def loads_of(values: Sequence[float]) -> tuple[float, ...]:
-    return tuple(values)

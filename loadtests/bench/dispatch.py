@@ -1,0 +1,155 @@
+"""Our dispatcher and the baselines in virtual time, on paired seeds: tables, ratios with intervals, plots.
+
+The world of every run is dispatch_world.py's; the policies are dispatch_baselines.py's and the production core.
+Results go to the `--out` folder: `dispatch.md`, `dispatch.json` and, with matplotlib, `dispatch.png`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from loadtests.bench.dispatch_baselines import BASELINES, OURS
+from loadtests.bench.dispatch_hindsight import hindsight_lines
+from loadtests.bench.dispatch_plot import plot
+from loadtests.bench.dispatch_report import Measured, Table, measure
+from loadtests.bench.dispatch_scale import growth_exponent, time_rounds
+from loadtests.bench.dispatch_world import Scenario, benchmark_flight, demand, simulate
+
+from dronedispatch.dispatcher.core.tuning import Tuning
+from dronedispatch.fleet.city import City, default_city
+
+LOADS = (12.0, 18.0, 24.0, 30.0, 36.0, 42.0)
+OURS_NAME = "ours"
+BACKLOG_PER_DRONE = 2  # orders that always wait, in a saturated run
+DRONES_OF_LOADS = 18  # the loads are for so many drones, and grow with the fleet
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run, as plain values: it is sent to a worker process."""
+
+    policy: str
+    load: float | None
+    seed: int
+    orders: int
+    drones: int
+    clustered: bool
+    no_fly: bool
+    chargers: int | None
+
+
+def city_of(case: Case) -> City:
+    """Rome; without a number of chargers every drone finds a place."""
+    city = default_city() if case.no_fly else default_city().open_sky()
+    return city.with_capacity(case.drones if case.chargers is None else case.chargers)
+
+
+def scenario_of(case: Case) -> Scenario:
+    """The same orders and starts for every policy of one seed and load."""
+    city, scale = city_of(case), case.drones / DRONES_OF_LOADS
+    rng = np.random.default_rng([case.seed, 1])
+    orders = demand(city, rng, case.orders, (case.load or 60.0) * scale, clustered=case.clustered)
+    backlog = BACKLOG_PER_DRONE * case.drones if case.load is None else None
+    return Scenario(city, benchmark_flight(), case.drones, orders, case.seed, backlog=backlog)
+
+
+def run_case(case: Case) -> Measured:
+    """Simulate it to the end of its orders; a saturated run ends while its backlog is still full."""
+    scenario = scenario_of(case)
+    until = None if scenario.backlog is None else case.orders - scenario.backlog
+    policy = OURS if case.policy == OURS_NAME else BASELINES[case.policy]
+    tuning = Tuning(autoscale=False, swap_guard_s=30.0)
+    return measure(case.policy, case.load, simulate(scenario, policy, tuning, until_delivered=until))
+
+
+def cases_of(args: argparse.Namespace) -> list[Case]:
+    """Seed by seed, so that an interrupted benchmark has whole pairs."""
+    loads: list[float | None] = [*args.loads, *([] if args.no_saturation else [None])]
+    return [
+        Case(policy, load, seed, args.orders, args.drones, args.clustered, args.no_fly, args.chargers)
+        for seed in range(args.first_seed, args.first_seed + args.seeds)
+        for load in loads
+        for policy in args.policies
+    ]
+
+
+def run_all(cases: Sequence[Case], workers: int, log: Path) -> list[Measured]:
+    """With a line of progress for every twentieth run; each result goes to `log` at once (JSON lines)."""
+    runs: list[Measured] = []
+    with ProcessPoolExecutor(workers) as pool, log.open("w") as lines:
+        for number, measured in enumerate(pool.map(run_case, cases), start=1):
+            runs.append(measured)
+            print(json.dumps(asdict(measured)), file=lines, flush=True)
+            if number % 20 == 0 or number == len(cases):
+                print(f"{number} of {len(cases)} runs", file=sys.stderr, flush=True)
+    return runs
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench dispatch", description=__doc__)
+    names = [*BASELINES, OURS_NAME]
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--orders", type=int, default=900)
+    parser.add_argument("--drones", type=int, default=DRONES_OF_LOADS)
+    parser.add_argument(
+        "--loads", type=float, nargs="*", default=list(LOADS), help="orders an hour for 18 drones"
+    )
+    parser.add_argument("--policies", nargs="+", choices=names, default=names)
+    parser.add_argument("--no-saturation", action="store_true")
+    parser.add_argument("--clustered", action="store_true", help="demand in quarters instead of uniform")
+    parser.add_argument("--no-fly", action="store_true", help="with the no-fly areas of the default city")
+    parser.add_argument("--chargers", type=int, help="places a charge point (default: no limit)")
+    parser.add_argument(
+        "--hindsight", type=int, default=0, metavar="SEEDS", help="compare with all orders known"
+    )
+    parser.add_argument(
+        "--scale", action="store_true", help="time a round at 1,000 and 10,000 drones as well"
+    )
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path(".artifacts/bench/dispatch"))
+    return parser.parse_args(argv)
+
+
+def scale_lines(rounds: int) -> list[str]:
+    """CPU of a round as the fleet grows."""
+    timings = [time_rounds(n, n // 2, rounds) for n in (1_000, 3_000, 10_000)]
+    lines = ["", "### CPU of one round", "", "| drones | pending | p50 ms | p99 ms |", "|---|---|---|---|"]
+    lines += [f"| {t.drones} | {t.pending} | {t.p50_ms:.1f} | {t.p99_ms:.1f} |" for t in timings]
+    return [*lines, "", f"growth: n^{growth_exponent(timings):.2f}"]
+
+
+def main(argv: list[str]) -> int:
+    """Returns 1 when a drone was stranded: that is never a matter of figures."""
+    args = parse(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
+    demand_name = "clustered" if args.clustered else "uniform"
+    lines = [
+        f"# Dispatch: {args.seeds} paired seeds, {args.orders} orders, {args.drones} drones, {demand_name} demand",
+    ]
+    table = Table(run_all(cases_of(args), args.workers, args.out / "dispatch.jsonl"))
+    if table.runs:
+        lines += table.lines()
+        (args.out / "dispatch.json").write_text(json.dumps(table.as_rows(), indent=1))
+        if OURS_NAME in table.policies:
+            lines += table.ratio_lines(OURS_NAME)
+        plot(table, args.out / "dispatch.png")
+    if args.hindsight:
+        lines += hindsight_lines(args.hindsight, args.first_seed)
+    if args.scale:
+        lines += scale_lines(rounds=20)
+    text = "\n".join(lines) + "\n"
+    (args.out / "dispatch.md").write_text(text)
+    print(text)
+    return 1 if any(run.stranded for run in table.runs) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
