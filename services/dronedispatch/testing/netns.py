@@ -1,13 +1,14 @@
 """Several hosts on one machine: network namespaces, a switch between them, and cables that can be pulled.
 
 Wants root and iproute2. Nothing of it touches the machine's own network: the switch has a namespace of its own, and
-everything ends with `close`. Names begin with a prefix that holds our process id, so that two runs never meet.
+everything ends with `close`. Names begin with a prefix of its own, so that two networks never meet.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000
+_NUMBERS = itertools.count()
 _NETNS = Path("/run/netns")
 _ETC = Path("/etc/netns")  # `ip netns exec` lays <name>/hosts over /etc/hosts
 
@@ -128,7 +130,7 @@ class Network:
     """Hosts and switches; `close` (or the end of the with block) takes everything away."""
 
     def __init__(self) -> None:
-        self.prefix = f"dd{os.getpid()}"
+        self.prefix = f"dd{os.getpid()}n{next(_NUMBERS)}"
         self.hosts: dict[str, Host] = {}
         self.switches: list[str] = []
 
