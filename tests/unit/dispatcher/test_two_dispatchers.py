@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.kv.client import Op, OpResult
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.fleet import a_delivery, at_km
@@ -34,7 +35,7 @@ class InterleavedKV(MemoryKV):
 
 @pytest.fixture(params=[True, False], ids=["locks", "no locks"])
 async def town(request: pytest.FixtureRequest) -> AsyncIterator[Town]:
-    town = Town(locks=request.param, speed=200.0)
+    town = Town(locks=request.param, speed=200.0, tuning=Tuning(swaps_max=0))  # whatever is undone is harm
     town.add_fleet(6)
     yield town
     await town.close()

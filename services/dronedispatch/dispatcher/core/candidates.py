@@ -17,10 +17,9 @@ from dronedispatch.dispatcher.core.roster import Array, Roster, Rows, Stance
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
 
 ALL_PAIRS_MAX = 4_000  # up to here the full matrix is cheaper than trees
-PROMPT_NEAREST, LATER_NEAREST = (
-    10,
-    6,
-)  # drones an order looks at, of those free at once and of those free later
+# Drones that an order looks at, of those free at once, of those on their way to another order, and of those free later.
+# Each kind by itself: where many are on their way, the ten nearest would else be no one that could start.
+PROMPT_NEAREST, HELD_NEAREST, LATER_NEAREST = 10, 4, 6
 ORDERS_NEAREST = 10  # orders a drone looks at when there are more orders than drones
 CLASSES_KG = tuple(sorted(PAYLOAD_MAX_KG.values()))
 
@@ -32,9 +31,13 @@ def candidate_pairs(roster: Roster, orders: Orders, held: dict[int, int]) -> tup
         rows, cols = np.divmod(np.arange(n * m, dtype=np.int64), max(m, 1))
         return rows, cols
     found = [np.fromiter((i * m + j for i, j in held.items()), dtype=np.int64, count=len(held))]
-    prompt = roster.stance != Stance.LATER
-    few = max(2, PROMPT_NEAREST // 3) if m > n else PROMPT_NEAREST
-    for group, nearest in ((prompt, few), (~prompt, LATER_NEAREST if m <= n else 2)):
+    kinds = (
+        ((Stance.NOW, Stance.PLUGGED), PROMPT_NEAREST, 3),
+        ((Stance.HELD,), HELD_NEAREST, 1),
+        ((Stance.LATER,), LATER_NEAREST, 2),
+    )
+    for stances, many, few in kinds:
+        group, nearest = np.isin(roster.stance, stances), few if m > n else many
         found.extend(_drones_near_orders(roster, orders, group, nearest))
     if m > n:
         found.extend(_orders_near_drones(roster, orders))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dronedispatch.dispatcher.core import costs
+from dronedispatch.dispatcher.core.at_once import set_out_at_once
 from dronedispatch.dispatcher.core.candidates import candidate_pairs
 from dronedispatch.dispatcher.core.costs import Mode, PairCosts, pair_costs
 from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S, cheapest_matching
@@ -80,7 +81,9 @@ def decide(
 ) -> Decided:
     """`drones` and `pending` sorted; both without those that this round has other intents for."""
     weighed = weigh(world, now_s, drones, deliveries, pending, stations)
-    chosen = _match(world, now_s, weighed)
+    chosen = set_out_at_once(
+        weighed.roster, weighed.pairs, weighed.held, range(len(pending)), _match(world, now_s, weighed)
+    )
     decided = Decided()
     _undo(weighed, chosen, decided)
     busy = {free.drone_id for free in decided.frees}

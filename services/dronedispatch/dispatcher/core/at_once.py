@@ -1,0 +1,78 @@
+"""While a good part of the fleet is idle no order waits: an idle drone sets out at once, and a better one may take over.
+
+Look-ahead lets an order wait for a drone that comes by soon. That saves empty way when drones are scarce. With many idle
+ones waiting saves nothing that a later swap does not save too, and an order is better off with a drone on its way: at
+12 to 36 orders an hour and 18 drones the mean falls by up to 2 %, the 95th percentile by up to 6 % (4 paired seeds); at
+42 an hour, where nearly nobody is idle, it would cost 4 %, so SPARE_SHARE keeps it out there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dronedispatch.dispatcher.core.costs import Mode, PairCosts
+from dronedispatch.dispatcher.core.roster import Roster, Stance
+
+SPARE_SHARE = 0.2  # of the drones that a round counts with: so many idle ones must have nothing to do
+
+Chosen = dict[int, int]  # drone row -> index of its pair
+
+
+def set_out_at_once(
+    roster: Roster, pairs: PairCosts, held: Mapping[int, int], pending: Sequence[int], chosen: Chosen
+) -> Chosen:
+    """The matching `chosen`, with idle drones for the orders that would wait (`pending`: rows of the pending orders).
+
+    `held`: drone row -> the order row that it flies to. Such a drone keeps its order until the better one can start:
+    otherwise the order would be given to an idle drone and taken from it again in every round.
+    """
+    spare = {row for row in np.flatnonzero(roster.stance == Stance.NOW).tolist() if row not in chosen}
+    if len(spare) < SPARE_SHARE * len(roster):
+        return chosen
+    chosen = _kept(roster, pairs, held, chosen)
+    taken = {int(pairs.cols[pair]): row for row, pair in chosen.items()}
+    waiting = {
+        col: taken.get(col)
+        for col in pending
+        if col not in taken or not starts_now(roster, pairs, taken[col], chosen[taken[col]])
+    }
+    direct = pairs.possible & (pairs.mode == Mode.DIRECT)
+    usable = np.flatnonzero(direct & np.isin(pairs.cols, list(waiting)) & np.isin(pairs.rows, list(spare)))
+    for pair in usable[np.argsort(pairs.cost_s[usable], kind="stable")].tolist():
+        row, col = int(pairs.rows[pair]), int(pairs.cols[pair])
+        if row not in spare or col not in waiting:
+            continue
+        spare.discard(row)
+        before = waiting.pop(col)
+        if before is not None:
+            del chosen[before]
+        chosen[row] = pair
+    return chosen
+
+
+def starts_now(roster: Roster, pairs: PairCosts, row: int, pair: int) -> bool:
+    """Whether the drone can set out for the pair's order in this round."""
+    return int(pairs.mode[pair]) == Mode.DIRECT and int(roster.stance[row]) in (Stance.NOW, Stance.PLUGGED)
+
+
+def _kept(roster: Roster, pairs: PairCosts, held: Mapping[int, int], chosen: Chosen) -> Chosen:
+    """Held orders stay with their drones unless the drone that is to take over can start now."""
+    chosen = dict(chosen)
+    own = {
+        row: pair
+        for pair, (row, col) in enumerate(zip(pairs.rows.tolist(), pairs.cols.tolist(), strict=True))
+        if held.get(row) == col
+    }
+    takers = {int(pairs.cols[pair]): row for row, pair in chosen.items()}
+    for row, col in held.items():
+        taker = takers.get(col)
+        if taker == row or row not in own:
+            continue
+        if taker is not None and starts_now(roster, pairs, taker, chosen[taker]):
+            continue
+        if taker is not None and taker in chosen and int(pairs.cols[chosen[taker]]) == col:
+            del chosen[taker]
+        chosen[row] = own[row]
+    return chosen
