@@ -36,7 +36,7 @@ SUITES = (
     Suite("unit", 600, workers=2),
     Suite("contract", 600, workers=2),
     Suite("simulation", 600, workers=2),
-    Suite("deploy", 600),
+    Suite("deploy", 900),
     Suite("integration", 900),
     Suite("browser", 300),
     Suite("faults", 900),

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from scripts.cluster.patience import Patience
 
 from dronedispatch.testing.netns import Host, network
 
@@ -44,7 +45,7 @@ def test_hosts_reach_each_other_until_a_cable_is_pulled(tmp_path: Path) -> None:
             assert reaches(one, "10.77.0.2", port)
         assert "10.77.0.2 two" in one.run(["cat", "/etc/hosts"], {"PATH": "/usr/bin:/bin"}).stdout
         daemon = one.start(["sleep", "60"], {"PATH": "/usr/bin:/bin"}, tmp_path / "log")
-        assert one.pids() == [daemon.pid]
+        assert Patience(10, 0.02).until(lambda: one.pids() == [daemon.pid])
         one.kill()
         assert one.pids() == []
     left = subprocess.run(
