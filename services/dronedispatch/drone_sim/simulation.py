@@ -14,7 +14,7 @@ from dronedispatch.drone_sim.core.airspace import CityAirspace
 from dronedispatch.drone_sim.core.craft import telemetry_of, with_orders
 from dronedispatch.drone_sim.core.flight import Noise
 from dronedispatch.drone_sim.core.schedule import Beat
-from dronedispatch.drone_sim.core.tick import Fleet, Tick, fly_fleet
+from dronedispatch.drone_sim.core.tick import Fleet, Tick, asks_first, fly_fleet
 from dronedispatch.drone_sim.faults import Faults
 from dronedispatch.drone_sim.flown import Flown
 from dronedispatch.drone_sim.records import Records, Written
@@ -112,9 +112,9 @@ class Simulation:
         self.ticks += 1
         silent = self._faults.silent()
         with TICK.labels("read").time():
-            await self._read(silent)
+            unsure = await self._read(silent, beat.elapsed_s)
         with TICK.labels("fly").time():
-            tick = self._fly(beat.elapsed_s, silent)
+            tick = self._fly(beat.elapsed_s, silent, unsure)
             told = self._tell(tick, silent)
         with TICK.labels("write").time():
             written = await self._records.write(told, tick.docks)
@@ -122,11 +122,13 @@ class Simulation:
         self._publish(tick.number, written.told, silent)
         return written
 
-    async def _read(self, silent: frozenset[str]) -> None:
+    async def _read(self, silent: frozenset[str], dt_s: float) -> frozenset[str]:
+        """Take new orders up; returns who was about to pick up and could not be told whether he still should."""
         flown = self._flown
         hinted, self.hinted = self.hinted, set()
         every = self._pace.read_ticks if self._hints_come() else 1 + len(flown.crafts) // READS_MAX
-        wanted = {*flown.turn(flown.number, every), *(hinted & flown.crafts.keys())} - silent
+        asking = {name for name, craft in flown.crafts.items() if asks_first(craft, dt_s, self.air)} - silent
+        wanted = ({*flown.turn(flown.number, every), *(hinted & flown.crafts.keys())} - silent) | asking
         orders = await self._records.read(sorted(wanted), tuple(self.air.capacity))
         self.hinted |= {drone for drone in hinted & flown.crafts.keys() if drone not in orders}
         for drone, new in orders.items():
@@ -135,11 +137,12 @@ class Simulation:
                 flown.crafts[drone] = with_orders(craft, new)
                 if flown.crafts[drone] is not craft:
                     flown.owed.add(drone)
+        return frozenset(asking - orders.keys())
 
-    def _fly(self, dt_s: float, silent: frozenset[str]) -> Tick:
+    def _fly(self, dt_s: float, silent: frozenset[str], unsure: frozenset[str]) -> Tick:
         flown = self._flown
         tick = fly_fleet(
-            Fleet(crafts=flown.crafts, docks=flown.docks, capacity=self.air.capacity, silent=silent),
+            Fleet(flown.crafts, flown.docks, self.air.capacity, silent=silent, unsure=unsure),
             number=flown.number,
             dt_s=dt_s,
             air=self.air,

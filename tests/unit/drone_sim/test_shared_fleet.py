@@ -338,6 +338,45 @@ async def test_a_no_fly_area_that_is_drawn_across_a_path_is_flown_around(town: T
     assert fleet.flown.crafts[drone_id(0)].stops_done == 1
 
 
+async def test_a_parcel_that_went_to_another_drone_is_not_picked_up_even_when_the_hint_was_lost(
+    town: Town,
+) -> None:
+    fleet = town.add_fleet(1)
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+    await fleet.tick(BEAT)
+    craft = fleet.flown.crafts[drone_id(0)]
+    goal = craft.path[-1]
+    fleet.flown.crafts[drone_id(0)] = msgspec.structs.replace(craft, at=Point(goal.x_m - 100.0, goal.y_m))
+    recalled = a_drone(drone_id(0), orders=Orders(seq=2))
+    await town.kv.put(drone_key(drone_id(0)), encode(recalled))
+    await fleet.tick(BEAT)
+    told = (await town.telemetry())[drone_id(0)]
+    assert (told.orders_seq, told.stops_done) == (2, 0)
+
+
+async def test_a_drone_that_cannot_ask_hovers_before_the_pick_up_and_flies_on_when_it_can(town: Town) -> None:
+    fleet = town.add_fleet(1)
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+    await fleet.tick(BEAT)
+    craft = fleet.flown.crafts[drone_id(0)]
+    goal = craft.path[-1]
+    fleet.flown.crafts[drone_id(0)] = msgspec.structs.replace(craft, at=Point(goal.x_m - 100.0, goal.y_m))
+
+    def fail(op: Op) -> None:
+        if op.key == drone_key(drone_id(0)):
+            raise Unavailable("not now")
+
+    town.kv.before = fail
+    for _ in range(3):
+        await fleet.tick(BEAT)
+    assert fleet.flown.crafts[drone_id(0)].stops_done == 0
+    town.kv.before = lambda _op: None
+    await fleet.tick(BEAT)
+    assert fleet.flown.crafts[drone_id(0)].stops_done == 1
+
+
 async def test_a_large_tick_is_published_in_parts_that_say_so(town: Town) -> None:
     fleet = town.add_fleet(1200)
     town.clock.advance(1.0)

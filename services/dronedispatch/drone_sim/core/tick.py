@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from dronedispatch.drone_sim.core.craft import Craft
 from dronedispatch.drone_sim.core.docks import Dock, plugged_in, settle
 from dronedispatch.drone_sim.core.flight import Airspace, Noise, fly, plugged
+from dronedispatch.fleet.drones import StopKind
+from dronedispatch.fleet.positions import distance_m
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,26 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What a tick starts from. `silent`: ids that a fault has struck: they neither move nor tell."""
+    """What a tick starts from. `silent`: ids that a fault has struck: they neither move nor tell. `unsure`: ids that
+    would pick a parcel up without knowing that it is still theirs: they hover for this tick.
+    """
 
     crafts: Mapping[str, Craft]
     docks: Mapping[str, Dock]
     capacity: Mapping[str, int]
     silent: Set[str] = frozenset()
+    unsure: Set[str] = frozenset()
+
+
+def asks_first(craft: Craft, dt_s: float, air: Airspace) -> bool:
+    """Whether the drone may reach a pick-up within `dt_s`: then its record is read in this very tick.
+
+    A parcel may have been given to another drone since; hints about that get lost, and reading in turns is slow.
+    """
+    stop = craft.stop
+    if stop is None or stop.kind is not StopKind.PICKUP or stop.pos is None:
+        return False
+    return distance_m(craft.at, air.plane.to_point(stop.pos)) <= air.speed_mps(craft.type) * dt_s
 
 
 def fly_fleet(
@@ -44,7 +60,7 @@ def fly_fleet(
     changed: list[str] = []
     turn = number % refresh_ticks
     for place, (drone, before) in enumerate(_with_places(fleet).items()):
-        if drone in fleet.silent:
+        if drone in fleet.silent or drone in fleet.unsure:
             crafts[drone] = before
             continue
         after = fly(before, dt_s, air, noise)
