@@ -158,15 +158,17 @@ def _remove(hindsight: Hindsight, routes: Routes, rng: np.random.Generator) -> l
 def _put_back(
     hindsight: Hindsight, starts: Sequence[Start], routes: Routes, costs: list[float], j: int
 ) -> None:
-    """Where it adds least. There is always a place: after all others of a drone that lifts it."""
+    """Where it adds least, of the places among orders of about its time; in its turn there is always one."""
     made_s = hindsight.orders[j].at_s
     best: tuple[float, int, list[int], float] | None = None
     for row, (start, route) in enumerate(zip(starts, routes, strict=True)):
         if not hindsight.can_lift(start, j):
             continue
         for place in range(len(route) + 1):
-            around = route[max(0, place - 1) : place + 1]
-            if around and min(abs(hindsight.orders[k].at_s - made_s) for k in around) > NEAR_S:
+            before_s = hindsight.orders[route[place - 1]].at_s if place else -math.inf
+            after_s = hindsight.orders[route[place]].at_s if place < len(route) else math.inf
+            near = min(abs(before_s - made_s), abs(after_s - made_s)) <= NEAR_S
+            if not near and not before_s <= made_s <= after_s:
                 continue
             tried = [*route[:place], j, *route[place:]]
             cost_s = hindsight.cost_s(start, tried)

@@ -32,6 +32,7 @@ class Cures:
         self.fails: list[Fail] = []
         self.undos: list[Undo] = []
         self.finishes: list[Finish] = []
+        self.finished: set[str] = set()  # delivery ids
         self.frees: list[Free] = []
 
 
@@ -45,7 +46,8 @@ def reconcile_stuck_busy(
 ) -> Cures:
     """The cure of every broken pair; whole pairs are left alone."""
     cures = Cures()
-    for drone in drones.values():
+    # of two drones with an intent for the same order the one with the parcel on board finishes; the other is freed next
+    for drone in sorted(drones.values(), key=lambda drone: -drone.done):
         if drone.status is DroneStatus.BUSY:
             _cure_drone(drone, deliveries.get(drone.delivery_id or ""), tuning, cures)
     for delivery in deliveries.values():
@@ -68,6 +70,9 @@ def _cure_drone(drone: DroneView, delivery: DeliveryView | None, tuning: Tuning,
     elif delivery.status is DeliveryStatus.PENDING:
         same = drone.delivery_version == str(delivery.version)
         if (same and not is_silent(drone, tuning)) or drone.done >= PICKED_UP:
+            if delivery.id in cures.finished:
+                return
+            cures.finished.add(delivery.id)
             cause = "an assignment cut short is finished"
             cures.finishes.append(Finish(delivery.id, delivery.version, drone.id, drone.orders_seq, cause))
         else:

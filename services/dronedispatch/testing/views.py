@@ -1,0 +1,58 @@
+"""Builders of what a round sees: drones and orders at kilometres from the city's middle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dronedispatch.dispatcher.core.world import DeliveryView, DroneView
+from dronedispatch.fleet.deliveries import DeliveryStatus
+from dronedispatch.fleet.drones import DroneStatus, DroneType
+from dronedispatch.fleet.positions import Point
+from dronedispatch.kv.version import Version
+
+NOW_S = 1_800_000_000.0
+FIRST = Version(1, 1)
+
+
+def km(east: float, north: float) -> Point:
+    return Point(east * 1000.0, north * 1000.0)
+
+
+def drone_at(name: str, at: Point, **changes: Any) -> DroneView:
+    """Heavy, idle, full."""
+    base: dict[str, Any] = {
+        "id": name,
+        "type": DroneType.HEAVY,
+        "status": DroneStatus.IDLE,
+        "version": FIRST,
+        "at": at,
+        "battery_pct": 100.0,
+        "status_s": NOW_S,
+    }
+    return DroneView(**(base | changes))
+
+
+def flying(name: str, delivery_id: str, at: Point, *, done: int = 0, **changes: Any) -> DroneView:
+    """Busy with the delivery, `done` stops of its orders done."""
+    base: dict[str, Any] = {
+        "status": DroneStatus.BUSY,
+        "delivery_id": delivery_id,
+        "delivery_version": str(FIRST),
+        "stops": 2,
+        "stops_done": done,
+    }
+    return drone_at(name, at, **(base | changes))
+
+
+def order(name: str, origin: Point, destination: Point, **changes: Any) -> DeliveryView:
+    """Pending, 1 kg, made just now."""
+    base: dict[str, Any] = {
+        "id": name,
+        "status": DeliveryStatus.PENDING,
+        "version": FIRST,
+        "origin": origin,
+        "destination": destination,
+        "weight_kg": 1.0,
+        "created_s": NOW_S,
+    }
+    return DeliveryView(**(base | changes))
