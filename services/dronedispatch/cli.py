@@ -61,7 +61,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.write(list_settings(package, package.upper()))
         return 0
     if rest:
-        sys.stderr.write(f"dronedispatch {name}: no argument {rest[0]!r}; settings come from the environment\n")
+        sys.stderr.write(
+            f"dronedispatch {name}: no argument {rest[0]!r}; settings come from the environment\n"
+        )
         return 2
     try:
         importlib.import_module(f"dronedispatch.{package}.__main__").main(os.environ)

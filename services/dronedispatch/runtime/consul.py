@@ -99,7 +99,8 @@ class _AsyncHTTP(base.HTTPClient):  # type: ignore[misc]
 
     def __init__(self, host: str, port: int, scheme: str, verify: ssl.SSLContext | bool) -> None:
         super().__init__(host, port, scheme)
-        self.token: str | None = None  # python-consul leaves it out of agent and session calls, which ACLs then deny
+        # python-consul leaves it out of agent and session calls, which ACLs then deny.
+        self.token: str | None = None
         self._tls = verify
         self._session: aiohttp.ClientSession | None = None
 
