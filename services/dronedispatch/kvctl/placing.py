@@ -14,6 +14,7 @@ from dronedispatch.kv.view import Node, View
 from dronedispatch.kvctl.session import CannotDo, ReplicaState, Session
 
 PAUSE_S = 0.2
+HAND_OVER_S = 0.15
 
 
 def slots_of(text: str) -> list[int]:
@@ -108,12 +109,31 @@ async def _reassign(
     session: Session, wanted_in: Callable[[View], Mapping[int, Sequence[str]]], wait_s: float
 ) -> None:
     try:
+        await _prepare_leads(session, wanted_in)
         view = await session.change_view(lambda now: views.reassigned(now, wanted_in(now), uuid.uuid4().hex))
     except ValueError as error:
         raise CannotDo(str(error)) from error
     sys.stdout.write(f"epoch {view.epoch}: {_unsettled(view)} slots have to move\n")
     if wait_s > 0:
         await settled(session, wait_s)
+
+
+async def _prepare_leads(session: Session, wanted_in: Callable[[View], Mapping[int, Sequence[str]]]) -> None:
+    """Let each primary that loses the lead of a slot finish its writes there first, so that none of them ends unknown."""
+    now = await session.needed_view()
+    after = views.reassigned(now, wanted_in(now), "only to compare")
+    losing: dict[str, list[int]] = {}
+    for slot in range(SLOTS):
+        (name, _), (leader, _) = now.members(slot)[0], after.members(slot)[0]
+        if name != leader:
+            losing.setdefault(name, []).append(slot)
+    for name, slots in losing.items():
+        try:
+            await session.hand_over(now.nodes[name].url, slots)
+        except CannotDo as error:
+            sys.stderr.write(f"{error}; its writes under way may end as unknown\n")
+    if losing:
+        await asyncio.sleep(HAND_OVER_S)
 
 
 def _unsettled(view: View) -> int:

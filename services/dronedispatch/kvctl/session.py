@@ -141,6 +141,24 @@ class Session:
             raise CannotDo(f"the replica at {url} answers {response.status}")
         return msgspec.json.decode(response.body, type=ReplicaState)
 
+    async def hand_over(self, url: str, slots: Sequence[int]) -> None:
+        """Ask the replica at `url` to begin no write in `slots` for a moment. Raises CannotDo."""
+        parts = urlsplit(url)
+        try:
+            response = await self.http.request(
+                "POST",
+                parts.hostname or "",
+                parts.port or 80,
+                "/replica/hand_over",
+                headers=bearer(self.settings.store_token),
+                body=msgspec.json.encode({"slots": list(slots)}),
+                timeout_s=self.settings.timeout_s,
+            )
+        except HttpError as error:
+            raise CannotDo(f"the replica at {url} does not answer: {error}") from error
+        if response.status != 200:
+            raise CannotDo(f"the replica at {url} answers {response.status}")
+
     async def states(self, urls: Sequence[str]) -> list[ReplicaState | CannotDo]:
         """The states of all; an error in the place of one that does not answer."""
         found = await asyncio.gather(*map(self.state, urls), return_exceptions=True)

@@ -107,6 +107,10 @@ class Replica:
         """Look at what is lacking now, not when the loop comes round."""
         self.membership.wake.set()
 
+    def hand_over(self, slots: Sequence[int]) -> None:
+        """See Membership.hand_over."""
+        self.membership.hand_over(slots)
+
     async def leave(self) -> None:
         """Out of the sets, while the door is still open."""
         log.info("leaving", said=await self.membership.leave(self.settings.leave_linger_s))

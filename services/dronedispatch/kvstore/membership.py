@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from dronedispatch.runtime.clock import Clock
 
 FORGET_KEYS = 500
 HAND_OVER_S = 0.15
+HAND_OVER_MAX_S = 1.0
 
 log = structlog.get_logger()
 
@@ -169,6 +170,18 @@ class Membership:
                     break
         self._clean_epoch = view.epoch
         return forgotten
+
+    def hand_over(self, slots: Collection[int]) -> None:
+        """Begin no write in `slots` for at most HAND_OVER_MAX_S: who asks is about to give their lead to another replica.
+
+        What was applied before reaches the other members meanwhile; else its clients might be told "unknown".
+        """
+        self._committer.handing_over = frozenset(slots)
+        asyncio.get_running_loop().call_later(HAND_OVER_MAX_S, self._lead_again)
+
+    def _lead_again(self) -> None:
+        if not self._leaving:
+            self._committer.handing_over = frozenset()
 
     async def leave(self, linger_s: float) -> str:
         """Before a graceful stop: out of every set that has another member, then a moment for what began before.

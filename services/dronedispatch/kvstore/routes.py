@@ -33,9 +33,17 @@ class Replica(Protocol):
 
     def look_at_view(self) -> None: ...
 
+    def hand_over(self, slots: Sequence[int]) -> None: ...
+
+
+class HandOver(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /replica/hand_over: begin no write in these slots for a moment, another replica is about to lead them."""
+
+    slots: list[int]
+
 
 def mount(app: Sanic[Any, Any], replica: Callable[[], Replica]) -> None:
-    """Add /replica/batch, /replica/offer and /replica/state."""
+    """Add /replica/batch, /replica/offer, /replica/hand_over and /replica/state."""
 
     @app.post(BATCH_TARGET, name="replica_batch")
     @require_token("store")
@@ -57,6 +65,16 @@ def mount(app: Sanic[Any, Any], replica: Callable[[], Replica]) -> None:
         taken = await replica().commit(partial(absorb_hints, entries=entries))
         replica().look_at_view()
         return json_answer({"offered": len(entries), "taken": taken})
+
+    @app.post("/replica/hand_over", name="replica_hand_over")
+    @require_token("store")
+    async def replica_hand_over(request: Request) -> HTTPResponse:
+        try:
+            wanted = msgspec.json.decode(request.body, type=HandOver)
+        except msgspec.MsgspecError as error:
+            raise Problem(400, str(error)) from error
+        replica().hand_over(wanted.slots)
+        return json_answer({"handing_over": len(wanted.slots)})
 
     @app.get("/replica/state", name="replica_state")
     @require_token("store")
