@@ -133,13 +133,14 @@ def _parse_headers(lines: bytes) -> tuple[dict[bytes, bytes], int] | None:
 class FastProtocol(HttpProtocol):
     """Sanic's protocol with the lane in front of it; `app.ctx.fast_lane` and `app.ctx.process` must be set."""
 
-    __slots__ = ("_busy", "_handed_over", "_lane", "_process", "_unread")
+    __slots__ = ("_busy", "_handed_over", "_lane", "_need", "_process", "_unread")
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._lane: Lane = self.app.ctx.fast_lane
         self._process: Process = self.app.ctx.process
-        self._unread = b""
+        self._unread = bytearray()
+        self._need = 0
         self._busy = False
         self._handed_over = False
 
@@ -150,46 +151,55 @@ class FastProtocol(HttpProtocol):
             return
         self._handed_over = False
         self._time = time.monotonic()
-        self._unread = self._unread + data if self._unread else data
-        if self._busy:
-            if len(self._unread) > self.request_max_size + HEAD_BYTES_MAX and self.transport is not None:
-                self.transport.abort()
-            return
-        self._next()
+        unread = self._unread
+        if unread or self._busy:
+            unread += data
+            if self._busy:
+                if len(unread) > self.request_max_size + HEAD_BYTES_MAX and self.transport is not None:
+                    self.transport.abort()
+                return
+            if len(unread) < self._need:
+                return
+            data = bytes(unread)
+            unread.clear()
+        self._next(data)
 
-    def _next(self) -> None:
+    def _next(self, data: bytes) -> None:
         """Look at what has arrived while neither the lane nor Sanic is at work."""
-        data = self._unread
         end = data.find(b"\r\n\r\n")
         if end < 0:
             if len(data) > HEAD_BYTES_MAX:
-                self._hand_over()
+                self._hand_over(data)
+            else:
+                self._wait_for_more(data, 0)
             return
         line_end = data.find(b"\r\n")
         words = data[:line_end].split(b" ")
         parsed = parse_headers(data[line_end + 2 : end]) if line_end < end else None
         if parsed is None or len(words) != 3 or words[2] != b"HTTP/1.1" or words[0] not in _METHODS:
-            self._hand_over()
+            self._hand_over(data)
             return
         headers, length = parsed
         total = end + 4 + length
         if length > self.request_max_size or len(data) > total:
-            self._hand_over()
+            self._hand_over(data)
             return
         if len(data) < total:
+            self._wait_for_more(data, total)
             return
         self._busy = True
         self._process.in_flight += 1
-        self._unread = b""
         if self._lane(FastRequest(self, words[0], words[1], headers, data[end + 4 :])):
             return
         self._busy = False
         self._process.in_flight -= 1
-        self._unread = data
-        self._hand_over()
+        self._hand_over(data)
 
-    def _hand_over(self) -> None:
-        data, self._unread = self._unread, b""
+    def _wait_for_more(self, data: bytes, need: int) -> None:
+        self._unread += data
+        self._need = need
+
+    def _hand_over(self, data: bytes) -> None:
         self._handed_over = True
         super().data_received(data)
 
@@ -219,7 +229,9 @@ class FastProtocol(HttpProtocol):
         if draining:
             self.close()
         elif self._unread:
-            self._next()
+            arrived = bytes(self._unread)
+            self._unread.clear()
+            self._next(arrived)
 
     def close_if_idle(self) -> bool:
         """See HttpProtocol."""
