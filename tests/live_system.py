@@ -118,7 +118,10 @@ class LiveSystem:
                 yield terminal
             finally:
                 if terminal.poll() is None:
-                    terminal.send_signal(signal.SIGINT)
+                    terminal.send_signal(signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    terminal.wait(60)
+                terminal.kill()
 
     def down(self) -> None:
         """Stop it."""

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import os
 import shutil
-import signal
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
@@ -166,10 +165,6 @@ def _title(name: str, began_s: float) -> None:
     print(f"\n== {name} (at {time.monotonic() - began_s:.0f} s)", flush=True)
 
 
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(
@@ -184,10 +179,7 @@ def main() -> None:
     unknown = sorted(set(arguments.suites) - set(NAMES))
     if unknown:
         parser.error(f"no suite {unknown[0]!r}: there are {', '.join(NAMES)}")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(
-            number, _interrupt
-        )  # also where we were started with SIGINT ignored: no suite is left behind
+    interruptible()  # no suite is left behind
     wanted = [suite for suite in SUITES if not arguments.suites or suite.name in arguments.suites]
     try:
         code = test(wanted, os.environ, lint=not arguments.suites)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,22 @@ def from_os_error(error: OSError, home: Path) -> Trouble:
     if error.errno in {errno.ENOENT, errno.ENOTDIR} and not home.is_dir():
         return Trouble(f"{home} cannot be made ({error.strerror}): choose another place with --home DIR")
     return Trouble(f"the system refused ({error}): see {home}/logs")
+
+
+def interruptible() -> None:
+    """From now on Ctrl-C, SIGTERM and a closed terminal raise KeyboardInterrupt.
+
+    SIGINT also where it was ignored at our start (a job in the background of a script); SIGHUP not there: that is nohup.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def run_command(command: Callable[[], int], home: Callable[[], Path]) -> None:

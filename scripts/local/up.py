@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from scripts.local.home import CHECKOUT, Home, write_private
 from scripts.local.options import Options, Request
 from scripts.local.supervisor import Supervisor
 from scripts.local.system import System, home_argument
-from scripts.local.trouble import Trouble, run_command
+from scripts.local.trouble import Trouble, interruptible, run_command
 
 BELONGS_TO_DATA = ("kvstores", "rf")
 
@@ -139,17 +138,12 @@ def watch(running: System) -> None:
     say("The system was stopped from elsewhere.")
 
 
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Entry point."""
     request = options.parse(sys.argv[1:])
 
     def command() -> int:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _interrupt)
+        interruptible()
         was_there = Supervisor(Home(request.home)).answers()
         began_s = time.monotonic()
         running = bring_up(request, os.environ)
