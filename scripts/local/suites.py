@@ -15,6 +15,7 @@ from pathlib import Path
 from scripts.local import check
 from scripts.local.home import CHECKOUT
 from scripts.local.programs import TIMED_OUT, run
+from scripts.local.trouble import interruptible
 
 REPORTS = CHECKOUT / ".artifacts" / "junit"
 NETNS_PROBE = ("unshare", "--net", "--mount", "true")
