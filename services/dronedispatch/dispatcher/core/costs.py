@@ -96,6 +96,57 @@ def order_bonus_s(world: World, now_s: float, orders: Orders) -> Array:
     return np.asarray(bonus * cross_s, dtype=np.float64)
 
 
+@dataclass(frozen=True)
+class _Terms:
+    """What every mode's cost is made of; arrays over the pairs. `v`: metres a second; `*_s`: seconds; `*_pct`: battery."""
+
+    rho: float
+    cross_s: float
+    v: float
+    rate: float  # per cent a second at a charger
+    per_m: float  # per cent a metre, planned
+    payload: Array
+    weight: Array
+    carry: Array
+    retreat: Array
+    battery: Array
+    ready: Array
+    fetch: Array
+    fetch_from_stop: Array
+    to_stop: Array
+    queue_s: Array
+    need: Array
+    plugged: npt.NDArray[np.bool_]
+
+    @property
+    def need_from_stop(self) -> Array:
+        return self.need + self.per_m * (self.fetch_from_stop - self.fetch)
+
+    @property
+    def at_stop(self) -> Array:
+        return self.battery - self.per_m * self.to_stop
+
+    @property
+    def enough_s(self) -> Array:
+        return np.maximum(0.0, self.need - self.battery) / self.rate
+
+    @property
+    def full_s(self) -> Array:
+        return np.maximum(0.0, 100.0 - self.battery) / self.rate
+
+    @property
+    def stop_enough_s(self) -> Array:
+        return np.maximum(0.0, self.need_from_stop - self.at_stop) / self.rate + self.queue_s
+
+    @property
+    def stop_full_s(self) -> Array:
+        return np.maximum(0.0, 100.0 - self.at_stop) / self.rate + self.queue_s
+
+    def retreat_cost(self, left_pct: Array) -> Array:
+        low = np.clip((LOW_PCT - left_pct) / LOW_RANGE_PCT, 0.0, 1.0)
+        return np.asarray(self.rho * low * self.retreat / self.v, dtype=np.float64)
+
+
 def pair_costs(
     world: World,
     now_s: float,
@@ -108,96 +159,103 @@ def pair_costs(
 ) -> PairCosts:
     """Costs of the pairs. `stops`: for each drone the charge point that it would charge at."""
     rows, cols = pairs
-    flight, v = world.flight, world.flight.cruise_mps
-    cross_s = crossing_s(world)
-    rate = flight.charge_pct_per_min / 60.0
-    payload, weight = roster.payload_max_kg[rows], orders.weight_kg[cols]
-    carry, retreat = orders.carry_m[cols], orders.retreat_m[cols]
-    battery, ready = roster.battery_pct[rows], roster.ready_s[rows]
-    fetch = paths.lengths_m(roster.xy_m[rows], orders.origin_m[cols])
-    fetch_from_stop = paths.lengths_m(stops.xy_m[rows], orders.origin_m[cols])
-    to_stop, queue_s = stops.way_m[rows], stops.wait_s[rows]
-    need = needed_pct(
-        flight,
-        payload_max_kg=payload,
-        weight_kg=weight,
-        fetch_m=fetch,
-        carry_m=carry,
-        retreat_m=retreat,
-    )
-    per_m = flight.planned_pct(1.0)
-    need_from_stop = need + per_m * (fetch_from_stop - fetch)
-    at_stop = battery - per_m * to_stop
-    plugged = roster.stance[rows] == Stance.PLUGGED
-    may_stop = ~plugged & (battery < FULL_PCT) & (need_from_stop <= 100.0) & (at_stop >= 0.0)
-
-    wait_weight = 1.0 - rho
-    visit = VISIT * cross_s * rho / 100.0  # s for every per cent that a visit leaves uncharged
-    empty = (1.0 + EMPTY * rho) / v
-
-    def retreat_cost(left_pct: Array) -> Array:
-        low = np.clip((LOW_PCT - left_pct) / LOW_RANGE_PCT, 0.0, 1.0)
-        return np.asarray(rho * low * retreat / v, dtype=np.float64)
-
-    gone = per_m * (fetch + carry)
-    gone_from_stop = per_m * (fetch_from_stop + carry)
-    enough_s = np.maximum(0.0, need - battery) / rate
-    full_s = np.maximum(0.0, 100.0 - battery) / rate
-    stop_enough_s = np.maximum(0.0, need_from_stop - at_stop) / rate + queue_s
-    stop_full_s = np.maximum(0.0, 100.0 - at_stop) / rate + queue_s
-    direct = ready + fetch * empty
-    stopping = ready + (to_stop + fetch_from_stop) * empty
-    impossible = np.full(len(rows), IMPOSSIBLE_S)
-    early = np.where(plugged, visit * (100.0 - battery), 0.0)
-    small = 3e-3 * cross_s  # keeps rounding from preferring a stop that gains nothing
-    modes = np.stack(
-        [
-            np.where(need > battery, impossible, direct + early + retreat_cost(battery - gone)),
-            np.where(
-                plugged & (need > battery) & (need <= 100.0),
-                direct + enough_s * wait_weight + visit * (100.0 - need) + rho * retreat / v,
-                impossible,
-            ),
-            np.where(
-                plugged & (need <= 100.0),
-                direct + full_s * wait_weight + retreat_cost(100.0 - gone) + small,
-                impossible,
-            ),
-            np.where(
-                may_stop & (need_from_stop > at_stop),
-                stopping
-                + stop_enough_s * wait_weight
-                + visit * (100.0 - need_from_stop)
-                + rho * retreat / v
-                + small,
-                impossible,
-            ),
-            np.where(
-                may_stop,
-                stopping + stop_full_s * wait_weight + retreat_cost(100.0 - gone_from_stop) + 2 * small,
-                impossible,
-            ),
-        ]
-    )
+    terms = _terms(world, roster, orders, stops, paths, pairs, rho)
+    modes = _mode_costs(terms)
     mode = modes.argmin(axis=0)
-    cost = modes.min(axis=0)
-    times = np.stack(
-        [
-            ready + fetch / v,
-            ready + enough_s + fetch / v,
-            ready + full_s + fetch / v,
-            ready + (to_stop + fetch_from_stop) / v + stop_enough_s,
-            ready + (to_stop + fetch_from_stop) / v + stop_full_s,
-        ]
-    )
-    cost = cost + TIE * cross_s * np.maximum(0.0, payload - weight)
-    cost = np.where((weight > payload) | (cost >= IMPOSSIBLE_S), IMPOSSIBLE_S, cost)
+    cost = modes.min(axis=0) + TIE * terms.cross_s * np.maximum(0.0, terms.payload - terms.weight)
+    cost = np.where((terms.weight > terms.payload) | (cost >= IMPOSSIBLE_S), IMPOSSIBLE_S, cost)
     return PairCosts(
         rows=rows,
         cols=cols,
         cost_s=cost,
         mode=mode.astype(np.int64),
-        pickup_s=np.take_along_axis(times, mode[None, :], axis=0)[0],
-        energy_margin_pct=battery - need,
-        payload_margin_kg=payload - weight,
+        pickup_s=np.take_along_axis(_pickup_times(terms), mode[None, :], axis=0)[0],
+        energy_margin_pct=terms.battery - terms.need,
+        payload_margin_kg=terms.payload - terms.weight,
+    )
+
+
+def _terms(
+    world: World,
+    roster: Roster,
+    orders: Orders,
+    stops: Stops,
+    paths: Paths,
+    pairs: tuple[Rows, Rows],
+    rho: float,
+) -> _Terms:
+    rows, cols = pairs
+    flight = world.flight
+    payload, weight = roster.payload_max_kg[rows], orders.weight_kg[cols]
+    carry, retreat = orders.carry_m[cols], orders.retreat_m[cols]
+    fetch = paths.lengths_m(roster.xy_m[rows], orders.origin_m[cols])
+    return _Terms(
+        rho=rho,
+        cross_s=crossing_s(world),
+        v=flight.cruise_mps,
+        rate=flight.charge_pct_per_min / 60.0,
+        per_m=flight.planned_pct(1.0),
+        payload=payload,
+        weight=weight,
+        carry=carry,
+        retreat=retreat,
+        battery=roster.battery_pct[rows],
+        ready=roster.ready_s[rows],
+        fetch=fetch,
+        fetch_from_stop=paths.lengths_m(stops.xy_m[rows], orders.origin_m[cols]),
+        to_stop=stops.way_m[rows],
+        queue_s=stops.wait_s[rows],
+        need=needed_pct(
+            flight, payload_max_kg=payload, weight_kg=weight, fetch_m=fetch, carry_m=carry, retreat_m=retreat
+        ),
+        plugged=roster.stance[rows] == Stance.PLUGGED,
+    )
+
+
+def _mode_costs(t: _Terms) -> Array:
+    """(modes, pairs), seconds, in the order of Mode; IMPOSSIBLE_S where a mode cannot be."""
+    need, need_from_stop, at_stop, plugged = t.need, t.need_from_stop, t.at_stop, t.plugged
+    may_stop = ~plugged & (t.battery < FULL_PCT) & (need_from_stop <= 100.0) & (at_stop >= 0.0)
+    wait_weight = 1.0 - t.rho
+    visit = VISIT * t.cross_s * t.rho / 100.0  # s for every per cent that a visit leaves uncharged
+    empty = (1.0 + EMPTY * t.rho) / t.v
+    direct = t.ready + t.fetch * empty
+    stopping = t.ready + (t.to_stop + t.fetch_from_stop) * empty
+    gone, gone_from_stop = t.per_m * (t.fetch + t.carry), t.per_m * (t.fetch_from_stop + t.carry)
+    early = np.where(plugged, visit * (100.0 - t.battery), 0.0)
+    small = 3e-3 * t.cross_s  # keeps rounding from preferring a stop that gains nothing
+    home = t.rho * t.retreat / t.v
+    ways = (
+        (need <= t.battery, direct + early + t.retreat_cost(t.battery - gone)),
+        (
+            plugged & (need > t.battery) & (need <= 100.0),
+            direct + t.enough_s * wait_weight + visit * (100.0 - need) + home,
+        ),
+        (
+            plugged & (need <= 100.0),
+            direct + t.full_s * wait_weight + t.retreat_cost(100.0 - gone) + small,
+        ),
+        (
+            may_stop & (need_from_stop > at_stop),
+            stopping + t.stop_enough_s * wait_weight + visit * (100.0 - need_from_stop) + home + small,
+        ),
+        (
+            may_stop,
+            stopping + t.stop_full_s * wait_weight + t.retreat_cost(100.0 - gone_from_stop) + 2 * small,
+        ),
+    )
+    return np.stack([np.where(possible, cost, IMPOSSIBLE_S) for possible, cost in ways])
+
+
+def _pickup_times(t: _Terms) -> Array:
+    """(modes, pairs), seconds from now to the pick-up, in the order of Mode."""
+    fly, fly_from_stop = t.fetch / t.v, (t.to_stop + t.fetch_from_stop) / t.v
+    return np.stack(
+        [
+            t.ready + fly,
+            t.ready + t.enough_s + fly,
+            t.ready + t.full_s + fly,
+            t.ready + fly_from_stop + t.stop_enough_s,
+            t.ready + fly_from_stop + t.stop_full_s,
+        ]
     )
