@@ -75,6 +75,14 @@ class View(msgspec.Struct, frozen=True, dict=True):
             self.__dict__["_members"] = table
         return table[slot]
 
+    def absent(self, slot: int) -> tuple[str, ...]:
+        """The replicas that `slot` lacks. Computed once a view, like `members`: every write asks for it."""
+        table: tuple[tuple[str, ...], ...] | None = self.__dict__.get("_absent")
+        if table is None:
+            table = tuple(each.absent() for each in self.slots)
+            self.__dict__["_absent"] = table
+        return table[slot]
+
     def since(self, slot: int, name: str, disk: str) -> int | None:
         """The epoch since when `name` with `disk` is in sync for `slot`; None: it is not."""
         member = self.slots[slot].in_sync.get(name)

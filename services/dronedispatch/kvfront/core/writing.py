@@ -216,7 +216,7 @@ def hints_for(view: View, slot: int, key: str, record: Record) -> list[tuple[str
     """A hint for each assigned but absent replica, at a stand-in: some replica outside the slot, or else the
     slot's primary.
     """
-    absent = view.slots[slot].absent()
+    absent = view.absent(slot)
     if not absent:
         return []
     members = view.members(slot)
