@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 from loadtests.bench.dispatch_baselines import BASELINES, OURS
+from loadtests.bench.dispatch_demand import Scenario, benchmark_flight, demand
 from loadtests.bench.dispatch_hindsight import hindsight_lines
 from loadtests.bench.dispatch_plot import plot
 from loadtests.bench.dispatch_report import Measured, Table, measure
 from loadtests.bench.dispatch_scale import growth_exponent, time_rounds
-from loadtests.bench.dispatch_world import Scenario, benchmark_flight, demand, simulate
+from loadtests.bench.dispatch_world import simulate
 
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.fleet.city import City, default_city

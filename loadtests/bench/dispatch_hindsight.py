@@ -15,15 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from loadtests.bench.dispatch_baselines import OURS
+from loadtests.bench.dispatch_demand import Order, Scenario, benchmark_flight, demand
 from loadtests.bench.dispatch_report import paired_ratio
-from loadtests.bench.dispatch_world import (
-    Order,
-    Scenario,
-    Simulation,
-    benchmark_flight,
-    demand,
-    simulate,
-)
+from loadtests.bench.dispatch_world import Simulation, simulate
 
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.fleet.city import default_city

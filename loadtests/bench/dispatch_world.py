@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from loadtests.bench.dispatch_demand import Order, Scenario, places
 
 from dronedispatch.dispatcher.core.plan import Plan
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
-from dronedispatch.fleet.city import City
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus, DroneType
 from dronedispatch.fleet.energy import STRANDED_PCT, FlightModel
@@ -29,61 +29,6 @@ from dronedispatch.kv.version import Version
 
 Round = Callable[[World, float], Plan]
 ROUNDS_AT_ONCE_MAX = 8
-
-
-@dataclass(frozen=True)
-class Order:
-    """`at_s`: arrival; -inf .. for a closed backlog it is set when the order is let in."""
-
-    id: str
-    at_s: float
-    origin: Point
-    destination: Point
-    weight_kg: float
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """`backlog` not None: saturation, so many orders always wait, and arrival times mean nothing."""
-
-    city: City
-    flight: FlightModel
-    drones: int
-    orders: tuple[Order, ...]
-    seed: int
-    noise: float = 0.15
-    backlog: int | None = None
-
-
-def demand(
-    city: City, rng: np.random.Generator, count: int, per_hour: float, *, clustered: bool
-) -> tuple[Order, ...]:
-    """Poisson arrivals; parcels of 0.2 to 10 kg; ends uniform, or about five restaurants' quarters and eight homes'."""
-    times = np.cumsum(rng.exponential(3600.0 / per_hour, count))
-    weights = rng.uniform(0.2, 10.0, count)
-    origins, destinations = (
-        _ends(city, rng, count, 5 if clustered else 0),
-        _ends(city, rng, count, 8 if clustered else 0),
-    )
-    return tuple(
-        Order(f"o{i:06d}", float(times[i]), origins[i], destinations[i], float(weights[i]))
-        for i in range(count)
-    )
-
-
-def _ends(city: City, rng: np.random.Generator, count: int, clusters: int) -> list[Point]:
-    x0, y0, x1, y1 = city.boundary.shape.bounds
-    middles = rng.uniform((x0 * 0.8, y0 * 0.8), (x1 * 0.8, y1 * 0.8), (max(clusters, 1), 2))
-    found: list[Point] = []
-    while len(found) < count:
-        if clusters:
-            x, y = rng.normal(middles[rng.integers(clusters)], 1200.0)
-        else:
-            x, y = rng.uniform((x0, y0), (x1, y1))
-        point = Point(float(x), float(y))
-        if city.boundary.holds(point) and not any(area.holds(point) for area in city.no_fly):
-            found.append(point)
-    return found
 
 
 @dataclass
@@ -165,7 +110,7 @@ class Simulation:
         self.now_s = 0.0
         rng = np.random.default_rng([scenario.seed, 7])
         kinds = list(DroneType)
-        starts = _ends(scenario.city, rng, scenario.drones, 0)
+        starts = places(scenario.city, rng, scenario.drones, 0)
         self.drones = {
             f"d{i:05d}": SimDrone(f"d{i:05d}", kinds[i % len(kinds)], starts[i], 100.0)
             for i in range(scenario.drones)
@@ -462,8 +407,3 @@ def simulate(
 ) -> Simulation:
     """Run it."""
     return Simulation(scenario, plan_round, tuning).run(until_delivered=until_delivered)
-
-
-def benchmark_flight() -> FlightModel:
-    """dispatch.md's: 60 km/h, 2 % a km whatever the load, 5 % a minute, 5 % margin, 15 % uncertainty."""
-    return FlightModel(payload_share=0.0)
