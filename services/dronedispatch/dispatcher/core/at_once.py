@@ -1,9 +1,10 @@
 """While a good part of the fleet is idle no order waits: an idle drone sets out at once, and a better one may take over.
 
 Look-ahead lets an order wait for a drone that comes by soon. That saves empty way when drones are scarce. With many idle
-ones waiting saves nothing that a later swap does not save too, and an order is better off with a drone on its way: at
-12 to 36 orders an hour and 18 drones the mean falls by up to 2 %, the 95th percentile by up to 6 % (4 paired seeds); at
-42 an hour, where nearly nobody is idle, it would cost 4 %, so SPARE_SHARE keeps it out there.
+ones it saves little that a later swap does not save too, and a person who has ordered sees a drone set out: live, with
+2,000 drones and 20 orders a second, 5 % of the orders waited more than 5.6 s for their first drone while 600 stood idle.
+With 18 drones it changes the mean by 0 to 1 % at 24 to 36 orders an hour (3 paired seeds, no clear sign): SPARE_MIN
+keeps it out of small fleets that are busy.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dronedispatch.dispatcher.core.costs import Mode, PairCosts
 from dronedispatch.dispatcher.core.roster import Roster, Stance
 
 SPARE_SHARE = 0.2  # of the drones that a round counts with: so many idle ones must have nothing to do
+SPARE_MIN = 10  # and at least so many
 
 Chosen = dict[int, int]  # drone row -> index of its pair
 
@@ -29,7 +31,7 @@ def set_out_at_once(
     otherwise the order would be given to an idle drone and taken from it again in every round.
     """
     spare = {row for row in np.flatnonzero(roster.stance == Stance.NOW).tolist() if row not in chosen}
-    if len(spare) < SPARE_SHARE * len(roster):
+    if len(spare) < max(SPARE_MIN, SPARE_SHARE * len(roster)):
         return chosen
     chosen = _kept(roster, pairs, held, chosen)
     taken = {int(pairs.cols[pair]): row for row, pair in chosen.items()}
