@@ -212,7 +212,7 @@ class Committer:
             raise
         try:
             engine.commit(write)
-            if self._thread is not None:
+            if self._thread is not None and write.dirty:
                 engine.sync()
         except DiskFull:
             return None
