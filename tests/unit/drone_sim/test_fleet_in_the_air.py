@@ -1,0 +1,178 @@
+"""A fleet in the air: clocks that jump, cities that change, orders that are called back, and what a tick publishes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from dronedispatch.drone_sim.app import FleetFlight
+from dronedispatch.drone_sim.core.placement import drone_id
+from dronedispatch.drone_sim.core.schedule import Beat
+from dronedispatch.fleet.city import default_city
+from dronedispatch.fleet.documents import ZONES_KEY, decode, drone_key, encode, telemetry_key
+from dronedispatch.fleet.drones import Drone, DroneStatus, Orders, Stop, StopKind, Telemetry
+from dronedispatch.fleet.positions import Plane, Point
+from dronedispatch.kv.client import Op
+from dronedispatch.kv.errors import Unavailable
+from dronedispatch.testing.errands import send_off, updates
+from dronedispatch.testing.fleet import a_drone, telemetry_for
+from dronedispatch.testing.town import Town
+
+BEAT = Beat(late_s=0.0, elapsed_s=1.0, skipped=0, next_due_s=0.0)
+
+
+@pytest.fixture
+async def town() -> AsyncIterator[Town]:
+    town = Town(speed=10.0)
+    yield town
+    await town.close()
+
+
+async def test_a_wall_clock_that_jumps_moves_no_drone(town: Town) -> None:
+    fleet = town.add_fleet(3)
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+    await fleet.tick(BEAT)
+    before = fleet.flown.crafts[drone_id(0)].odometer_m
+    town.clock.jump_wall(86_400.0)
+    await fleet.tick(BEAT)
+    moved_m = fleet.flown.crafts[drone_id(0)].odometer_m - before
+    assert moved_m == pytest.approx(10 * 60 / 3.6)
+    assert await claims_survive(town, fleet)
+
+
+def at_plane() -> Plane:
+    return default_city().plane
+
+
+async def claims_survive(town: Town, fleet: FleetFlight) -> bool:
+    await fleet.claims.once()
+    return len(fleet.claims.held()) == 16
+
+
+async def test_a_city_with_another_middle_moves_no_drone(town: Town) -> None:
+    fleet = town.add_fleet(3)
+    await town.ticks(2)
+    before = {name: told.pos for name, told in (await town.telemetry()).items()}
+    document = json.loads(json.dumps(default_city().document))
+    (rim,) = (f for f in document["features"] if f["properties"]["kind"] == "boundary")
+    rim["geometry"]["coordinates"][0][1][0] = rim["geometry"]["coordinates"][0][2][0] = 12.7
+    await town.kv.put(ZONES_KEY, encode(document))
+    await fleet.zones.once()
+    for _ in range(10):
+        await fleet.tick(BEAT)
+    after = {name: told.pos for name, told in (await town.telemetry()).items()}
+    assert fleet.simulation.air.plane != default_city().plane
+    for name, pos in before.items():
+        assert (after[name].lat, after[name].lon) == pytest.approx((pos.lat, pos.lon))
+
+
+async def test_a_no_fly_area_that_is_drawn_across_a_path_is_flown_around(town: Town) -> None:
+    fleet = town.add_fleet(1)
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+    await fleet.tick(BEAT)
+    flown = fleet.flown.crafts[drone_id(0)]
+    goal = flown.path[-1]
+    middle = Point((flown.at.x_m + goal.x_m) / 2, (flown.at.y_m + goal.y_m) / 2)
+    corners = [(-400.0, -400.0), (400.0, -400.0), (400.0, 400.0), (-400.0, 400.0), (-400.0, -400.0)]
+    ring = [at_plane().to_latlon(Point(middle.x_m + x_m, middle.y_m + y_m)) for x_m, y_m in corners]
+    document = json.loads(json.dumps(default_city().open_sky().document))
+    area = {"type": "Polygon", "coordinates": [[[pos.lon, pos.lat] for pos in ring]]}
+    document["features"].append(
+        {"type": "Feature", "properties": {"kind": "no_fly", "id": "new"}, "geometry": area}
+    )
+    await town.kv.put(ZONES_KEY, encode(document))
+    assert (await fleet.zones.once()).startswith("zones ")
+    (new,) = fleet.simulation.air.city.no_fly
+    for _ in range(60):
+        await fleet.tick(BEAT)
+        assert not new.holds(fleet.flown.crafts[drone_id(0)].at)
+    assert fleet.flown.crafts[drone_id(0)].stops_done == 1
+
+
+async def test_a_parcel_that_went_to_another_drone_is_not_picked_up_even_when_the_hint_was_lost(
+    town: Town,
+) -> None:
+    fleet = town.add_fleet(1)
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+    await fleet.tick(BEAT)
+    craft = fleet.flown.crafts[drone_id(0)]
+    goal = craft.path[-1]
+    fleet.flown.crafts[drone_id(0)] = msgspec.structs.replace(craft, at=Point(goal.x_m - 100.0, goal.y_m))
+    recalled = a_drone(drone_id(0), orders=Orders(seq=2))
+    await town.kv.put(drone_key(drone_id(0)), encode(recalled))
+    await fleet.tick(BEAT)
+    told = (await town.telemetry())[drone_id(0)]
+    assert (told.orders_seq, told.stops_done) == (2, 0)
+
+
+async def test_a_drone_that_cannot_ask_hovers_before_the_pick_up_and_flies_on_when_it_can(town: Town) -> None:
+    fleet = town.add_fleet(1)
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+    await fleet.tick(BEAT)
+    craft = fleet.flown.crafts[drone_id(0)]
+    goal = craft.path[-1]
+    fleet.flown.crafts[drone_id(0)] = msgspec.structs.replace(craft, at=Point(goal.x_m - 100.0, goal.y_m))
+
+    def fail(op: Op) -> None:
+        if op.key == drone_key(drone_id(0)):
+            raise Unavailable("not now")
+
+    town.kv.before = fail
+    for _ in range(3):
+        await fleet.tick(BEAT)
+    assert fleet.flown.crafts[drone_id(0)].stops_done == 0
+    town.kv.before = lambda _op: None
+    await fleet.tick(BEAT)
+    assert fleet.flown.crafts[drone_id(0)].stops_done == 1
+
+
+async def test_a_large_tick_is_published_in_parts_that_say_so(town: Town) -> None:
+    fleet = town.add_fleet(1200)
+    town.clock.advance(1.0)
+    await fleet.claims.once()
+    await fleet.tick(BEAT)
+    parts = updates(town)
+    assert [(event.part, event.parts) for event in parts] == [(0, 3), (1, 3), (2, 3)]
+    assert sum(len(event.drones) for event in parts) == 1200
+
+
+async def test_a_docked_drone_charges_in_the_store_and_makes_room_when_it_is_full(town: Town) -> None:
+    fleet = town.add_fleet(3)
+    await town.ticks(1)
+    air = fleet.simulation.air
+    station = air.city.charge_points[0]
+    stop = Stop(kind=StopKind.CHARGE, pos=station.pos, station=station.id)
+    low = telemetry_for(drone_id(0), pos=station.pos, battery_pct=95.0, tick=1)
+    for name in (drone_id(0),):
+        old = await town.kv.get(telemetry_key(name))
+        assert old is not None
+        drone = a_drone(name, status=DroneStatus.CHARGING, orders=Orders(seq=1, stops=(stop,)))
+        await town.kv.put(drone_key(name), encode(drone))
+    fleet.flown.drop(range(16))
+    await town.kv.put(telemetry_key(drone_id(0)), encode(low))
+    await fleet.claims.release_all()
+    told: list[Telemetry] = []
+    for _ in range(40):
+        await town.tick()
+        told.append((await town.telemetry())[drone_id(0)])
+    assert station.id in {one.at_charge for one in told}
+    assert told[-1].battery_pct == 100.0
+    assert told[-1].at_charge is None
+    dock = await town.kv.get(f"dock:{station.id}")
+    assert dock is not None
+    assert dock.value == b'{"queue":[]}'
+
+
+async def test_a_registered_drone_is_inactive_until_the_dispatcher_wakes_it(town: Town) -> None:
+    town.add_fleet(1)
+    await town.ticks(1)
+    item = await town.kv.get(drone_key(drone_id(0)))
+    assert item is not None
+    assert decode(Drone, item.value).status is DroneStatus.INACTIVE
