@@ -38,7 +38,7 @@ LOW_PCT, LOW_RANGE_PCT = (
     25.0,
 )  # below the first a drone may have to charge next, LOW_RANGE_PCT lower it must
 SWAP = 0.036  # a swap must save this much
-AGE = 0.023  # of the square of the age in crossings: an order of 10 crossings (4.6 h at 60 km/h) outbids any way
+AGE = 0.004  # of the cube of the age in crossings: an order of ten (4.6 h at 60 km/h) outbids any way
 PRIORITY = 0.05  # a step of priority
 LATE = 0.5  # being in danger of missing the deadline
 TIE = 1e-4  # of a crossing: zone rank, and class steps above what the parcel needs
@@ -86,7 +86,7 @@ def order_bonus_s(world: World, now_s: float, orders: Orders) -> Array:
     """By how much an order is dearer to leave than one just made: age, priority, deadline."""
     cross_s = crossing_s(world)
     age = np.array([now_s - delivery.created_s for delivery in orders.deliveries]) / cross_s
-    bonus = AGE * np.square(np.maximum(age, 0.0))
+    bonus = AGE * np.power(np.maximum(age, 0.0), 3)
     bonus += PRIORITY * np.array([delivery.priority for delivery in orders.deliveries])
     for j, delivery in enumerate(orders.deliveries):
         if delivery.deadline_s is not None:
