@@ -8,6 +8,7 @@ share what an end sees: the lengths of thousands of pairs are a few array operat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -193,6 +194,14 @@ def _polygons(shape: Polygon | MultiPolygon) -> list[Polygon]:
     if isinstance(shape, Polygon):
         return [shape]
     return list(shape.geoms)
+
+
+def xy_of(points: Sequence[Point]) -> Array:
+    """(n, 2). Column by column: numpy takes five times as long over a list of tuples."""
+    xy = np.empty((len(points), 2))
+    xy[:, 0] = [point[0] for point in points]
+    xy[:, 1] = [point[1] for point in points]
+    return xy
 
 
 @lru_cache(maxsize=8)

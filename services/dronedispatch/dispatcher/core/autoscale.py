@@ -7,6 +7,7 @@ a class cannot cover alone wakes the next heavier class too.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from dronedispatch.dispatcher.core.firstcome import class_for
@@ -26,11 +27,12 @@ def autoscale_by_type(
     """
     activations: list[SetStatus] = []
     retiring: list[str] = []
+    backlog = Counter(class_for(delivery.weight_kg) for delivery in pending)
     uncovered = 0
     for kind in DroneType:
         members = [drone for drone in drones.values() if drone.type is kind and not drone.decommissioned]
         waiting = [drone for drone in members if drone.status in _WAITING]
-        orders = sum(1 for delivery in pending if class_for(delivery.weight_kg) is kind)
+        orders = backlog[kind]
         wanted = math.ceil(world.tuning.ready_share * len(members)) + orders + uncovered
         missing = wanted - len(waiting)
         asleep = [drone for drone in members if _can_wake(drone, world)]

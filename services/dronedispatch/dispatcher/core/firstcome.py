@@ -13,6 +13,7 @@ from dronedispatch.dispatcher.core.world import World
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
 from dronedispatch.fleet.paths import paths_of
 
+_LIMITS_KG = tuple(PAYLOAD_MAX_KG.items())  # light to heavy
 BUCKET_M = 200.0  # pick_drone takes drones of one bucket for equally far
 
 Pick = Callable[[World, Roster, Orders, int, Rows, Array], int]
@@ -54,8 +55,11 @@ def pick_nearest(
 
 
 def class_for(weight_kg: float) -> DroneType:
-    """The lightest class that carries the parcel."""
-    return next((kind for kind in DroneType if weight_kg <= PAYLOAD_MAX_KG[kind]), DroneType.HEAVY)
+    """The lightest class that carries the parcel; the heaviest for what nobody carries."""
+    for kind, limit_kg in _LIMITS_KG:
+        if weight_kg <= limit_kg:
+            return kind
+    return DroneType.HEAVY
 
 
 def pick_drone(world: World, roster: Roster, orders: Orders, col: int, among: Rows, fetch_m: Array) -> int:

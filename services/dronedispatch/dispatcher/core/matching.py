@@ -16,7 +16,7 @@ from dronedispatch.dispatcher.core.roster import Array, Rows
 
 IMPOSSIBLE_S = 1e7
 EXACT_MAX = 60_000  # cells of a matrix that is solved as a whole
-TILE_MAX = 600  # drones and orders together
+TILE_MAX = 400  # drones and orders together
 
 
 def cheapest_matching(rows: Rows, cols: Rows, cost_s: Array, spots_m: tuple[Array, Array]) -> Rows:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dronedispatch.dispatcher.core.world import DeliveryView
-from dronedispatch.fleet.paths import Paths
+from dronedispatch.fleet.paths import Paths, xy_of
 
 Array = npt.NDArray[np.float64]
 
@@ -34,8 +34,8 @@ class Orders:
 
 def orders_of(deliveries: Sequence[DeliveryView], paths: Paths) -> Orders:
     """Arrays of these deliveries, in their order."""
-    origin = np.array([delivery.origin for delivery in deliveries], dtype=np.float64).reshape(-1, 2)
-    destination = np.array([delivery.destination for delivery in deliveries], dtype=np.float64).reshape(-1, 2)
+    origin = xy_of([delivery.origin for delivery in deliveries])
+    destination = xy_of([delivery.destination for delivery in deliveries])
     return Orders(
         deliveries=deliveries,
         origin_m=origin,

@@ -14,7 +14,7 @@ from dronedispatch.dispatcher.core.tuning import Policy, Tuning
 from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus
-from dronedispatch.fleet.paths import Paths
+from dronedispatch.fleet.paths import Paths, xy_of
 from dronedispatch.fleet.positions import Point, distance_m
 
 Array = npt.NDArray[np.float64]
@@ -82,7 +82,7 @@ def ready_roster(drones: Sequence[DroneView], tuning: Tuning) -> Roster:
     return Roster(
         drones=ready,
         stance=np.full(count, Stance.NOW, dtype=np.int64),
-        xy_m=np.array([drone.at for drone in ready], dtype=np.float64).reshape(-1, 2),
+        xy_m=xy_of([drone.at for drone in ready]),
         ready_s=np.zeros(count),
         battery_pct=np.array([drone.battery_pct for drone in ready], dtype=np.float64),
         payload_max_kg=np.array([PAYLOAD_MAX_KG[drone.type] for drone in ready], dtype=np.float64),
@@ -129,7 +129,7 @@ def lookahead_roster(
     return Roster(
         drones=counted,
         stance=np.array(stances, dtype=np.int64),
-        xy_m=np.array(spots, dtype=np.float64).reshape(-1, 2),
+        xy_m=xy_of(spots),
         ready_s=left_m / world.flight.cruise_mps,
         battery_pct=battery - left_m * per_m,
         payload_max_kg=np.array([PAYLOAD_MAX_KG[drone.type] for drone in counted], dtype=np.float64),
@@ -141,8 +141,8 @@ def _left_m(count: int, hops: Sequence[tuple[int, Point, Point]], paths: Paths) 
     left = np.zeros(count)
     if hops:
         lengths = paths.lengths_m(
-            np.array([hop[1] for hop in hops], dtype=np.float64),
-            np.array([hop[2] for hop in hops], dtype=np.float64),
+            xy_of([hop[1] for hop in hops]),
+            xy_of([hop[2] for hop in hops]),
         )
         np.add.at(left, [hop[0] for hop in hops], lengths)
     return left
