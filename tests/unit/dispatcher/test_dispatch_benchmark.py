@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from loadtests.bench.dispatch import Case, run_case, scenario_of
 from loadtests.bench.dispatch_baselines import OURS
-from loadtests.bench.dispatch_hindsight import Hindsight, exact, flown_routes, improve
+from loadtests.bench.dispatch_hindsight import exact, flown_routes, hindsight_of, improve
 from loadtests.bench.dispatch_report import Ratio, Table, paired_ratio
 from loadtests.bench.dispatch_scale import busy_world, growth_exponent, time_rounds
 from loadtests.bench.dispatch_world import Simulation
@@ -83,11 +83,11 @@ def test_a_paired_ratio_needs_pairs_and_tells_its_interval() -> None:
         paired_ratio([1.0], [1.0, 2.0])
 
 
-def test_hindsight_is_never_worse_than_its_start_nor_better_than_the_bound() -> None:
+@pytest.mark.parametrize("anticipate", [False, True])
+def test_hindsight_is_never_worse_than_its_start_nor_better_than_the_bound(anticipate: bool) -> None:
     scenario = scenario_of(case("ours", 20.0, 6, orders=5, drones=3))
-    charge = [point.at for point in scenario.city.charge_points]
-    hindsight = Hindsight(scenario.flight, charge, scenario.orders)
     run = Simulation(scenario, OURS, Tuning(autoscale=False)).run()
+    hindsight = hindsight_of(run, anticipate=anticipate)
     starts, routes = flown_routes(run)
     before = sum(hindsight.cost_s(start, route) for start, route in zip(starts, routes, strict=True))
     found, _ = improve(hindsight, starts, routes, np.random.default_rng(1), iterations=30)
