@@ -6,6 +6,7 @@ import http.client
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,11 +49,10 @@ class Traffic:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self.seen = Seen()
+        self._names = [f"{seed}-{time.time_ns()}-{n}" for n in range(clients)]
         self._threads = [
-            threading.Thread(
-                target=self._client, args=(f"{seed}-{time.time_ns()}-{n}", seed + n), daemon=True
-            )
-            for n in range(clients)
+            threading.Thread(target=self._client, args=(name, seed + n), daemon=True)
+            for n, name in enumerate(self._names)
         ]
 
     def __enter__(self) -> Traffic:
@@ -64,6 +64,13 @@ class Traffic:
         self._stopping.set()
         for thread in self._threads:
             thread.join(self._patience_s + 30)
+
+    def accepted_by_client(self) -> dict[str, int]:
+        """How many orders of each client have been accepted so far."""
+        with self._lock:
+            keys = list(self.seen.accepted)
+        counts = Counter(key.rpartition("-")[0] for key in keys)
+        return {name: counts[name] for name in self._names}
 
     def _client(self, name: str, seed: int) -> None:
         rng = random.Random(seed)
