@@ -39,7 +39,7 @@ SUITES = (
     Suite("deploy", 900),
     Suite("integration", 900),
     Suite("browser", 300),
-    Suite("faults", 900),
+    Suite("faults", 1500),
 )
 NAMES = tuple(suite.name for suite in SUITES)
 
