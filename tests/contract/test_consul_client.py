@@ -153,6 +153,31 @@ async def test_one_of_two_leads_and_the_other_follows_with_a_greater_term(
     await new.resign()
 
 
+async def test_a_leader_that_was_killed_and_is_back_before_its_check_failed_leads_again(
+    client: ConsulClient, consul: tuple[Ports, Part]
+) -> None:
+    port = consul[0].consul_http
+    await client.register(
+        Registration(id="again", name="again", address="127.0.0.1", port=port, check_path="/v1/status/leader")
+    )
+    lives = [
+        ConsulLock(client, "t/again", service="again", instance="again", address="127.0.0.1", port=port)
+        for _ in range(2)
+    ]
+    first = asyncio.create_task(lives[0].run())
+    await until(lambda: lives[0].leader, 15.0)
+    first.cancel()  # as by kill -9: nothing is given back, and the check goes on passing
+    with contextlib.suppress(asyncio.CancelledError):
+        await first
+    second = asyncio.create_task(lives[1].run())
+    await until(lambda: lives[1].leader, 15.0)
+    assert lives[1].term > lives[0].term
+    second.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await second
+    await lives[1].resign()
+
+
 async def test_without_consul_a_write_certainly_did_not_happen_and_a_watch_keeps_its_answer(
     tmp_path: Path,
 ) -> None:

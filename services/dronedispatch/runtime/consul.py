@@ -282,6 +282,11 @@ class ConsulClient:
         """Add one check, usually bound to a service by ServiceID."""
         await self._agent_put("/v1/agent/check/register", document)
 
+    async def deregister_check(self, check_id: str) -> None:
+        """Remove one check of this agent, which ends every session that hangs on it; one that is not there is no error."""
+        if check_id in await self._read(self._consul.agent.checks()):
+            await self._write(self._consul.agent.check.deregister(check_id))
+
     async def _agent_put(self, path: str, document: Mapping[str, object]) -> None:
         await self._write(
             self._consul.http.put(

@@ -84,6 +84,9 @@ class ConsulLock:
     async def _open_session(self) -> str:
         service_id = await self._own_service_id()
         check_id = f"leader:{self._instance}"
+        # A predecessor of our name that was killed may have left a session on this check. Were it only registered again,
+        # as passing, before Consul saw it fail, that session would hold the lock for ever.
+        await self._consul.deregister_check(check_id)
         await self._consul.register_check(
             {
                 "ID": check_id,
