@@ -228,8 +228,8 @@ FAULTS = {
         Fault("Consul and a replica kill -9", kill_beside_consul, start_consul_first, hold_s=2.0, felt=RETRIED),
         Fault("all replicas kill -9", kill_all, start_all, hold_s=0.5, felt=events_of("last_member")),
         Fault("all at once", everything, nothing, hold_s=2.0, felt=RETRIED),
-        Fault("coordinator kill -9", kill, start, target="f", felt=events_of("read_repair", "refresh", "finish")),
-        Fault("coordinator SIGSTOP", pause, proceed, hold_s=3.0, target="f", felt=RETRIED),
+        Fault("coordinator kill -9", kill, start, target="f", copies=2, felt=events_of("read_repair", "refresh", "finish")),
+        Fault("coordinator SIGSTOP", pause, proceed, hold_s=3.0, target="f", copies=2, felt=RETRIED),
     )
 }  # fmt: skip
 

@@ -85,6 +85,7 @@ def test_the_standby_leads_within_five_seconds_of_a_kill_of_the_leader(pair: Liv
         pair.kill(first)
         eventually(lambda: [name for name in leaders(pair) if name != first], "the standby leads", 20)
         took_s = time.monotonic() - killed_s
+        eventually(lambda: len(traffic.seen.accepted) >= 3, "orders are accepted", 30)
     second = leader(pair)
     assert health(pair, "dispatcher")[second]["term"] > term
     assert_sound(pair, traffic)
