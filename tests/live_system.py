@@ -136,10 +136,25 @@ class LiveSystem:
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Signal one process; returns the pid that it had."""
+        pid = self.pid(name)
+        os.kill(pid, number)
+        return pid
+
+    def pid(self, name: str) -> int:
+        """Of a process that runs."""
         pid = self.status()[name]["pid"]
         assert pid, f"{name} does not run"
-        os.kill(pid, number)
         return int(pid)
+
+    @contextlib.contextmanager
+    def nobody_restarted(self) -> Iterator[None]:
+        """While the block runs, what dies stays dead: the supervisor itself is stopped."""
+        pid = Supervisor(Home(self.home)).pid()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def supervise(self, verb: str, name: str) -> None:
         """start or stop one process by its supervisor, and wait for it."""

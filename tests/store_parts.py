@@ -60,10 +60,8 @@ class Network:
     """Namespaces on one bridge; `close` ends them (after the processes in them)."""
 
     def __init__(self) -> None:
-        self.number = (os.getpid() * 7 + next(_numbers)) % 250
-        self.bridge = f"ddb{self.number}"
+        self.number, self.bridge = _bridge()
         self.hosts: dict[str, Host] = {}
-        _run("ip", "link", "add", self.bridge, "type", "bridge")
         _run("ip", "addr", "add", f"10.231.{self.number}.1/24", "dev", self.bridge)
         _run("ip", "link", "set", self.bridge, "up")
 
@@ -88,6 +86,19 @@ class Network:
         for host in self.hosts.values():
             subprocess.run(["ip", "netns", "del", str(host.namespace)], check=False, capture_output=True)
         subprocess.run(["ip", "link", "del", self.bridge], check=False, capture_output=True)
+
+
+def _bridge() -> tuple[int, str]:
+    """A new bridge with a number that no other run on this machine has."""
+    for _ in range(250):
+        number = (os.getpid() * 7 + next(_numbers)) % 250
+        name = f"ddb{number}"
+        words = ("ip", "link", "add", name, "type", "bridge")
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=20)
+        if done.returncode == 0:
+            return number, name
+        assert "File exists" in done.stderr, done.stderr
+    raise AssertionError("250 bridges ddb* exist already: remove those that nobody uses (ip link del)")
 
 
 def _run(*words: str) -> None:
@@ -228,6 +239,11 @@ class Store:
         assert isinstance(slots, list)
         return sorted({name for slot in slots for name in slot["assigned"] if name not in slot["in_sync"]})
 
+    def registered(self, service: str) -> list[str]:
+        """The names of the passing instances in Consul."""
+        body = _body(urllib.request.Request(f"{self.consul_address}/v1/health/service/{service}?passing=1"))
+        return [] if body is None else sorted(one["Service"]["ID"] for one in json.loads(body))
+
     def whole(self) -> bool:
         """Every assigned replica is in sync for every slot."""
         return self.epoch() > 0 and not self.absent()
@@ -249,7 +265,10 @@ def _body(request: urllib.request.Request) -> bytes | None:
         with _OPENER.open(request, timeout=2) as answer:
             content: bytes = answer.read()
             return content
-    except (urllib.error.URLError, OSError, ValueError):
+    except urllib.error.HTTPError as error:
+        error.close()
+        return None
+    except (OSError, ValueError):
         return None
 
 

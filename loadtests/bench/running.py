@@ -29,9 +29,13 @@ START_TIMEOUT_S = 300
 
 
 def start(home: Path, arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
-    """`scripts/up --fresh --detach` with these arguments. Raises CalledProcessError."""
+    """`scripts/up --fresh --detach` with these arguments. Raises SystemExit when it has said why it cannot."""
     command = [str(CHECKOUT / "scripts" / "up"), "--detach", "--fresh", "--home", str(home), *arguments]
-    subprocess.run(command, check=True, timeout=START_TIMEOUT_S, env={**os.environ, **(environ or {})})
+    done = subprocess.run(
+        command, check=False, timeout=START_TIMEOUT_S, env={**os.environ, **(environ or {})}
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"nothing was measured: scripts/up ended with {done.returncode}")
 
 
 def stop(home: Path) -> None:

@@ -56,7 +56,8 @@ def send(url: str, body: dict[str, Any], key: str) -> str | None:
         with _OPENER.open(request, timeout=15):
             return None
     except urllib.error.HTTPError as error:
-        return f"{error.code} {error.read(300).decode(errors='replace')}"
+        with error:
+            return f"{error.code} {error.read(300).decode(errors='replace')}"
     except OSError as error:
         return str(error)
 

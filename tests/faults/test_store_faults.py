@@ -6,10 +6,11 @@ The long run: DD_FAULT_EVENTS=100 .venv/bin/pytest tests/faults/test_store_fault
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,24 @@ PLAYS = 4
 
 
 @pytest.fixture(scope="module")
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with running_store(tmp_path_factory.mktemp("store"), rf=request.param, namespaces=True) as running:
-        yield running
+def store_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Store]]:
+    """The store with so many copies. It runs until another number is asked for: not started anew for each fault."""
+    current: list[Store] = []
+    with contextlib.ExitStack() as running:
+
+        def of(rf: int) -> Store:
+            if not current or current[0].rf != rf:
+                running.close()
+                folder = tmp_path_factory.mktemp("store")
+                current[:] = [running.enter_context(running_store(folder, rf=rf, namespaces=True))]
+            return current[0]
+
+        yield of
+
+
+@pytest.fixture
+def store(rf: int, store_with: Callable[[int], Store]) -> Store:
+    return store_with(rf)
 
 
 def workload_of(store: Store, seed: int) -> Workload:
@@ -82,7 +98,7 @@ PLAYED = [
 ]
 
 
-@pytest.mark.parametrize(("store", "fault"), PLAYED, indirect=["store"])
+@pytest.mark.parametrize(("rf", "fault"), PLAYED)
 async def test_a_fault_loses_nothing_and_no_history_breaks(
     store: Store, fault: Fault, tmp_path: Path
 ) -> None:
@@ -100,7 +116,7 @@ async def test_a_fault_loses_nothing_and_no_history_breaks(
         assert workload.longest_gap_s(began_s, ended_s) < GAP_MAX_S[fault.name], workload.outcomes
 
 
-@pytest.mark.parametrize("store", COPIES, ids=lambda rf: f"rf{rf}", indirect=True)
+@pytest.mark.parametrize("rf", COPIES, ids=lambda rf: f"rf{rf}")
 async def test_random_faults_one_after_the_other(store: Store, tmp_path: Path) -> None:
     rng = random.Random(f"random {store.rf}")
     workload = workload_of(store, seed=100 + store.rf)

@@ -73,7 +73,12 @@ async def test_a_fourth_replica_joins_takes_slots_and_leaves_again_without_a_fai
         assert not [result for result in results if isinstance(result, KVError)]
         async with traffic(store) as workload:
             await asyncio.to_thread(store.add("kvstore", "r4").start)
-            assert "settled" in await asyncio.to_thread(store.kvctl, "rebalance")
+            await asyncio.to_thread(
+                wait_until, lambda: "r4" in store.registered("kvstore"), "r4 passes in Consul"
+            )
+            said = await asyncio.to_thread(store.kvctl, "rebalance")
+            assert "over r1, r2, r3, r4" in said
+            assert "settled" in said
             assert keys_of(store, "r4") > 500
             assert "all replicas agree" in await asyncio.to_thread(store.kvctl, "verify")
             assert "may be stopped" in await asyncio.to_thread(store.kvctl, "drain", "r4")

@@ -77,6 +77,7 @@ async def rebalance(session: Session, parsed: argparse.Namespace) -> int:
     rf = parsed.rf or view.rf
     if rf > len(names):
         raise CannotDo(f"rf {rf} needs as many replicas; {len(names)} are registered")
+    sys.stdout.write(f"over {', '.join(names)}\n")
     await _reassign(session, lambda now: _even(now, names, rf), parsed.wait)
     return 0
 
