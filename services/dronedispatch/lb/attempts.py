@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from dronedispatch.lb.core.forward import wire_head
 from dronedispatch.lb.core.heads import RequestHead
-from dronedispatch.lb.core.retry import BODY_KEPT_BYTES_MAX, may_repeat, why_no_retry
-from dronedispatch.lb.core.upload import Upload
+from dronedispatch.lb.core.retry import BODY_KEPT_BYTES_MAX, SAFE, may_repeat, why_no_retry
 from dronedispatch.lb.discard import Discard
+from dronedispatch.lb.ending import Ending
 from dronedispatch.runtime.backoff import full_jitter
-from dronedispatch.runtime.http.connection import Connection, Receiver
+from dronedispatch.runtime.http.connection import Connection
 from dronedispatch.runtime.http.errors import NotSent
 
 if TYPE_CHECKING:
@@ -23,69 +22,27 @@ BACKOFF_BASE_S: Final = 0.010
 BACKOFF_CAP_S: Final = 0.050
 
 
-class Attempts(Receiver):
-    """The gateway's side of a request: `Exchange` is the rest of it, and the receiver of the answer.
+class Attempts(Ending):
+    """The gateway's side of a request; `Exchange` is the receiver of the answer."""
 
-    A base class and not an object of its own: one object more for each request costs 2 % of it.
-    """
+    __slots__ = ("_give_up_s", "_told", "_upstream", "_wire_head")
 
-    __slots__ = (
-        "_client",
-        "_door",
-        "_gateway",
-        "_give_up_s",
-        "_retry",
-        "_told",
-        "_tried",
-        "_upload",
-        "_upstream",
-        "_wire_head",
-        "body_done",
-        "connect_s",
-        "ended",
-        "head_s",
-        "request",
-        "sent_s",
-        "tries",
-    )
-
-    def __init__(self, door: Door, client: Downstream, request: RequestHead, now_s: float) -> None:
-        self._door = door
-        self._client = client
-        self.request = request
-        self.head_s = now_s
-        self.sent_s = -1.0
-        self.connect_s = -1.0  # how long the connect took; 0.0: the connection was there
-        self.ended = ""
-        self.tries = 0
-        self.body_done = not request.body_bytes
-        self._upload: Upload | None = None
-        self._tried: tuple[str, ...] = ()
+    def __init__(
+        self,
+        door: Door,
+        client: Downstream,
+        request: RequestHead,
+        address: str,
+        began_s: float,
+        now_s: float,
+    ) -> None:
+        Ending.__init__(self, door, client, request, address, began_s, now_s)
         self._give_up_s = now_s + door.timeouts.total_s
-        self._gateway: Gateway | None = None
         self._upstream: Connection | None = None
-        self._retry: asyncio.TimerHandle | None = None
         self._wire_head = b""
         self._told = False  # a byte of an upstream went to the client
         if not request.request_id:
             request.request_id = door.request_id()
-
-    @property
-    def gateway_id(self) -> str:
-        """Who has it, or had it last."""
-        if self._gateway is not None:
-            return self._gateway.id
-        return self._tried[-1] if self._tried else ""
-
-    # --- for the exchange to say ---
-
-    def _answer(
-        self, status: int, reason: str, ended: str, *, close: bool = False, retry_after_s: int | None = None
-    ) -> None:
-        raise NotImplementedError
-
-    def _await_body(self, now_s: float) -> None:
-        raise NotImplementedError
 
     # --- a try ---
 
@@ -145,10 +102,21 @@ class Attempts(Receiver):
             upload.forget()
         connection.ask(self, data, head_only=self.request.method == b"HEAD", whole=self.body_done)
         if self.body_done:
-            client.deadline_s = now_s + self._door.timeouts.response_s
+            self._await_answer(now_s)
         else:
             client.resume()
             self._await_body(now_s)
+
+    def _await_answer(self, now_s: float) -> None:
+        """The whole request is sent. Who may ask another gateway does so soon; the others can only wait."""
+        timeouts = self._door.timeouts
+        limit_s = timeouts.try_s if self._may_resend() else timeouts.response_s
+        self._client.deadline_s = min(now_s + limit_s, self._give_up_s)
+
+    def _await_body(self, now_s: float) -> None:
+        timeouts = self._door.timeouts
+        slow_s = self.head_s + timeouts.body_grace_s + self.bytes_in / timeouts.body_rate_min
+        self._client.deadline_s = min(now_s + timeouts.body_idle_s, slow_s)
 
     # --- again ---
 
@@ -186,12 +154,36 @@ class Attempts(Receiver):
         gateway = self._gateway
         assert gateway is not None
         self._door.table.failed(gateway, hard=True, reason=reason)
+        if sent:
+            self._lost()
         if retryable and self._why_no_retry(gateway, sent=sent) is None:
             self._again(gateway)
         elif sent:
             self._answer(502, f"gateway: {reason}", "upstream_error")
         else:
             self._answer(503, f"gateway: {reason}", "upstream_error", retry_after_s=1)
+
+    def _lost(self) -> None:
+        """A try was sent and will not be answered, or cannot say what it did."""
+        self._unresolved = self._unresolved or self.request.method not in SAFE
+
+    def _silent(self, gateway: Gateway, now_s: float) -> None:
+        """No byte of an answer came in `try_s`: ask another gateway, or wait on where none may be asked.
+
+        Without the budget a store that pauses would get every request three times.
+        """
+        end_s = min(self.sent_s + self._door.timeouts.response_s, self._give_up_s)
+        if now_s < end_s and self._why_no_retry(gateway, sent=True) is not None:
+            self._client.deadline_s = end_s
+            return
+        self._door.table.failed(gateway, hard=False, reason="no answer in time")
+        gateway.pool.close_idle()  # to a host that was cut off they are dead too: a connect says so in a second
+        self._lost()
+        self._drop_upstream()
+        if now_s < end_s:
+            self._again(gateway)
+        else:
+            self._answer(504, "the gateway did not answer in time", "upstream_timeout")
 
     def _again(self, gateway: Gateway) -> None:
         door = self._door

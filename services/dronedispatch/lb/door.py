@@ -21,7 +21,7 @@ from dronedispatch.runtime.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from dronedispatch.lb.downstream import Downstream
-    from dronedispatch.lb.exchange import Exchange
+    from dronedispatch.lb.ending import Ending
 
 TICK_S: Final = 0.1
 
@@ -84,7 +84,7 @@ class Door:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def admit(self, exchange: Exchange, now_s: float) -> float:
+    def admit(self, exchange: Ending, now_s: float) -> float:
         """0.0, or the seconds to wait until the limits let one more through. Settles who the client is."""
         assert self.limiter is not None
         address = exchange.address
@@ -94,7 +94,7 @@ class Door:
                     return self.limiter.take(line.decode("latin-1"), now_s)
         return self.limiter.take(limiter_key(address) if ":" in address else address, now_s)
 
-    def account(self, exchange: Exchange) -> None:
+    def account(self, exchange: Ending) -> None:
         """Count it and write its line: once, at its end."""
         now_s = self.now()
         status = exchange.status or 499
@@ -105,7 +105,7 @@ class Door:
         if self.access_log is not None:
             self.access_log.add(self._line(self._access(exchange, status, now_s)))
 
-    def _access(self, exchange: Exchange, status: int, now_s: float) -> Access:
+    def _access(self, exchange: Ending, status: int, now_s: float) -> Access:
         request, sent_s, response_s = exchange.request, exchange.sent_s, exchange.response_s
         connect_s = exchange.connect_s
         return Access(

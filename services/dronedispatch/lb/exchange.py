@@ -2,18 +2,16 @@
 
 Written as callbacks, not as a coroutine: a task and its futures for each request cost as much as all of this.
 Order of the life: begin -> (queue) -> take or connect -> sent -> response head -> body -> end; `_finish` ends it from
-anywhere, once. What a client is told is decided in exactly two places: `response_head` and `_answer`.
+anywhere, once. What a client is told is decided in two places: `response_head` and `Ending._answer`.
 """
 
 from __future__ import annotations
 
 import math
-import socket
-import struct
 from typing import TYPE_CHECKING, Final
 
 from dronedispatch.lb.attempts import Attempts
-from dronedispatch.lb.core.answers import client_head, interim_head, own_answer
+from dronedispatch.lb.core.answers import client_head, interim_head
 from dronedispatch.lb.core.heads import Refusal, RequestHead
 from dronedispatch.lb.core.retry import RETRY_STATUSES
 from dronedispatch.lb.core.upload import Upload
@@ -23,25 +21,14 @@ from dronedispatch.runtime.http.errors import Broken
 if TYPE_CHECKING:
     from dronedispatch.lb.door import Door
     from dronedispatch.lb.downstream import Downstream
-    from dronedispatch.lb.gateways import Gateway
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class Exchange(Attempts):
-    """A `Receiver` of what the gateway answers. `ended` is empty while it lives; times are those of the loop, in s."""
+    """The `Receiver` of what the gateway answers."""
 
-    __slots__ = (
-        "_chunked_out",
-        "_close",
-        "_out",
-        "address",
-        "began_s",
-        "bytes_out",
-        "response_s",
-        "status",
-    )
+    __slots__ = ("_close", "_out")
 
     def __init__(
         self,
@@ -52,20 +39,9 @@ class Exchange(Attempts):
         began_s: float,
         now_s: float,
     ) -> None:
-        Attempts.__init__(self, door, client, request, now_s)
-        self.address = address
-        self.began_s = began_s
-        self.response_s = -1.0
-        self.status = 0
-        self.bytes_out = 0
+        Attempts.__init__(self, door, client, request, address, began_s, now_s)
         self._out: list[bytes] = []
-        self._chunked_out = False
         self._close = False
-
-    @property
-    def bytes_in(self) -> int:
-        """Bytes of the request's body so far, without framing."""
-        return 0 if self._upload is None else self._upload.bytes_in
 
     # --- the beginning ---
 
@@ -118,13 +94,8 @@ class Exchange(Attempts):
         if not upload.done:
             self._await_body(now_s)
         elif not self.status:
-            self._client.deadline_s = now_s + self._door.timeouts.response_s
+            self._await_answer(now_s)
         return rest
-
-    def _await_body(self, now_s: float) -> None:
-        timeouts = self._door.timeouts
-        slow_s = self.head_s + timeouts.body_grace_s + self.bytes_in / timeouts.body_rate_min
-        self._client.deadline_s = min(now_s + timeouts.body_idle_s, slow_s)
 
     def _refuse(self, refusal: Refusal) -> None:
         """The client sent what no gateway shall see the end of."""
@@ -149,8 +120,14 @@ class Exchange(Attempts):
             door.table.failed(gateway, hard=False, reason=f"answered {status}")
             unknown = (b"x-outcome", b"unknown") in headers
             if self._why_no_retry(gateway, sent=True, unknown=unknown) is None:
+                if unknown:
+                    self._lost()
                 self._let_go(body_bytes)
                 self._again(gateway)
+                return
+            if self._unresolved and not unknown:
+                self._let_go(body_bytes)
+                self._answer(504, "an earlier try may have been carried out", "unknown")
                 return
         else:
             door.table.succeeded(gateway)
@@ -210,6 +187,7 @@ class Exchange(Attempts):
         elif error.looks_like_an_idle_close and self.connect_s == 0.0 and self._may_resend():
             # Kept connections get closed under us; once more on a fresh one, outside the budget.
             self._door.counters.resent += 1
+            self._lost()
             self._door.spawn(self._connect(gateway, self._door.now()))
         else:
             self._failed(error.reason, sent=True, retryable=not error.answered)
@@ -239,71 +217,20 @@ class Exchange(Attempts):
 
     def expired(self) -> None:
         """The client's deadline has passed; what was awaited tells what to say."""
-        gateway, sent = self._gateway, self._upstream is not None
+        door, gateway, sent = self._door, self._gateway, self._upstream is not None
+        if sent and self.body_done and not self.status and gateway is not None:
+            self._silent(gateway, door.now())
+            return
         self._drop_upstream()
         if self._client.write_paused:
             self._cut("client_slow")
+        elif self.status:
+            if gateway is not None:
+                door.table.failed(gateway, hard=False, reason="its answer stopped in the middle")
+            self._cut("upstream_timeout")
+        elif sent:
+            self._answer(408, "the body of the request did not come in time", "client_timeout", close=True)
         elif gateway is None and not self.tries:
             self._answer(503, "every gateway is busy", "queue_timeout", retry_after_s=1)
-        elif self.status:
-            self._blame(gateway, "its answer stopped in the middle")
-            self._cut("upstream_timeout")
-        elif sent and not self.body_done:
-            self._answer(408, "the body of the request did not come in time", "client_timeout", close=True)
         else:
-            self._blame(gateway, "no answer in time")
-            self._answer(504, "the gateway did not answer in time", "upstream_timeout")
-
-    def _blame(self, gateway: Gateway | None, reason: str) -> None:
-        if gateway is not None:
-            self._door.table.failed(gateway, hard=False, reason=reason)
-
-    # --- the end ---
-
-    def _answer(
-        self, status: int, reason: str, ended: str, *, close: bool = False, retry_after_s: int | None = None
-    ) -> None:
-        request, transport = self.request, self._client.transport
-        close = (
-            close or not request.keep_alive or self._door.draining or not self.body_done or not request.minor
-        )
-        self.status = status
-        if not transport.is_closing():
-            transport.write(
-                own_answer(
-                    status,
-                    reason,
-                    request.request_id,
-                    close=close,
-                    head_only=request.method == b"HEAD",
-                    retry_after_s=retry_after_s,
-                )
-            )
-        self._finish(ended, close=close)
-
-    def _cut(self, ended: str) -> None:
-        """A part of the answer is out and the rest will not come: never invent an end.
-
-        An answer that ends with its connection is cut by a reset, or the client would take it for complete.
-        """
-        transport = self._client.transport
-        raw = transport.get_extra_info("socket")
-        if not self._chunked_out and raw is not None and not transport.is_closing():
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-        transport.abort()
-        self._finish(ended, close=True)
-
-    def _finish(self, ended: str, *, close: bool) -> None:
-        if self.ended:
-            return
-        self.ended = ended
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-        door, gateway = self._door, self._gateway
-        door.account(self)
-        if gateway is not None:
-            self._gateway = None
-            self._tried = (gateway.id,)
-            door.table.release(gateway)
-        self._client.done(close=close, linger=not self.body_done)
+            self._answer(504, "no gateway answered in time", "upstream_timeout")

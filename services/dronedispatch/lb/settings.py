@@ -23,6 +23,10 @@ class Timeouts:
     send_idle_s: float = 60.0  # a client that takes nothing of its answer
     queue_s: float = 1.0  # waiting for a gateway with room (503)
     connect_s: float = 1.0
+    # From the request to the first byte of the answer, where another gateway may be asked instead. A gateway that was cut
+    # off swallows its share of this time's requests, and the budget for asking again is two seconds' worth of all: so two
+    # gateways want at most 4 s. Where nobody else may be asked, or the budget is spent, it is response_s.
+    try_s: float = 4.0
     response_s: float = 15.0  # from the request to the first byte of the answer, each try (504)
     total_s: float = 30.0  # from the request to the first byte of the answer, all tries (504)
     stream_idle_s: float = 300.0  # between two pieces of an answer; server-sent events beat every few seconds
@@ -33,8 +37,10 @@ class Timeouts:
         for name in self.__dataclass_fields__:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive")
-        if self.response_s > self.total_s:
-            raise ValueError(f"response_s ({self.response_s}) is above total_s ({self.total_s})")
+        if not self.try_s <= self.response_s <= self.total_s:
+            raise ValueError(
+                f"try_s ({self.try_s}), response_s ({self.response_s}), total_s ({self.total_s}): each at most the next"
+            )
         if self.idle_s >= 120:
             raise ValueError(f"idle_s ({self.idle_s}) must stay below the gateway's keep-alive of 120 s")
 

@@ -22,6 +22,7 @@ SHORT = Timeouts(
     send_idle_s=0.5,
     queue_s=0.2,
     connect_s=2.0,
+    try_s=0.3,
     response_s=1.0,
     total_s=4.0,
     stream_idle_s=0.8,

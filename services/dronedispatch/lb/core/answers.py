@@ -98,8 +98,9 @@ def own_answer(
     close: bool,
     head_only: bool = False,
     retry_after_s: int | None = None,
+    outcome_unknown: bool = False,
 ) -> bytes:
-    """A problem document (RFC 9457) from the door itself."""
+    """A problem document (RFC 9457) from the door itself. `outcome_unknown`: the request may have been carried out."""
     body = msgspec.json.encode(
         _Problem("about:blank", _PHRASES.get(status, "Unknown"), status, detail, request_id.decode("latin-1"))
     )
@@ -110,6 +111,8 @@ def own_answer(
     ]
     if retry_after_s is not None:
         lines.append(b"retry-after: %d\r\n" % retry_after_s)
+    if outcome_unknown:
+        lines.append(b"x-outcome: unknown\r\n")
     if close:
         lines.append(b"connection: close\r\n")
     if request_id:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+IDEMPOTENT: Final = SAFE | {b"PUT", b"DELETE"}
 KEYED: Final = frozenset({b"POST", b"PATCH"})
 RETRY_STATUSES: Final = frozenset({502, 503, 504})
 TRIES_MAX: Final = 3

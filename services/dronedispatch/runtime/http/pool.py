@@ -61,11 +61,15 @@ class Pool:
         while self._idle and self._idle[0].idle_since_s < limit_s:
             self._idle.pop(0).transport.close()
 
+    def close_idle(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().transport.close()
+
     def close(self) -> None:
         """Close the idle connections now, and each busy one when its response is complete."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().transport.close()
+        self.close_idle()
 
     # --- Home ---
 

@@ -1,0 +1,159 @@
+"""A gateway that says nothing: whoever may be asked again asks another in time, and nobody is told more than is known."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from dronedispatch.testing.door import SHORT, OpenDoor, open_door, with_settings
+from dronedispatch.testing.peer import OK, Script, always, answering, hang_up, peer, read_request
+
+POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+KEYED = POST.replace(b"Host: a\r\n", b"Host: a\r\nIdempotency-Key: k1\r\n")
+GET, PUT, DELETE = (
+    POST.replace(b"POST", method).replace(b"Content-Length: 3\r\n\r\nabc", rest)
+    for method, rest in ((b"GET", b"\r\n"), (b"PUT", b"Content-Length: 3\r\n\r\nabc"), (b"DELETE", b"\r\n"))
+)
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
+UNKNOWN = b"HTTP/1.1 504 Gateway Timeout\r\nX-Outcome: unknown\r\nContent-Length: 4\r\n\r\nlate"
+Seen = list[tuple[bytes, bytes]]
+
+
+def late(seconds: float, seen: Seen) -> Script:
+    """Every request is read at once and answered after `seconds`."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            seen.append(await read_request(reader))
+            await asyncio.sleep(seconds)
+            writer.write(OK)
+
+    return script
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split()[1])
+
+
+async def timed(door: OpenDoor, request: bytes) -> tuple[int, float]:
+    """(status, seconds until it was there)."""
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(request)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    writer.close()
+    return status_of(head), loop.time() - began_s
+
+
+@pytest.mark.parametrize("request_", [GET, KEYED, PUT, DELETE], ids=["get", "keyed", "put", "delete"])
+async def test_what_may_be_repeated_is_asked_elsewhere_before_the_response_deadline(request_: bytes) -> None:
+    swallowed: Seen = []
+    async with (
+        peer(late(60.0, swallowed)) as cut_off,
+        peer(always(OK)) as alive,
+        open_door([alive.port, cut_off.port]) as door,
+    ):
+        status, seconds = await timed(door, request_)
+    assert (status, len(swallowed)) == (200, 1)
+    assert SHORT.try_s <= seconds < SHORT.response_s
+
+
+async def test_an_order_without_key_waits_and_is_told_that_nobody_knows() -> None:
+    swallowed: Seen = []
+    arrived: Seen = []
+    async with (
+        peer(late(60.0, swallowed)) as cut_off,
+        peer(always(OK, arrived)) as alive,
+        open_door([alive.port, cut_off.port]) as door,
+    ):
+        answers = [await door.exchange(POST) for _ in range(2)]
+    assert sorted(map(status_of, answers)) == [200, 504]
+    assert (len(swallowed), len(arrived)) == (1, 1)
+    assert b"\r\nx-outcome: unknown\r\n" in max(answers, key=status_of)
+
+
+async def test_without_budget_the_door_waits_on_for_a_gateway_that_is_only_slow() -> None:
+    asked: Seen = []
+    spared: Seen = []
+    settings = with_settings(retry_floor=0, retry_share=0.0)
+    async with (
+        peer(late(0.5, asked)) as slow,
+        peer(always(OK, spared)) as other,
+        open_door([other.port, slow.port], settings) as door,
+    ):
+        answers = [await door.exchange(GET) for _ in range(2)]
+        assert door.door.counters.without_budget == 1
+    assert [*map(status_of, answers)] == [200, 200]
+    assert (len(asked), len(spared)) == (1, 1)
+
+
+async def test_gateways_that_are_all_slow_get_a_fifth_more_at_most_and_answer_everybody() -> None:
+    seen: Seen = []
+    async with (
+        peer(late(0.5, seen)) as one,
+        peer(late(0.5, seen)) as two,
+        peer(late(0.5, seen)) as three,
+        open_door([one.port, two.port, three.port]) as door,
+    ):
+        answers = await asyncio.gather(*(timed(door, GET) for _ in range(200)))
+        assert door.door.counters.without_budget > 100
+    assert {status for status, _ in answers} == {200}
+    assert 200 < len(seen) <= 240
+
+
+async def test_all_tries_together_have_an_end() -> None:
+    swallowed: Seen = []
+    settings = with_settings(timeouts=replace(SHORT, response_s=0.6, total_s=0.7))
+    async with (
+        peer(late(60.0, swallowed)) as one,
+        peer(late(60.0, swallowed)) as two,
+        open_door([one.port, two.port], settings) as door,
+    ):
+        status, seconds = await timed(door, GET)
+    assert (status, len(swallowed)) == (504, 2)
+    assert 0.7 <= seconds < 1.2
+
+
+@pytest.mark.parametrize("first", [hang_up, late(60.0, []), always(UNKNOWN)], ids=["reset", "silence", "504"])
+@pytest.mark.parametrize(
+    ("request_", "status"), [(KEYED, 504), (PUT, 504), (GET, 503)], ids=["keyed", "put", "get"]
+)
+async def test_nothing_was_done_is_never_said_of_what_may_have_been_done(
+    request_: bytes, status: int, first: Script
+) -> None:
+    """The second gateway's 503 speaks of the second try alone; a GET does nothing, so there it is the answer."""
+    if request_ is not KEYED and first.__qualname__.startswith("always"):
+        status = 504  # an unknown outcome is passed on as it came: nobody repeats it without a key
+    async with (
+        peer(always(BUSY)) as second,
+        peer(first) as asked_first,
+        open_door([second.port, asked_first.port]) as door,
+    ):
+        answer = await door.exchange(request_)
+    assert status_of(answer) == status
+    assert (b"x-outcome: unknown\r\n" in answer.lower()) is (status == 504)
+
+
+async def test_when_nobody_is_left_to_ask_what_may_have_been_done_is_unknown() -> None:
+    async with peer(hang_up) as only, open_door([only.port]) as door:
+        answers = {method: await door.exchange(wire) for method, wire in (("PUT", PUT), ("GET", GET))}
+    assert [*map(status_of, answers.values())] == [502, 502]
+    assert b"\r\nx-outcome: unknown\r\n" in answers["PUT"]
+    assert b"x-outcome" not in answers["GET"]
+
+
+async def test_the_kept_connections_of_a_gateway_that_fell_silent_are_used_no_more() -> None:
+    async def one_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await answering(OK)(reader, writer)
+        await reader.read()
+
+    async with peer(one_answer) as silent, peer(always(OK)) as alive, open_door([silent.port]) as door:
+        await asyncio.gather(*(timed(door, GET) for _ in range(3)))
+        table = door.door.table
+        assert table.gateways["g0"].pool.idle_count == 3
+        assert (await timed(door, GET))[0] == 504
+        assert table.gateways["g0"].pool.idle_count == 0
+        assert alive.connections == 0
