@@ -6,7 +6,7 @@ An error is not an empty answer: on an error the last table stays, and `stale_s`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Generic, TypeVar
 
@@ -23,10 +23,21 @@ log = structlog.get_logger()
 
 
 class _Watch(Generic[V]):
-    """Follows one thing in Consul; `value` is the newest answer, `seen` whether there was one."""
+    """Follows one thing in Consul; `value` is the newest answer, `seen` whether there was one.
 
-    def __init__(self, what: str, value: V, clock: Clock | None, rng: Random | None) -> None:
+    `ask(index)` is the blocking query: (new index, answer), or ConsulError.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        ask: Callable[[int], Awaitable[tuple[int, V]]],
+        value: V,
+        clock: Clock | None,
+        rng: Random | None,
+    ) -> None:
         self.what = what
+        self._ask = ask
         self.value = value
         self.seen = asyncio.Event()
         self._clock = clock or SystemClock()
@@ -35,9 +46,6 @@ class _Watch(Generic[V]):
         self._callbacks: list[Callable[[V], None]] = []
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-
-    async def _ask(self, index: int) -> tuple[int, V]:
-        raise NotImplementedError
 
     @property
     def stale_s(self) -> float:
@@ -107,17 +115,15 @@ class ServiceWatch(_Watch[tuple[Endpoint, ...]]):
     def __init__(
         self, consul: ConsulClient, service: str, *, clock: Clock | None = None, rng: Random | None = None
     ) -> None:
-        super().__init__(f"service {service}", (), clock, rng)
-        self._consul = consul
-        self._service = service
+        async def ask(index: int) -> tuple[int, tuple[Endpoint, ...]]:
+            return await consul.health(service, index=index)
+
+        super().__init__(f"service {service}", ask, (), clock, rng)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The newest table; empty before the first answer."""
         return self.value
-
-    async def _ask(self, index: int) -> tuple[int, tuple[Endpoint, ...]]:
-        return await self._consul.health(self._service, index=index)
 
 
 class KeyWatch(_Watch[tuple[bytes | None, int]]):
@@ -126,10 +132,8 @@ class KeyWatch(_Watch[tuple[bytes | None, int]]):
     def __init__(
         self, consul: ConsulClient, key: str, *, clock: Clock | None = None, rng: Random | None = None
     ) -> None:
-        super().__init__(f"key {key}", (None, 0), clock, rng)
-        self._consul = consul
-        self._key = key
+        async def ask(index: int) -> tuple[int, tuple[bytes | None, int]]:
+            answered, value, modify_index = await consul.kv_get(key, index=index)
+            return answered, (value, modify_index)
 
-    async def _ask(self, index: int) -> tuple[int, tuple[bytes | None, int]]:
-        answered, value, modify_index = await self._consul.kv_get(self._key, index=index)
-        return answered, (value, modify_index)
+        super().__init__(f"key {key}", ask, (None, 0), clock, rng)
