@@ -317,7 +317,7 @@ async def test_a_gateway_that_talks_garbage_is_answered_with_502(wire: bytes) ->
 
 async def test_bytes_beyond_an_answer_never_reach_the_next_client() -> None:
     evil = OK + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
-    async with peer(answering(evil)) as gateway, open_door([gateway.port]) as door:
+    async with peer(always(evil)) as gateway, open_door([gateway.port]) as door:
         answers = [await door.exchange(GET) for _ in range(3)]
         assert gateway.connections == 3
     assert [body_of(answer) for answer in answers] == [b"ok"] * 3

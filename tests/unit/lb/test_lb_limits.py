@@ -33,7 +33,7 @@ def test_a_refusal_says_how_long_and_then_it_passes() -> None:
 
 
 def test_a_request_that_all_together_refuse_gives_the_client_its_token_back() -> None:
-    limiter = Limiter(Rate(1.0, 1.0), Rate(1.0, 1.0))
+    limiter = Limiter(Rate(0.1, 1.0), Rate(1.0, 1.0))
     assert limiter.take("a", 1.0) == 0.0
     assert limiter.take("b", 1.0) > 0.0
     assert limiter.take("b", 2.0) == 0.0
