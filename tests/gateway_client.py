@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import msgspec
 
 from dronedispatch.testing.gateway import OPERATOR_TOKEN, MemoryGateway
+from dronedispatch.testing.serving import serving
 
 ORDER = {
     "origin": {"lat": 41.8902, "lon": 12.4922},
@@ -45,3 +48,11 @@ class Api:
         status, body, _ = await self.call("POST", "/deliveries", json=ORDER, **more)
         assert status == 201
         return body
+
+
+@asynccontextmanager
+async def served_api() -> AsyncIterator[Api]:
+    """A gateway of its own."""
+    gateway = MemoryGateway()
+    async with serving(gateway.app) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+        yield Api(gateway, http)

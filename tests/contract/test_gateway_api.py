@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncIterator
 
-import aiohttp
 import msgspec
 import pytest
 import pytest_asyncio
@@ -15,16 +14,13 @@ from dronedispatch.fleet.documents import decode, delivery_key, encode
 from dronedispatch.fleet.messages import DELIVERY_REQUESTS
 from dronedispatch.kv.client import Cas, Op
 from dronedispatch.kv.errors import OutcomeUnknown, Unavailable
-from dronedispatch.testing.gateway import MemoryGateway
-from dronedispatch.testing.serving import serving
-from gateway_client import OPERATOR, ORDER, Api
+from gateway_client import OPERATOR, ORDER, Api, served_api
 
 
 @pytest_asyncio.fixture
 async def api() -> AsyncIterator[Api]:
-    gateway = MemoryGateway()
-    async with serving(gateway.app) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-        yield Api(gateway, http)
+    async with served_api() as made:
+        yield made
 
 
 async def test_a_201_names_a_delivery_that_is_in_the_store_and_tells_the_dispatcher(api: Api) -> None:
@@ -62,7 +58,7 @@ async def test_the_same_key_with_another_body_is_422_and_stores_nothing(api: Api
     status, body, _ = await api.call(
         "POST", "/deliveries", json=ORDER | {"weight": 3}, headers={"Idempotency-Key": "k1"}
     )
-    assert (status, body["field"]) == (422, "Idempotency-Key")
+    assert (status, body.get("field")) == (422, "Idempotency-Key")
     assert len(api.stored("delivery:")) == 1
 
 
