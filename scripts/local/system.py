@@ -152,11 +152,15 @@ class System:
         watch.wait(["consul"])
         for name in names[1]:
             self.supervisor.start(name)
+        traffic = names.pop(table.TRAFFIC_TIER, [])
         for tier in sorted(set(names) - {0, 1}):
             for name in names[tier]:
                 self.supervisor.start(name)
         self._bootstrap_store(watch)
-        watch.wait([process.name for process in self.processes])
+        watch.wait([process.name for process in self.processes if process.name not in traffic])
+        for name in traffic:  # only now: the door is healthy, so there is a gateway in its table
+            self.supervisor.start(name)
+        watch.wait(traffic)
 
     def _bootstrap_store(self, watch: Watch) -> None:
         wanted = {one.name for one in self.processes if one.service == "kvstore"}

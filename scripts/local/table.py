@@ -11,6 +11,7 @@ from scripts.local import broker, consul
 from scripts.local.home import CHECKOUT, Home
 from scripts.local.options import Options
 
+TRAFFIC_TIER = 6
 PREFIXES = ("LB_", "GATEWAY_", "KVFRONT_", "KVSTORE_", "DISPATCHER_", "DRONE_SIM_")
 SHARED = ("AMQP_URL", "AMQP_VHOST")
 HOME_MARK = (
@@ -145,4 +146,6 @@ def _rabbitmq(home: Home, options: Options) -> Process:
 def _traffic(home: Home, options: Options) -> Process:
     command = (sys.executable, "-P", "-m", "scripts.local.traffic", f"http://127.0.0.1:{options.ports.lb}")
     arguments = (f"{options.orders_per_minute:g}", str(options.seed))
-    return Process("traffic", "", 6, (*command, *arguments), {"PYTHONPATH": str(CHECKOUT)}, stop_wait_s=5)
+    return Process(
+        "traffic", "", TRAFFIC_TIER, (*command, *arguments), {"PYTHONPATH": str(CHECKOUT)}, stop_wait_s=5
+    )

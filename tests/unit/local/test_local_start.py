@@ -1,0 +1,47 @@
+"""In which order a system starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from scripts.local.home import Home
+from scripts.local.options import Options
+from scripts.local.system import System
+
+
+class Supervised:
+    """A supervisord whose processes get healthy one by one, a question at a time; the door comes last."""
+
+    def __init__(self, system: System) -> None:
+        self.names = [process.name for process in system.processes]
+        self.healthy: list[str] = []
+        self.healthy_at_start: dict[str, set[str]] = {}
+
+    def start(self, name: str) -> None:
+        self.healthy_at_start[name] = set(self.healthy)
+
+    def restarts(self) -> dict[str, int]:
+        return {}
+
+    def unhealthy(self) -> dict[str, str]:
+        waiting = [name for name in self.names if name in self.healthy_at_start and name not in self.healthy]
+        if waiting:
+            self.healthy.append(waiting[0])
+        return {name: "not yet" for name in self.names if name not in self.healthy}
+
+
+def test_traffic_starts_when_everything_else_is_healthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = System(Home(tmp_path / "home"), dataclasses.replace(Options(), orders_per_minute=60.0))
+    played = Supervised(system)
+    monkeypatch.setattr(system, "supervisor", played)
+    monkeypatch.setattr(system, "unhealthy", played.unhealthy)
+    monkeypatch.setattr(system, "_bootstrap_store", lambda _watch: None)
+    monkeypatch.setattr("scripts.local.system.time.sleep", lambda _s: None)
+    told: list[str] = []
+    system.start(told.append)
+    assert played.healthy_at_start["traffic"] == set(played.names) - {"traffic"}
+    assert len(told) == len(played.names)
