@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+from loadtests.bench.lb_peers import NotInstalled, binary
 from scripts.local import broker as local_broker
 from scripts.local import consul as local_consul
 from scripts.local.home import Home
@@ -26,6 +28,15 @@ def wait_until(condition: Callable[[], object], what: str, deadline_s: float = 2
     while not condition():
         assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
         time.sleep(0.02)
+
+
+def needs(*programs: str) -> None:
+    """Skip the test where one is missing, with what to do; scripts/test counts that as a failure on CI."""
+    try:
+        for program in programs:
+            binary(program)
+    except NotInstalled as missing:
+        pytest.skip(str(missing))
 
 
 def free_ports() -> Ports:

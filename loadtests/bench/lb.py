@@ -15,8 +15,17 @@ import uvloop
 from loadtests.bench.lb_fuzz import Findings, fuzz
 from loadtests.bench.lb_hop import hop
 from loadtests.bench.lb_judge import corpus, judge
-from loadtests.bench.lb_peers import available, haproxy, nginx, ours
-from loadtests.bench.lb_scenes import Finding, all_failing, exchange_doors, failover, limiter, soak
+from loadtests.bench.lb_peers import NotInstalled, haproxy, nginx, ours
+from loadtests.bench.lb_scenes import (
+    Finding,
+    all_failing,
+    exchange_doors,
+    failover,
+    limiter,
+    many_clients,
+    silence,
+    soak,
+)
 from loadtests.bench.lb_throughput import Plan, keep, measure, show
 from rich.console import Console
 from rich.progress import Progress
@@ -46,7 +55,15 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--failing", action="store_true", help="every gateway fails: amplification and time to 503"
     )
+    parser.add_argument(
+        "--silence",
+        action="store_true",
+        help="a gateway says nothing, as a host that was cut off: what clients see",
+    )
     parser.add_argument("--limiter", action="store_true", help="what passes a rate limit in 60 s")
+    parser.add_argument(
+        "--clients", type=int, metavar="N", help="N clients, each with a limit of its own: memory"
+    )
     parser.add_argument("--soak", type=int, metavar="N", help="N requests: growth of memory and descriptors")
     parser.add_argument("--hop", action="store_true", help="an internal call by runtime/http and by aiohttp")
     return parser.parse_args(argv)
@@ -62,7 +79,7 @@ def compare_throughput(options: argparse.Namespace, console: Console) -> int:
     runs = measure(plan, console)
     misses = show(runs, console)
     keep(runs, HOME)
-    console.print(f"figures: {HOME}/runs.json, plot: {HOME}/cpu.png")
+    console.print(f"figures: {HOME}/runs.json, plot: {HOME}/lb.png")
     for miss in misses:
         console.print(f"[red]missed[/red] {miss}")
     return 1 if misses else 0
@@ -70,12 +87,10 @@ def compare_throughput(options: argparse.Namespace, console: Console) -> int:
 
 async def compare_corpus(console: Console) -> int:
     """Every payload through every proxy: 0 when ours harms nobody and is nowhere laxer than a peer on what is illegal."""
-    installed = available()
     table = Table("payload", "ours", "haproxy", "nginx", "")
     bad = 0
     async with witness() as mine, witness() as first, witness() as second:
         with ours([mine.port]) as door, haproxy([first.port]) as one, nginx([second.port]) as two:
-            assert all(installed.values())
             for payload in corpus():
                 verdict = await judge(door.port, mine, payload.data)
                 theirs = [
@@ -142,14 +157,26 @@ def judge_scene(found: Sequence[Finding], console: Console) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """0: every number reached; 1: one was missed."""
-    options, console = arguments(argv), Console(width=140)
+    """0: every number reached; 1: one was missed; 2: a program is missing."""
+    try:
+        return run(arguments(argv), Console(width=140))
+    except NotInstalled as missing:
+        sys.stderr.write(f"scripts/bench lb: {missing}\n")
+        return 2
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """What was asked for."""
     if options.failover:
         return judge_scene(uvloop.run(fail_over(options, console)), console)
     if options.hop:
         return compare_hop(console)
     if options.failing:
         return judge_scene(uvloop.run(all_failing(5000)), console)
+    if options.silence:
+        return judge_scene(uvloop.run(silence(2, 20.0, console.print)), console)
+    if options.clients:
+        return judge_scene(many_clients(options.clients, console.print), console)
     if options.limiter:
         return judge_scene(limiter(60.0), console)
     if options.soak:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from loadtests.bench.lb_judge import QUIET_S, Verdict, answers_not_asked, send, statuses_of
-from loadtests.bench.lb_peers import available, haproxy, nginx
+from loadtests.bench.lb_peers import haproxy, nginx
 
 from dronedispatch.testing.door import open_door
 from dronedispatch.testing.witness import Request, Witness, witness
@@ -219,9 +219,8 @@ def compare(wire: bytes, mine: Verdict, peer: str, theirs: Verdict, findings: Fi
 
 
 async def fuzz(cases: int, seed: int, told: Callable[[], None], lanes: int = LANES) -> Findings:
-    """`cases` requests over `lanes` sets of proxies, from one seed; peers that are not installed are left out."""
+    """`cases` requests over `lanes` sets of proxies, from one seed. Raises NotInstalled."""
     findings = Findings()
-    installed = available()
     async with AsyncExitStack() as stack:
         work = []
         for number in range(lanes):
@@ -230,10 +229,9 @@ async def fuzz(cases: int, seed: int, told: Callable[[], None], lanes: int = LAN
             ours = Target("ours", door.port, upstream)
             peers = []
             for name, start in (("haproxy", haproxy), ("nginx", nginx)):
-                if installed[name] is not None:
-                    behind = await stack.enter_async_context(witness())
-                    running = stack.enter_context(start([behind.port]))
-                    peers.append(Target(name, running.port, behind))
+                behind = await stack.enter_async_context(witness())
+                running = stack.enter_context(start([behind.port]))
+                peers.append(Target(name, running.port, behind))
             share = cases // lanes + (number < cases % lanes)
             work.append(lane(ours, peers, Random(f"{seed}/{number}"), share, findings, told))
         await asyncio.gather(*work)

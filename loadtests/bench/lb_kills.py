@@ -57,6 +57,13 @@ class Gateways:
         process = self._running[port] = subprocess.Popen(command)
         wait_for_port(port, process)
 
+    def pause(self, port: int) -> None:
+        """It takes connections and bytes and says nothing, as a host that was cut off."""
+        self._running[port].send_signal(signal.SIGSTOP)
+
+    def go_on(self, port: int) -> None:
+        self._running[port].send_signal(signal.SIGCONT)
+
     def stop(self, port: int, how: signal.Signals) -> None:
         """Send the signal and wait for the end."""
         process = self._running.pop(port)
@@ -147,3 +154,15 @@ async def kill_gateways(
         await asyncio.sleep(every_s / 3)
         await asyncio.to_thread(made.start, port)
         await asyncio.sleep(every_s / 6)
+
+
+async def pause_gateways(made: Gateways, rounds: int, every_s: float, told: Callable[[str], None]) -> None:
+    """One gateway after another falls silent, for half of `every_s`."""
+    for number in range(rounds):
+        port = made.ports[number % len(made.ports)]
+        await asyncio.sleep(every_s / 4)
+        made.pause(port)
+        told(f"the gateway on {port} is silent")
+        await asyncio.sleep(every_s / 2)
+        made.go_on(port)
+        await asyncio.sleep(every_s / 4)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 from loadtests.bench.lb_cpu import cpu_s
-from loadtests.bench.lb_peers import Peer
+from loadtests.bench.lb_peers import Peer, binary
 
 DONE = """
 done = function(summary, latency, requests)
@@ -24,6 +24,14 @@ end
 POST = (
     'wrk.method = "POST"; wrk.body = string.rep("x", 1024); wrk.headers["Content-Type"] = "application/json"'
 )
+CLIENTS = """
+local n = {first}
+request = function()
+  n = n + 1
+  wrk.headers["X-Forwarded-For"] = string.format("%d.%d.%d.%d", 1 + n / 16777216, n / 65536 % 256, n / 256 % 256, n % 256)
+  return wrk.format()
+end
+"""
 PACE = "local d = {milliseconds}; function delay() return math.random() * 2 * d end"
 
 
@@ -60,16 +68,22 @@ def wrk(
     seconds: float,
     pin: Sequence[str] = (),
     pace_ms: float | None = None,
+    first_client: int | None = None,
 ) -> Wrk:
-    """`load`: get, post or body. `pace_ms`: the mean pause of each connection between two requests."""
+    """`load`: get, post or body. `pace_ms`: the mean pause of each connection between two requests.
+
+    `first_client`: each request comes from a client of its own, numbered from here.
+    """
     lines = [POST] if load == "post" else []
     if pace_ms is not None:
         lines.append(PACE.format(milliseconds=f"{pace_ms:.3f}"))
+    if first_client is not None:
+        lines.append(CLIENTS.format(first=first_client))
     with tempfile.TemporaryDirectory() as home:
         script = Path(home) / "load.lua"
         script.write_text("\n".join((*lines, DONE)), encoding="utf-8")
         url = f"http://127.0.0.1:{port}/{load}"
-        command = (*pin, "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(script), url)
+        command = (*pin, binary("wrk"), "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(script), url)
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return msgspec.json.decode(told.partition("RESULT ")[2], type=Wrk)
 

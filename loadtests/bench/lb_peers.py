@@ -83,10 +83,18 @@ class Peer:
     pid: int
 
 
-def available() -> dict[str, str | None]:
-    """Where HAProxy and nginx are on this machine; None: not installed."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
-    return {name: shutil.which(name, path=path) for name in ("haproxy", "nginx")}
+class NotInstalled(Exception):
+    """A program is missing; the message says what to do."""
+
+
+def binary(program: str) -> str:
+    """Where `program` is on this machine. Raises NotInstalled."""
+    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise NotInstalled(
+            f"{program} is not installed: run scripts/setup/test-packages, or apt-get install {program}"
+        )
+    return found
 
 
 def free_port() -> int:
@@ -132,8 +140,7 @@ def child(command: Sequence[str], port: int, environ: dict[str, str] | None = No
 @contextmanager
 def haproxy(ports: Sequence[int], pin: Sequence[str] = (), *, events: bool = False) -> Iterator[Peer]:
     """`events`: set up for server-sent events, which it otherwise holds back for up to 200 ms to fill segments."""
-    binary = available()["haproxy"]
-    assert binary is not None
+    program = binary("haproxy")
     with tempfile.TemporaryDirectory() as home, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
         sink.bind(
             ("127.0.0.1", 0)
@@ -146,21 +153,20 @@ def haproxy(ports: Sequence[int], pin: Sequence[str] = (), *, events: bool = Fal
         config.write_text(
             HAPROXY.format(port=port, servers=servers, logs=logs, options=options), encoding="utf-8"
         )
-        with child((*pin, binary, "-f", str(config), "-db"), port) as pid:
+        with child((*pin, program, "-f", str(config), "-db"), port) as pid:
             yield Peer("haproxy", port, pid)
 
 
 @contextmanager
 def nginx(ports: Sequence[int], pin: Sequence[str] = (), *, buffering: bool = True) -> Iterator[Peer]:
-    binary = available()["nginx"]
-    assert binary is not None
+    program = binary("nginx")
     with tempfile.TemporaryDirectory() as home:
         port = free_port()
         servers = " ".join(f"server 127.0.0.1:{one};" for one in ports)
         config = Path(home) / "nginx.conf"
         text = NGINX.format(home=home, port=port, servers=servers, buffering="on" if buffering else "off")
         config.write_text("master_process off;" + text, encoding="utf-8")
-        with child((*pin, binary, "-c", str(config), "-p", home), port) as pid:
+        with child((*pin, program, "-c", str(config), "-p", home), port) as pid:
             yield Peer("nginx", port, pid)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import kill
 
 from loadtests.bench.lb_cpu import descriptors, rss_bytes
-from loadtests.bench.lb_kills import Seen, clients, gateways, kill_gateways
+from loadtests.bench.lb_kills import Seen, clients, gateways, kill_gateways, pause_gateways
 from loadtests.bench.lb_load import wrk
-from loadtests.bench.lb_peers import Peer, available, free_port, haproxy, ours
+from loadtests.bench.lb_peers import Peer, free_port, haproxy, ours
 from loadtests.bench.lb_throughput import backends
 
 from dronedispatch.testing.door import open_door
@@ -21,6 +21,7 @@ GET = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nbusy"
 AMPLIFICATION_MAX = 1.2
 REFUSAL_MAX_MS = 150.0
+CLIENTS_MAX_BYTES = 64 * 1024 * 1024
 GROWTH_MAX_BYTES = 8 * 1024 * 1024
 EXCHANGE_S = 8.0
 
@@ -61,16 +62,24 @@ async def failover(seconds: float, every_s: float, how: signal.Signals, told: To
         async with clients((door,), 16, seed=1) as seen:
             await kill_gateways(made, rounds, every_s, how, told)
         found = of_clients(door.name, seen[door.name], made.effects())
-    if available()["haproxy"]:
-        with gateways() as made, haproxy(made.ports) as control:
-            async with clients((control,), 16, seed=1) as seen:
-                await kill_gateways(made, min(rounds, 6), every_s, how, told)
-            theirs = seen[control.name]
-            found.append(
-                Finding(
-                    f"control, haproxy: errors in {theirs.requests:,} requests", str(theirs.failed), good=True
-                )
-            )
+    with gateways() as made, haproxy(made.ports) as control:
+        async with clients((control,), 16, seed=1) as seen:
+            await kill_gateways(made, min(rounds, 6), every_s, how, told)
+        theirs = seen[control.name]
+    figure = str(theirs.failed)
+    found.append(Finding(f"control, haproxy: errors in {theirs.requests:,} requests", figure, good=True))
+    return found
+
+
+async def silence(rounds: int, every_s: float, told: Told) -> list[Finding]:
+    """A gateway of three says nothing for half of `every_s`, as a host that was cut off; then HAProxy before the same."""
+    found: list[Finding] = []
+    for start in (ours, haproxy):
+        with gateways() as made, start(made.ports) as door:
+            async with clients((door,), 16, seed=3) as seen:
+                await pause_gateways(made, rounds, every_s, told)
+            of_door = of_clients(f"a silent gateway, {door.name}", seen[door.name], made.effects())
+            found += of_door if start is ours else [replace(one, good=True) for one in of_door[:1]]
     return found
 
 
@@ -140,6 +149,31 @@ def limiter(seconds: float, rate: float = 400.0, burst: float = 400.0) -> list[F
     off = passed / wanted - 1
     what = f"limiter of {rate:g}/s + {burst:g} over {seconds:g} s: {passed:,} passed"
     return [Finding(what, f"{off:+.2%}", abs(off) <= 0.01)]
+
+
+def many_clients(count: int, told: Told) -> list[Finding]:
+    """`count` clients, each limited to one request: no first one is refused, no second one passes, memory is bounded."""
+    limits = {
+        "LB_CLIENT_RATE_PER_S": "0.001",
+        "LB_CLIENT_RATE_BURST": "1",
+        "LB_TRUSTED_PROXIES": "127.0.0.0/8",
+    }
+    done = refused = last = 0
+    with backends() as ports, ours(ports, **limits) as door:
+        before = rss_bytes(door.pid)
+        while done < count:
+            run = wrk(door.port, "get", 16, 5.0, first_client=done)
+            last = done + run.requests
+            done, refused = last + 16, refused + run.bad  # 16 more may have been under way at the end
+            told(f"{last:,} clients: {rss_bytes(door.pid) / 1e6:.1f} MB")
+        grown = rss_bytes(door.pid) - before
+        again = wrk(door.port, "get", 16, 1.0, first_client=last - 45_000)  # wrk counts whole seconds
+    passed = again.requests - again.bad
+    return [
+        Finding(f"memory for {last:,} clients", f"{grown / 1e6:+.1f} MB", grown < CLIENTS_MAX_BYTES),
+        Finding("their first requests: refused", str(refused), refused == 0),
+        Finding(f"{again.requests:,} second requests: passed", str(passed), passed == 0 < again.bad),
+    ]
 
 
 def soak(requests: int, told: Told) -> list[Finding]:

@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 from loadtests.bench.lb_cpu import pins
 from loadtests.bench.lb_load import Measure, run_events, run_wrk
-from loadtests.bench.lb_peers import Peer, available, child, free_port, haproxy, nginx, ours, sanic
+from loadtests.bench.lb_peers import Peer, child, free_port, haproxy, nginx, ours, sanic
+from loadtests.bench.lb_plot import draw
 from rich.console import Console
 from rich.table import Table
 
@@ -44,7 +45,7 @@ def backends(pin: Sequence[str] = (), count: int = 3) -> Iterator[list[int]]:
 
 
 def start_peers(stack: ExitStack) -> tuple[list[Peer], list[Peer]]:
-    """Three back ends, then every proxy that is installed, each pinned to the proxies' core.
+    """Three back ends, then every proxy, each pinned to the proxies' core.
 
     (for requests, for server-sent events): HAProxy wants another setting for the latter, and the Sanic proxy, which
     reads an answer to its end before it passes it on, cannot do them.
@@ -55,16 +56,9 @@ def start_peers(stack: ExitStack) -> tuple[list[Peer], list[Peer]]:
         stack.enter_context(
             child((*rest_pin, sys.executable, "-m", "loadtests.bench.lb_backend", str(port)), port)
         )
-    peers = [stack.enter_context(ours(ports, proxy_pin))]
-    events = list(peers)
-    installed = available()
-    if installed["haproxy"]:
-        peers.append(stack.enter_context(haproxy(ports, proxy_pin)))
-        events.append(stack.enter_context(haproxy(ports, proxy_pin, events=True)))
-    if installed["nginx"]:
-        peers.append(stack.enter_context(nginx(ports, proxy_pin)))
-        events.append(peers[-1])
-    peers.append(stack.enter_context(sanic(ports, proxy_pin)))
+    mine, theirs, other = (stack.enter_context(start(ports, proxy_pin)) for start in (ours, haproxy, nginx))
+    peers = [mine, theirs, other, stack.enter_context(sanic(ports, proxy_pin))]
+    events = [mine, stack.enter_context(haproxy(ports, proxy_pin, events=True)), other]
     return peers, events
 
 
@@ -180,23 +174,7 @@ def why_missed(mine: Measure, theirs: Measure) -> list[str]:
 
 
 def keep(runs: Sequence[Measure], home: Path) -> None:
-    """runs.json and cpu.png under `home`."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
+    """runs.json and lb.png under `home`."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "runs.json").write_bytes(msgspec.json.format(msgspec.json.encode(runs), indent=1))
-    rows = middle(runs)
-    loads = list(dict.fromkeys((row.load, row.connections) for row in rows))
-    names = list(dict.fromkeys(row.peer for row in rows))
-    figure, axes = pyplot.subplots(figsize=(12, 5), layout="constrained")
-    for place, name in enumerate(names):
-        mine = {(row.load, row.connections): row.cpu_us for row in rows if row.peer == name}
-        at = [number + (place - len(names) / 2 + 0.5) * 0.8 / len(names) for number in range(len(loads))]
-        axes.bar(at, [mine.get(load, 0.0) for load in loads], 0.8 / len(names), label=name)
-    axes.set_xticks(range(len(loads)), [f"{load}\n{connections}" for load, connections in loads])
-    axes.set_ylabel("CPU microseconds for each request (event)")
-    axes.legend()
-    figure.savefig(home / "cpu.png", dpi=120)
+    draw(middle(runs), OURS, home / "lb.png")

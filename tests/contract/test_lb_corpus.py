@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from loadtests.bench.lb_judge import Payload, corpus, judge
-from loadtests.bench.lb_peers import available, haproxy, nginx
+from loadtests.bench.lb_peers import haproxy, nginx
 
 from dronedispatch.testing.door import open_door
 from dronedispatch.testing.witness import witness
+from real_parts import needs
 
 PAYLOADS = corpus()
 
@@ -29,8 +30,7 @@ async def test_a_payload_is_forwarded_in_one_reading_or_refused_and_harms_nobody
 @pytest.mark.real
 @pytest.mark.parametrize("peer", ["haproxy", "nginx"])
 async def test_what_a_peer_refuses_we_refuse_unless_it_is_legal(peer: str) -> None:
-    if available()[peer] is None:
-        pytest.skip(f"{peer} is not installed")
+    needs(peer)
     laxer = []
     async with witness() as upstream, open_door([upstream.port]) as door:
         with (haproxy if peer == "haproxy" else nginx)([upstream.port]) as other:

@@ -9,6 +9,7 @@ from loadtests.bench.lb_fuzz import Findings, Target, fuzz, generate, lane
 
 from dronedispatch.testing.door import open_door
 from dronedispatch.testing.witness import witness
+from real_parts import needs
 
 
 def no_news() -> None:
@@ -25,6 +26,7 @@ async def test_what_is_generated_reaches_the_gateway_in_one_reading_or_not_at_al
 
 @pytest.mark.real
 async def test_generated_requests_are_read_as_haproxy_and_nginx_read_them() -> None:
+    needs("haproxy", "nginx")
     findings = await fuzz(400, 11, no_news, lanes=2)
     assert (findings.serious, findings.laxer, findings.other_reading) == ([], [], [])
     assert findings.forwarded > 60

@@ -7,6 +7,8 @@ import signal
 import pytest
 from loadtests.bench.lb_scenes import exchange_doors, failover
 
+from real_parts import needs
+
 pytestmark = pytest.mark.real
 
 
@@ -18,6 +20,7 @@ def unheard(_line: str) -> None:
 async def test_gateways_that_end_one_after_another_cost_no_client_an_error_and_no_order_a_twin(
     how: signal.Signals,
 ) -> None:
+    needs("haproxy")
     found = await failover(6.0, 2.0, how, unheard)
     assert [finding for finding in found if not finding.good] == []
 
