@@ -14,7 +14,6 @@ from dronedispatch.runtime.http.connection import Connection
 from dronedispatch.runtime.http.errors import NotSent
 
 if TYPE_CHECKING:
-    from dronedispatch.lb.door import Door
     from dronedispatch.lb.downstream import Downstream
     from dronedispatch.lb.gateways import Gateway
 
@@ -28,15 +27,10 @@ class Attempts(Ending):
     __slots__ = ("_give_up_s", "_told", "_upstream", "_wire_head")
 
     def __init__(
-        self,
-        door: Door,
-        client: Downstream,
-        request: RequestHead,
-        address: str,
-        began_s: float,
-        now_s: float,
+        self, client: Downstream, request: RequestHead, address: str, began_s: float, now_s: float
     ) -> None:
-        Ending.__init__(self, door, client, request, address, began_s, now_s)
+        Ending.__init__(self, client, request, address, began_s, now_s)
+        door = self._door
         self._give_up_s = now_s + door.timeouts.total_s
         self._upstream: Connection | None = None
         self._wire_head = b""

@@ -183,7 +183,7 @@ class Downstream(asyncio.Protocol):
         address = self.address
         if self.trusted:
             address = client_address(address, request.forwarded_for, door.trusted)
-        exchange = self.exchange = Exchange(door, self, request, address, began_s, now_s)
+        exchange = self.exchange = Exchange(self, request, address, began_s, now_s)
         rest, self._buffer = self._buffer, b""
         rest = exchange.begin(rest)
         if not self.lingering:

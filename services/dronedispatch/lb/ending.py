@@ -50,15 +50,9 @@ class Ending(Receiver):
     )
 
     def __init__(
-        self,
-        door: Door,
-        client: Downstream,
-        request: RequestHead,
-        address: str,
-        began_s: float,
-        now_s: float,
+        self, client: Downstream, request: RequestHead, address: str, began_s: float, now_s: float
     ) -> None:
-        self._door = door
+        self._door: Door = client.door
         self._client = client
         self.request = request
         self.address = address
@@ -140,6 +134,5 @@ class Ending(Receiver):
         door.account(self)
         if gateway is not None:
             self._gateway = None
-            self._tried = (gateway.id,)
             door.table.release(gateway)
         self._client.done(close=close, linger=not self.body_done)

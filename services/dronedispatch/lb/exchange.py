@@ -19,7 +19,6 @@ from dronedispatch.runtime.http.connection import Headers
 from dronedispatch.runtime.http.errors import Broken
 
 if TYPE_CHECKING:
-    from dronedispatch.lb.door import Door
     from dronedispatch.lb.downstream import Downstream
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -31,15 +30,9 @@ class Exchange(Attempts):
     __slots__ = ("_close", "_out")
 
     def __init__(
-        self,
-        door: Door,
-        client: Downstream,
-        request: RequestHead,
-        address: str,
-        began_s: float,
-        now_s: float,
+        self, client: Downstream, request: RequestHead, address: str, began_s: float, now_s: float
     ) -> None:
-        Attempts.__init__(self, door, client, request, address, began_s, now_s)
+        Attempts.__init__(self, client, request, address, began_s, now_s)
         self._out: list[bytes] = []
         self._close = False
 

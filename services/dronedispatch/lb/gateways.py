@@ -181,7 +181,7 @@ class Table:
         gateway.failures += 1
         gateway.last_error = reason
         now_s = self._loop.time()
-        if not ejection.failed(gateway.record, now_s, hard=hard, reason=reason) or gateway.leaving:
+        if not ejection.failed(gateway.record, now_s, hard=hard) or gateway.leaving:
             return
         total = len(self.gateways)
         why_not = ejection.why_not_eject(total, total - len(self._active), hard=hard)

@@ -10,9 +10,9 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -76,8 +76,7 @@ class Workers:
             if process.returncode is None:
                 process.send_signal(number)
 
-    def _spawn(self, work: object) -> None:
-        assert callable(work)
+    def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = asyncio.create_task(work())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -64,7 +64,7 @@ def test_five_failures_in_a_row_are_an_ejection_and_a_success_between_them_is_no
     outcomes = []
     for fails in (True, True, False, True, True, True, True, True):
         if fails:
-            outcomes.append(ejection.failed(record, 1.0, hard=True, reason="r"))
+            outcomes.append(ejection.failed(record, 1.0, hard=True))
         else:
             ejection.succeeded(record, 1.0)
     assert outcomes == [False] * 6 + [True]
@@ -79,10 +79,10 @@ def test_each_ejection_is_thirty_seconds_longer_up_to_ten_of_them() -> None:
 def test_after_an_ejection_one_failure_is_enough_and_one_success_forgives() -> None:
     record = ejection.Record()
     ejection.eject(record, 0.0)
-    assert not ejection.failed(record, 29.0, hard=True, reason="still out")
-    assert ejection.failed(record, 31.0, hard=True, reason="r")
+    assert not ejection.failed(record, 29.0, hard=True)
+    assert ejection.failed(record, 31.0, hard=True)
     ejection.succeeded(record, 31.0)
-    assert not ejection.failed(record, 32.0, hard=True, reason="r")
+    assert not ejection.failed(record, 32.0, hard=True)
 
 
 def test_five_quiet_minutes_forget_earlier_ejections() -> None:
@@ -99,7 +99,7 @@ def test_a_probe_that_answers_ends_an_ejection_on_probation() -> None:
     ejection.eject(record, 0.0)
     ejection.readmit(record, 5.0)
     assert not record.ejected(5.0)
-    assert ejection.failed(record, 6.0, hard=True, reason="r")
+    assert ejection.failed(record, 6.0, hard=True)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ cost more than half of the table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 CONSECUTIVE_MAX: Final = 5
@@ -25,7 +25,6 @@ class Record:
     until_s: float = 0.0
     hard: bool = False
     on_probation: bool = False
-    last_reason: str = field(default="")
 
     def ejected(self, now_s: float) -> bool:
         return now_s < self.until_s
@@ -39,9 +38,8 @@ def succeeded(record: Record, now_s: float) -> None:
         record.times = 0
 
 
-def failed(record: Record, now_s: float, *, hard: bool, reason: str) -> bool:
+def failed(record: Record, now_s: float, *, hard: bool) -> bool:
     """Note a failure; True when the gateway ought to be ejected: five in a row, or the first after an ejection."""
-    record.last_reason = reason
     if record.ejected(now_s):
         return False
     record.consecutive += 1
