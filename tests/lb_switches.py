@@ -143,7 +143,13 @@ def kept_in_any_case(self: Connection, *, keep: bool) -> None:
     _connection_finish(self, keep=keep or True)
 
 
-_answers_header, _connection_finish = Connection.on_header, Connection._finish
+def whole_in_any_case(self: Connection, *, keep: bool) -> None:
+    """A connection whose request was cut short by an early answer serves on."""
+    self.whole = True
+    _connection_finish(self, keep=keep)
+
+
+_answers_header, _connection_finish, _ask = Connection.on_header, Connection._finish, Connection.ask
 GZIP = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"
 KEPT_IN_ANY_CASE = put({"connection.Connection._finish": kept_in_any_case}, HTTP)
 ANSWERS = (
@@ -166,6 +172,21 @@ ANSWERS = (
         "bytes beyond the framing never reach a caller",
         KEPT_IN_ANY_CASE,
         upstream.test_bytes_beyond_the_framing_cost_the_connection_and_never_reach_the_next_caller,
+    ),
+    Switch(
+        "half a request is followed by no other",
+        put({"connection.Connection._finish": whole_in_any_case}, HTTP),
+        proxying.test_an_early_answer_to_an_unfinished_body_arrives_and_closes,
+    ),
+    Switch(
+        "the answer to HEAD has no body",
+        put({"connection.Connection.ask": with_arguments(_ask, head_only=False)}, HTTP),
+        proxying.test_head_204_and_304_have_no_body_and_the_connection_serves_on,
+    ),
+    Switch(
+        "a stream is passed on piece by piece",
+        put({"exchange.Exchange.response_flush": always(None)}),
+        proxying.test_server_sent_events_pass_one_by_one,
     ),
     Switch(
         "an answer's coding is chunked or none",

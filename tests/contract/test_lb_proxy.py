@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 
@@ -156,12 +157,12 @@ async def test_server_sent_events_pass_one_by_one() -> None:
 
     async with peer(events) as gateway, open_door([gateway.port]) as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
-        writer.write(GET)
-        for number in range(3):
-            async with asyncio.timeout(2):
-                await reader.readuntil(b"data: %d\n\n\r\n" % number)
-            more.set()
-        writer.close()
+        with contextlib.closing(writer):
+            writer.write(GET)
+            for number in range(3):
+                async with asyncio.timeout(2):
+                    await reader.readuntil(b"data: %d\n\n\r\n" % number)
+                more.set()
 
 
 async def test_head_204_and_304_have_no_body_and_the_connection_serves_on() -> None:
