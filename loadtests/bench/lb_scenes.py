@@ -61,13 +61,14 @@ async def failover(seconds: float, every_s: float, how: signal.Signals, told: To
         rounds = max(1, int(seconds / every_s))
         async with clients((door,), 16, seed=1) as seen:
             await kill_gateways(made, rounds, every_s, how, told)
-        found = of_clients(door.name, seen[door.name], made.effects())
+        found = of_clients(f"{how.name}, {door.name}", seen[door.name], made.effects())
     with gateways() as made, haproxy(made.ports) as control:
         async with clients((control,), 16, seed=1) as seen:
             await kill_gateways(made, min(rounds, 6), every_s, how, told)
         theirs = seen[control.name]
     figure = str(theirs.failed)
-    found.append(Finding(f"control, haproxy: errors in {theirs.requests:,} requests", figure, good=True))
+    what = f"{how.name}, control, haproxy: errors in {theirs.requests:,} requests"
+    found.append(Finding(what, figure, good=True))
     return found
 
 
