@@ -309,7 +309,12 @@ RETRIES = (
     Switch(
         "one deadline over all tries",
         put({"attempts.Attempts.__init__": afterwards(Attempts.__init__, setting(_give_up_s=1e18))}),
-        silence.test_all_tries_together_have_an_end,
+        silence.test_silence_is_answered_by_one_more_try_and_all_together_have_an_end,
+    ),
+    Switch(
+        "silence is answered by one more try",
+        put({"attempts.Attempts._silent": afterwards(Attempts._silent, setting(_was_silent=False))}),
+        silence.test_silence_is_answered_by_one_more_try_and_all_together_have_an_end,
     ),
     Switch(
         "503 means that nothing was done: another's 503",

@@ -24,7 +24,7 @@ BACKOFF_CAP_S: Final = 0.050
 class Attempts(Ending):
     """The gateway's side of a request; `Exchange` is the receiver of the answer."""
 
-    __slots__ = ("_give_up_s", "_told", "_upstream", "_wire_head")
+    __slots__ = ("_give_up_s", "_told", "_upstream", "_was_silent", "_wire_head")
 
     def __init__(
         self, client: Downstream, request: RequestHead, address: str, began_s: float, now_s: float
@@ -34,6 +34,7 @@ class Attempts(Ending):
         self._give_up_s = now_s + door.timeouts.total_s
         self._upstream: Connection | None = None
         self._wire_head = b""
+        self._was_silent = False  # a gateway was given up for its silence
         self._told = False  # a byte of an upstream went to the client
         if not request.request_id:
             request.request_id = door.request_id()
@@ -102,9 +103,12 @@ class Attempts(Ending):
             self._await_body(now_s)
 
     def _await_answer(self, now_s: float) -> None:
-        """The whole request is sent. Who may ask another gateway does so soon; the others can only wait."""
+        """The whole request is sent. Who may ask another gateway does so soon, once; the others can only wait.
+
+        Once: where two say nothing it is what lies behind them, and the second's own words are worth waiting for.
+        """
         timeouts = self._door.timeouts
-        limit_s = timeouts.try_s if self._may_resend() else timeouts.response_s
+        limit_s = timeouts.response_s if self._was_silent or not self._may_resend() else timeouts.try_s
         self._client.deadline_s = min(now_s + limit_s, self._give_up_s)
 
     def _await_body(self, now_s: float) -> None:
@@ -173,6 +177,7 @@ class Attempts(Ending):
         self._door.table.failed(gateway, hard=False, reason="no answer in time")
         gateway.pool.close_idle()  # to a host that was cut off they are dead too: a connect says so in a second
         self._lost()
+        self._was_silent = True
         self._drop_upstream()
         if now_s < end_s:
             self._again(gateway)

@@ -23,9 +23,9 @@ class Timeouts:
     send_idle_s: float = 60.0  # a client that takes nothing of its answer
     queue_s: float = 1.0  # waiting for a gateway with room (503)
     connect_s: float = 1.0
-    # From the request to the first byte of the answer, where another gateway may be asked instead. A gateway that was cut
-    # off swallows its share of this time's requests, and the budget for asking again is two seconds' worth of all: so two
-    # gateways want at most 4 s. Where nobody else may be asked, or the budget is spent, it is response_s.
+    # From the request to the first byte of the answer, where another gateway may be asked instead; once a request. Whoever
+    # was cut off swallows its share of this time's requests, and the budget for asking again is two seconds' worth of all:
+    # so two gateways want at most 4 s. Where nobody else may be asked, or the budget is spent, it is response_s.
     try_s: float = 4.0
     response_s: float = 15.0  # from the request to the first byte of the answer, each try (504)
     total_s: float = 30.0  # from the request to the first byte of the answer, all tries (504)
