@@ -125,6 +125,24 @@ def test_filters_narrow_the_tables(visit: Visit, system: LiveSystem) -> None:
     expect(visit.page.locator("#drone-table tbody tr")).to_have_count(1)
 
 
+def test_a_click_on_a_heading_sorts_and_a_second_one_turns_the_order(
+    visit: Visit, system: LiveSystem
+) -> None:
+    open_dashboard(visit, system)
+    visit.page.click("[data-tab=drones]")
+    first = visit.page.locator("#drone-table tbody tr td:first-child").first
+    expect(first).to_have_text("drone-00001")
+    heading = visit.page.get_by_role("columnheader", name="Drone")
+    for wanted, order in (
+        ("drone-00001", "ascending"),
+        ("drone-00072", "descending"),
+        ("drone-00001", "none"),
+    ):
+        heading.get_by_role("button").click()
+        expect(first).to_have_text(wanted)
+        expect(heading).to_have_attribute("aria-sort", order)
+
+
 def test_a_killed_gateway_does_not_stop_the_page(visit: Visit, system: LiveSystem) -> None:
     open_dashboard(visit, system)
     for name in ("gateway-1", "gateway-2", "gateway-3"):

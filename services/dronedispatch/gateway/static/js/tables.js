@@ -16,9 +16,35 @@ class Table {
     this.search = document.querySelector(`#${name}-search`);
     this.status = null;
     this.rows = [];
+    this.order = { column: null, sign: 1 };
+    this.heads();
     this.search.addEventListener("input", () => this.draw());
     this.search.addEventListener("keydown", (event) => event.key === "Enter" && this.find());
     this.chips(document.querySelector(`#${name}-chips`), statuses);
+  }
+
+  // A click on a heading sorts by it, a second one turns the order round, a third one gives the usual order back.
+  heads() {
+    this.sorters = [...this.body.parentElement.querySelectorAll("thead th")].map((head, i) => {
+      const button = h("button", { type: "button" }, head.textContent);
+      button.addEventListener("click", () => {
+        const again = this.order.column === i;
+        this.order = again && this.order.sign < 0 ? { column: null, sign: 1 } : { column: i, sign: again ? -1 : 1 };
+        this.sorters.forEach((one, at) => one.setAttribute("aria-sort", at !== this.order.column ? "none" : this.order.sign > 0 ? "ascending" : "descending"));
+        this.draw();
+      });
+      head.replaceChildren(button);
+      head.setAttribute("aria-sort", "none");
+      return head;
+    });
+  }
+
+  sorted(found) {
+    if (this.order.column === null) return found;
+    const { key } = this.columns[this.order.column];
+    const keyed = found.map((one) => ({ one, key: key(one) }));
+    keyed.sort((a, b) => (a.key === b.key ? 0 : (a.key < b.key ? -1 : 1) * this.order.sign));
+    return keyed.map((pair) => pair.one);
   }
 
   chips(bar, statuses) {
@@ -46,7 +72,7 @@ class Table {
     const wanted = this.search.value.trim().toLowerCase();
     const all = this.all();
     const found = all.filter((one) => (!this.status || one.status === this.status) && (!wanted || this.text(one).toLowerCase().includes(wanted)));
-    const shown = found.slice(0, ROWS_MAX);
+    const shown = this.sorted(found).slice(0, ROWS_MAX);
     while (this.rows.length < shown.length) this.addRow();
     while (this.rows.length > shown.length) this.rows.pop().element.remove();
     shown.forEach((one, i) => this.fill(this.rows[i], one));
@@ -79,16 +105,19 @@ class Table {
   }
 }
 
+const lived = (d) => ((d.ended_at ? Date.parse(d.ended_at) : Date.now()) - Date.parse(d.created_at)) / 1000;
+const LAST = "\uffff"; // what has no such value comes after all that do
+
 export class DeliveryTable extends Table {
   constructor(world, onChoose) {
     super("delivery", world, ["pending", "assigned", "in-progress", "delivered", "cancelled", "failed"], onChoose);
     this.columns = [
-      { class: "mono", say: (d) => shortId(d.id) },
-      { say: (d) => d.status, node: (d) => badge(d.status) },
-      { class: "mono", say: (d) => d.drone_id || "–" },
-      { class: "num", say: (d) => d.weight.toFixed(1) },
-      { class: "num", say: (d) => duration(((d.ended_at ? Date.parse(d.ended_at) : Date.now()) - Date.parse(d.created_at)) / 1000) },
-      { say: (d) => (d.eta && !d.ended_at ? clock(d.eta.at) : "–") },
+      { class: "mono", key: (d) => d.id, say: (d) => shortId(d.id) },
+      { key: (d) => d.status, say: (d) => d.status, node: (d) => badge(d.status) },
+      { class: "mono", key: (d) => d.drone_id || LAST, say: (d) => d.drone_id || "–" },
+      { class: "num", key: (d) => d.weight, say: (d) => d.weight.toFixed(1) },
+      { class: "num", key: lived, say: (d) => duration(lived(d)) },
+      { key: (d) => (d.eta && !d.ended_at ? d.eta.at : LAST), say: (d) => (d.eta && !d.ended_at ? clock(d.eta.at) : "–") },
     ];
   }
 
@@ -105,11 +134,11 @@ export class DroneTable extends Table {
   constructor(world, onChoose) {
     super("drone", world, ["idle", "busy", "charging", "retiring", "inactive"], onChoose);
     this.columns = [
-      { class: "mono", say: (d) => d.id },
-      { say: (d) => d.type },
-      { say: (d) => d.status, node: (d) => badge(d.status) },
-      { say: (d) => String(Math.round(d.battery_pct)), node: (d) => meter(d.battery_pct) },
-      { class: "mono", say: (d) => (d.delivery_id ? shortId(d.delivery_id) : "–") },
+      { class: "mono", key: (d) => d.id, say: (d) => d.id },
+      { key: (d) => d.type, say: (d) => d.type },
+      { key: (d) => d.status, say: (d) => d.status, node: (d) => badge(d.status) },
+      { key: (d) => d.battery_pct, say: (d) => String(Math.round(d.battery_pct)), node: (d) => meter(d.battery_pct) },
+      { class: "mono", key: (d) => d.delivery_id || LAST, say: (d) => (d.delivery_id ? shortId(d.delivery_id) : "–") },
     ];
   }
 
