@@ -6,8 +6,10 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import urllib.parse
 import urllib.request
@@ -20,7 +22,7 @@ from scripts.local.home import CHECKOUT, Home
 from scripts.local.ports import Ports
 from scripts.local.supervisor import Supervisor
 
-from real_parts import wait_until
+from real_parts import free_ports, wait_until
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -299,3 +301,20 @@ def eventually(condition: Callable[[], object], what: str, deadline_s: float) ->
         return False
 
     wait_until(holds, what, deadline_s)
+
+
+@contextlib.contextmanager
+def running_system(name: str, *arguments: str) -> Iterator[LiveSystem]:
+    """A system that starts empty, for the length of the block; its logs are kept as the artefact `<name>-logs`."""
+    # Not under pytest's own directory: another run of the same user would clear that away while this system runs.
+    home = Path(tempfile.mkdtemp(prefix=f"dronedispatch-{name}-"))
+    live = LiveSystem(home, free_ports())
+    try:
+        live.up("--fresh", *arguments)
+        yield live
+    finally:
+        kept = CHECKOUT / ".artifacts" / f"{name}-logs"
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(home / "logs", kept)
+        live.down()
+        shutil.rmtree(home)

@@ -10,8 +10,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from browser_visit import Visit
-from live_system import LiveSystem
-from real_parts import free_ports
+from live_system import LiveSystem, running_system
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -30,7 +29,7 @@ def browser() -> Iterator[Browser]:
     """One headless Chromium for all tests."""
     program = CHROMIUM if Path(CHROMIUM).exists() else shutil.which("chromium")
     if program is None:
-        pytest.skip("chromium is not installed: no browser test ran")
+        pytest.skip("chromium is not installed: run scripts/setup/test-packages, or apt-get install chromium")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield chromium
@@ -38,14 +37,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
+def system() -> Iterator[LiveSystem]:
     """72 drones, 60 simulated seconds in a second."""
-    live = LiveSystem(tmp_path_factory.mktemp("home"), free_ports())
-    live.up("--drones", "72", "--speed", "60", "--fresh")
-    try:
+    with running_system("browser", "--drones", "72", "--speed", "60") as live:
         yield live
-    finally:
-        live.down()
 
 
 @pytest.fixture

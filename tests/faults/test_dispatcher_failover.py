@@ -17,7 +17,7 @@ import pytest
 from scripts.local.home import CHECKOUT
 
 import order_checks
-from live_system import LiveSystem, eventually
+from live_system import LiveSystem, eventually, running_system
 from live_traffic import Traffic
 from real_parts import free_ports
 
@@ -28,13 +28,10 @@ SLOTS = 16
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
-    live = LiveSystem(tmp_path_factory.mktemp("home"), free_ports())
-    live.up("--drones", "36", "--speed", "60", "--dispatchers", "2", "--drone-sims", "2", "--fresh")
-    try:
+def pair() -> Iterator[LiveSystem]:
+    two = ("--dispatchers", "2", "--drone-sims", "2")
+    with running_system("failover", "--drones", "36", "--speed", "60", *two) as live:
         yield live
-    finally:
-        live.down()
 
 
 def health(system: LiveSystem, service: str) -> dict[str, dict[str, Any]]:

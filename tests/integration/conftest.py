@@ -1,33 +1,18 @@
-"""One running system for the whole suite: 72 drones, 60 simulated seconds in a second."""
+"""One running system for all files that a worker gets: 72 drones, 60 simulated seconds in a second."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from scripts.local.home import CHECKOUT
 
-from live_system import LiveSystem, eventually
-from real_parts import free_ports
+from live_system import LiveSystem, eventually, running_system
 
 
 @pytest.fixture(scope="session")
 def system() -> Iterator[LiveSystem]:
-    # Not under pytest's own directory: another run of the same user would clear that away while this system runs.
-    home = Path(tempfile.mkdtemp(prefix="dronedispatch-integration-"))
-    live = LiveSystem(home, free_ports())
-    try:
-        live.up("--drones", "72", "--speed", "60", "--fresh")
+    with running_system("integration", "--drones", "72", "--speed", "60") as live:
         yield live
-    finally:
-        kept = CHECKOUT / ".artifacts" / "integration-logs"
-        shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(home / "logs", kept)
-        live.down()
-        shutil.rmtree(home)
 
 
 @pytest.fixture
