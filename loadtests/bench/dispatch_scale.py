@@ -20,6 +20,7 @@ from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus, DroneType
 from dronedispatch.fleet.positions import Point
 from dronedispatch.kv.version import Version
+from dronedispatch.runtime import garbage
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,11 @@ def _plugged(drone: DroneView, point_id: str) -> DroneView:
 
 
 def time_rounds(drones: int, pending: int, rounds: int, seed: int = 1) -> Timing:
-    """Rounds over different worlds of this size; the first is not counted: it makes the city's paths."""
+    """Rounds over different worlds of this size; the first is not counted: it makes the city's paths.
+
+    The collector of cycles is set as in the dispatcher.
+    """
+    garbage.search_rarely()
     spent: list[float] = []
     for number in range(rounds + 1):
         world = busy_world(drones, pending, seed + number)

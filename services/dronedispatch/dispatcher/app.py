@@ -24,6 +24,7 @@ from dronedispatch.fleet.messages import (
 )
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
+from dronedispatch.runtime import garbage
 from dronedispatch.runtime.amqp import BrokerSource, Bus
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.consul import ConsulError
@@ -140,6 +141,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         dispatcher = Dispatcher(settings, app.ctx.process)
         dispatcher.start(app.ctx.tasks)
         parts.append(dispatcher)
+        garbage.search_rarely()
 
     @app.before_server_stop
     async def end(_app: Sanic[Any, Any]) -> None:

@@ -25,6 +25,7 @@ from dronedispatch.fleet.city import City, default_city
 from dronedispatch.fleet.messages import DRONE_ORDERS, DRONE_UPDATES
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
+from dronedispatch.runtime import garbage
 from dronedispatch.runtime.amqp import BrokerSource, Bus, Publisher
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
@@ -193,6 +194,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         app.ctx.faults = sim.fleet.faults
         sim.start(app.ctx.tasks)
         parts.append(sim)
+        garbage.search_rarely()
 
     @app.before_server_stop
     async def end(_app: Sanic[Any, Any]) -> None:
