@@ -28,6 +28,7 @@ from dronedispatch.runtime import logs
 
 SETTLE_TIMEOUT_S = 120.0
 PHASES = ("read", "fly", "write")
+STEPS = ("read", "plan", "write")
 
 
 @dataclass
@@ -64,6 +65,8 @@ class Measured:
     ticks: Ticks
     cpu_share: dict[str, float]
     phases_ms: dict[str, float]
+    steps_ms: dict[str, float]
+    rounds_a_s: float
     told_a_s: float
     assign_ms: list[float]
     swaps: int
@@ -78,13 +81,13 @@ async def measure(running: Running, per_s: float, seconds: float, seed: int) -> 
     arrivals = Arrivals(running.http, "127.0.0.1", lb, seed)
     ticks = Ticks()
     tick_s = running.options.tick_ms / 1000
-    before = await _sim_samples(running)
+    before = await _samples(running)
     cpu_before, began_s = running.cpu_s(), time.monotonic()
     watching = asyncio.create_task(ticks.watch(running, tick_s / 4))
     await arrivals.run(per_s, seconds)
     took_s = time.monotonic() - began_s
     cpu_after = running.cpu_s()
-    after = await _sim_samples(running)
+    after = await _samples(running)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     deliveries = await _settled(running, arrivals.accepted)
@@ -95,8 +98,14 @@ async def measure(running: Running, per_s: float, seconds: float, seed: int) -> 
         cpu_share={
             name: (cpu_after[name] - cpu_before.get(name, 0.0)) / took_s for name in sorted(cpu_after)
         },
-        phases_ms={phase: _phase_ms(before, after, phase) for phase in PHASES},
-        told_a_s=(after.get("dd_dispatch_told", 0.0) - before.get("dd_dispatch_told", 0.0)) / took_s,
+        phases_ms={
+            one: _mean_ms(before, after, "dd_sim_tick_seconds", f'{{phase="{one}"}}') for one in PHASES
+        },
+        steps_ms={
+            one: _mean_ms(before, after, "dd_dispatch_round_seconds", f'{{step="{one}"}}') for one in STEPS
+        },
+        rounds_a_s=_grown(before, after, 'dd_dispatch_round_seconds_count{step="plan"}') / took_s,
+        told_a_s=_grown(before, after, 'dd_dispatch_telemetry_total{news="yes"}') / took_s,
         assign_ms=[
             (unstamp(lines[0].at) - unstamp(d.created_at)) * 1000
             for d in deliveries
@@ -122,25 +131,22 @@ async def _fleet_is_there(running: Running) -> None:
             await asyncio.sleep(0.5)
 
 
-async def _sim_samples(running: Running) -> dict[str, float]:
-    """The drone_sims' samples, summed, and how much telemetry the dispatchers have heard."""
+async def _samples(running: Running) -> dict[str, float]:
+    """The samples of drone_sims and dispatchers, summed."""
     found: dict[str, float] = {}
-    for endpoint in running.endpoints("drone-sim"):
+    for endpoint in (*running.endpoints("drone-sim"), *running.endpoints("dispatcher")):
         for name, value in (await running.metrics(endpoint)).items():
             found[name] = found.get(name, 0.0) + value
-    for endpoint in running.endpoints("dispatcher"):
-        samples = await running.metrics(endpoint)
-        heard = samples.get('dd_dispatch_telemetry_total{news="yes"}', 0.0)
-        found["dd_dispatch_told"] = found.get("dd_dispatch_told", 0.0) + heard
     return found
 
 
-def _phase_ms(before: Mapping[str, float], after: Mapping[str, float], phase: str) -> float:
-    def grown(kind: str) -> float:
-        name = f'dd_sim_tick_seconds_{kind}{{phase="{phase}"}}'
-        return after.get(name, 0.0) - before.get(name, 0.0)
+def _grown(before: Mapping[str, float], after: Mapping[str, float], name: str) -> float:
+    return after.get(name, 0.0) - before.get(name, 0.0)
 
-    return grown("sum") / max(1.0, grown("count")) * 1000
+
+def _mean_ms(before: Mapping[str, float], after: Mapping[str, float], name: str, labels: str) -> float:
+    count = _grown(before, after, f"{name}_count{labels}")
+    return _grown(before, after, f"{name}_sum{labels}") / max(1.0, count) * 1000
 
 
 async def _settled(running: Running, accepted: set[str]) -> list[Delivery]:
@@ -179,6 +185,8 @@ def report(found: Measured, running: Running) -> None:
     console.print(cpu)
     phases = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found.phases_ms.items())
     say(f"mean of a tick's phases: {phases}; ticks not seen: {found.ticks.missed}")
+    steps = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found.steps_ms.items())
+    say(f"{found.rounds_a_s:.1f} rounds a second, mean of a round's steps: {steps}")
     say(
         f"{len(found.arrivals.accepted)} orders in {found.seconds:.0f} s, {found.told_a_s:.0f} telemetry records a second, "
         f"bad answers {found.arrivals.bad_answers or 'none'}, given up {found.arrivals.given_up}, "

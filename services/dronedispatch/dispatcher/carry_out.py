@@ -8,6 +8,7 @@ are in `Outcome.reread`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -104,19 +105,31 @@ class CarryOut:
     async def carry_out(self, plan: Plan, locks: PairLocks) -> Outcome:
         """Never raises for a write that failed: the next round sees why. Safe to repeat at any point."""
         outcome = Outcome()
+        # At once: no drone or delivery has an intent in both, and nobody's assignment waits for others' ends.
+        both = self._move(plan, outcome), self._assign_all(plan, locks, outcome)
+        for failed in await asyncio.gather(*both, return_exceptions=True):
+            if failed is not None:
+                raise failed
+        return outcome
+
+    # -- the steps -----------------------------------------------------------------------------------------------
+
+    async def _move(self, plan: Plan, outcome: Outcome) -> None:
+        """Deliveries, then the drones that these set free."""
         moved = await self._move_deliveries(
             [*plan.advances, *plan.fails, *plan.undos, *plan.finishes], outcome
         )
         frees = [free for free in plan.frees if free.after_delivery is None or free.after_delivery in moved]
         await self._move_drones([*frees, *plan.charges, *plan.statuses], outcome)
-        if plan.assigns:
-            try:
-                await self._assign(await locks.take(plan.assigns), len(plan.assigns), outcome)
-            finally:
-                locks.give_back()
-        return outcome
 
-    # -- the steps -----------------------------------------------------------------------------------------------
+    async def _assign_all(self, plan: Plan, locks: PairLocks, outcome: Outcome) -> None:
+        """The assignments, under their locks."""
+        if not plan.assigns:
+            return
+        try:
+            await self._assign(await locks.take(plan.assigns), len(plan.assigns), outcome)
+        finally:
+            locks.give_back()
 
     async def _move_deliveries(self, intents: Sequence[DeliveryIntent], outcome: Outcome) -> set[str]:
         writes: list[_Write] = []

@@ -23,7 +23,7 @@ from dronedispatch.dispatcher.reading import Reading
 from dronedispatch.dispatcher.state import state_of
 from dronedispatch.dispatcher.statuses import Statuses
 from dronedispatch.dispatcher.wishes import carry_out_wishes
-from dronedispatch.fleet.deliveries import Delivery
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import DISPATCH_STATE_KEY, delivery_key, drone_key, encode, stamp, unstamp
 from dronedispatch.fleet.drones import DroneStatus
 from dronedispatch.fleet.messages import DRONE_ORDERS, DroneOrdersChanged
@@ -36,10 +36,11 @@ OLD_NEWS_S = 30.0  # at the begin of a term, what changed before that has been t
 REST_MAX_S = 0.5
 AGAIN_MAX = 3  # rounds at once, one after the other, before the loop takes a breath
 
-PLANNED = Histogram(
-    "dd_dispatch_plan_seconds",
-    "Duration of plan_round",
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+STEP = Histogram(
+    "dd_dispatch_round_seconds",
+    "Duration of a round, by step",
+    ["step"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
 )
 ASSIGNED = Counter("dd_dispatch_assigned_total", "Assignments written")
 LOST = Counter("dd_dispatch_lost_total", "Intents whose write met another version, an error or a lock")
@@ -49,7 +50,7 @@ FLEET = Gauge("dd_dispatch_drones", "Drones by status", ["status"])
 UNREADABLE = Gauge("dd_dispatch_unreadable", "Stored records that cannot be read and are left alone")
 WAIT = Histogram(
     "dd_dispatch_assign_seconds",
-    "From created to assigned",
+    "From created to the first assignment: an order that is swapped later was not late",
     buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 1800.0),
 )
 
@@ -106,8 +107,9 @@ class Rounds:
 
     def _wrote(self, delivery: Delivery) -> None:
         self._statuses.look(delivery)
-        if delivery.assigned_at is not None and delivery.history[-1].cause == "assigned":
-            WAIT.observe(unstamp(delivery.assigned_at) - unstamp(delivery.created_at))
+        moves = [line for line in delivery.history if line.to is DeliveryStatus.ASSIGNED]
+        if delivery.status is DeliveryStatus.ASSIGNED and len(moves) == 1:
+            WAIT.observe(unstamp(moves[0].at) - unstamp(delivery.created_at))
 
     async def once(self) -> str:
         """One wake-up: up to AGAIN_MAX rounds. Returns what was done. Raises KVError when the store says nothing."""
@@ -158,19 +160,21 @@ class Rounds:
             self._statuses.look(delivery)
 
     async def _round(self) -> tuple[bool, str]:
-        pointed_at, self._pointed_at = self._pointed_at, set()
-        self._pointed_at.update(await self.reading.keys(pointed_at))
-        self._pointed_at.update(await self.reading.keys(self.picture.doubtful()))
-        unread = await self.reading.keys(self.picture.unknown_deliveries())
-        wishes = await carry_out_wishes(self.picture, self._kv) if self.picture.wishes else 0
+        with STEP.labels("read").time():
+            pointed_at, self._pointed_at = self._pointed_at, set()
+            self._pointed_at.update(await self.reading.keys(pointed_at))
+            self._pointed_at.update(await self.reading.keys(self.picture.doubtful()))
+            unread = await self.reading.keys(self.picture.unknown_deliveries())
+            wishes = await carry_out_wishes(self.picture, self._kv) if self.picture.wishes else 0
         self.picture.forget_ended()
         world = self._world_without(set(unread) | self._pointed_at)
         began_s = self._clock.monotonic_s()
         plan = plan_round(world, self._clock.wall_s())
         planned_s = self._clock.monotonic_s() - began_s
-        PLANNED.observe(planned_s)
+        STEP.labels("plan").observe(planned_s)
         self._planned_s += planned_s
-        outcome = await self._carry_out.carry_out(plan, self._locks)
+        with STEP.labels("write").time():
+            outcome = await self._carry_out.carry_out(plan, self._locks)
         self._pointed_at.update(outcome.reread)
         self._count(outcome)
         self._point_out(outcome)
