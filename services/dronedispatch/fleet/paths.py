@@ -28,6 +28,7 @@ TOUCH_M = 1e-6  # a line that is not deeper inside than this only touches
 SIGHTS_CACHED_MAX = 65_536
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Box = tuple[Array, Array, Array, Array]  # of lines: west, south, east, north
 
 
 class Wall:
@@ -45,11 +46,11 @@ class Wall:
         self._convex = hull.area - shape.area < 1e-6 * hull.area
         shapely.prepare(shape)
 
-    def crossed_by(self, a: Array, b: Array) -> Mask:
-        """Which lines a[i] -> b[i] enter it: a box first, then its hull, and only what is not convex asks shapely."""
+    def crossed_by(self, a: Array, b: Array, box: Box) -> Mask:
+        """Which lines a[i] -> b[i] enter it: their `box` first, then its hull, and only what is not convex asks shapely."""
         x0, y0, x1, y1 = self.bounds
-        low, high = np.minimum(a, b), np.maximum(a, b)
-        found = (low[:, 0] < x1) & (high[:, 0] > x0) & (low[:, 1] < y1) & (high[:, 1] > y0)
+        west, south, east, north = box
+        found = (west < x1) & (east > x0) & (south < y1) & (north > y0)
         near = np.flatnonzero(found)
         if near.size:
             found[near] = self._hull_crossed(a[near], b[near])
@@ -134,8 +135,10 @@ class Paths:
 
     def _crossing(self, a: Array, b: Array) -> Mask:
         found = np.zeros(len(a), dtype=np.bool_)
+        (ax, ay), (bx, by) = (np.ascontiguousarray(ends.T) for ends in (a, b))  # twice as quick as columns
+        box = np.minimum(ax, bx), np.minimum(ay, by), np.maximum(ax, bx), np.maximum(ay, by)
         for wall in self._walls:
-            found |= wall.crossed_by(a, b)
+            found |= wall.crossed_by(a, b, box)
         return found
 
     def _free_corners(self, union: Polygon | MultiPolygon) -> Array:
