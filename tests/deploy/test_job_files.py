@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from scripts.cluster.jobfile import read_job, read_values
+from scripts.cluster.jobspec import JobSpec, parse, seconds
 
 from dronedispatch.runtime import settings
-from dronedispatch.testing.jobspec import JobSpec, parse, seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"

@@ -13,12 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from scripts.cluster import secrets
+from scripts.cluster import secrets, units
 from scripts.cluster.authority import machines
+from scripts.cluster.deploy import ORDER
+from scripts.cluster.values import Values
 
 from dronedispatch.testing.chroot import Chroot, debootstrap
 
-pytestmark = [pytest.mark.real, pytest.mark.netns]
+pytestmark = [pytest.mark.real, pytest.mark.netns, pytest.mark.xdist_group("debian")]
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTS = machines(
@@ -44,6 +46,9 @@ def make_release(folder: Path) -> None:
         zipped.writestr("nomad", NOMAD)
     with (folder / "checksums").open("a", encoding="ascii") as known:
         known.write(f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  {archive.name}\n")
+    jobs = ("kvstore", "kvfront", "gateway", "dispatcher", "lb")
+    one_each = Values.read(None, [f"{job}.instances=1" for job in jobs])
+    units.write(folder / "units", units.specs(one_each), HOSTS)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +117,7 @@ class Machine:
         return self.chroot.root / inside.lstrip("/")
 
 
-PROVISIONERS = ("common", "consul", "nomad", "broker", "app", "access")
+PROVISIONERS = ("common", "consul", "nomad", "broker", "app", "access", "services")
 
 
 @pytest.fixture(scope="module", params=["server-3", "client-1"])
@@ -186,6 +191,19 @@ def test_a_server_has_a_broker_of_the_cluster_and_a_client_the_release(machine: 
     words = ["/opt/dronedispatch/current/bin/locust", "--locustfile", locustfile, "--list"]
     listed = machine.chroot.run(words, {})
     assert listed.returncode == 0, listed.stderr
+
+
+def test_without_nomad_a_client_runs_its_units_and_only_root_reads_the_token_for_the_secrets(
+    machine: Machine,
+) -> None:
+    wanted = machine.path("/etc/systemd/system/multi-user.target.wants")
+    enabled = {path.name for path in wanted.glob("dronedispatch-*.service")}
+    if machine.name.startswith("server"):
+        assert enabled == set()
+        return
+    assert enabled == {f"dronedispatch-{job}-0.service" for job in ORDER}
+    header = machine.path("/etc/dronedispatch/consul.header").stat()
+    assert (stat.S_IMODE(header.st_mode), header.st_uid) == (0o600, 0)
 
 
 def test_names_mean_private_addresses(machine: Machine) -> None:

@@ -42,6 +42,7 @@ def validate(folder: Path, **told: str) -> subprocess.CompletedProcess[str]:
             "DD_BOX": "example/box",
             "DD_LIBVIRT_DRIVER": "qemu",
         },
+        {"DD_RUNNER": "systemd", "DD_SERVER_COUNT": "1", "DD_CLIENTS": "2"},
     ],
 )
 def test_every_form_is_valid(tmp_path: Path, told: dict[str, str]) -> None:
@@ -55,6 +56,8 @@ def test_every_form_is_valid(tmp_path: Path, told: dict[str, str]) -> None:
         ("DD_CLIENTS", "many", "DD_CLIENTS=many: a whole number from 1 to 9 is expected"),
         ("DD_SERVER_MEMORY", "12", "DD_SERVER_MEMORY=12: a whole number from 768 to 65536 is expected"),
         ("DD_SECURE", "yes", "DD_SECURE=yes: 0 or 1 is expected"),
+        ("DD_SERVER_COUNT", "2", "DD_SERVER_COUNT=2: 1, 3 or 5 is expected"),
+        ("DD_RUNNER", "docker", "DD_RUNNER=docker: nomad or systemd is expected"),
     ],
 )
 def test_a_wrong_value_of_the_topology_names_itself(

@@ -1,4 +1,4 @@
-"""A Nomad job file as the tests read it: parsed by python-hcl2, quotes and block markers taken off."""
+"""A Nomad job file parsed by python-hcl2, quotes and block markers taken off."""
 
 from __future__ import annotations
 
