@@ -18,7 +18,7 @@ from scripts.local import consul as local_consul
 from order_stream import ask
 from three_hosts import DOOR_PORT, HOSTS, PUBLIC, ThreeHosts, headers
 
-pytestmark = [pytest.mark.real, pytest.mark.netns]
+pytestmark = [pytest.mark.real, pytest.mark.netns, pytest.mark.xdist_group("hosts")]
 
 PRIVATE = {
     "kvstore": ("/kv/anything", "/kv?prefix=a", "/metrics"),
@@ -32,8 +32,9 @@ SECRET = "dronedispatch/secrets/store_token"
 
 
 def instances(system: ThreeHosts, service: str) -> list[str]:
-    """address:port of the control side of every instance."""
-    found = system.ask_consul("server-1", f"/v1/health/service/{service}")
+    """address:port of the control side of every instance that passes: the dead ones of an earlier fault are listed too."""
+    found = system.ask_consul("server-1", f"/v1/health/service/{service}?passing")
+    assert len(found) >= system.expected()[service], found
     return [f"{one['Service']['Address']}:{one['Service']['Meta']['metrics_port']}" for one in found]
 
 
