@@ -23,24 +23,24 @@ NETNS_PROBE = ("unshare", "--net", "--mount", "true")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Suite:
-    """One folder under tests/; with `workers`, that many tests at once, or files where those of a file share a system."""
+    """One folder under tests/; with `workers`, that many at once: tests, files or groups (xdist's `dist`)."""
 
     name: str
     timeout_s: float
     workers: int = 0
-    by_file: bool = False
+    dist: str = "load"
 
 
-# Cheap ones first. What takes the whole machine or one network of hosts runs alone.
+# Cheap ones first. What takes the whole machine runs alone.
 SUITES = (
     Suite("house", 180),
     Suite("unit", 600, workers=2),
     Suite("contract", 600, workers=2),
     Suite("simulation", 600, workers=2),
-    Suite("deploy", 900),
-    Suite("integration", 900, workers=2, by_file=True),
+    Suite("deploy", 900, workers=2, dist="loadgroup"),
+    Suite("integration", 900, workers=2, dist="loadfile"),
     Suite("browser", 300),
-    Suite("faults", 900, workers=2, by_file=True),
+    Suite("faults", 900, workers=2, dist="loadfile"),
 )
 NAMES = tuple(suite.name for suite in SUITES)
 
@@ -104,7 +104,7 @@ def command(suite: Suite, report: Path, *, namespaces: bool) -> list[str]:
     if not namespaces:
         words += ["-m", "not netns"]
     if suite.workers:
-        words += ["-n", str(suite.workers), "--dist", "loadfile" if suite.by_file else "load"]
+        words += ["-n", str(suite.workers), "--dist", suite.dist]
     return words
 
 

@@ -12,12 +12,12 @@ import pytest
 from order_stream import OrderStream, ask
 from three_hosts import DOOR_PORT, PUBLIC, ThreeHosts, wait_until
 
-pytestmark = [pytest.mark.real, pytest.mark.netns]
+pytestmark = [pytest.mark.real, pytest.mark.netns, pytest.mark.xdist_group("hosts")]
 
 DOORS = tuple(f"{PUBLIC[name]}:{DOOR_PORT}" for name in ("server-1", "server-2"))
 CUT_S = float(
     os.environ.get("DD_CUT_S", "15")
-)  # the figure is 60: DD_CUT_S=60 pytest tests/deploy/test_three_hosts.py
+)  # the figure is 60: DD_CUT_S=60 pytest tests/deploy/test_three_hosts_under_orders.py
 GAP_S_MAX = 2.0
 IN_SYNC_S_MAX = 15.0
 
