@@ -9,6 +9,10 @@ import aiohttp
 import pytest
 from sanic import Sanic
 
+from dronedispatch.dispatcher import routes
+from dronedispatch.dispatcher.core.plan import Plan
+from dronedispatch.dispatcher.core.round import plan_round
+from dronedispatch.dispatcher.core.world import World
 from dronedispatch.dispatcher.routes import add_routes
 from dronedispatch.runtime.settings import ProcessSettings, Secret
 from dronedispatch.runtime.web import create_web
@@ -52,6 +56,29 @@ async def test_an_order_that_waits_is_explained_drone_by_drone(town: Town) -> No
     assert (status, body["delivery_id"], body["status"]) == (200, order.id, "pending")
     assert {one["fits"] for one in body["drones"]} == {False}
     assert all(one["reason"] for one in body["drones"])
+
+
+async def test_questions_asked_at_once_cost_one_round_and_a_new_order_is_known_all_the_same(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await town.order(a_delivery(weight_kg=99.0))
+    await town.ticks(1)
+    planned: list[float] = []
+
+    def counted(world: World, now_s: float) -> Plan:
+        planned.append(now_s)
+        return plan_round(world, now_s)
+
+    monkeypatch.setattr(routes, "plan_round", counted)
+    explainer, rounds = routes.Explainer(town.clock), town.desks[0].rounds
+    for _ in range(3):
+        assert explainer.why(rounds, first.id) is not None
+    assert len(planned) == 1
+    second = await town.order(a_delivery(weight_kg=98.0))
+    await town.bus.settled()
+    await rounds.once()
+    assert explainer.why(rounds, second.id) is not None
+    assert len(planned) == 2
 
 
 async def test_an_unknown_order_is_404_and_no_token_401(town: Town) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import random
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from scripts.local import traffic
@@ -88,3 +89,24 @@ def test_a_repeated_order_with_its_key_is_the_same_order(healthy: LiveSystem) ->
         )
     assert (first.status, again.status, other.status) == (201, 201, 422)
     assert first.document["id"] == again.document["id"]
+
+
+def test_why_an_order_waits_is_told_drone_by_drone_through_the_door(healthy: LiveSystem) -> None:
+    rng = random.Random(13)
+    placed = place(healthy, [traffic.order(default_city(), rng) for _ in range(150)])  # 72 drones: some wait
+    told: list[dict[str, Any]] = []
+
+    def one_waits() -> bool:
+        for delivery_id in reversed(placed):
+            answer = healthy.get(f"/deliveries/{delivery_id}/why")
+            if answer["status"] == "pending" and answer["drones"]:
+                told.append(answer)
+        return bool(told)
+
+    eventually(one_waits, "an order that waits is explained", 20)
+    for answer in told:
+        assert answer["delivery_id"] in placed
+        assert answer["summary"]
+        assert len({one["drone_id"] for one in answer["drones"]}) == 72
+        assert all(one["reason"] for one in answer["drones"])
+        assert all(one["pickup_in_s"] is not None for one in answer["drones"] if one["fits"])

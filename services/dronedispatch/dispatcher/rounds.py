@@ -208,6 +208,11 @@ class Rounds:
         )
         self._bus.to_fanout(DRONE_ORDERS, encode(event), message_id=event.id)
 
+    @property
+    def term(self) -> int:
+        """The term as leader that the picture belongs to."""
+        return self._term
+
     def snapshot(self) -> World | None:
         """What the next round would decide on; None while this process does not lead."""
         if not self._leadership.leader or not self.complete:

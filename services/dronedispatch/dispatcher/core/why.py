@@ -48,8 +48,8 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     drones: tuple[DroneReason, ...] = ()
 
 
-def explain(world: World, now_s: float, delivery_id: str) -> Why | None:
-    """None: no open delivery has that id. `now_s`: wall seconds."""
+def explain(world: World, now_s: float, delivery_id: str, plan: Plan | None = None) -> Why | None:
+    """None: no open delivery has that id. `now_s`: wall seconds. `plan`: of this world and time, if it is made already."""
     deliveries = {d.id: d for d in sorted(world.deliveries, key=lambda d: (d.created_s, d.id))}
     delivery = deliveries.get(delivery_id)
     if delivery is None:
@@ -60,7 +60,7 @@ def explain(world: World, now_s: float, delivery_id: str) -> Why | None:
             status=delivery.status,
             summary=f"is {delivery.status} with drone {delivery.drone_id}",
         )
-    chosen, summary = _verdict(plan_round(world, now_s), delivery_id)
+    chosen, summary = _verdict(plan or plan_round(world, now_s), delivery_id)
     drones = sorted(world.drones, key=lambda drone: drone.id)
     stations = Stations(world, drones, paths_of(world.city))
     weighed = weigh(world, now_s, drones, deliveries, [delivery], stations, all_pairs=True)
