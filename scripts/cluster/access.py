@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from scripts.cluster.consul import Consul, ConsulError
-from scripts.cluster.nomad import Nomad, NomadError
+from scripts.cluster.nomad import Nomad, NomadAbsent, NomadError
 from scripts.cluster.patience import Patience
 from scripts.cluster.secrets import BEARER, SERVICES
 
 POLICIES = Path(__file__).resolve().parents[1] / "provision" / "policies"
 ANONYMOUS = "00000000-0000-0000-0000-000000000002"  # Consul's own, for whoever shows no token
+NOMAD_POLICIES = POLICIES.parent / "nomad-policies"
+DEPLOY_KEY = "dronedispatch/operator/nomad_deploy"  # management alone reads it; Nomad chooses its tokens by itself
 SECRETS_KEY = "dronedispatch/secrets/"
 TOKENS_KEY = "dronedispatch/consul-tokens/"
 
@@ -112,6 +114,40 @@ def bootstrap_nomad(nomad: Nomad, secret: str) -> bool:
     return True
 
 
+def give_nomad(consul: Consul, nomad: Nomad, directory: Path = NOMAD_POLICIES) -> int:
+    """A token that deploys and does nothing else, kept in Consul's KV for the operator; how much was written.
+
+    `nomad` shows the management token. Raises NomadError or ConsulError.
+    """
+    written = 0
+    for path in sorted(directory.glob("*.hcl")):
+        name, rules = f"dd-{path.stem}", path.read_text(encoding="utf-8")
+        if _nomad_rules(nomad, name) != rules:
+            body = {"Name": name, "Description": "DroneDispatch", "Rules": rules}
+            nomad.call("POST", f"/v1/acl/policy/{name}", body)
+            written += 1
+    kept = consul.get(DEPLOY_KEY)
+    if kept is None or not _deploys(Nomad(nomad.address, kept, nomad.cacert)):
+        wanted: Json = {"Name": "dd deploy", "Type": "client", "Policies": ["dd-deploy"]}
+        made: Json = nomad.call("POST", "/v1/acl/token", wanted)
+        written += consul.put(DEPLOY_KEY, str(made["SecretID"]))
+    return written
+
+
+def _nomad_rules(nomad: Nomad, name: str) -> str | None:
+    try:
+        return str(nomad.call("GET", f"/v1/acl/policy/{name}")["Rules"])
+    except NomadAbsent:
+        return None
+
+
+def _deploys(nomad: Nomad) -> bool:
+    try:
+        return nomad.call("GET", "/v1/acl/token/self") is not None
+    except NomadError:
+        return False  # made by a cluster that is no more
+
+
 def give(consul: Consul, secrets: Path, patience: Patience) -> str:
     """Wait for Consul's leader, then write what differs; a sentence of what was written."""
 
@@ -151,8 +187,12 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         consul = Consul.from_environment(environ, read(options.secrets, "consul/management"))
         print(give(consul, options.secrets, Patience(options.deadline)))
         if options.nomad:
-            made = bootstrap_nomad(Nomad.from_environment(environ), read(options.secrets, "nomad/management"))
+            secret = read(options.secrets, "nomad/management")
+            nomad = Nomad.from_environment(environ)
+            made = bootstrap_nomad(nomad, secret)
             print(f"Nomad's management token: {'made' if made else 'there'}")
+            ruling = Nomad(nomad.address, secret, nomad.cacert)
+            print(f"Nomad: wrote {give_nomad(consul, ruling)} of a policy and a token for deployments")
     except (AccessError, ConsulError, NomadError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1

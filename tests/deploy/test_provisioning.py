@@ -261,6 +261,17 @@ def test_what_is_missing_is_one_sentence_with_what_to_do(
     assert f"{name}: error: {sentence}" in done.stderr
 
 
+def test_a_machine_without_enough_memory_is_told_which_setting_gives_more(machine: Machine) -> None:
+    machine.ship()
+    machine.path("/root/meminfo").write_text("MemTotal:      512000 kB\n", encoding="ascii")
+    small = "mount --bind /root/meminfo /proc/meminfo && exec /vagrant/scripts/provision/common"
+    done = machine.chroot.run(["bash", "-c", small], machine.environ)
+    assert done.returncode == 1
+    setting = f"DD_{machine.name.partition('-')[0].upper()}_MEMORY"
+    assert f"has 500 MB of memory, 900 are needed: raise {setting}, then vagrant reload" in done.stderr
+    machine.path("/root/meminfo").unlink()
+
+
 def test_an_archive_with_another_checksum_is_not_installed(machine: Machine, artifacts: Path) -> None:
     archive = artifacts / "nomad_0.1.0_linux_amd64.zip"
     with zipfile.ZipFile(archive, "w") as zipped:

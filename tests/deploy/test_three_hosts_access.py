@@ -29,6 +29,7 @@ PRIVATE = {
     "lb": ("/metrics",),
 }
 SECRET = "dronedispatch/secrets/store_token"
+BROKER_PORTS = {5672, 15672, 15692, 25672, 4369}
 
 
 def instances(system: ThreeHosts, service: str) -> list[str]:
@@ -93,6 +94,7 @@ def test_no_service_reads_the_secrets_or_writes_what_is_not_its_own(
     token = healthy.secret(f"consul/{service}")
     assert refused(healthy, token, "GET", f"/v1/kv/{SECRET}")
     assert refused(healthy, token, "GET", "/v1/kv/dronedispatch/consul-tokens/kvfront")
+    assert refused(healthy, token, "GET", f"/v1/kv/{access.DEPLOY_KEY}")
     assert refused(healthy, token, "PUT", "/v1/kv/anything", b"x")
     assert refused(healthy, token, "GET", "/v1/acl/tokens")
     if service not in {"kvstore", "kvfront", "kvctl"}:
@@ -108,6 +110,7 @@ def test_nomads_token_reads_the_secrets_and_no_more(healthy: ThreeHosts) -> None
     consul = machine.consul(healthy.secret("consul/nomad"))
     assert machine.host.inside(lambda: consul.get(SECRET)) == healthy.secret("store_token")
     assert refused(healthy, healthy.secret("consul/nomad"), "PUT", f"/v1/kv/{SECRET}", b"mine")
+    assert refused(healthy, healthy.secret("consul/nomad"), "GET", f"/v1/kv/{access.DEPLOY_KEY}")
 
 
 def test_access_given_twice_writes_nothing(healthy: ThreeHosts) -> None:
@@ -182,6 +185,14 @@ def test_nothing_listens_on_a_public_address_but_the_door(healthy: ThreeHosts) -
         assert open_to_all == ({(public, DOOR_PORT)} if name != "server-3" else set())
 
 
+def test_a_broker_listens_on_the_private_address_only(healthy: ThreeHosts) -> None:
+    """AMQP, its UI, its metrics, Erlang's distribution and its port mapper: the private interface stands in for TLS."""
+    for name, address in HOSTS.items():
+        places = {(where, port) for where, port in listeners(healthy, name) if port in BROKER_PORTS}
+        assert {port for _, port in places} == BROKER_PORTS
+        assert {where for where, _ in places} <= {address, "127.0.0.1", "::1"}
+
+
 def test_a_port_scan_from_outside_finds_the_doors_only(healthy: ThreeHosts) -> None:
     def scan(address: str) -> set[int]:
         found = set()
@@ -229,5 +240,7 @@ def test_the_laboratory_shows_its_catalogue_and_hides_its_secrets(
     assert host.inside(lambda: nobody.put("anything", "x"))
     with pytest.raises(ConsulError, match=" 403 "):
         host.inside(lambda: nobody.get(SECRET))
+    with pytest.raises(ConsulError, match=" 403 "):
+        host.inside(lambda: nobody.get(access.DEPLOY_KEY))
     host.kill()
     shutil.rmtree(tmp_path / "data")

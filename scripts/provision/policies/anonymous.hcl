@@ -2,3 +2,4 @@
 # Bearer tokens, passwords and other services' tokens: Nomad's clients hand them out, nobody else reads them.
 key_prefix "dronedispatch/secrets/" { policy = "deny" }
 key_prefix "dronedispatch/consul-tokens/" { policy = "deny" }
+key_prefix "dronedispatch/operator/" { policy = "deny" }

@@ -8,3 +8,4 @@ key_prefix "" { policy = "read" }
 # Bearer tokens, passwords and other services' tokens: Nomad's clients hand them out, nobody else reads them.
 key_prefix "dronedispatch/secrets/" { policy = "deny" }
 key_prefix "dronedispatch/consul-tokens/" { policy = "deny" }
+key_prefix "dronedispatch/operator/" { policy = "deny" }
