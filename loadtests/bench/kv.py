@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from loadtests.bench import kv_commit, kv_events
+from loadtests.bench import kv_commit, kv_events, kv_kills
 from loadtests.bench.kv_client import Outcome, Peer, Plan
 from loadtests.bench.kv_peers import TOKEN, Peers
 from loadtests.bench.kv_plot import plot
@@ -22,7 +22,7 @@ from loadtests.bench.kv_plot import plot
 KEYS = 10_000
 VALUE_BYTES = 300
 CONNECTIONS = 64
-PARTS = ("peers", "batch", "commit", "failover", "rejoin", "memory")
+PARTS = ("peers", "batch", "commit", "failover", "kills", "rejoin", "memory")
 PROGRAMS = {"etcd": "etcd", "consul": "consul", "redis": "redis-server"}
 
 
@@ -162,6 +162,22 @@ async def measure_failover(peers: Peers, options: Any, figures: Figures) -> None
     )
 
 
+async def measure_kills(peers: Peers, options: Any, figures: Figures) -> None:
+    """Acknowledged writes after many deaths."""
+    verdict = await kv_kills.kill_cycles(peers, options.kills, say)
+    for line in verdict.lost[:20]:
+        say(f"LOST {line}")
+    counts = verdict.counts
+    say(
+        f"{counts.successes:,} writes acknowledged, {counts.unknown:,} unknown, {counts.refused:,} refused;"
+        f" {verdict.checked:,} comparisons"
+    )
+    figures.add(
+        f"acknowledged writes lost in {options.kills} kill -9 cycles", len(verdict.lost), "", most=0.0
+    )
+    figures.add("writes with an unknown outcome", 100.0 * counts.unknown / counts.writes, "%", most=5.0)
+
+
 async def measure_rejoin(peers: Peers, options: Any, figures: Figures) -> None:
     """All keys are new when the replica comes back."""
     seconds = await kv_events.fill(peers, options.keys)
@@ -190,7 +206,7 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--fronts", type=int, default=2)
     parser.add_argument("--rf", type=int, default=2)
-    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--kills", type=int, default=5, help="of each kind in failover; cycles of kills")
     parser.add_argument("--keys", type=int, default=100_000, help="for rejoin and memory")
     parser.add_argument("--out", type=Path, default=Path(".artifacts/bench/kv"))
     return parser.parse_args(arguments)
@@ -212,6 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "batch": lambda: measure_batch(peers, options, figures),
         "commit": lambda: measure_commit(folder, figures),
         "failover": lambda: asyncio.run(measure_failover(peers, options, figures)),
+        "kills": lambda: asyncio.run(measure_kills(peers, options, figures)),
         "rejoin": lambda: asyncio.run(measure_rejoin(peers, options, figures)),
         "memory": lambda: measure_memory(peers, options, figures),
     }
