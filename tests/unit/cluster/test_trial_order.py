@@ -1,0 +1,74 @@
+"""The order that ends scripts/try-vagrant: placed once, however often it must be asked, and followed to its end."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scripts.trial import order
+
+from dronedispatch.testing.nomad import ScriptedNomad, scripted_nomad
+
+ROOT = Path(__file__).resolve().parents[3]
+PLACED = {"id": "d1", "status": "pending"}
+
+
+@pytest.fixture
+def door() -> Iterator[ScriptedNomad]:
+    """A server that answers from a script; nothing of it is Nomad's."""
+    with scripted_nomad() as scripted:
+        yield scripted
+
+
+def test_an_accepted_order_is_followed_until_it_is_delivered(
+    door: ScriptedNomad, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order, "INTERVAL_S", 0.01)
+    door.answers["POST", "/deliveries"] = [(503, "no gateway is available"), (201, PLACED)]
+    door.on("GET", "/deliveries/d1", *(PLACED | {"status": one} for one in ("assigned", "delivered")))
+    said: list[str] = []
+    order.deliver(door.address, 20, said.append)
+    assert [line.split("s  ", 1)[1] for line in said] == [
+        "HTTP 503: no gateway is available",
+        "pending",
+        "assigned",
+        "delivered",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        ("failed", "the order ended as failed"),
+        ("assigned", "not delivered after 0 s; the last answer was: assigned"),
+    ],
+)
+def test_an_order_that_is_not_delivered_is_an_error(
+    door: ScriptedNomad,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    status: str,
+    sentence: str,
+) -> None:
+    monkeypatch.setattr(order, "INTERVAL_S", 0.01)
+    door.on("POST", "/deliveries", PLACED, status=201)
+    door.on("GET", "/deliveries/d1", PLACED | {"status": status})
+    assert order.main([door.address, "--deadline", "0.3"]) == 1
+    assert capsys.readouterr().err == f"error: {sentence}\n"
+
+
+@pytest.mark.parametrize("script", ["try-vagrant", "trial/box"])
+def test_the_scripts_explain_themselves(script: str) -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / script, "--help"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Usage: scripts/{script}" in done.stdout
+
+
+def test_a_wrong_number_of_machines_is_one_sentence() -> None:
+    words = [str(ROOT / "scripts" / "try-vagrant"), "--clients", "two"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: two: a whole number is expected\n")
