@@ -9,6 +9,7 @@ the *load* rho (0: drones wait for orders, 1: orders wait for drones), because o
 * What costs time under load is the number of visits to a charge point. A drone that leaves one at x % wastes (100 - x) %
   of a visit's detour, and one that ends an order low and far from a charge point makes a longer detour.
 * The empty way takes a drone's time twice: this order waits for it, and the ones after it do.
+* A heavier drone than the parcel needs is missed by those that no lighter one carries, by as much as more of them wait.
 
 So drones leave chargers early while the city is quiet and charge up in full when it is busy, with no threshold between.
 All constants are shares of the time to cross the city: the same round fits any city, speed and `--speed`.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,7 @@ from dronedispatch.dispatcher.core.orders import Orders
 from dronedispatch.dispatcher.core.roster import Array, Roster, Rows, Stance
 from dronedispatch.dispatcher.core.stations import Stops
 from dronedispatch.dispatcher.core.world import World
+from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
 from dronedispatch.fleet.paths import Paths
 
 FULL_LOAD_BACKLOG = 0.5  # waiting orders a drone at which rho is 1
@@ -41,8 +44,11 @@ SWAP = 0.036  # a swap must save this much
 AGE = 0.008  # of the cube of the age in crossings: an order of eight (3.7 h at 60 km/h) outbids any way
 PRIORITY = 0.05  # a step of priority
 LATE = 0.5  # being in danger of missing the deadline
+CLASS = 1.0  # an order a drone by which the heavier class is scarcer than the parcel's own
+SCARCE_MAX = 2.0  # beyond it, no more
 TIE = 1e-4  # of a crossing: zone rank, and class steps above what the parcel needs
 FULL_PCT = 99.0
+CLASSES_KG = tuple(sorted(PAYLOAD_MAX_KG.values()))
 
 
 class Mode(IntEnum):
@@ -163,6 +169,7 @@ def pair_costs(
     modes = _mode_costs(terms)
     mode = modes.argmin(axis=0)
     cost = modes.min(axis=0) + TIE * terms.cross_s * np.maximum(0.0, terms.payload - terms.weight)
+    cost += CLASS * terms.cross_s * rho * _scarcities(roster, orders, pairs)
     cost = np.where((terms.weight > terms.payload) | (cost >= IMPOSSIBLE_S), IMPOSSIBLE_S, cost)
     return PairCosts(
         rows=rows,
@@ -173,6 +180,25 @@ def pair_costs(
         energy_margin_pct=terms.battery - terms.need,
         payload_margin_kg=terms.payload - terms.weight,
     )
+
+
+def _scarcities(roster: Roster, orders: Orders, pairs: tuple[Rows, Rows]) -> Array:
+    """By how many waiting orders a drone the heavier drone of a pair is scarcer than one of the parcel's own class.
+
+    A heavy drone could carry medium parcels too: the greater need of both counts. Orders on whose way a drone is that may
+    still give them back count as well: or a swap would change what it was decided on.
+    """
+    rows, cols = pairs
+    classes = np.array(CLASSES_KG)
+    order_class = np.minimum(np.searchsorted(classes, orders.weight_kg), len(classes) - 1)
+    drone_class = np.searchsorted(classes, roster.payload_max_kg)
+    load = np.bincount(order_class, minlength=len(classes)) / np.maximum(
+        1, np.bincount(drone_class, minlength=len(classes))
+    )
+    scarcer = np.zeros((len(classes), len(classes)))
+    for own, heavier in combinations(range(len(classes)), 2):
+        scarcer[own, heavier] = np.clip(load[own + 1 : heavier + 1].max() - load[own], 0.0, SCARCE_MAX)
+    return np.asarray(scarcer[order_class[cols], drone_class[rows]], dtype=np.float64)
 
 
 def _terms(
@@ -189,6 +215,7 @@ def _terms(
     payload, weight = roster.payload_max_kg[rows], orders.weight_kg[cols]
     carry, retreat = orders.carry_m[cols], orders.retreat_m[cols]
     fetch = paths.lengths_m(roster.xy_m[rows], orders.origin_m[cols])
+    from_stop = paths.matrix_m(world.city.charge_xy_m, orders.origin_m)
     return _Terms(
         rho=rho,
         cross_s=crossing_s(world),
@@ -202,7 +229,7 @@ def _terms(
         battery=roster.battery_pct[rows],
         ready=roster.ready_s[rows],
         fetch=fetch,
-        fetch_from_stop=paths.lengths_m(stops.xy_m[rows], orders.origin_m[cols]),
+        fetch_from_stop=from_stop[stops.index[rows], cols],
         to_stop=stops.way_m[rows],
         queue_s=stops.wait_s[rows],
         need=needed_pct(
