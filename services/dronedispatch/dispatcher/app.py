@@ -79,7 +79,7 @@ class Dispatcher:
     def _locks(self, kv: KVClient, instance: str) -> PairLocks:
         if not self.settings.locks:
             return NoLocks()
-        return Locks(kv, f"{instance}/{self.lock.term}", self.settings.lock_ttl_ms)
+        return Locks(kv, self.clock, f"{instance}/{self.lock.term}", self.settings.lock_ttl_ms)
 
     def _lead(self, leader: bool) -> None:
         if leader:

@@ -42,6 +42,8 @@ log = structlog.get_logger()
 class PairLocks(Protocol):
     """dispatcher/locks.py: Locks, or NoLocks."""
 
+    def dispute(self) -> None: ...
+
     async def take(self, assigns: Sequence[Assign]) -> list[Held]: ...
 
     def give_back(self) -> None: ...
@@ -110,6 +112,8 @@ class CarryOut:
         for failed in await asyncio.gather(*both, return_exceptions=True):
             if failed is not None:
                 raise failed
+        if outcome.lost:
+            locks.dispute()
         return outcome
 
     # -- the steps -----------------------------------------------------------------------------------------------

@@ -1,4 +1,8 @@
-"""Locks on the deliveries and drones of a round's assignments: they save work; correctness rests on the versions alone."""
+"""Locks on the deliveries and drones of a round's assignments: they save work; correctness rests on the versions alone.
+
+They save work only while somebody else may be at the same pairs: after a change of the leader, and after a write that met
+another version. At all other times a lock would be a third write of an assignment that nobody disputes.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,11 @@ from dronedispatch.dispatcher.core.plan import Assign
 from dronedispatch.kv.client import KVClient, Lease
 from dronedispatch.kv.errors import KVError, LockHeld
 from dronedispatch.kv.version import Version
+from dronedispatch.runtime.clock import Clock
+
+DISPUTED_S = (
+    10.0  # longer than a session, its check and the lock-delay together: the old leader knows it by then
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +31,29 @@ class Held:
 
 
 class Locks:
-    """Takes and gives back; `ttl_ms` bounds how long a dead dispatcher keeps others from the same pair.
+    """Takes and gives back; `ttl_ms` bounds how long a dead dispatcher keeps others from the same pair. New: disputed.
 
     Giving back goes on behind the caller's back: no round waits for it, and a lock that is taken again meanwhile is not
     lost, because a release names its token.
     """
 
-    def __init__(self, kv: KVClient, owner: str, ttl_ms: int) -> None:
+    def __init__(self, kv: KVClient, clock: Clock, owner: str, ttl_ms: int) -> None:
         self._kv = kv
+        self._clock = clock
         self._owner = owner
         self._ttl_ms = ttl_ms
         self._leases: list[Lease] = []
         self._releasing: set[asyncio.Task[None]] = set()
+        self.dispute()
+
+    def dispute(self) -> None:
+        """Somebody else may be at work: take locks for DISPUTED_S."""
+        self._disputed_until_s = self._clock.monotonic_s() + DISPUTED_S
 
     async def take(self, assigns: Sequence[Assign]) -> list[Held]:
-        """The assignments whose two locks are ours now; the others wait for the next round."""
+        """The assignments whose two locks are ours now (all, while nobody disputes them); the rest waits a round."""
+        if self._clock.monotonic_s() >= self._disputed_until_s:
+            return [Held(assign) for assign in assigns]
         names = [f"delivery/{a.delivery_id}" for a in assigns] + [f"drone/{a.drone_id}" for a in assigns]
         leases = await asyncio.gather(*map(self._acquire, names))
         self._leases.extend(lease for lease in leases if lease is not None)
@@ -77,6 +94,9 @@ class Locks:
 
 class NoLocks:
     """Locks switched off: every pair goes on, and a lost race is a lost CAS."""
+
+    def dispute(self) -> None:
+        return
 
     async def take(self, assigns: Sequence[Assign]) -> list[Held]:
         return [Held(assign) for assign in assigns]

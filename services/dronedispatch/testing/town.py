@@ -105,7 +105,7 @@ class Town:
         lead = FixedLead(term=term)
 
         def locks(used: KVClient) -> PairLocks:
-            return Locks(used, f"{name}/{lead.term}", 3_000) if self.locks else NoLocks()
+            return Locks(used, self.clock, f"{name}/{lead.term}", 3_000) if self.locks else NoLocks()
 
         rounds = Rounds(
             kv=store,
