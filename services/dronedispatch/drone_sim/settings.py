@@ -12,7 +12,8 @@ DRONES_MAX = 99_999
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`drones`: the fleet's size over all processes; `seed` places them. `noise`: by how much consumption differs from its
+    """`drones`: the fleet's size over all processes, at least: a smaller number than are registered retires nobody (that is
+    an operator's decommission); `seed` places them. `noise`: by how much consumption differs from its
     mean, as a share. `slots`: into how many parts the fleet is divided among processes (the same for all of them).
     `refresh_ticks`: a parked drone tells of itself every so often; `read_ticks`: every drone's orders are read once in so
     many ticks (the others when the dispatcher points at them).
