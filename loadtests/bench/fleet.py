@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import uvloop
 from loadtests.bench.arrivals import Arrivals, share
 from loadtests.bench.running import Running, opened, say, start, stop
@@ -64,6 +65,7 @@ class Measured:
     arrivals: Arrivals
     ticks: Ticks
     cpu_share: dict[str, float]
+    others_share: float
     phases_ms: dict[str, float]
     steps_ms: dict[str, float]
     rounds_a_s: float
@@ -82,22 +84,22 @@ async def measure(running: Running, per_s: float, seconds: float, seed: int) -> 
     ticks = Ticks()
     tick_s = running.options.tick_ms / 1000
     before = await _samples(running)
-    cpu_before, began_s = running.cpu_s(), time.monotonic()
+    cpu_before, machine_before, began_s = running.cpu_s(), _machine_s(), time.monotonic()
     watching = asyncio.create_task(ticks.watch(running, tick_s / 4))
     await arrivals.run(per_s, seconds)
     took_s = time.monotonic() - began_s
-    cpu_after = running.cpu_s()
+    cpu_after, machine_s = running.cpu_s(), _machine_s() - machine_before
     after = await _samples(running)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     deliveries = await _settled(running, arrivals.accepted)
+    used = {name: (cpu_after[name] - cpu_before.get(name, 0.0)) / took_s for name in sorted(cpu_after)}
     return Measured(
         seconds=took_s,
         arrivals=arrivals,
         ticks=ticks,
-        cpu_share={
-            name: (cpu_after[name] - cpu_before.get(name, 0.0)) / took_s for name in sorted(cpu_after)
-        },
+        cpu_share=used,
+        others_share=machine_s / took_s - sum(used.values()),
         phases_ms={
             one: _mean_ms(before, after, "dd_sim_tick_seconds", f'{{phase="{one}"}}') for one in PHASES
         },
@@ -115,6 +117,14 @@ async def measure(running: Running, per_s: float, seconds: float, seed: int) -> 
         deliver_s=[unstamp(d.delivered_at) - unstamp(d.created_at) for d in deliveries if d.delivered_at],
         open_orders=sum(d.ended_at is None for d in deliveries),
     )
+
+
+def _machine_s() -> float:
+    """CPU seconds of everything on this machine but this client."""
+    times = psutil.cpu_times()
+    own = psutil.Process().cpu_times()
+    busy = sum(times) - times.idle - times.iowait - times.guest - times.guest_nice  # guests count as user, too
+    return float(busy - own.user - own.system)
 
 
 async def _fleet_is_there(running: Running) -> None:
@@ -182,6 +192,7 @@ def report(found: Measured, running: Running) -> None:
     for name, used in found.cpu_share.items():
         cpu.add_row(name, f"{100 * used:.0f}")
     cpu.add_row("all", f"{100 * sum(found.cpu_share.values()):.0f}")
+    cpu.add_row("not of this system", f"{100 * found.others_share:.0f}")
     console.print(cpu)
     phases = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found.phases_ms.items())
     say(f"mean of a tick's phases: {phases}; ticks not seen: {found.ticks.missed}")
