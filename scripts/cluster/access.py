@@ -20,7 +20,8 @@ from scripts.cluster.secrets import BEARER, SERVICES
 POLICIES = Path(__file__).resolve().parents[1] / "provision" / "policies"
 ANONYMOUS = "00000000-0000-0000-0000-000000000002"  # Consul's own, for whoever shows no token
 NOMAD_POLICIES = POLICIES.parent / "nomad-policies"
-DEPLOY_KEY = "dronedispatch/operator/nomad_deploy"  # management alone reads it; Nomad chooses its tokens by itself
+# Management alone reads it; Nomad chooses its tokens by itself.
+DEPLOY_KEY = "dronedispatch/operator/nomad_deploy"
 SECRETS_KEY = "dronedispatch/secrets/"
 TOKENS_KEY = "dronedispatch/consul-tokens/"
 
