@@ -16,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from dronedispatch.dispatcher.core.plan import Assign, Plan
+from dronedispatch.dispatcher.etas import Etas
 from dronedispatch.dispatcher.intents import (
     CannotCarryOut,
     DeliveryIntent,
@@ -103,6 +104,7 @@ class CarryOut:
         self._picture = picture
         self._clock = clock
         self._tell = tell
+        self._etas = Etas()
 
     async def carry_out(self, plan: Plan, locks: PairLocks) -> Outcome:
         """Never raises for a write that failed: the next round sees why. Safe to repeat at any point."""
@@ -214,7 +216,8 @@ class CarryOut:
         if delivery is None:  # an event of its end came in between
             return None
         try:
-            after = assigned(delivery.record, assign, drone.orders.seq, at=self._at())
+            eta = self._etas.of(assign, self._clock.wall_s())
+            after = assigned(delivery.record, assign, drone.orders.seq, eta, at=self._at())
         except IllegalMove as exc:
             self._refuse(delivery_key(assign.delivery_id), exc, outcome)
             return None
@@ -257,6 +260,7 @@ class CarryOut:
             else:
                 self._picture.put_delivery(write.record, result)
                 outcome.deliveries.append(write.record)
+                self._etas.look(write.record)
                 self._tell(write.record)
             return True
         outcome.lost += 1

@@ -6,7 +6,7 @@ import msgspec
 
 from dronedispatch.dispatcher.core.plan import Advance, Assign, Charge, Fail, Finish, Free, SetStatus, Undo
 from dronedispatch.fleet.city import City
-from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, move_delivery
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta, move_delivery
 from dronedispatch.fleet.drones import Drone, DroneStatus, Orders, Stop, StopKind, move_drone
 
 DeliveryIntent = Advance | Fail | Undo | Finish
@@ -69,7 +69,7 @@ def with_intent(drone: Drone, delivery: Delivery, assign: Assign, *, at: str) ->
     )
 
 
-def assigned(delivery: Delivery, assign: Assign, orders_seq: int, *, at: str) -> Delivery:
+def assigned(delivery: Delivery, assign: Assign, orders_seq: int, eta: Eta, *, at: str) -> Delivery:
     """The delivery that the drone goes for. Raises IllegalMove."""
     return move_delivery(
         delivery,
@@ -78,6 +78,7 @@ def assigned(delivery: Delivery, assign: Assign, orders_seq: int, *, at: str) ->
         cause="assigned",
         drone_id=assign.drone_id,
         orders_seq=orders_seq,
+        eta=eta,
     )
 
 

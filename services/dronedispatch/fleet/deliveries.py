@@ -88,6 +88,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, rename={"weight_kg": "
     delivered_at: str | None = None
     ended_at: str | None = None
     eta: Eta | None = None
+    promised: Eta | None = None  # what the 201 said, while `eta` is that of the assignment
     last_pos: LatLon | None = None  # where a failed parcel was seen last
     history: tuple[Transition, ...] = ()
     request_id: str | None = None
@@ -108,11 +109,13 @@ def move_delivery(
     cause: str,
     drone_id: str | None = None,
     orders_seq: int | None = None,
+    eta: Eta | None = None,
     last_pos: LatLon | None = None,
 ) -> Delivery:
     """The delivery after the move, stamped and with one more line of history. Raises IllegalMove.
 
-    `drone_id` and `orders_seq` are wanted for ASSIGNED; a move back to PENDING forgets both and the stamp.
+    `drone_id` and `orders_seq` are wanted for ASSIGNED, `eta` is better known then; a move back to PENDING forgets all of
+    them and the stamp.
     """
     check_move(DELIVERY_MOVES, f"delivery {delivery.id}", delivery.status, to)
     changes: dict[str, object] = {"status": to}
@@ -123,8 +126,11 @@ def move_delivery(
     if to is DeliveryStatus.ASSIGNED:
         assert drone_id is not None
         changes |= {"drone_id": drone_id, "orders_seq": orders_seq}
+        if eta is not None:
+            changes |= {"eta": eta, "promised": delivery.promised or delivery.eta}
     if to is DeliveryStatus.PENDING:
         changes |= {"drone_id": None, "orders_seq": None, "assigned_at": None}
+        changes |= {"eta": delivery.promised or delivery.eta, "promised": None}
     if last_pos is not None:
         changes["last_pos"] = last_pos
     line = Transition(

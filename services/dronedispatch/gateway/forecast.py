@@ -8,7 +8,8 @@ from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta
 from dronedispatch.fleet.dispatch_state import DispatchState
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, DISPATCH_STATE_KEY, Unreadable, decode
 from dronedispatch.fleet.energy import FlightModel
-from dronedispatch.gateway.core.eta import Record, estimate, record_of
+from dronedispatch.fleet.promises import Record, record_of
+from dronedispatch.gateway.core.eta import estimate
 from dronedispatch.gateway.core.order import Order
 from dronedispatch.gateway.lists import readable
 from dronedispatch.gateway.zones import Zones

@@ -11,12 +11,12 @@ from dronedispatch.fleet.documents import stamp, unstamp
 from dronedispatch.fleet.drones import DroneStatus, DroneType
 from dronedispatch.fleet.paths import paths_of
 from dronedispatch.fleet.positions import LatLon
+from dronedispatch.fleet.promises import Record
 from dronedispatch.gateway.core.eta import (
     BLIND_CONFIDENCE,
     SLACK_S,
     SLACK_SHARE,
     STALE_S,
-    Record,
     estimate,
     lightest_type,
     orders_ahead,

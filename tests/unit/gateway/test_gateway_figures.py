@@ -8,7 +8,7 @@ from ulid import ULID
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta
 from dronedispatch.fleet.documents import stamp
 from dronedispatch.fleet.positions import LatLon
-from dronedispatch.gateway.core.eta import Record, record_of
+from dronedispatch.fleet.promises import Record, record_of
 from dronedispatch.gateway.core.figures import Ledger, created_s
 
 NOW_S = 1_800_000_000.0

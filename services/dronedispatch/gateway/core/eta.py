@@ -1,20 +1,19 @@
 """When a new order will be delivered: from the dispatcher's published state, or, without it, from the distance alone.
 
-The estimate is start + approach + flight, with a slack on top. The stated confidence is measured, not assumed: the
-share of recent deliveries that came by the time that they had been promised (Laplace's rule of succession, so that
-few deliveries do not claim certainty).
+The estimate is start + approach + flight, with a slack on top. The stated confidence is measured (fleet/promises.py). Once
+a drone is assigned, the dispatcher knows better (dispatcher/etas.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import numpy as np
 
-from dronedispatch.fleet.deliveries import Delivery, Eta
-from dronedispatch.fleet.dispatch_state import DispatchState, FreeDrone
+from dronedispatch.fleet.deliveries import Eta
+from dronedispatch.fleet.dispatch_state import DispatchState
 from dronedispatch.fleet.documents import stamp, unstamp
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
 from dronedispatch.fleet.paths import Paths
+from dronedispatch.fleet.promises import Record
 from dronedispatch.gateway.core.order import Order
 
 SLACK_SHARE = 0.25  # of the estimate: re-planning, headwind of the queue
@@ -24,28 +23,6 @@ BLIND_CONFIDENCE = 0.3
 BLIND_APPROACH_SHARE = (
     0.35  # of the city's diameter: about the way to the nearest drone of a small, spread fleet
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """How promises have been kept lately: `kept` of `promised`."""
-
-    kept: int = 0
-    promised: int = 0
-
-    @property
-    def confidence(self) -> float:
-        return round((self.kept + 1) / (self.promised + 2), 2)
-
-
-def record_of(deliveries: Sequence[Delivery]) -> Record:
-    """The record that finished deliveries make; those without a promise do not count."""
-    promised = [
-        (unstamp(delivery.eta.at), unstamp(delivery.delivered_at))
-        for delivery in deliveries
-        if delivery.eta is not None and delivery.delivered_at is not None
-    ]
-    return Record(kept=sum(came <= promise for promise, came in promised), promised=len(promised))
 
 
 def estimate(
@@ -96,16 +73,16 @@ def _pickup(
     ahead = orders_ahead(order.weight_kg, state)
     if not able:
         return (ahead + 1) * (flight_s + blind_s), blind_s
-    origin = paths.city.plane.to_point(order.origin)
     age_s = max(0.0, now_s - unstamp(state.at))
-
-    def cost(drone: FreeDrone) -> tuple[float, float]:
-        way_m = paths.length_m(paths.city.plane.to_point(drone.pos), origin)
-        return max(0.0, drone.free_in_s - age_s), way_m / state.speed_mps
-
     turns, taken = divmod(ahead, len(able))
     soonest = sorted(able, key=lambda drone: (drone.free_in_s, drone.id))[taken:]
-    start_s, approach_s = min((cost(drone) for drone in soonest), key=sum)
+    plane = paths.city.plane
+    spots = np.array([plane.to_point(drone.pos) for drone in soonest], dtype=np.float64)
+    origins = np.broadcast_to(np.array(plane.to_point(order.origin), dtype=np.float64), spots.shape)
+    starts_s = np.maximum(0.0, np.array([drone.free_in_s for drone in soonest]) - age_s)
+    approaches_s = paths.lengths_m(spots, origins) / state.speed_mps
+    best = int((starts_s + approaches_s).argmin())
+    start_s, approach_s = float(starts_s[best]), float(approaches_s[best])
     return start_s + turns * (flight_s + blind_s), approach_s
 
 

@@ -140,6 +140,7 @@ SCHEMAS: Schema = {
             "delivered_at": maybe(moment("")),
             "ended_at": maybe(moment("Delivered, cancelled or failed")),
             "eta": maybe(ref("Eta")),
+            "promised": maybe(ref("Eta")),
             "last_pos": maybe(ref("Position")),
             "history": {"type": "array", "items": ref("Transition")},
         }
