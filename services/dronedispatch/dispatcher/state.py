@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Sequence
 
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+import numpy as np
+
+from dronedispatch.dispatcher.core.world import DroneView, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.dispatch_state import FREE_MAX, DispatchState, FreeDrone
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus, DroneType
-from dronedispatch.fleet.paths import paths_of
+from dronedispatch.fleet.paths import paths_of, xy_of
 from dronedispatch.fleet.positions import Point
 
 _IN_FLIGHT = (DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS)
@@ -43,27 +45,34 @@ def _soonest_free(world: World) -> tuple[FreeDrone, ...]:
     idle = [(0.0, drone, drone.at) for drone in useful if drone.status is DroneStatus.IDLE]
     found = idle[:FREE_MAX]
     if len(found) < FREE_MAX:
-        deliveries = {delivery.id: delivery for delivery in world.deliveries}
-        busy = [
-            (*_free_in(world, drone, deliveries[drone.delivery_id]), drone)
-            for drone in useful
-            if drone.status is DroneStatus.BUSY
-            and drone.delivery_id in deliveries
-            and deliveries[drone.delivery_id].status in _IN_FLIGHT
-        ]
-        later = sorted((seconds, drone.id, drone, at) for seconds, at, drone in busy)
-        found += [(seconds, drone, at) for seconds, _, drone, at in later[: FREE_MAX - len(found)]]
+        found += _free_later(world, useful)[: FREE_MAX - len(found)]
     return tuple(
         FreeDrone(drone.id, drone.type, world.city.plane.to_latlon(at), round(seconds, 1))
         for seconds, drone, at in found
     )
 
 
-def _free_in(world: World, drone: DroneView, delivery: DeliveryView) -> tuple[float, Point]:
-    """Seconds until the drone has brought its parcel, and where it then is."""
-    ahead = [drone.at, delivery.origin, delivery.destination]
-    if drone.done >= 1:
-        del ahead[1]
+def _free_later(world: World, useful: Sequence[DroneView]) -> list[tuple[float, DroneView, Point]]:
+    """Seconds until each busy drone has brought its parcel, who it is, and where it then is; soonest first."""
+    deliveries = {delivery.id: delivery for delivery in world.deliveries}
+    busy = [
+        (drone, delivery)
+        for drone in useful
+        if drone.status is DroneStatus.BUSY
+        and (delivery := deliveries.get(drone.delivery_id or "")) is not None
+        and delivery.status in _IN_FLIGHT
+    ]
+    if not busy:
+        return []
     paths = paths_of(world.city)
-    way_m = sum(paths.length_m(a, b) for a, b in pairwise(ahead))
-    return world.flight.flight_s(way_m), delivery.destination
+    at = xy_of([drone.at for drone, _ in busy])
+    origins = xy_of([delivery.origin for _, delivery in busy])
+    ends = xy_of([delivery.destination for _, delivery in busy])
+    fetched = np.array([drone.done >= 1 for drone, _ in busy], dtype=np.bool_)
+    starts = np.where(fetched[:, None], at, origins)
+    ways_m = np.where(fetched, 0.0, paths.lengths_m(at, origins)) + paths.lengths_m(starts, ends)
+    later = sorted(
+        (world.flight.flight_s(way_m), drone.id, drone, delivery.destination)
+        for way_m, (drone, delivery) in zip(ways_m.tolist(), busy, strict=True)
+    )
+    return [(seconds, drone, spot) for seconds, _, drone, spot in later]
