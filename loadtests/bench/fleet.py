@@ -123,7 +123,9 @@ def _machine_s() -> float:
     """CPU seconds of everything on this machine but this client."""
     times = psutil.cpu_times()
     own = psutil.Process().cpu_times()
-    busy = sum(times) - times.idle - times.iowait - times.guest - times.guest_nice  # guests count as user, too
+    busy = (
+        sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
+    )  # guests count as user, too
     return float(busy - own.user - own.system)
 
 
@@ -224,6 +226,8 @@ def parser() -> argparse.ArgumentParser:
 async def run(arguments: argparse.Namespace, home: Path) -> bool:
     """Whether the targets were met: p95 of lateness below 200 ms, p95 of created -> assigned below 500 ms."""
     async with opened(home) as running:
+        if arguments.running is None:
+            await running.build_chargers()
         found = await measure(running, arguments.orders_per_s, arguments.seconds, arguments.seed)
         report(found, running)
     late, assign = share(found.ticks.late_ms, 0.95), share(found.assign_ms, 0.95)
