@@ -1,0 +1,215 @@
+"""`scripts/bench finished`: what deliveries that have long ended cost a round, a POST and a list.
+
+Measures the CPU of the whole system (all its processes, the idle share taken off) with an empty store, writes finished
+deliveries straight into the store, and measures again. Starts a system of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import msgspec
+import uvloop
+from loadtests.bench.arrivals import order, spot
+from loadtests.bench.running import Running, opened, say, start, stop
+from rich.console import Console
+from rich.table import Table
+from ulid import ULID
+
+from dronedispatch.fleet.city import default_city
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, delivery_tags, move_delivery
+from dronedispatch.fleet.documents import delivery_key, encode, stamp
+from dronedispatch.kv.client import Cas
+from dronedispatch.kv.errors import KVError
+from dronedispatch.runtime import logs
+
+DRONES = 72
+GROWTH_MAX = 0.10
+OLDER_S = 86_400.0  # the first of the finished ones was made so long before now
+PART = 1_000  # deliveries written at once
+
+
+@dataclass(frozen=True)
+class Figures:
+    """CPU milliseconds of all processes: of a second without orders (rounds, scans, ticks), of a POST, of a list."""
+
+    round_ms: float
+    post_ms: float
+    list_ms: float
+
+
+def finished(number: int, of: int, rng: Random, now_s: float) -> Delivery:
+    """One of `of` deliveries that were flown in the last day."""
+    city = default_city()
+    made_s = now_s - OLDER_S * (1.0 - number / of)
+    delivery = Delivery(
+        id=str(ULID.from_timestamp(made_s)),
+        status=DeliveryStatus.PENDING,
+        origin=spot(rng, city),
+        destination=spot(rng, city),
+        weight_kg=round(rng.uniform(0.2, 10.0), 2),
+        created_at=stamp(made_s),
+    )
+    drone_id = f"drone-{1 + number % DRONES:05d}"
+    for to, after_s in (
+        (DeliveryStatus.ASSIGNED, 1.0),
+        (DeliveryStatus.IN_PROGRESS, 300.0),
+        (DeliveryStatus.DELIVERED, 900.0),
+    ):
+        assigned = {"drone_id": drone_id, "orders_seq": 1} if to is DeliveryStatus.ASSIGNED else {}
+        delivery = move_delivery(delivery, to, at=stamp(made_s + after_s), cause="flown", **assigned)  # type: ignore[arg-type]
+    return delivery
+
+
+async def fill(running: Running, count: int, seed: int) -> None:
+    """Write `count` finished deliveries. Raises the first KVError."""
+    rng, now_s = Random(seed), time.time() - 3600.0
+    for first in range(0, count, PART):
+        part = [finished(number, count, rng, now_s) for number in range(first, min(count, first + PART))]
+        ops = [Cas(delivery_key(one.id), None, encode(one), tags=delivery_tags(one)) for one in part]
+        for result in await running.kv.batch(ops):
+            if isinstance(result, KVError):
+                raise result
+
+
+async def measure(running: Running, requests: int, idle_s: float, rng: Random) -> Figures:
+    """The orders that it places are cancelled at its end, so that both measurements see the same backlog."""
+    idle = await _cpu_a_s(running, idle_s)
+    bodies = [order(rng, default_city()) for _ in range(requests)]
+    placed: list[str] = []
+
+    async def post(number: int) -> None:
+        headers = (("content-type", "application/json"), ("idempotency-key", str(ULID())))
+        body = await _ask(running, "POST", "/deliveries", 201, headers, bodies[number])
+        placed.append(msgspec.json.decode(body)["id"])
+
+    async def look(_number: int) -> None:
+        await _ask(running, "GET", "/deliveries?limit=50", 200)
+
+    post_ms = await _cpu_each_ms(running, post, requests, idle)
+    await _all_ended(running, placed)
+    list_ms = await _cpu_each_ms(running, look, requests, idle)
+    return Figures(idle * 1000.0, post_ms, list_ms)
+
+
+async def _ask(
+    running: Running,
+    method: str,
+    target: str,
+    wanted: int,
+    headers: tuple[tuple[str, str], ...] = (),
+    body: bytes = b"",
+) -> bytes:
+    lb = running.options.ports.lb
+    answer = await running.http.request(
+        method, "127.0.0.1", lb, target, headers=headers, body=body, timeout_s=15.0
+    )
+    if answer.status != wanted:
+        raise SystemExit(f"{method} {target} was answered {answer.status}: {answer.body[:200]!r}")
+    return answer.body
+
+
+async def _cpu_a_s(running: Running, seconds: float) -> float:
+    before, began_s = sum(running.cpu_s().values()), time.monotonic()
+    await asyncio.sleep(seconds)
+    return (sum(running.cpu_s().values()) - before) / (time.monotonic() - began_s)
+
+
+async def _cpu_each_ms(
+    running: Running, ask: Callable[[int], Awaitable[None]], count: int, idle: float
+) -> float:
+    before, began_s = sum(running.cpu_s().values()), time.monotonic()
+    for number in range(count):
+        await ask(number)
+    used = sum(running.cpu_s().values()) - before - idle * (time.monotonic() - began_s)
+    return used / count * 1000.0
+
+
+async def _all_ended(running: Running, placed: list[str]) -> None:
+    """Cancel what can still be cancelled, and wait for the rest to be flown."""
+    for name in placed:
+        await running.http.request(
+            "POST",
+            "127.0.0.1",
+            running.options.ports.lb,
+            f"/deliveries/{name}/cancel",
+            headers=(running.operator,),
+            timeout_s=15.0,
+        )
+    async with asyncio.timeout(300):
+        while True:
+            if not (await running.kv.scan(tag="open=1", limit=1)).items:
+                return
+            await asyncio.sleep(1.0)
+
+
+def report(before: Figures, after: Figures, count: int) -> bool:
+    """A table; whether nothing grew by more than GROWTH_MAX."""
+    table = Table(title=f"CPU of the whole system, ms; with {count} finished deliveries")
+    for column in ("of", "before", "after", "grown"):
+        table.add_column(column, justify="left" if column == "of" else "right")
+    met = True
+    for name, one, two in (
+        ("a second of rounds, scans and ticks", before.round_ms, after.round_ms),
+        ("a POST", before.post_ms, after.post_ms),
+        ("a list of 50", before.list_ms, after.list_ms),
+    ):
+        grown = two / one - 1.0
+        met = met and grown <= GROWTH_MAX
+        table.add_row(name, f"{one:.2f}", f"{two:.2f}", f"{100 * grown:+.1f} %")
+    Console().print(table)
+    say(f"none may grow by more than {100 * GROWTH_MAX:.0f} %: {'met' if met else 'MISSED'}")
+    return met
+
+
+async def run(arguments: argparse.Namespace, home: Path) -> bool:
+    """Measure, fill, measure."""
+    async with opened(home) as running:
+        rng = Random(arguments.seed)
+        await measure(
+            running, arguments.requests // 4, 2.0, rng
+        )  # caches, connections, a first 50 for the list
+        before = await measure(running, arguments.requests, arguments.idle_s, rng)
+        began_s = time.monotonic()
+        await fill(running, arguments.deliveries, arguments.seed)
+        say(f"{arguments.deliveries} finished deliveries written in {time.monotonic() - began_s:.0f} s")
+        await measure(running, arguments.requests // 4, 2.0, rng)
+        after = await measure(running, arguments.requests, arguments.idle_s, rng)
+        return report(before, after, arguments.deliveries)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = argparse.ArgumentParser(prog="scripts/bench finished", description=__doc__)
+    add = command.add_argument
+    add("--deliveries", type=int, default=100_000)
+    add("--requests", type=int, default=300, help="POSTs, and lists, of each measurement")
+    add("--idle-s", type=float, default=20.0, help="how long rounds alone are measured")
+    add("--seed", type=int, default=1)
+    add("--port-base", type=int, default=28080)
+    return command
+
+
+def main() -> int:
+    """Exit code 0 when nothing grew by more than GROWTH_MAX."""
+    arguments = parser().parse_args()
+    logs.configure("finished", "finished", "error")
+    with tempfile.TemporaryDirectory(prefix="dd-finished-") as place:
+        home = Path(place) / "home"
+        start(home, [f"--drones={DRONES}", "--speed=60", f"--port-base={arguments.port_base}"])
+        try:
+            return 0 if uvloop.run(run(arguments, home)) else 1
+        finally:
+            stop(home)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
