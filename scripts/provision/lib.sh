@@ -9,12 +9,14 @@
 #   DD_SECRETS                     the secrets as shipped (default /var/lib/dronedispatch-secrets)
 #   DD_SECURE                      1: TLS between the agents and a deny-by-default Consul and Nomad
 #   DD_OFFLINE                     1: take everything from DD_ARTIFACTS ($DD_TREE/.artifacts), ask no network
+#   DD_PATIENCE                    how many times longer than usual to wait (scripts/try-vagrant: emulated machines are slow)
 #   DD_CONSUL_VERSION DD_NOMAD_VERSION DD_RELEASE
 
 DD_TREE=${DD_TREE:-/vagrant}
 DD_SECRETS=${DD_SECRETS:-/var/lib/dronedispatch-secrets}
 DD_SECURE=${DD_SECURE:-0}
 DD_OFFLINE=${DD_OFFLINE:-0}
+DD_PATIENCE=${DD_PATIENCE:-1}
 DD_CONSUL_VERSION=${DD_CONSUL_VERSION:-1.20.6}
 DD_NOMAD_VERSION=${DD_NOMAD_VERSION:-1.9.7}
 artifacts=${DD_ARTIFACTS:-$DD_TREE/.artifacts}
@@ -162,15 +164,18 @@ unit() {
   fi
 }
 
-# wait_for SECONDS WHAT COMMAND...: once a second, for so long at most; the last words of the command are in the error.
+# wait_for SECONDS WHAT COMMAND...: once a second, for so long (times DD_PATIENCE) at most; the command's last words are in the error.
 wait_for() {
-  local deadline=$((SECONDS + $1)) what=$2 last
+  local deadline=$((SECONDS + $1 * DD_PATIENCE)) what=$2 last
   shift 2
   until last=$("$@" 2>&1); do
     ((SECONDS < deadline)) || die "$what: not within the time; the last answer was: ${last:-(none)}"
     sleep 1
   done
 }
+
+# answers URL: whatever its status. An agent is asked for itself: its servers, or most of them, may be provisioned later.
+answers() { curl -sSk --max-time 5 -o /dev/null "$1"; }
 
 server_addresses() { tr ' ' '\n' <<<"$DD_SERVERS" | cut -d= -f2; }
 
