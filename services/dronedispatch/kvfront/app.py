@@ -17,6 +17,7 @@ from dronedispatch.kvfront.core.changing import NOT_BOOTSTRAPPED
 from dronedispatch.kvfront.loops import HintFlush, Sweep
 from dronedispatch.kvfront.peers import Peers
 from dronedispatch.kvfront.settings import Settings
+from dronedispatch.runtime import garbage
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.http.client import HttpClient
@@ -128,6 +129,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     async def start(app: Sanic[Any, Any]) -> None:
         parts.append(Front(settings, app.ctx.process))
         front().start(app.ctx.tasks)
+        garbage.search_rarely()
 
     @app.after_server_stop
     async def stop(_app: Sanic[Any, Any]) -> None:

@@ -24,6 +24,7 @@ from dronedispatch.kvstore.loops import Housekeeping
 from dronedispatch.kvstore.membership import Membership, ReplicaDriver
 from dronedispatch.kvstore.settings import Settings
 from dronedispatch.kvstore.txn import LmdbTxn
+from dronedispatch.runtime import garbage
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.loops import Loop, Tasks
@@ -189,6 +190,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     async def start(app: Sanic[Any, Any]) -> None:
         parts.append(Replica(settings, app.ctx.process))
         replica().start(app.ctx.tasks)
+        garbage.search_rarely()
 
     @app.before_server_stop
     async def leave(_app: Sanic[Any, Any]) -> None:

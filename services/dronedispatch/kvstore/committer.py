@@ -80,7 +80,6 @@ class Committer:
         self._end_process = end_process or _end_process
         self.handing_over: frozenset[int] = frozenset()
         self._waiting: list[_Batch | _Job] = []
-        self._unsynced: list[_Batch | _Job] = []
         self._scheduled = False
         self._thread: ThreadPoolExecutor | None = None
         self._under_way: asyncio.Task[None] | None = None
@@ -159,39 +158,21 @@ class Committer:
             self._refuse(group)
         else:
             self._engine.publish(write)
-        if self._thread is not None:  # it has synced already
-            self._release(group)
-        elif write is not None and write.dirty:
-            synced, self._unsynced = self._unsynced, group  # this commit's sync covers the one before it
-            self._release(synced)
-            asyncio.get_running_loop().call_soon(self._sync_if_idle)
-        else:
+        if write is not None and write.dirty and self._thread is None:  # the thread has synced already
             self._sync()
-            self._release(group)
+        for entry in group:
+            self._answer(entry)
         if self._waiting and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn)
 
-    def _sync_if_idle(self) -> None:
-        """One round of the loop after a commit: if more has arrived meanwhile, its commit will do."""
-        if not self._waiting:
-            self._sync()
-
     def _sync(self) -> None:
         """What was committed is on the disk for sure: its replies may go."""
-        if not self._unsynced:
-            return
         try:
             self._engine.sync()
         except FatalDisk as error:
             self._end_process(str(error))
             raise
-        synced, self._unsynced = self._unsynced, []
-        self._release(synced)
-
-    def _release(self, group: list[_Batch | _Job]) -> None:
-        for entry in group:
-            self._answer(entry)
 
     def _transact(self, group: list[_Batch | _Job]) -> LmdbTxn | None:
         """Run and commit `group`; None: the disk was full at the commit, nothing of it happened."""

@@ -4,9 +4,10 @@ Databases: `meta` {name -> bytes}, `data` {slot byte + key -> record}, `tags` {t
 {target + NUL + key -> record}. The slot leads the data key because a JOIN compares slot by slot; scans by prefix merge the
 slots lazily instead. Long reads would pin pages, so every read is one short transaction and scans come in pages.
 
-LMDB syncs twice for a commit: the pages, then the meta page that makes them count. Here the second sync is left to the next
-commit's first one, which covers it, or to `sync`: so a busy replica pays one for each group, and a reply has to wait until
-either has happened (committer.py). A crash in between loses the last group, of which nobody has heard.
+LMDB syncs twice for a commit: the pages, then the meta page that makes them count. The second one is `sync` here, and
+no reply leaves before it (committer.py). It used to be left to the next commit's first one, which covers it: that saved
+a sync a group and made every write wait, twice, for a whole commit more. A crash in between loses a group of which
+nobody has heard.
 
 Foreign errors stop here. DiskFull: nothing was done, and the next transaction may succeed. An fsync of unknown outcome is
 FatalDisk: nobody may answer anything any more, the process must end (kv-protocol R9).

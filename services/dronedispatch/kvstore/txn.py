@@ -52,6 +52,8 @@ class LmdbTxn:
         self.broken = False
         self._bytes = COMMIT_BYTES
         self._free: int | None = None
+        self._got: tuple[str, Record | None] = ("", None)
+        self.disk: str = engine.disk.disk
 
     @property
     def read_only(self) -> bool:
@@ -63,10 +65,6 @@ class LmdbTxn:
     @property
     def cluster(self) -> str:
         return self.state.cluster
-
-    @property
-    def disk(self) -> str:
-        return self._engine.disk.disk
 
     @property
     def floor(self) -> int:
@@ -114,10 +112,12 @@ class LmdbTxn:
             return self._stored(key)
         answer = engine.cache.get(key)
         if answer is not None:
-            return answer.record
-        record = self._stored(key)
-        if record is not None:
-            engine.cache.put(key, record)
+            record: Record | None = answer.record
+        else:
+            record = self._stored(key)
+            if record is not None:
+                engine.cache.put(key, record)
+        self._got = (key, record)
         return record
 
     def _stored(self, key: str) -> Record | None:
@@ -127,8 +127,8 @@ class LmdbTxn:
     def put(self, key: str, slot: int, record: Record) -> None:
         engine = self._engine
         try:
-            old = self.get(key)
-            before = _terms(old)
+            got, old = self._got
+            before = _terms(old if got == key else self.get(key))
         except DamagedRecord:
             before = engine.tags_by_index(self._txn, key)
         stored = encode(record)
@@ -165,6 +165,7 @@ class LmdbTxn:
 
     def _wrote(self, key: str, record: Record | None) -> None:
         self.written[key] = record
+        self._got = ("", None)
         self._engine.changes.note(key)
         if key.startswith(LOCK_PREFIX) and (record is None or record.tombstone):
             self.held[key] = None

@@ -17,7 +17,7 @@ from dronedispatch.kv.calls import (
     decode_calls,
     encode_replies,
 )
-from dronedispatch.kv.links import AWAY_MAX, Links
+from dronedispatch.kv.links import AWAY_MAX, LINGER_S, Links
 from dronedispatch.kv.requests import Pulse
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.http.client import HttpClient
@@ -133,6 +133,44 @@ async def test_what_queues_while_batches_are_away_goes_with_the_next(replica: Re
     replica.gate.set()
     await receiver.all_of(AWAY_MAX + 12)
     assert [len(batch) for batch in replica.batches] == [1] * AWAY_MAX + [12]
+
+
+async def test_under_load_a_batch_waits_for_its_share_of_the_calls_but_only_a_moment(
+    replica: Replica, links: Links
+) -> None:
+    receiver = Receiver()
+    replica.gate.clear()
+    put(links, receiver, 20)
+    await until(lambda: len(replica.batches) == 1, "the first batch has left")
+    put(links, receiver, 1, first=20)
+    await asyncio.sleep(0)  # a turn of the loop: a lone call would have left
+    put(links, receiver, 1, first=21)
+    await until(lambda: len(replica.batches) == 2, "the second batch has left, though nothing has returned")
+    assert [len(batch) for batch in replica.batches] == [20, 2]
+    replica.gate.set()
+    await receiver.all_of(22)
+
+
+async def test_a_batch_that_holds_its_share_does_not_wait(replica: Replica, links: Links) -> None:
+    receiver = Receiver()
+    loop = asyncio.get_running_loop()
+    replica.gate.clear()
+    put(links, receiver, 1)
+    await until(lambda: len(replica.batches) == 1, "the first batch has left")
+    timers: list[float] = []
+    call_later = loop.call_later
+
+    def noted(delay_s: float, callback: Callable[..., object], *arguments: object) -> asyncio.TimerHandle:
+        timers.append(delay_s)
+        return call_later(delay_s, callback, *arguments)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loop, "call_later", noted)
+        put(links, receiver, 9, first=1)
+        await until(lambda: len(replica.batches) == 2, "the second batch has left")
+    assert LINGER_S not in timers
+    replica.gate.set()
+    await receiver.all_of(10)
 
 
 async def test_a_replica_that_does_not_answer_is_silent_and_gets_nothing_twice(

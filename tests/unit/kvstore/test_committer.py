@@ -44,6 +44,7 @@ class Counting(Engine):
         self.commits = 0
         self.syncs = 0
         self.before_commit: Callable[[], None] = lambda: None
+        self.before_sync: Callable[[], None] = lambda: None
 
     def commit(self, write: object) -> None:
         dirty = getattr(write, "dirty", False)
@@ -53,6 +54,7 @@ class Counting(Engine):
         self.commits += dirty
 
     def sync(self) -> None:
+        self.before_sync()
         super().sync()
         self.syncs += 1
 
@@ -102,14 +104,12 @@ async def test_all_requests_of_one_turn_share_one_commit(parts: tuple[Counting, 
 async def test_no_reply_leaves_before_its_commit_is_synced(tmp_path: Path) -> None:
     engine = Counting(tmp_path / "disk")
     committer = Committer(engine, SystemClock())
-    first = committer.submit([apply(engine, "a")])
-    await asyncio.sleep(0)
-    assert (engine.commits, engine.syncs, first.done()) == (1, 0, False)
-    second = committer.submit([apply(engine, "b")])
-    await asyncio.wait_for(first, 5)
-    assert engine.commits == 2 or engine.syncs == 1
-    await asyncio.wait_for(second, 5)
-    assert engine.syncs >= 1
+    seen: list[tuple[int, bool, bool]] = []
+    write, reads = committer.submit([apply(engine, "a")]), committer.submit([read(engine, "a")])
+    engine.before_sync = lambda: seen.append((engine.commits, write.done(), reads.done()))
+    await asyncio.wait_for(asyncio.gather(write, reads), 5)
+    assert seen == [(1, False, False)]
+    engine.before_sync = lambda: None
     await committer.close()
     engine.close()
 
