@@ -11,13 +11,14 @@ import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from loadtests.bench import dispatch_log
 from loadtests.bench.dispatch_baselines import BASELINES, OURS
 from loadtests.bench.dispatch_demand import Scenario, benchmark_flight, demand
 from loadtests.bench.dispatch_hindsight import hindsight_lines
+from loadtests.bench.dispatch_log import Case
 from loadtests.bench.dispatch_plot import plot
 from loadtests.bench.dispatch_report import Measured, Table, measure
 from loadtests.bench.dispatch_scale import growth_exponent, time_rounds
@@ -30,20 +31,6 @@ LOADS = (12.0, 18.0, 24.0, 30.0, 36.0, 42.0)
 OURS_NAME = "ours"
 BACKLOG_PER_DRONE = 2  # orders that always wait, in a saturated run
 DRONES_OF_LOADS = 18  # the loads are for so many drones, and grow with the fleet
-
-
-@dataclass(frozen=True)
-class Case:
-    """One run, as plain values: it is sent to a worker process."""
-
-    policy: str
-    load: float | None
-    seed: int
-    orders: int
-    drones: int
-    clustered: bool
-    no_fly: bool
-    chargers: int | None
 
 
 def city_of(case: Case) -> City:
@@ -81,16 +68,20 @@ def cases_of(args: argparse.Namespace) -> list[Case]:
     ]
 
 
-def run_all(cases: Sequence[Case], workers: int, log: Path) -> list[Measured]:
-    """With a line of progress for every twentieth run; each result goes to `log` at once (JSON lines)."""
-    runs: list[Measured] = []
-    with ProcessPoolExecutor(workers) as pool, log.open("w") as lines:
-        for number, measured in enumerate(pool.map(run_case, cases), start=1):
-            runs.append(measured)
-            print(json.dumps(asdict(measured)), file=lines, flush=True)
-            if number % 20 == 0 or number == len(cases):
-                print(f"{number} of {len(cases)} runs", file=sys.stderr, flush=True)
-    return runs
+def run_all(cases: Sequence[Case], workers: int, log: Path, *, resume: bool = False) -> list[Measured]:
+    """With a line of progress for every twentieth run; each result goes to `log` at once. `resume`: what it has is kept."""
+    code = dispatch_log.code_digest()
+    runs = dispatch_log.known(log, cases, code) if resume else {}
+    missing = [case for case in cases if case not in runs]
+    if resume:
+        print(f"{len(runs)} of {len(cases)} runs are known", file=sys.stderr, flush=True)
+    with ProcessPoolExecutor(workers) as pool, log.open("a" if resume else "w") as lines:
+        for case, measured in zip(missing, pool.map(run_case, missing), strict=True):
+            runs[case] = measured
+            dispatch_log.write(lines, case, measured, code)
+            if len(runs) % 20 == 0 or len(runs) == len(cases):
+                print(f"{len(runs)} of {len(cases)} runs", file=sys.stderr, flush=True)
+    return [runs[case] for case in cases]
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -115,6 +106,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--scale", action="store_true", help="time a round at 1,000 and 10,000 drones as well"
     )
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the results of an interrupted benchmark in --out"
+    )
     parser.add_argument("--out", type=Path, default=Path(".artifacts/bench/dispatch"))
     return parser.parse_args(argv)
 
@@ -135,7 +129,8 @@ def main(argv: list[str]) -> int:
     lines = [
         f"# Dispatch: {args.seeds} paired seeds, {args.orders} orders, {args.drones} drones, {demand_name} demand",
     ]
-    table = Table(run_all(cases_of(args), args.workers, args.out / "dispatch.jsonl"))
+    log = args.out / "dispatch.jsonl"
+    table = Table(run_all(cases_of(args), args.workers, log, resume=args.resume))
     if table.runs:
         lines += table.lines()
         (args.out / "dispatch.json").write_text(json.dumps(table.as_rows(), indent=1))
