@@ -23,7 +23,7 @@ NETNS_PROBE = ("unshare", "--net", "--mount", "true")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Suite:
-    """One folder under tests/; with `workers`, that many at once: tests, files or groups (xdist's `dist`)."""
+    """One folder under tests/; with `workers`, that many at once: tests or files (xdist's `dist`)."""
 
     name: str
     timeout_s: float
@@ -37,7 +37,7 @@ SUITES = (
     Suite("unit", 600, workers=2),
     Suite("contract", 600, workers=2),
     Suite("simulation", 600, workers=2),
-    Suite("deploy", 900, workers=2, dist="loadgroup"),
+    Suite("deploy", 900, workers=2, dist="loadfile"),
     Suite("integration", 900, workers=2, dist="loadfile"),
     Suite("browser", 300),
     Suite("faults", 900, workers=2, dist="loadfile"),

@@ -20,7 +20,7 @@ from scripts.cluster.values import Values
 
 from dronedispatch.testing.chroot import Chroot, debootstrap
 
-pytestmark = [pytest.mark.real, pytest.mark.netns, pytest.mark.xdist_group("debian")]
+pytestmark = [pytest.mark.real, pytest.mark.netns]
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTS = machines(

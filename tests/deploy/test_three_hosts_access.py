@@ -18,7 +18,7 @@ from scripts.local import consul as local_consul
 from order_stream import ask
 from three_hosts import DOOR_PORT, HOSTS, PUBLIC, ThreeHosts, headers
 
-pytestmark = [pytest.mark.real, pytest.mark.netns, pytest.mark.xdist_group("hosts")]
+pytestmark = [pytest.mark.real, pytest.mark.netns]
 
 PRIVATE = {
     "kvstore": ("/kv/anything", "/kv?prefix=a", "/metrics"),

@@ -16,8 +16,6 @@ import pytest
 from order_stream import OrderStream, ask
 from three_hosts import DOOR_PORT, HOSTS, PUBLIC, ThreeHosts, wait_until
 
-pytestmark = pytest.mark.xdist_group("hosts")
-
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "jobs" / "prometheus"
 RULES = sorted((FOLDER / "rules").glob("*.yml"))

@@ -12,7 +12,7 @@ import pytest
 from order_stream import OrderStream, ask
 from three_hosts import DOOR_PORT, PUBLIC, ThreeHosts, wait_until
 
-pytestmark = [pytest.mark.real, pytest.mark.netns, pytest.mark.xdist_group("hosts")]
+pytestmark = [pytest.mark.real, pytest.mark.netns]
 
 DOORS = tuple(f"{PUBLIC[name]}:{DOOR_PORT}" for name in ("server-1", "server-2"))
 CUT_S = float(
