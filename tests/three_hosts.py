@@ -67,6 +67,7 @@ class Machine:
     host: Host
     folder: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    door: socket.socket | None = None  # the public socket of its lb, kept from one lb to the next
 
     def consul(self, token: str) -> Consul:
         """This host's agent, to be asked from inside the host."""
@@ -233,14 +234,13 @@ class ThreeHosts:
             machine.running[service] = machine.host.start(words, environ, log)
             return
         public = (PUBLIC[machine.name], DOOR_PORT)
-        with (
-            machine.host.inside(lambda: socket.create_server(public, backlog=1024)) as door,
-            log.open("ab") as out,
-        ):
+        if machine.door is None:
+            machine.door = machine.host.inside(lambda: socket.create_server(public, backlog=1024))
+        with log.open("ab") as out:
             process = subprocess.Popen(
                 machine.host.command(words),
                 env=environ,
-                stdin=door.fileno(),
+                stdin=machine.door.fileno(),
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
@@ -357,8 +357,13 @@ def three_hosts(folder: Path, **options: Any) -> Iterator[ThreeHosts]:
     """Everything started and healthy; everything gone afterwards."""
     with network() as made:
         system = ThreeHosts(folder, made, **options)
-        system.start()
-        yield system
+        try:
+            system.start()
+            yield system
+        finally:
+            for machine in system.machines.values():
+                if machine.door is not None:
+                    machine.door.close()
 
 
 def headers(token: str) -> Mapping[str, str]:
