@@ -40,7 +40,13 @@ def run_client(plan: Plan) -> Outcome:
     )
     if done.returncode != 0:
         raise RuntimeError(done.stderr.decode()[-1_000:])
-    return msgspec.json.decode(done.stdout, type=Outcome)
+    try:
+        return msgspec.json.decode(done.stdout, type=Outcome)
+    except msgspec.DecodeError as error:
+        said = f"{len(done.stdout)} bytes, the last {done.stdout[-80:]!r}; {done.stderr.decode()[-300:]!r}"
+        raise RuntimeError(
+            f"{plan.peer} {plan.verb}: the client's answer is unreadable ({error}): {said}"
+        ) from error
 
 
 class Figures:
