@@ -29,9 +29,17 @@ def ask(door: str, path: str, body: Any = None, key: str = "") -> tuple[int, Any
         with urllib.request.urlopen(urllib.request.Request(door + path, data, sent), timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as exc:
-        return exc.code, exc.read().decode("utf-8", "replace")
+        return exc.code, _reason(exc.read().decode("utf-8", "replace"))
     except (OSError, ValueError) as exc:
         return 0, str(exc)
+
+
+def _reason(text: str) -> str:
+    """What a problem document says, without the request's id: two answers for one reason are one line."""
+    try:
+        return str(json.loads(text)["detail"])
+    except (ValueError, TypeError, KeyError):
+        return text
 
 
 def deliver(door: str, deadline_s: float, say: Callable[[str], None]) -> None:

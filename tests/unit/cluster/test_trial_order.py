@@ -26,12 +26,14 @@ def test_an_accepted_order_is_followed_until_it_is_delivered(
     door: ScriptedNomad, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(order, "INTERVAL_S", 0.01)
-    door.answers["POST", "/deliveries"] = [(503, "no gateway is available"), (201, PLACED)]
+    refusals = [{"detail": "no gateway is available", "request_id": f"a-{number}"} for number in range(2)]
+    door.answers["POST", "/deliveries"] = [*((503, one) for one in refusals), (502, "Bad"), (201, PLACED)]
     door.on("GET", "/deliveries/d1", *(PLACED | {"status": one} for one in ("assigned", "delivered")))
     said: list[str] = []
     order.deliver(door.address, 20, said.append)
     assert [line.split("s  ", 1)[1] for line in said] == [
         "HTTP 503: no gateway is available",
+        "HTTP 502: Bad",
         "pending",
         "assigned",
         "delivered",
