@@ -29,8 +29,8 @@ BATCH_TARGET: Final = "/replica/batch"
 OFFER_TARGET: Final = "/replica/offer"
 BATCH_CALLS_MAX: Final = 512
 BATCH_VALUE_BYTES_MAX: Final = 4 * 1024 * 1024
-AWAY_MAX: Final = 2
-"""Batches under way to one replica: one that it works on, and one on its way."""
+AWAY_MAX: Final = 1
+"""Batches under way to one replica. A second one would only wait there for the first one's sync, and stay as small."""
 QUEUED_MAX: Final = 20_000
 SHARE: Final = 0.8
 """A batch is worth sending once it holds this part of what each link would have, if all calls were spread evenly."""

@@ -105,8 +105,14 @@ def read(key: str) -> Read:
     return Read("c", 1, "d", 0, key)
 
 
-def put(links: Links, receiver: Receiver, count: int, first: int = 0) -> None:
-    link = links.get("r")
+def two_links(links: Links, replica: Replica) -> None:
+    """Another name beside "r", at the same address."""
+    url = f"http://127.0.0.1:{replica.port}"
+    links.follow({"r": url, "other": url}, lambda _name: False)
+
+
+def put(links: Links, receiver: Receiver, count: int, first: int = 0, *, name: str = "r") -> None:
+    link = links.get(name)
     assert link is not None
     for place in range(first, first + count):
         link.put(read(f"k{place}"), receiver, place)
@@ -139,14 +145,16 @@ async def test_under_load_a_batch_waits_for_its_share_of_the_calls_but_only_a_mo
     replica: Replica, links: Links
 ) -> None:
     receiver = Receiver()
+    two_links(links, replica)
     replica.gate.clear()
-    put(links, receiver, 20)
+    put(links, receiver, 20, name="other")
     await until(lambda: len(replica.batches) == 1, "the first batch has left")
     put(links, receiver, 1, first=20)
     await asyncio.sleep(0)  # a turn of the loop: a lone call would have left
     put(links, receiver, 1, first=21)
     await until(lambda: len(replica.batches) == 2, "the second batch has left, though nothing has returned")
     assert [len(batch) for batch in replica.batches] == [20, 2]
+    assert not receiver.replies
     replica.gate.set()
     await receiver.all_of(22)
 
@@ -154,8 +162,9 @@ async def test_under_load_a_batch_waits_for_its_share_of_the_calls_but_only_a_mo
 async def test_a_batch_that_holds_its_share_does_not_wait(replica: Replica, links: Links) -> None:
     receiver = Receiver()
     loop = asyncio.get_running_loop()
+    two_links(links, replica)
     replica.gate.clear()
-    put(links, receiver, 1)
+    put(links, receiver, 1, name="other")
     await until(lambda: len(replica.batches) == 1, "the first batch has left")
     timers: list[float] = []
     call_later = loop.call_later
@@ -169,6 +178,7 @@ async def test_a_batch_that_holds_its_share_does_not_wait(replica: Replica, link
         put(links, receiver, 9, first=1)
         await until(lambda: len(replica.batches) == 2, "the second batch has left")
     assert LINGER_S not in timers
+    assert not receiver.replies
     replica.gate.set()
     await receiver.all_of(10)
 
