@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from scripts.cluster.consul import ConsulError
 
 from order_stream import OrderStream, ask
 from three_hosts import DOOR_PORT, PUBLIC, ThreeHosts, wait_until
@@ -42,7 +43,19 @@ def status_of(system: ThreeHosts, identity: str) -> str:
 
 
 def in_sync(system: ThreeHosts) -> bool:
-    return all(set(slot["in_sync"]) == set(slot["assigned"]) for slot in system.view()["slots"])
+    """Not while Consul cannot tell: a server that comes back may make the others elect again."""
+    try:
+        return all(set(slot["in_sync"]) == set(slot["assigned"]) for slot in system.view()["slots"])
+    except ConsulError:
+        return False
+
+
+def voted(system: ThreeHosts, epoch: int) -> bool:
+    """Whether the view changed after `epoch`: a replica was voted out."""
+    try:
+        return bool(system.view()["epoch"] > epoch)
+    except ConsulError:
+        return False
 
 
 def lost(system: ThreeHosts, identities: list[str]) -> list[str]:
@@ -63,9 +76,11 @@ def test_a_host_is_cut_off_and_orders_go_on(healthy: ThreeHosts) -> None:
     with stream(healthy) as orders:
         wait_until(lambda: len(orders.accepted) >= 10, "orders flow", 20)
         victim.host.pull()
-        pause(CUT_S)
-        assert healthy.view()["epoch"] > epoch, "the cut did nothing: no replica was voted out"
-        victim.host.plug()
+        try:
+            pause(CUT_S)
+            wait_until(lambda: voted(healthy, epoch), "the replica that was cut off is voted out", 10)
+        finally:
+            victim.host.plug()  # a failure here is not one of every test that follows
         healed_s = wait_until(lambda: in_sync(healthy), "every replica is in sync again", IN_SYNC_S_MAX)
         pause(2.0)
     tell(f"cut for {CUT_S:g} s: {orders.describe()}; in sync {healed_s:.1f} s after healing")
@@ -80,8 +95,8 @@ def test_a_host_dies_and_comes_back_and_orders_go_on(healthy: ThreeHosts) -> Non
     with stream(healthy) as orders:
         wait_until(lambda: len(orders.accepted) >= 10, "orders flow", 20)
         victim.host.kill()
-        pause(8.0)
-        assert healthy.view()["epoch"] > epoch, "the death did nothing: no replica was voted out"
+        pause(8.0)  # and longer where Consul's leader died with it
+        wait_until(lambda: voted(healthy, epoch), "the dead replica is voted out", 20)
         healthy.start_all_of(victim)
         back_s = wait_until(lambda: in_sync(healthy), "every replica is in sync again", 60)
     tell(f"killed: {orders.describe()}; in sync {back_s:.1f} s after the restart")
