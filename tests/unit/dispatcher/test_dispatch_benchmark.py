@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from loadtests.bench.dispatch import Case, run_case, scenario_of
+from loadtests.bench.dispatch import run_case, scenario_of
 from loadtests.bench.dispatch_baselines import OURS
 from loadtests.bench.dispatch_hindsight import exact, flown_routes, hindsight_of, improve
+from loadtests.bench.dispatch_log import Case
 from loadtests.bench.dispatch_report import Ratio, Table, paired_ratio
 from loadtests.bench.dispatch_scale import busy_world, growth_exponent, time_rounds
 from loadtests.bench.dispatch_world import Simulation
