@@ -305,7 +305,7 @@ def eventually(condition: Callable[[], object], what: str, deadline_s: float) ->
 
 @contextlib.contextmanager
 def running_system(name: str, *arguments: str) -> Iterator[LiveSystem]:
-    """A system that starts empty, for the length of the block; its logs are kept as the artefact `<name>-logs`."""
+    """A system that starts empty, for the length of the block; its logs are kept as the artefact `<name>-logs[-worker]`."""
     # Not under pytest's own directory: another run of the same user would clear that away while this system runs.
     home = Path(tempfile.mkdtemp(prefix=f"dronedispatch-{name}-"))
     live = LiveSystem(home, free_ports())
@@ -313,7 +313,8 @@ def running_system(name: str, *arguments: str) -> Iterator[LiveSystem]:
         live.up("--fresh", *arguments)
         yield live
     finally:
-        kept = CHECKOUT / ".artifacts" / f"{name}-logs"
+        worker = os.environ.get("PYTEST_XDIST_WORKER")
+        kept = CHECKOUT / ".artifacts" / (f"{name}-logs-{worker}" if worker else f"{name}-logs")
         shutil.rmtree(kept, ignore_errors=True)
         shutil.copytree(home / "logs", kept)
         live.down()
