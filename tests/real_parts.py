@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -49,6 +50,12 @@ def free_ports() -> Ports:
     raise AssertionError("no free ports")
 
 
+def _as_many_files_as_allowed() -> None:
+    """As supervisord does for the system: Consul refuses to start with the 1,024 open files that a log-in may give."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 @dataclass
 class Part:
     """A real process that a test may kill, pause and start again."""
@@ -61,6 +68,7 @@ class Part:
 
     def start(self, deadline_s: float = 40.0) -> None:
         """Start and wait until it answers."""
+        _as_many_files_as_allowed()
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 self.command, env=self.environ, stdout=out, stderr=out, start_new_session=True
