@@ -1,11 +1,15 @@
-"""The rules of the table, the limits and the drain, each with its mutation and the test that must then fail."""
+"""The rules of the table, the limits, the log and the drain, each with its mutation and the test that must then fail."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
 from contract import test_lb_bounds as bounds
 from contract import test_lb_failures as failures
+from dronedispatch.lb.attempts import Attempts
 from dronedispatch.lb.core import ejection, retry
 from dronedispatch.lb.core.balance import RoundRobin
 from dronedispatch.lb.core.buckets import Limiter, Rate
@@ -148,6 +152,20 @@ def first_named(peer: str, forwarded_for: list[bytes], _trusted: object) -> str:
     return forwarded_for[0].split(b",")[0].decode() if forwarded_for else peer
 
 
+def waiting_for_a_piece(self: Attempts, now_s: float) -> None:
+    """A body may take as long as it likes, as long as something comes."""
+    self._client.deadline_s = now_s + self._door.timeouts.body_idle_s
+
+
+def waiting_for_all(self: Attempts, _now_s: float) -> None:
+    """A body may stop for as long as its whole may take."""
+    self._client.deadline_s = self.head_s + self._door.timeouts.body_grace_s
+
+
+def any_number(door: Door) -> None:
+    door.settings = replace(door.settings, connections_max=10**9)
+
+
 LIMITS = (
     Switch(
         "no window sees more than rate and burst",
@@ -203,6 +221,50 @@ LIMITS = (
         failures.test_slow_or_oversized_requests_are_told_so_and_closed,
         (b"GET / HTTP/1.1\r\nHo", 408),
     ),
+    Switch(
+        "a body that stops has a deadline",
+        put({"attempts.Attempts._await_body": waiting_for_all}),
+        failures.test_slow_or_oversized_requests_are_told_so_and_closed,
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", 408),
+    ),
+    Switch(
+        "a body that drips has a deadline",
+        put({"attempts.Attempts._await_body": waiting_for_a_piece}),
+        bounds.test_a_body_that_drips_is_given_up_and_is_nobodys_failure,
+    ),
+    Switch(
+        "what comes of a body earns it time",
+        put({"attempts.Attempts._await_body": waiting_for_all}),
+        bounds.test_a_body_that_comes_slowly_but_steadily_is_served,
+    ),
+    Switch(
+        "connections have a limit",
+        put({"door.Door.__init__": afterwards(Door.__init__, any_number)}),
+        bounds.test_beyond_its_connections_the_door_says_so_and_closes,
+    ),
+)
+
+# --- the log ---
+
+UNESCAPED = put({"core.access._escaped": lambda line: line})
+LOG = (
+    Switch(
+        "a request line stays in its quotes",
+        UNESCAPED,
+        lines.test_no_request_can_break_a_line_or_leave_its_quotes,
+    ),
+    Switch(
+        "a refused line stays in its quotes",
+        UNESCAPED,
+        bounds.test_what_was_refused_cannot_forge_a_line_of_the_log,
+        (b'GET /" 200 0/0',),
+    ),
+    Switch(
+        "an address in the log is an address",
+        put({"core.identity._address": lambda hop: str(ip_address(hop))}),
+        limits.test_the_client_is_the_first_from_the_right_that_nobody_of_ours_is,
+        ("10.0.0.1", [b'fe80::1%" 200 -'], "10.0.0.1"),
+    ),
 )
 
 # --- drain ---
@@ -220,4 +282,4 @@ DRAIN = (
     ),
 )
 
-BOUNDS = (*TABLE, *LIMITS, *DRAIN)
+BOUNDS = (*TABLE, *LIMITS, *LOG, *DRAIN)

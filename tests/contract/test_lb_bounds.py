@@ -1,13 +1,18 @@
-"""What the door bounds: tries, ejections that everybody shares, rates of clients who lie about their names."""
+"""What the door bounds: tries, shared ejections, rates of clients who lie, connections, slow bodies, lines of the log."""
 
 from __future__ import annotations
 
 import asyncio
+import re
+from dataclasses import replace
+from tempfile import NamedTemporaryFile
 
 import pytest
 
-from dronedispatch.testing.door import open_door, with_settings
-from dronedispatch.testing.peer import OK, always, peer
+from dronedispatch.lb.access_log import AccessLog
+from dronedispatch.testing.door import SHORT, open_door, read_until_quiet, with_settings
+from dronedispatch.testing.peer import OK, always, peer, silent
+from dronedispatch.testing.waiting import until
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
@@ -20,7 +25,7 @@ def from_(client: str, header: bytes = b"X-Forwarded-For") -> bytes:
 
 
 def statuses(answers: list[bytes]) -> list[int]:
-    return [int(answer.split()[1]) for answer in answers]
+    return [int(answer.split()[1]) if answer else 0 for answer in answers]
 
 
 async def test_nobody_is_asked_twice_for_one_request() -> None:
@@ -89,7 +94,55 @@ async def test_beyond_its_connections_the_door_says_so_and_closes() -> None:
     ):
         _, writer = await asyncio.open_connection("127.0.0.1", door.port)
         writer.write(GET)
-        answer = await door.exchange(b"")
+        refused = await door.exchange(b"", timeout_s=1.0)
         writer.close()
-    assert statuses([answer]) == [503]
-    assert b"\r\nretry-after: 1\r\n" in answer
+        await until(lambda: not door.door.connections, "both have gone")
+        served = await door.exchange(GET)
+    assert statuses([refused, served]) == [503, 200]
+    assert b"\r\nretry-after: 1\r\n" in refused
+
+
+async def drip(port: int, body_bytes: int, pieces: int) -> bytes:
+    """Send that many of the body's bytes, one by one in fortieths of a second; what was answered until a little later."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % body_bytes)
+    answer = asyncio.create_task(read_until_quiet(reader, 3.0))
+    for _ in range(pieces):
+        await asyncio.wait([answer], timeout=0.025)
+        if answer.done():
+            break
+        writer.write(b"x")
+    await asyncio.wait([answer], timeout=0.3)
+    writer.close()
+    return await answer
+
+
+async def test_a_body_that_drips_is_given_up_and_is_nobodys_failure() -> None:
+    """Each byte comes well before the deadline between two of them."""
+    settings = with_settings(timeouts=replace(SHORT, body_grace_s=0.3))
+    async with peer(silent) as gateway, open_door([gateway.port], settings) as door:
+        answer = await drip(door.port, 1000, 40)
+        assert statuses([answer]) == [408]
+        assert b"\r\nconnection: close\r\n" in answer
+        assert [one.failures for one in door.door.table.gateways.values()] == [0]
+
+
+async def test_a_body_that_comes_slowly_but_steadily_is_served() -> None:
+    """Longer under way than the grace and than the deadline between two pieces."""
+    settings = with_settings(timeouts=replace(SHORT, body_grace_s=0.3, body_rate_min=10.0))
+    async with peer(always(OK)) as gateway, open_door([gateway.port], settings) as door:
+        assert statuses([await drip(door.port, 30, 30)]) == [200]
+
+
+@pytest.mark.parametrize("head", [b'GET /" 200 0/0', b"GET /\x1b[2J\r\x0b\x85", b"GET /\\", b'"\xff'])
+async def test_what_was_refused_cannot_forge_a_line_of_the_log(head: bytes) -> None:
+    with NamedTemporaryFile() as file:
+        log = AccessLog(file.name)
+        async with open_door([], access_log=log) as door:
+            await door.exchange(head + b" HTTP/1.1\r\nno header\r\n\r\n")
+        log.close()
+        (line,) = file.read().decode().splitlines()
+    assert line.isprintable()
+    assert re.fullmatch(
+        r'\S+ 127\.0\.0\.1 "(?:[^"\\]|\\.)* HTTP/1\.1" (?:400|501) 0/0 \S+ - 0 refused -', line
+    )

@@ -96,6 +96,7 @@ def test_shares_of_a_rate_add_up_to_it() -> None:
         ("10.0.0.1", [b"[2001:db8::1]:443"], "2001:db8::1"),
         ("10.0.0.1", [b"2.2.2.2:1234"], "2.2.2.2"),
         ("10.0.0.1", [b""], "10.0.0.1"),
+        ("10.0.0.1", [b'fe80::1%" 200 -'], "10.0.0.1"),
     ],
 )
 def test_the_client_is_the_first_from_the_right_that_nobody_of_ours_is(

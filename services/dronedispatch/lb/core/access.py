@@ -39,14 +39,17 @@ def as_text(entry: Access) -> bytes:
 
     The request line cannot break the line or leave its quotes: controls never got this far, quotes are escaped.
     """
-    line = entry.request
-    if '"' in line or "\\" in line or not line.isprintable():
-        line = line.encode("unicode_escape").decode("ascii").replace('"', '\\"')
     return (
-        f'{entry.time} {entry.client} "{line}" {entry.status} {entry.bytes_in}/{entry.bytes_out} '
+        f'{entry.time} {entry.client} "{_escaped(entry.request)}" {entry.status} {entry.bytes_in}/{entry.bytes_out} '
         f"{entry.request_ms}/{entry.queue_ms}/{entry.connect_ms}/{entry.response_ms}/{entry.total_ms} "
         f"{entry.upstream or '-'} {entry.tries} {entry.ended} {entry.request_id or '-'}\n"
     ).encode("utf-8", "replace")
+
+
+def _escaped(line: str) -> str:
+    if '"' in line or "\\" in line or not line.isprintable():
+        return line.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+    return line
 
 
 class Stamp:

@@ -57,6 +57,8 @@ def limiter_key(address: str) -> str:
 
 
 def _address(hop: str) -> str | None:
+    if "%" in hop:  # a zone means nothing to anybody else, and may be any text: it goes into the access log
+        return None
     if hop.startswith("["):
         hop = hop[1:].partition("]")[0]
     elif hop.count(":") == 1:
