@@ -22,6 +22,7 @@ OURS = "dronedispatch lb"
 CPU_RATIO_MAX = 2.5
 RPS_RATIO_MIN = 0.4
 P99_RATIO_MAX = 2.0
+PACED = ("get", "post")  # also at half load, for p99
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,9 @@ def measure(plan: Plan, console: Console) -> list[Measure]:
                 runs = _in_turn(plan, events if load == "sse" else peers, load, connections, rest_pin)
                 found += runs
                 console.print(f"{load} x {connections}: " + ", ".join(_short(run) for run in middle(runs)))
-        if "get" in plan.loads:
-            found += _half_load(plan, peers, found, rest_pin)
+        for load in plan.loads:
+            if load in PACED:
+                found += _half_load(plan, peers, load, found, rest_pin)
     return found
 
 
@@ -93,14 +95,14 @@ def _in_turn(
 
 
 def _half_load(
-    plan: Plan, peers: Sequence[Peer], found: Sequence[Measure], pin: Sequence[str]
+    plan: Plan, peers: Sequence[Peer], load: str, found: Sequence[Measure], pin: Sequence[str]
 ) -> list[Measure]:
     """The same arrivals for everybody: half of what our door can do with 64 connections."""
     connections = 64
-    mine = [run.per_s for run in found if run.peer == OURS and run.load == "get"]
+    mine = [run.per_s for run in found if run.peer == OURS and run.load == load]
     pace_ms = connections / (max(mine) / 2) * 1000
     return [
-        run_wrk(peer, "get", connections, plan.seconds, pin, pace_ms)
+        run_wrk(peer, load, connections, plan.seconds, pin, pace_ms)
         for _ in range(plan.rounds)
         for peer in peers
     ]
