@@ -323,6 +323,12 @@ RETRIES = (
         (silence.KEYED, 504, hang_up),
     ),
     Switch(
+        "a refusal is not of one's own doing",
+        put({"exchange.may_be_own_doing": always(False)}),
+        silence.test_a_refusal_that_the_first_try_may_have_caused_is_unknown,
+        (silence.CONDITIONAL, 412, 504, hang_up),
+    ),
+    Switch(
         "503 means that nothing was done: our own answer",
         FORGETTING_LOST_TRIES,
         silence.test_when_nobody_is_left_to_ask_what_may_have_been_done_is_unknown,

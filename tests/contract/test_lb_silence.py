@@ -16,6 +16,7 @@ GET, PUT, DELETE = (
     POST.replace(b"POST", method).replace(b"Content-Length: 3\r\n\r\nabc", rest)
     for method, rest in ((b"GET", b"\r\n"), (b"PUT", b"Content-Length: 3\r\n\r\nabc"), (b"DELETE", b"\r\n"))
 )
+CONDITIONAL = PUT.replace(b"Host: a\r\n", b'Host: a\r\nIf-Match: "3"\r\n')
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
 UNKNOWN = b"HTTP/1.1 504 Gateway Timeout\r\nX-Outcome: unknown\r\nContent-Length: 4\r\n\r\nlate"
 Seen = list[tuple[bytes, bytes]]
@@ -135,6 +136,36 @@ async def test_nothing_was_done_is_never_said_of_what_may_have_been_done(
     ):
         answer = await door.exchange(request_)
     assert status_of(answer) == status
+    assert (b"x-outcome: unknown\r\n" in answer.lower()) is (status == 504)
+
+
+@pytest.mark.parametrize("first", [hang_up, late(60.0, [])], ids=["reset", "silence"])
+@pytest.mark.parametrize(
+    ("request_", "refusal", "status"),
+    [
+        (CONDITIONAL, 412, 504),
+        (PUT, 409, 504),
+        (DELETE, 404, 504),
+        (DELETE, 410, 504),
+        (CONDITIONAL, 422, 422),
+        (KEYED, 409, 409),
+        (GET, 404, 404),
+    ],
+    ids=["if-match", "put", "delete", "delete-gone", "another-refusal", "keyed", "get"],
+)
+async def test_a_refusal_that_the_first_try_may_have_caused_is_unknown(
+    request_: bytes, refusal: int, status: int, first: Script
+) -> None:
+    """Carried out and not answered, the first try has changed what the second is refused for."""
+    refused = b"HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\nno" % refusal
+    async with (
+        peer(always(refused)) as second,
+        peer(first) as asked_first,
+        open_door([second.port, asked_first.port]) as door,
+        open_door([second.port]) as calm,
+    ):
+        alone, answer = await calm.exchange(request_), await door.exchange(request_)
+    assert (status_of(alone), status_of(answer)) == (refusal, status)
     assert (b"x-outcome: unknown\r\n" in answer.lower()) is (status == 504)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from dronedispatch.lb.attempts import Attempts
 from dronedispatch.lb.core.answers import client_head, interim_head
 from dronedispatch.lb.core.heads import Refusal, RequestHead
-from dronedispatch.lb.core.retry import RETRY_STATUSES
+from dronedispatch.lb.core.retry import RETRY_STATUSES, may_be_own_doing
 from dronedispatch.lb.core.upload import Upload
 from dronedispatch.runtime.http.connection import Headers
 from dronedispatch.runtime.http.errors import Broken
@@ -118,12 +118,16 @@ class Exchange(Attempts):
                 self._let_go(body_bytes)
                 self._again(gateway)
                 return
-            if self._unresolved and not unknown:
-                self._let_go(body_bytes)
-                self._answer(504, "an earlier try may have been carried out", "unknown")
-                return
+            misleading = self._unresolved and not unknown
         else:
             door.table.succeeded(gateway)
+            misleading = self._unresolved and may_be_own_doing(
+                status, request.method, keyed=request.idempotency_key
+            )
+        if misleading:
+            self._let_go(body_bytes)
+            self._answer(504, "an earlier try may have been carried out", "unknown")
+            return
         self.status = status
         unknown_length = body_bytes is None
         self._chunked_out = unknown_length and request.minor == 1

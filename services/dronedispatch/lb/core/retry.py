@@ -8,6 +8,7 @@ SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 IDEMPOTENT: Final = SAFE | {b"PUT", b"DELETE"}
 KEYED: Final = frozenset({b"POST", b"PATCH"})
 RETRY_STATUSES: Final = frozenset({502, 503, 504})
+CAUSED_BY_STATE: Final = frozenset({404, 409, 410, 412})
 TRIES_MAX: Final = 3
 BODY_KEPT_BYTES_MAX: Final = 65_536
 
@@ -15,6 +16,14 @@ BODY_KEPT_BYTES_MAX: Final = 65_536
 def may_repeat(method: bytes, *, keyed: bool) -> bool:
     """Whether doing it twice is the same as doing it once: by the method's meaning, or by the gateway's memory of keys."""
     return method in IDEMPOTENT or (keyed and method in KEYED)
+
+
+def may_be_own_doing(status: int, method: bytes, *, keyed: bool) -> bool:
+    """Whether an earlier try of the same request, had it been carried out, could be why this one is refused so.
+
+    A PUT under If-Match changes the version that it names, a DELETE takes away what it names; a key is recognised.
+    """
+    return status in CAUSED_BY_STATE and not (keyed and method in KEYED)
 
 
 def why_no_retry(
