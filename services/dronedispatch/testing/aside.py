@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from typing import TypeVar
+
+import structlog
 
 T = TypeVar("T")
 
@@ -16,7 +19,21 @@ START_S = 30.0
 
 @contextmanager
 def aside(make: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]:
-    """What `make()` yields, while its loop runs in a thread; at the end it is left and all its tasks are cancelled."""
+    """What `make()` yields, while its loop runs in a thread; at the end it is left and all its tasks are cancelled.
+
+    Meanwhile only warnings are logged: the thread also runs between two tests, when pytest captures nothing.
+    """
+    logged_before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    try:
+        with _thread(make) as value:
+            yield value
+    finally:
+        structlog.configure(**logged_before)
+
+
+@contextmanager
+def _thread(make: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]:
     ready = threading.Event()
     box: dict[str, T] = {}
     stop: list[Callable[[], object]] = []
