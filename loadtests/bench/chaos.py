@@ -23,7 +23,7 @@ from random import Random
 
 import uvloop
 from loadtests.bench.arrivals import Arrivals, share
-from loadtests.bench.running import Running, opened, say, start, stop
+from loadtests.bench.running import Running, command_line, opened, say, start, stop
 
 from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, DRONE_PREFIX, Unreadable, decode, drone_key
@@ -212,7 +212,8 @@ async def _judged(running: Running, checker: FlowChecker, settle_s: float) -> Ve
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    command = argparse.ArgumentParser(prog="scripts/bench chaos", description=__doc__)
+    command = command_line("chaos", __doc__)
+    command.set_defaults(port_base=28480)  # its hours may pass beside another benchmark
     add = command.add_argument
     add("--minutes", type=float, default=10.0)
     add("--drones", type=int, default=2000)
@@ -223,8 +224,6 @@ def parser() -> argparse.ArgumentParser:
     add("--every", type=float, nargs=2, default=(5.0, 10.0), metavar="S", help="seconds between two kills")
     add("--kill", nargs="+", choices=KINDS, default=list(KINDS), help="what may be killed")
     add("--settle-s", type=float, default=300.0, help="how long the orders have to end afterwards")
-    add("--seed", type=int, default=1)
-    add("--port-base", type=int, default=28480, help="of the system that is started")
     add("--keep", action="store_true", help="when something is wrong, leave logs and data behind")
     add("--running", type=Path, metavar="HOME", help="torment the system that runs in this home")
     return command

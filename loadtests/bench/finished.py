@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from random import Random
 import msgspec
 import uvloop
 from loadtests.bench.arrivals import order, spot
-from loadtests.bench.running import Running, opened, say, start, stop
+from loadtests.bench.running import Running, command_line, opened, say, started
 from rich.console import Console
 from rich.table import Table
 from ulid import ULID
@@ -232,13 +231,11 @@ async def run(arguments: argparse.Namespace, home: Path) -> bool:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    command = argparse.ArgumentParser(prog="scripts/bench finished", description=__doc__)
+    command = command_line("finished", __doc__)
     add = command.add_argument
     add("--deliveries", type=int, default=100_000)
     add("--requests", type=int, default=200, help="POSTs, and lists, of each measurement")
     add("--idle-s", type=float, default=20.0, help="how long rounds alone are measured")
-    add("--seed", type=int, default=1)
-    add("--port-base", type=int, default=28080)
     return command
 
 
@@ -246,13 +243,9 @@ def main() -> int:
     """Exit code 0 when nothing grew by more than GROWTH_MAX."""
     arguments = parser().parse_args()
     logs.configure("finished", "finished", "error")
-    with tempfile.TemporaryDirectory(prefix="dd-finished-") as place:
-        home = Path(place) / "home"
-        start(home, [f"--drones={DRONES}", "--speed=60", f"--port-base={arguments.port_base}"])
-        try:
-            return 0 if uvloop.run(run(arguments, home)) else 1
-        finally:
-            stop(home)
+    options = [f"--drones={DRONES}", "--speed=60", f"--port-base={arguments.port_base}"]
+    with started("finished", options) as home:
+        return 0 if uvloop.run(run(arguments, home)) else 1
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from pathlib import Path
 import psutil
 import uvloop
 from loadtests.bench.arrivals import Arrivals, share
-from loadtests.bench.running import Running, opened, say, start, stop
+from loadtests.bench.running import Running, command_line, opened, say, started
 from rich.console import Console
 from rich.table import Table
 
@@ -209,7 +208,7 @@ def report(found: Measured, running: Running) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    command = argparse.ArgumentParser(prog="scripts/bench fleet", description=__doc__)
+    command = command_line("fleet", __doc__)
     add = command.add_argument
     add("--drones", type=int, default=2000)
     add("--drone-sims", type=int, default=1, help="processes that share the fleet")
@@ -217,8 +216,6 @@ def parser() -> argparse.ArgumentParser:
     add("--tick-ms", type=int, default=1000)
     add("--orders-per-s", type=float, default=20.0)
     add("--seconds", type=float, default=120.0)
-    add("--seed", type=int, default=1)
-    add("--port-base", type=int, default=28080, help="of the system that is started")
     add("--running", type=Path, metavar="HOME", help="measure the system that runs in this home")
     return command
 
@@ -245,23 +242,16 @@ def main() -> int:
     logs.configure("fleet", "fleet", "error")
     if arguments.running is not None:
         return 0 if uvloop.run(run(arguments, arguments.running.absolute())) else 1
-    with tempfile.TemporaryDirectory(prefix="dd-fleet-") as place:
-        home = Path(place) / "home"
-        start(
-            home,
-            [
-                f"--drones={arguments.drones}",
-                f"--drone-sims={arguments.drone_sims}",
-                f"--speed={arguments.speed}",
-                f"--tick-ms={arguments.tick_ms}",
-                f"--port-base={arguments.port_base}",
-                f"--seed={arguments.seed}",
-            ],
-        )
-        try:
-            return 0 if uvloop.run(run(arguments, home)) else 1
-        finally:
-            stop(home)
+    options = [
+        f"--drones={arguments.drones}",
+        f"--drone-sims={arguments.drone_sims}",
+        f"--speed={arguments.speed}",
+        f"--tick-ms={arguments.tick_ms}",
+        f"--port-base={arguments.port_base}",
+        f"--seed={arguments.seed}",
+    ]
+    with started("fleet", options) as home:
+        return 0 if uvloop.run(run(arguments, home)) else 1
 
 
 if __name__ == "__main__":

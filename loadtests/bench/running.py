@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -43,6 +45,26 @@ def stop(home: Path) -> None:
     """`scripts/down`."""
     command = [str(CHECKOUT / "scripts" / "down"), "--home", str(home)]
     subprocess.run(command, check=False, timeout=START_TIMEOUT_S, stdout=subprocess.DEVNULL)
+
+
+def command_line(name: str, doc: str | None) -> argparse.ArgumentParser:
+    """What every benchmark takes that starts a system of its own; each adds what only it takes."""
+    parser = argparse.ArgumentParser(prog=f"scripts/bench {name}", description=doc)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--port-base", type=int, default=28080, help="of the system that is started")
+    return parser
+
+
+@contextlib.contextmanager
+def started(name: str, arguments: Sequence[str]) -> Iterator[Path]:
+    """The home of a system of one's own, for the length of the block."""
+    with tempfile.TemporaryDirectory(prefix=f"dd-{name}-") as place:
+        home = Path(place) / "home"
+        start(home, arguments)
+        try:
+            yield home
+        finally:
+            stop(home)
 
 
 class Running:
