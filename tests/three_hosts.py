@@ -58,6 +58,11 @@ def wait_until(condition: Callable[[], object], what: str, deadline_s: float) ->
     return time.monotonic() - began_s
 
 
+def tell(figures: str) -> None:
+    """Figures for whoever runs this with -s."""
+    sys.stdout.write(f"\n{figures}\n")
+
+
 @dataclass
 class Machine:
     """One host and where its files are."""

@@ -92,6 +92,8 @@ async def test_an_undecodable_message_goes_to_the_dead_letters_with_the_reason(
 ) -> None:
     bus, inbox = buses(), Inbox()
     bus.consume("work", inbox)
+    bus.to_queue("work", b"first")
+    await inbox.until(lambda got: len(got) == 1)  # the queues are declared
     bus.to_queue("work", b"garbage", message_id="bad")
     connection = await aio_pika.connect(broker_url(broker[0]))
     channel = await connection.channel()
@@ -123,6 +125,26 @@ async def test_a_handler_that_fails_gets_the_message_again(buses: Callable[[], B
     bus.to_queue("work", b"again")
     await inbox.until(lambda got: len(got) == 1)
     assert inbox.messages[0].redelivered
+
+
+async def test_a_consumer_that_the_broker_takes_off_comes_back(
+    buses: Callable[[], Bus], broker: tuple[Ports, Part]
+) -> None:
+    bus, inbox = buses(), Inbox()
+    bus.subscribe("news", "news.deleted", inbox)
+
+    async def told(body: bytes) -> None:
+        async with asyncio.timeout(30):
+            while not any(message.body == body for message in inbox.messages):
+                bus.to_fanout("news", body)
+                await asyncio.sleep(0.05)
+
+    await told(b"before")
+    connection = await aio_pika.connect(broker_url(broker[0]))
+    channel = await connection.channel()
+    await channel.queue_delete("news.deleted")
+    await connection.close()
+    await told(b"after")
 
 
 async def test_what_is_published_over_a_broker_death_arrives(

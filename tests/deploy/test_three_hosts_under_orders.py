@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
 
 import pytest
 from scripts.cluster.consul import ConsulError
 
 from order_stream import OrderStream, ask
-from three_hosts import DOOR_PORT, PUBLIC, ThreeHosts, wait_until
+from three_hosts import DOOR_PORT, PUBLIC, ThreeHosts, tell, wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.netns]
 
@@ -25,11 +24,6 @@ IN_SYNC_S_MAX = 15.0
 
 def stream(system: ThreeHosts) -> OrderStream:
     return OrderStream(system.world, DOORS, rate_per_s=5.0)
-
-
-def tell(figures: str) -> None:
-    """Figures for whoever runs this with -s."""
-    sys.stdout.write(f"\n{figures}\n")
 
 
 def pause(seconds: float) -> None:

@@ -258,6 +258,7 @@ class Bus:
                 queue,
                 durable=True,
                 arguments={
+                    "x-queue-type": "quorum",  # a classic queue is away for as long as the one broker that has it
                     "x-expires": SUBSCRIPTION_EXPIRES_MS,
                     "x-max-length": SUBSCRIPTION_MAX,
                     "x-overflow": "drop-head",
@@ -283,9 +284,18 @@ class Bus:
         async def received(message: AbstractIncomingMessage) -> None:
             await self._handle(channel, queue, handler, message)
 
+        cancelled = asyncio.Event()  # by the broker: the queue was deleted, or its last replica is gone
+        (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lambda _: cancelled.set())
         await source.consume(received, no_ack=not acknowledge)
-        await channel.closed()
-        raise ConnectionError("the channel was closed")
+        ends = [asyncio.ensure_future(channel.closed()), asyncio.create_task(cancelled.wait())]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+        raise ConnectionError(
+            "the broker took the consumer off" if cancelled.is_set() else "the channel was closed"
+        )
 
     async def _handle(
         self, channel: AbstractChannel, queue: str, handler: Handler, incoming: AbstractIncomingMessage

@@ -1,0 +1,139 @@
+"""Three brokers are one: each in turn is killed while events flow, and every event arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from dronedispatch.runtime.amqp import BrokerSource, Bus, Message
+from dronedispatch.runtime.consul import ConsulClient
+from dronedispatch.runtime.settings import AmqpSettings, Secret
+from order_stream import ask
+from three_hosts import HOSTS, Machine, ThreeHosts, tell
+
+pytestmark = [pytest.mark.real, pytest.mark.netns]
+
+EVENTS = "delivery_probe"  # a fan-out, the work queue of its name, and one subscription: the three ways of an event
+SUBSCRIPTION = f"{EVENTS}.one"
+PAUSE_S = 0.01  # between two events
+
+
+@dataclass
+class Probe:
+    """A service's bus with nothing behind it: what it handed over, and what came back on either way."""
+
+    sent: int = 0
+    arrived: dict[str, set[int]] = field(default_factory=lambda: {EVENTS: set(), SUBSCRIPTION: set()})
+
+    def handler(self, queue: str) -> Callable[[Message], Awaitable[None]]:
+        async def note(message: Message) -> None:
+            self.arrived[queue].add(int(message.body))
+
+        return note
+
+    def missing(self) -> dict[str, int]:
+        return {queue: self.sent - len(numbers) for queue, numbers in self.arrived.items()}
+
+    def caught_up(self) -> bool:
+        return self.sent > 0 and not any(self.missing().values())
+
+
+def leaders(system: ThreeHosts) -> dict[str, str]:
+    """Queue of the probe -> the host whose broker leads it; hosts whose broker is down are asked in vain."""
+    shown = base64.b64encode(f"operator:{system.secret('amqp/operator')}".encode()).decode()
+    for machine in system.machines.values():
+        try:
+            status, body = ask(
+                machine.host,
+                f"{machine.address}:15672",
+                "/api/queues/dronedispatch?disable_stats=true",
+                {"Authorization": f"Basic {shown}"},
+            )
+        except OSError:
+            continue
+        if status == 200:
+            found = {one["name"]: str(one.get("leader", one.get("node", ""))) for one in json.loads(body)}
+            return {name: found[name].partition("@")[2] for name in (EVENTS, SUBSCRIPTION) if found.get(name)}
+    return {}
+
+
+def kill_broker(machine: Machine) -> None:
+    """kill -9 of every process of this host's broker."""
+    process = machine.running.pop("rabbitmq")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=20)
+    machine.host.processes.remove(process)
+
+
+async def live(system: ThreeHosts, hurt: Callable[[Probe], Awaitable[None]]) -> Probe:
+    """A bus found through Consul, as a gateway finds it, that tells itself numbers until `hurt` has returned."""
+    consul = ConsulClient("127.0.0.1:8500", token=system.secret("consul/gateway"))
+    settings = AmqpSettings(
+        user="dronedispatch", vhost="dronedispatch", password=Secret(system.secret("amqp/dronedispatch"))
+    )
+    bus = Bus(BrokerSource(settings, consul), work_queues=(EVENTS,), fanouts=(EVENTS,))
+    probe = Probe()
+    bus.start()
+    bus.consume(EVENTS, probe.handler(EVENTS))
+    bus.subscribe(EVENTS, SUBSCRIPTION, probe.handler(SUBSCRIPTION))
+    ending = asyncio.Event()
+
+    async def tell() -> None:
+        while not ending.is_set():
+            bus.to_fanout(EVENTS, str(probe.sent).encode())
+            probe.sent += 1
+            await asyncio.sleep(PAUSE_S)
+
+    try:
+        await until(lambda: len(leaders(system)) == 2, "both queues are there", 30)
+        telling = asyncio.create_task(tell())
+        await hurt(probe)
+        ending.set()
+        await telling
+        await until(probe.caught_up, lambda: f"every event arrives: missing {probe.missing()}", 40)
+    finally:
+        await bus.stop()
+        await consul.close()
+    return probe
+
+
+async def until(condition: Callable[[], object], what: object, deadline_s: float) -> None:
+    try:
+        async with asyncio.timeout(deadline_s):
+            while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - the brokers are other processes
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise AssertionError(f"not within {deadline_s:g} s: {what() if callable(what) else what}") from None
+
+
+async def without(system: ThreeHosts, name: str, probe: Probe) -> None:
+    """The broker of host `name` is killed, events go on and arrive, and it comes back."""
+    machine, sent = system.machines[name], probe.sent
+    await asyncio.to_thread(kill_broker, machine)
+    await until(lambda: probe.sent >= sent + 300, "events go on", 30)
+    await until(
+        lambda: min(map(len, probe.arrived.values())) >= sent + 100,
+        lambda: f"events arrive without {name}: missing {probe.missing()}",
+        40,
+    )
+    await asyncio.to_thread(system.start_broker, machine)
+    await until(lambda: system.passing().get("rabbitmq") == len(HOSTS), "the broker is back", 60)
+
+
+def test_one_broker_dies_and_no_event_is_lost(healthy: ThreeHosts) -> None:
+    killed: list[str] = []
+
+    async def hurt(probe: Probe) -> None:
+        for queue in (EVENTS, SUBSCRIPTION):
+            killed.append((await asyncio.to_thread(leaders, healthy))[queue])
+            await without(healthy, killed[-1], probe)
+
+    probe = healthy.machines["server-1"].host.inside(lambda: asyncio.run(live(healthy, hurt)))
+    tell(f"{probe.sent} events, brokers killed {killed}, missing {probe.missing()}")
