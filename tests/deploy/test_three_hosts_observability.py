@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 import urllib.parse
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def prometheus(hosts: ThreeHosts, tmp_path_factory: pytest.TempPathFactory) -> I
             wait_until(
                 lambda: query_or_none(hosts, "dd:assign_seconds:p95 >= 0"), "assignments are measured", 60
             )
-        yield hosts
+            yield hosts
     finally:
         process.terminate()
         process.wait(timeout=20)
@@ -123,9 +124,11 @@ def test_every_instance_is_found_and_scraped(prometheus: ThreeHosts) -> None:
 @pytest.mark.netns
 @pytest.mark.parametrize("expression", PANELS)
 def test_every_panel_has_data(prometheus: ThreeHosts, expression: str) -> None:
-    rows = query(prometheus, expression)
-    assert rows, expression
-    assert any(row["value"][1] != "NaN" for row in rows), expression
+    def numbers() -> list[str]:
+        return [value for row in query(prometheus, expression) if (value := row["value"][1]) != "NaN"]
+
+    # A rate has no value before the second scrape of the instance that was found last.
+    wait_until(numbers, f"{expression} has data", 30)
 
 
 @pytest.mark.real
@@ -140,7 +143,7 @@ def test_every_alert_asks_for_something_that_exists(prometheus: ThreeHosts) -> N
         names = metric_names(prometheus, rule["query"])
         assert names, rule["name"]
         for name in names:
-            assert query(prometheus, f"count({name})"), f"{rule['name']} asks for {name}, which nobody has"
+            wait_until(partial(query, prometheus, f"count({name})"), f"{rule['name']} finds {name}", 30)
 
 
 @pytest.mark.real
