@@ -52,7 +52,7 @@ def run_case(case: Case) -> Measured:
     """Simulate it to the end of its orders; a saturated run ends while its backlog is still full."""
     scenario = scenario_of(case)
     until = None if scenario.backlog is None else case.orders - scenario.backlog
-    policy = OURS if case.policy == OURS_NAME else BASELINES[case.policy]
+    policy = OURS if case.policy == OURS_NAME else BASELINES[case.policy]()
     tuning = Tuning(autoscale=False, swap_guard_s=30.0)
     return measure(case.policy, case.load, simulate(scenario, policy, tuning, until_delivered=until))
 

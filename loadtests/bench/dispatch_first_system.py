@@ -1,0 +1,120 @@
+"""B0: the first system's dispatcher, its pick_drone together with its own rule for charging, written anew from its source.
+
+* Orders in order of arrival; exact weight class; of the idle drones that can fly it the one with the least (200 m bucket,
+  zone rank, battery); none whose pick-up is farther than 20 km.
+* An idle drone charges at 30 % or below, or once it could not fly five orders of its class one after another: each order
+  counts once, and one that it could fly sets the count to 0, whoever gets it. It charges to 95 %, and takes nothing before.
+
+Departures, all in its favour. All drones are in service (it let idle ones retire). Where no drone moves and orders wait,
+one miss is enough, and it charges to the full: its last orders, and those that want more than 95 %, would wait for ever.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from dronedispatch.dispatcher.core.firstcome import class_for, pick_drone
+from dronedispatch.dispatcher.core.fitness import margins
+from dronedispatch.dispatcher.core.lookahead import Decided
+from dronedispatch.dispatcher.core.orders import Orders, orders_of
+from dronedispatch.dispatcher.core.plan import Assign, Plan
+from dronedispatch.dispatcher.core.roster import Roster, Rows, ready_roster
+from dronedispatch.dispatcher.core.round import plan_with
+from dronedispatch.dispatcher.core.stations import Stations
+from dronedispatch.dispatcher.core.tuning import Policy
+from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.fleet.drones import DroneStatus
+from dronedispatch.fleet.paths import paths_of
+
+CRITICAL_PCT = 30.0
+CHARGED_PCT = 95.0
+FULL_PCT = 99.9
+MISSES = 5
+PICKUP_MAX_M = 20_000.0
+
+
+class FirstSystem:
+    """Its dispatcher over one run: what each drone missed since it could last fly something."""
+
+    def __init__(self) -> None:
+        self._missed: dict[str, set[str]] = defaultdict(set)
+        self._still = False  # no drone moves
+
+    def __call__(self, world: World, now_s: float) -> Plan:
+        """One round."""
+        idle_world = replace(world, tuning=replace(world.tuning, policy=Policy.GREEDY))
+        plan = plan_with(idle_world, now_s, self._decide)
+        until_pct = FULL_PCT if self._still else CHARGED_PCT
+        return replace(plan, charges=tuple(replace(charge, until_pct=until_pct) for charge in plan.charges))
+
+    def _decide(
+        self,
+        world: World,
+        now_s: float,
+        drones: Sequence[DroneView],
+        _deliveries: Mapping[str, DeliveryView],
+        pending: Sequence[DeliveryView],
+        _stations: Stations,
+    ) -> Decided:
+        roster, orders = ready_roster(drones, world.tuning), orders_of(pending, paths_of(world.city))
+        decided = Decided()
+        idle = np.array([drone.battery_pct > CRITICAL_PCT for drone in roster.drones], dtype=np.bool_)
+        sent = {drone.id for drone in roster.drones if drone.battery_pct <= CRITICAL_PCT}
+        self._still = all(drone.status is DroneStatus.IDLE for drone in drones) and not sent
+        kinds = np.array([drone.type.value for drone in roster.drones])
+        for col, delivery in enumerate(orders.deliveries):
+            kind = class_for(delivery.weight_kg)
+            rows = np.flatnonzero(idle & (kinds == kind.value))
+            if not rows.size:
+                continue
+            chosen, missed_by = self._pick(world, roster, orders, col, rows)
+            if chosen is not None:
+                idle[chosen] = False
+                self._still = False
+                drone = roster.drones[chosen]
+                decided.assigns.append(
+                    Assign(drone.id, drone.version, delivery.id, delivery.version, now_s, now_s, 0.0)
+                )
+            for row in missed_by:
+                if self._has_missed_enough(roster.drones[row], delivery.id):
+                    idle[row] = False
+                    sent.add(roster.drones[row].id)
+        decided.to_charge = [(drone, "first system's rule") for drone in roster.drones if drone.id in sent]
+        return decided
+
+    def _pick(
+        self, world: World, roster: Roster, orders: Orders, col: int, rows: Rows
+    ) -> tuple[int | None, list[int]]:
+        """(the drone's row, the rows that could not fly it); whoever could has its misses forgotten."""
+        here = np.broadcast_to(orders.origin_m[col], roster.xy_m.shape)
+        fetch_m = paths_of(world.city).lengths_m(roster.xy_m, here)
+        fit = margins(
+            world.flight,
+            battery_pct=roster.battery_pct,
+            payload_max_kg=roster.payload_max_kg,
+            weight_kg=orders.weight_kg[col],
+            fetch_m=fetch_m,
+            carry_m=orders.carry_m[col],
+            retreat_m=orders.retreat_m[col],
+        ).fit
+        for row in rows[fit[rows]].tolist():
+            self._missed.pop(roster.drones[row].id, None)
+        missed_by = rows[~fit[rows]].tolist()
+        among = rows[fit[rows]]
+        if not among.size:
+            return None, missed_by
+        chosen = pick_drone(world, roster, orders, col, among, fetch_m)
+        return (chosen if fetch_m[chosen] <= PICKUP_MAX_M else None), missed_by
+
+    def _has_missed_enough(self, drone: DroneView, delivery_id: str) -> bool:
+        missed = self._missed[drone.id]
+        missed.add(delivery_id)
+        enough, charged_pct = (1, FULL_PCT) if self._still else (MISSES, CHARGED_PCT)
+        if len(missed) < enough or drone.battery_pct >= charged_pct:
+            return False
+        del self._missed[drone.id]
+        return True
