@@ -127,11 +127,11 @@ async def test_a_handler_that_fails_gets_the_message_again(buses: Callable[[], B
     assert inbox.messages[0].redelivered
 
 
-async def test_a_consumer_that_the_broker_takes_off_comes_back(
+async def test_a_consumer_that_the_broker_takes_off_comes_back_and_is_told(
     buses: Callable[[], Bus], broker: tuple[Ports, Part]
 ) -> None:
-    bus, inbox = buses(), Inbox()
-    bus.subscribe("news", "news.deleted", inbox)
+    bus, inbox, attached = buses(), Inbox(), list[None]()
+    bus.subscribe("news", "news.deleted", inbox, lambda: attached.append(None))
 
     async def told(body: bytes) -> None:
         async with asyncio.timeout(30):
@@ -140,11 +140,13 @@ async def test_a_consumer_that_the_broker_takes_off_comes_back(
                 await asyncio.sleep(0.05)
 
     await told(b"before")
+    assert len(attached) == 1
     connection = await aio_pika.connect(broker_url(broker[0]))
     channel = await connection.channel()
     await channel.queue_delete("news.deleted")
     await connection.close()
     await told(b"after")
+    assert len(attached) == 2
 
 
 async def test_what_is_published_over_a_broker_death_arrives(

@@ -23,7 +23,9 @@ class AnyBus(Protocol):
 
     def consume(self, queue: str, handler: Handler) -> asyncio.Task[None]: ...
 
-    def subscribe(self, exchange: str, queue: str, handler: Handler) -> asyncio.Task[None]: ...
+    def subscribe(
+        self, exchange: str, queue: str, handler: Handler, attached: Callable[[], None] | None = None
+    ) -> asyncio.Task[None]: ...
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +101,18 @@ async def test_a_fanout_reaches_every_subscriber_and_the_work_queue_of_its_name(
     for inbox in inboxes:
         await inbox.until(lambda got: body in got.bodies)
     assert [inbox.bodies.count(body) for inbox in inboxes] == [1, 1, 1]
+    await ended(tasks)
+
+
+async def test_a_subscriber_is_told_when_it_is_attached_and_gets_all_that_is_published_from_then_on(
+    bus: AnyBus,
+) -> None:
+    inbox, heard, body = Inbox(), asyncio.Event(), fresh("news")
+    tasks = [bus.subscribe("news", f"news.{ULID()}", inbox, heard.set)]
+    async with asyncio.timeout(30):
+        await heard.wait()
+    bus.to_fanout("news", body)
+    await inbox.until(lambda got: body in got.bodies)
     await ended(tasks)
 
 

@@ -45,8 +45,9 @@ def test_a_stream_that_is_cut_off_by_dying_gateways_resumes_without_a_gap(health
             wait_until(lambda: told(first) >= {"assigned"}, "its assignment is told", 5)
             return True
 
-        # A system that has just started: a gateway that is not yet at the broker misses what is told now.
+        # A system that has just started: a gateway that is not yet at the broker misses what is told now, and says so later.
         eventually(flow, "events are told", 60)
+        at_the_start = events.resets
         placed += place(healthy, rng, 10)
         for name in ("gateway-1", "gateway-2", "gateway-3"):
             healthy.kill(name)
@@ -57,4 +58,4 @@ def test_a_stream_that_is_cut_off_by_dying_gateways_resumes_without_a_gap(health
             "every station of every order is told",
             90,
         )
-        assert events.resets == 0, f"{events.resets} gaps were admitted"
+        assert events.resets == at_the_start, f"{events.resets - at_the_start} gaps were admitted"

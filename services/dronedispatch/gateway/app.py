@@ -8,7 +8,7 @@ from sanic import Sanic
 
 from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DELIVERY_STATUS, DRONE_UPDATES
 from dronedispatch.gateway.changes import Changes
-from dronedispatch.gateway.consumers import on_delivery_status, on_drone_updates
+from dronedispatch.gateway.consumers import subscribe
 from dronedispatch.gateway.dispatcher import Dispatcher
 from dronedispatch.gateway.errors import add_errors
 from dronedispatch.gateway.feed import Feed
@@ -59,9 +59,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         fronts.start()
         dispatchers.start()
         bus.start()
-        name = process.instance
-        bus.subscribe(DELIVERY_STATUS, f"{DELIVERY_STATUS}.{name}", on_delivery_status(feed))
-        bus.subscribe(DRONE_UPDATES, f"{DRONE_UPDATES}.{name}", on_drone_updates(feed))
+        subscribe(bus, feed, process.instance)
 
     @app.after_server_stop
     async def close_down(_app: Sanic[Any, Any]) -> None:

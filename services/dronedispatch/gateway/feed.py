@@ -113,6 +113,12 @@ class Feed:
             self.touched.set()
         self._notify()
 
+    def gap(self) -> None:
+        """From now on messages are heard; before, some may not have been. Readers are told, and the store is asked."""
+        self.board.ring.gap()
+        self.wake.set()
+        self._notify()
+
     def telemetry(self, drones: Sequence[Telemetry]) -> None:
         """A message of drone_sim."""
         self._telemetry_s = self._clock.monotonic_s()

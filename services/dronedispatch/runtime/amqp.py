@@ -250,8 +250,13 @@ class Bus:
 
         return self._consumer(queue, run)
 
-    def subscribe(self, exchange: str, queue: str, handler: Handler) -> asyncio.Task[None]:
-        """Get everything that `exchange` carries from now on, through a queue of our own that expires with us."""
+    def subscribe(
+        self, exchange: str, queue: str, handler: Handler, attached: Callable[[], None] | None = None
+    ) -> asyncio.Task[None]:
+        """Get everything that `exchange` carries from now on, through a queue of our own that expires with us.
+
+        `attached` is called at each (re)connection: what is published from then on arrives, earlier messages may be lost.
+        """
 
         async def run(channel: AbstractChannel) -> None:
             own = await channel.declare_queue(
@@ -265,6 +270,8 @@ class Bus:
                 },
             )
             await own.bind(exchange)
+            if attached is not None:
+                attached()
             await self._receive(channel, queue, handler, prefetch=200, acknowledge=True)
 
         return self._consumer(queue, run)

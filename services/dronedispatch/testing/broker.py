@@ -41,6 +41,7 @@ class MemoryBus:
         self._buffer: list[tuple[str, Message]] = []
         self._queues: dict[str, _Queue] = {}
         self._subscribed: dict[str, list[str]] = {}
+        self._attached: list[Callable[[], None]] = []
         self._pumps: set[asyncio.Task[None]] = set()
 
     # -- publishing ----------------------------------------------------------------------------------------------
@@ -81,6 +82,8 @@ class MemoryBus:
     def start_broker(self) -> None:
         """It is back, with its durable queues; the publishers' buffers are sent."""
         self._down = False
+        for attached in self._attached:
+            attached()
         buffered, self._buffer = self._buffer, []
         for target, message in buffered:
             self._offer(target, message)
@@ -96,12 +99,21 @@ class MemoryBus:
         self._pump(queue)
         return self._until_cancelled(own, handler)
 
-    def subscribe(self, exchange: str, queue: str, handler: Handler) -> asyncio.Task[None]:
+    def subscribe(
+        self, exchange: str, queue: str, handler: Handler, attached: Callable[[], None] | None = None
+    ) -> asyncio.Task[None]:
         """See runtime.amqp.Bus.subscribe."""
         names = self._subscribed.setdefault(exchange, [])
         if queue not in names:
             names.append(queue)
-        return self.consume(queue, handler)
+        if attached is None:
+            return self.consume(queue, handler)
+        self._attached.append(attached)
+        if not self._down:
+            attached()
+        task = self.consume(queue, handler)
+        task.add_done_callback(lambda _: self._attached.remove(attached))
+        return task
 
     def _until_cancelled(self, queue: _Queue, handler: Handler) -> asyncio.Task[None]:
         async def wait() -> None:

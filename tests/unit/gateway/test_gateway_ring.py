@@ -90,6 +90,27 @@ def test_a_reader_that_is_overtaken_is_told_once() -> None:
     assert reader.next_bytes(0.0) == b""
 
 
+def test_over_a_gap_nobody_is_resumed_and_whoever_is_here_is_told_once() -> None:
+    board = filled([(1, 1), (1, 2)])
+    here = Reader(board, {DELIVERY}, None)
+    board.ring.gap()
+    assert here.next_bytes(0.0).startswith(b"event: reset\n")
+    assert here.next_bytes(0.0) == b""
+    assert Reader(board, {DELIVERY}, None).next_bytes(0.0) == b""
+    board.ring.append(EventId(1, 7), DELIVERY, b"7")
+    assert seen(here.next_bytes(0.0)) == ["1-7"]
+    for last in ("1-1", "1-2", "1-3", "1-5"):
+        assert Reader(board, {DELIVERY}, last).next_bytes(0.0).startswith(b"event: reset\n")
+    for last, missed in (("1-6", ["1-7"]), ("1-7", []), ("1-8", [])):
+        assert seen(Reader(board, {DELIVERY}, last).next_bytes(0.0)) == missed
+
+
+def test_what_is_told_again_after_a_gap_is_dropped() -> None:
+    board = filled([(1, 1)])
+    board.ring.gap()
+    assert not board.ring.append(EventId(1, 1), DELIVERY, b"1")
+
+
 def test_only_the_wanted_topics_come() -> None:
     board = filled([(1, 1)])
     reader = Reader(board, parse_topics("figures"), "1-0")

@@ -46,6 +46,7 @@ class Ring:
         self._size = size
         self._kept: deque[Kept] = deque()
         self._ids: set[EventId] = set()
+        self._whole_after = 0  # the place of the last gap
         self.place = 0  # of the newest arrival
 
     def append(self, event_id: EventId | None, topic: str, data: bytes) -> bool:
@@ -62,10 +63,15 @@ class Ring:
                 self._ids.discard(gone.id)
         return True
 
+    def gap(self) -> None:
+        """Events may have passed by unheard: nobody is resumed over this place."""
+        self.append(None, "", b"")
+        self._whole_after = self.place
+
     def after(self, place: int) -> list[Kept] | None:
         """What arrived after `place`; None: a part of it is gone."""
         wanted = self.place - place
-        if not 0 <= wanted <= len(self._kept):
+        if place < self._whole_after or not 0 <= wanted <= len(self._kept):
             return None
         return [self._kept[i] for i in range(len(self._kept) - wanted, len(self._kept))]
 
@@ -77,7 +83,11 @@ class Ring:
         """
         if last in self._ids:
             return next(kept.place for kept in self._kept if kept.id == last)
-        named = [(kept.id, kept.place) for kept in self._kept if kept.id is not None]
+        named = [
+            (kept.id, kept.place)
+            for kept in self._kept
+            if kept.id is not None and kept.place > self._whole_after
+        ]
         if not named:
             return None
         oldest = min(event_id for event_id, _ in named)

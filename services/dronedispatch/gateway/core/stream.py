@@ -97,6 +97,6 @@ class Reader:
         kept = None if self._place is None else ring.after(self._place)
         self._place = ring.place
         if kept is None:
-            reason = "events between your Last-Event-ID and now are no longer kept: read the lists again"
+            reason = "not all that was told since your last event is known here: read the lists again"
             return [frame("reset", encode({"reason": reason}))]
         return [frame(one.topic, one.data, one.id) for one in kept if one.topic in self._topics]

@@ -145,7 +145,8 @@ def _events() -> Schema:
         good,
         503,
         description="`delivery` events carry an id (leader term and sequence): come back with Last-Event-ID, to any "
-        "gateway, and none is missed; a `reset` event says that the gap is too old, so read the lists again. "
+        "gateway, and none is missed; a `reset` event says that some may have been (the gap is too old, or the gateway "
+        "was away from the broker), so read the lists again. "
         "`deliveries` holds whole documents, `drones` what has changed on the map (the first one is whole), "
         "`figures` the key figures, `zones` a new version.",
     )
