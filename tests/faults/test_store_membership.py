@@ -188,10 +188,12 @@ async def test_a_flipped_bit_is_repaired_from_the_other_copy(tmp_path: Path) -> 
         marker = b"find-me-on-disk-" + b"y" * 200
         async with client_of(store, "f1") as kv:
             await kv.put("k", marker)
-            await asyncio.to_thread(store.parts["r1"].stop, signal.SIGKILL)
             data = store.data["r1"] / "data.mdb"
+            await asyncio.to_thread(
+                wait_until, lambda: marker in data.read_bytes(), "it has left the journal"
+            )
+            await asyncio.to_thread(store.parts["r1"].stop, signal.SIGKILL)
             content = data.read_bytes()
-            assert marker in content
             damaged = content.replace(marker, marker.replace(b"yyyy", b"yyyz", 1))
             with data.open("r+b") as file:
                 file.write(damaged)

@@ -5,7 +5,8 @@ coordinator's, as long as one usually comes.
 
 Inline (a sync takes less than a millisecond): the transaction runs on the loop itself, which orders reads and writes.
 Threaded: on one thread of its own, while the next group gathers; what only reads is answered from what is committed.
-No reply leaves before the commit that holds what it says is synced (R9).
+No reply leaves before the commit that holds what it says is synced (R9). What is in the journal only is brought to the data
+file when enough of it has gathered, or soon after the first of it.
 """
 
 from __future__ import annotations
@@ -35,8 +36,13 @@ COMPANY_CALLS: Final = 4
 """A smaller batch comes of few callers, whose latency counts: it does not wait."""
 COMPANY_S: Final = 0.001
 ALONE_MAX: Final = 8
+CHECKPOINT_S: Final = 0.25
+"""The longest that a commit stays in the journal only."""
 
 COMMITS = Counter("dd_kvstore_commits_total", "Commits of one group each")
+CHECKPOINTS = Counter(
+    "dd_kvstore_checkpoints_total", "Commits of many groups from the journal to the data file"
+)
 GROUP = Histogram(
     "dd_kvstore_group_calls", "Calls of one commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 )
@@ -91,6 +97,8 @@ class Committer:
         self._company: asyncio.TimerHandle | None = None
         self._alone = 0
         self._passes = 0
+        self._checkpoint_at: asyncio.TimerHandle | None = None
+        self._checkpoint_soon = False
         self._thread: ThreadPoolExecutor | None = None
         self._under_way: asyncio.Task[None] | None = None
         if engine.threaded:
@@ -118,6 +126,8 @@ class Committer:
     async def close(self) -> None:
         """Commit what is waiting, then stop the thread."""
         await self.run(lambda _txn: None)
+        if self._checkpoint_at is not None:
+            self._checkpoint_at.cancel()
         if self._thread is not None:
             self._thread.shutdown()
 
@@ -195,9 +205,36 @@ class Committer:
             self._sync()
         for entry in group:
             self._answer(entry)
+        if self._engine.journaled:
+            self._plan_checkpoint()
         if self._waiting and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn)
+
+    def _plan_checkpoint(self) -> None:
+        """After the replies: nobody waits for it but who asks next."""
+        if self._checkpoint_soon:
+            return
+        loop = asyncio.get_running_loop()
+        if self._engine.checkpoint_due:
+            if self._checkpoint_at is not None:
+                self._checkpoint_at.cancel()
+            self._checkpoint_soon = True
+            loop.call_soon(self._checkpoint)
+        elif self._checkpoint_at is None:
+            self._checkpoint_at = loop.call_later(CHECKPOINT_S, self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        self._checkpoint_at, self._checkpoint_soon = None, False
+        try:
+            self._engine.checkpoint()
+        except DiskFull:
+            self._checkpoint_at = asyncio.get_running_loop().call_later(CHECKPOINT_S, self._checkpoint)
+        except FatalDisk as error:
+            self._end_process(str(error))
+            raise
+        else:
+            CHECKPOINTS.inc()
 
     def _sync(self) -> None:
         """What was committed is on the disk for sure: its replies may go."""

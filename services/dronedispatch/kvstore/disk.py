@@ -3,7 +3,8 @@
 The identity of a replica is its disk's: a uuid made together with the data file and kept inside it. A note beside the file
 says which inode it is, of which generation (inode numbers are reused at once by ext4), and how many transactions it had
 committed lately. A wiped directory, a file copied back under another inode, or one overwritten in place with an older state
-therefore comes up as another disk, and the replica must JOIN before it answers for any slot (kv-protocol, State).
+therefore comes up as another disk, and the replica must JOIN before it answers for any slot (kv-protocol, State). The same
+holds for the journal, which has what is acknowledged and not in the data file yet.
 """
 
 from __future__ import annotations
@@ -20,14 +21,27 @@ from pathlib import Path
 import lmdb
 import msgspec
 
+from dronedispatch.kvstore.journal import (
+    NAME_BYTES,
+    Change,
+    Journal,
+    JournalDamaged,
+    JournalFull,
+    open_journal,
+)
+
 MAP_BYTES = 16 * 1024**3
 """Address space reserved for the map; the file grows with its content only (never writemap)."""
 
 OPEN_BYTES_MIN = 4 * 1024**2
-"""Free space without which a new environment is not created: LMDB would die of SIGBUS."""
+"""Free space without which neither a new environment (LMDB would die of SIGBUS) nor a journal is created."""
 
 DATABASES = 6
+DATA_FILE = "data.mdb"
+JOURNAL_FILE = "journal"
 DISK_KEY = b"disk"
+JOURNAL_KEY = b"journal"
+"""The name of the journal's generation that belongs on top of the data file."""
 _FS_IOC_GETVERSION = 0x80087601
 _FSYNC_PROBES = 16
 
@@ -37,17 +51,26 @@ class DiskRefused(Exception):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What `identity.json` says: `disk` belongs to this inode and generation, which had committed at least `txnid`."""
+    """What `identity.json` says: `disk` belongs to this inode and generation, which had committed at least `txnid`.
+
+    `journal`: the same of the journal, which had at least `entries` in its generation `name`. None: there was none.
+    """
 
     disk: str
     inode: int
     generation: int
     txnid: int
+    journal: tuple[int, int] | None = None
+    name: str = ""
+    entries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OpenDisk:
-    """An open environment; `fresh`: its identity was made just now, so whatever the file holds is not to be trusted."""
+    """An open environment; `fresh`: its identity was made just now, so whatever the file holds is not to be trusted.
+
+    `journal` is None where there was no room for one. `journaled`: the entries that it had when it was opened.
+    """
 
     env: lmdb.Environment
     meta: lmdb._Database
@@ -55,24 +78,49 @@ class OpenDisk:
     disk: str
     fresh: bool
     held: io.FileIO
+    journal: Journal | None
+    journaled: list[list[Change]]
 
     def close(self) -> None:
         """Close the environment and let another process have the directory."""
         self.env.close()
+        if self.journal is not None:
+            self.journal.close()
         self.held.close()
 
-    def note(self, *, synced: bool = False) -> None:
+    def progress(self) -> tuple[int, int]:
+        """Changes with every commit."""
+        return self.env.info()["last_txnid"], 0 if self.journal is None else self.journal.entries
+
+    def note(self, *, synced: bool = False, durable: bool = False) -> None:
         """Note beside the file how far it has come. Needs no sync: a note that is too old alarms nobody.
 
         Unless everything is `synced`, the last transaction may not be on the disk yet, but the one before it is
-        (engine.py): then that one is noted.
+        (engine.py): then that one is noted. `durable`: the first note that names a journal is synced.
         """
-        data = self.path / "data.mdb"
-        txnid = self.env.info()["last_txnid"] - (0 if synced else 1)
-        note = Note(self.disk, data.stat().st_ino, _generation(data), max(0, txnid))
+        txnid, entries = self.progress()
+        inode, generation = _file_of(self.path / DATA_FILE)
+        journal = self.journal
+        note = Note(
+            self.disk,
+            inode,
+            generation,
+            max(0, txnid - (0 if synced else 1)),
+            None if journal is None else _file_of(self.path / JOURNAL_FILE),
+            "" if journal is None else journal.name.hex(),
+            entries,
+        )
         partial = self.path / "identity.json.new"
-        partial.write_bytes(msgspec.json.encode(note))
+        with partial.open("wb") as out:
+            out.write(msgspec.json.encode(note))
+            if durable:
+                out.flush()
+                os.fsync(out.fileno())
         partial.replace(self.path / "identity.json")
+        if durable:
+            directory = os.open(self.path, os.O_RDONLY)
+            os.fsync(directory)
+            os.close(directory)
 
 
 def free_bytes(path: Path) -> int:
@@ -84,29 +132,53 @@ def free_bytes(path: Path) -> int:
 def open_disk(path: Path) -> OpenDisk:
     """Open (or create) the environment below `path`. Raises DiskRefused; must run in the process that will use it."""
     path.mkdir(parents=True, exist_ok=True)
-    data = path / "data.mdb"
+    data = path / DATA_FILE
     if not data.exists() and free_bytes(path) < OPEN_BYTES_MIN:
         raise DiskRefused(f"{path}: {free_bytes(path)} bytes free, a new replica needs {OPEN_BYTES_MIN}")
     held = _hold(path)
     try:
-        env = lmdb.open(
-            str(path), map_size=MAP_BYTES, max_dbs=DATABASES, max_readers=32, lib_version=0, metasync=False
-        )
-        meta = env.open_db(b"meta")
-        with env.begin() as txn:
-            inside = txn.get(DISK_KEY, db=meta)
-        if inside is not None and _why_another(path, inside.decode(), env.info()["last_txnid"]) is None:
-            return OpenDisk(env, meta, path, inside.decode(), fresh=False, held=held)
-        disk = uuid.uuid4().hex
-        with env.begin(write=True) as txn:
-            txn.put(DISK_KEY, disk.encode(), db=meta)
-    except lmdb.Error as error:
+        return _open(path, held)
+    except (lmdb.Error, OSError, JournalFull) as error:
         held.close()
         raise DiskRefused(f"{path}: {error}") from error
-    opened = OpenDisk(env, meta, path, disk, fresh=True, held=held)
-    env.sync(True)
-    opened.note(synced=True)
+
+
+def _open(path: Path, held: io.FileIO) -> OpenDisk:
+    env = lmdb.open(
+        str(path), map_size=MAP_BYTES, max_dbs=DATABASES, max_readers=32, lib_version=0, metasync=False
+    )
+    meta = env.open_db(b"meta")
+    with env.begin() as txn:
+        inside, name = txn.get(DISK_KEY, db=meta), txn.get(JOURNAL_KEY, db=meta)
+    try:
+        disk = "" if inside is None else inside.decode()
+        journal, entries = _trusted_journal(path, disk, name, env.info()["last_txnid"])
+        if journal is not None:
+            return OpenDisk(env, meta, path, disk, False, held, journal, entries)
+        fresh = False
+    except _AnotherDisk:
+        disk, fresh = uuid.uuid4().hex, True
+        with env.begin(write=True) as txn:
+            txn.put(DISK_KEY, disk.encode(), db=meta)
+            txn.delete(JOURNAL_KEY, db=meta)
+        env.sync(True)
+    opened = OpenDisk(env, meta, path, disk, fresh, held, _new_journal(path), [])
+    opened.note(synced=True, durable=True)
+    if opened.journal is not None:
+        with env.begin(write=True) as txn:
+            txn.put(JOURNAL_KEY, opened.journal.name, db=meta)
+        env.sync(True)
     return opened
+
+
+def _new_journal(path: Path) -> Journal | None:
+    """For a disk that has none yet; None: there is no room for it, and every commit goes to the data file."""
+    if free_bytes(path) < OPEN_BYTES_MIN:
+        return None
+    try:
+        return open_journal(path / JOURNAL_FILE, os.urandom(NAME_BYTES))[0]
+    except JournalFull:
+        return None
 
 
 def _hold(path: Path) -> io.FileIO:
@@ -120,22 +192,44 @@ def _hold(path: Path) -> io.FileIO:
     return held
 
 
-def _why_another(path: Path, disk: str, txnid: int) -> str | None:
-    """Why the data file is not the one that the note beside it was made for; None if it is."""
-    data = path / "data.mdb"
+class _AnotherDisk(Exception):
+    """The files are not those that the note beside them was made for; the message says why."""
+
+
+def _trusted_journal(
+    path: Path, disk: str, name: bytes | None, txnid: int
+) -> tuple[Journal | None, list[list[Change]]]:
+    """The journal that belongs on top of the data file, and its entries; None: it has had none yet. Raises _AnotherDisk."""
+    data = path / DATA_FILE
     try:
         note = msgspec.json.decode((path / "identity.json").read_bytes(), type=Note)
     except FileNotFoundError:
-        return "no note beside the data file"
+        raise _AnotherDisk("no note beside the data file") from None
     except msgspec.MsgspecError as error:
-        return f"the note beside the data file is unreadable: {error}"
+        raise _AnotherDisk(f"the note beside the data file is unreadable: {error}") from error
     if note.disk != disk:
-        return f"the note names disk {note.disk}, the file holds {disk}"
-    if (note.inode, note.generation) != (data.stat().st_ino, _generation(data)):
-        return "the data file is another file"
+        raise _AnotherDisk(f"the note names disk {note.disk}, the file holds {disk or 'none'}")
+    if (note.inode, note.generation) != _file_of(data):
+        raise _AnotherDisk("the data file is another file")
     if txnid < note.txnid:
-        return f"the data file went back from transaction {note.txnid} to {txnid}"
-    return None
+        raise _AnotherDisk(f"the data file went back from transaction {note.txnid} to {txnid}")
+    if name is None:
+        return None, []
+    try:
+        if note.journal != _file_of(path / JOURNAL_FILE):
+            raise _AnotherDisk("the journal is another file")
+        journal, entries = open_journal(path / JOURNAL_FILE, name)
+    except (FileNotFoundError, JournalDamaged) as error:
+        raise _AnotherDisk(f"the journal is not what it was: {error}") from error
+    if note.name == name.hex() and journal.entries < note.entries:
+        journal.close()
+        raise _AnotherDisk(f"the journal went back from entry {note.entries} to {journal.entries}")
+    return journal, entries
+
+
+def _file_of(path: Path) -> tuple[int, int]:
+    """What a file is known by when it is opened again: (inode, its generation)."""
+    return path.stat().st_ino, _generation(path)
 
 
 def _generation(path: Path) -> int:

@@ -4,10 +4,10 @@ Databases: `meta` {name -> bytes}, `data` {slot byte + key -> record}, `tags` {t
 {target + NUL + key -> record}. The slot leads the data key because a JOIN compares slot by slot; scans by prefix merge the
 slots lazily instead. Long reads would pin pages, so every read is one short transaction and scans come in pages.
 
-LMDB syncs twice for a commit: the pages, then the meta page that makes them count. The second one is `sync` here, and
-no reply leaves before it (committer.py). It used to be left to the next commit's first one, which covers it: that saved
-a sync a group and made every write wait, twice, for a whole commit more. A crash in between loses a group of which
-nobody has heard.
+Inline, a small group is committed in the journal (journal.py). LMDB's transaction stays open for the next groups, which see
+it, and is committed for many at once: at a `checkpoint`, or with a group that is large. A crash in between loses what that
+transaction held; whoever opens the disk next carries out the journal's entries again. LMDB then syncs twice, the pages
+and the meta page that makes them count; the second one is `sync` here, as for the journal: no reply leaves before it.
 
 Foreign errors stop here. DiskFull: nothing was done, and the next transaction may succeed. An fsync of unknown outcome is
 FatalDisk: nobody may answer anything any more, the process must end (kv-protocol R9).
@@ -16,8 +16,9 @@ FatalDisk: nobody may answer anything any more, the process must end (kv-protoco
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,12 +27,15 @@ import lmdb
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.cache import AnswerCache
 from dronedispatch.kvstore.changes import ChangeLog
-from dronedispatch.kvstore.disk import OpenDisk, free_bytes
+from dronedispatch.kvstore.disk import JOURNAL_KEY, OpenDisk, free_bytes
+from dronedispatch.kvstore.journal import NAME_BYTES, Change, JournalFull, encode_changes
 from dronedispatch.kvstore.state import LAST_VIEW_KEY, STATE_KEY, State, decode_state
-from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
+from dronedispatch.kvstore.txn import META, DiskFull, LmdbTxn
 
 SHORT_WRITE_FREE_BYTES: Final = 2 * 1024**2
 """LMDB reports a short write as EIO: with less free space than this it was a full disk, and nothing is stored."""
+CHECKPOINT_CHANGES: Final = 1_024
+"""So many changes are worth a commit: it takes 3 ms, in which nobody is answered, and as many pages of memory at most."""
 
 
 class FatalDisk(Exception):
@@ -50,7 +54,8 @@ class Bounds:
 class Engine:
     """One replica's records and promises on one open disk, read through the answer cache.
 
-    `threaded`: write transactions run on a thread of their own, which then keeps off the cache.
+    `threaded`: write transactions run on a thread of their own, which then keeps off the cache, and without the journal:
+    the loop reads what LMDB has committed.
     """
 
     def __init__(self, disk: OpenDisk, cache: AnswerCache, bounds: Bounds, *, threaded: bool = False) -> None:
@@ -65,48 +70,152 @@ class Engine:
         self.data = env.open_db(b"data")
         self.tags = env.open_db(b"tags")
         self.hints = env.open_db(b"hints")
-        with env.begin() as txn, txn.cursor(db=self.hints) as cursor:
-            self.state: State = decode_state(txn.get(STATE_KEY.encode(), db=disk.meta))
-            self.hint_bytes = sum(len(key) + len(value) for key, value in cursor)
+        self.tables = (disk.meta, self.data, self.tags, self.hints)
+        self._txn: lmdb.Transaction[bytes] | None = None
+        self._journaled: list[Sequence[Change]] = list(disk.journaled)
+        self._journaled_changes = 0
+        self._to_sync = False
+        self._next_name = b""
+        self._open_again()
+        with suppress(DiskFull):  # all stays in the journal
+            self.checkpoint()
+        self.state = State()
+        with self.reading() as txn:
+            self.state = decode_state(txn.value(META, STATE_KEY.encode()))
+            self.hint_bytes = txn.all_hint_bytes()
 
     @contextmanager
     def reading(self) -> Iterator[LmdbTxn]:
         """A short read transaction over what is committed and synced; on the loop only."""
+        if self._txn is not None and not self.threaded:
+            yield LmdbTxn(self, self._txn, write=False)
+            return
         with self.disk.env.begin() as txn:
             yield LmdbTxn(self, txn, write=False)
 
     def begin(self) -> LmdbTxn:
         """Open the write transaction; exactly one of commit and abort must follow, on the same thread."""
-        return LmdbTxn(self, self.disk.env.begin(write=True), write=True)
+        if self._txn is None:
+            self._txn = self.disk.env.begin(write=True)
+        return LmdbTxn(self, self._txn, write=True)
 
     def commit(self, write: LmdbTxn) -> None:
-        """Commit; its pages, and every commit before it, are then on the disk, itself after `sync` or the next commit.
+        """Commit; it is on the disk after `sync`, which must follow.
 
         Raises DiskFull (nothing stored) or FatalDisk. Call `publish` afterwards, on the loop.
         """
         if not write.dirty:
-            write._txn.abort()
+            self._leave_alone()
             return
-        try:
-            write._txn.commit()
-        except (lmdb.MapFullError, lmdb.DiskError) as error:
-            raise DiskFull(str(error)) from error
-        except lmdb.Error as error:
-            short = error.code == errno.EIO and free_bytes(self.disk.path) < SHORT_WRITE_FREE_BYTES
-            if short or error.code in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull(str(error)) from error
-            raise FatalDisk(str(error)) from error
+        assert not self._to_sync or self.threaded, "the last commit has not been synced"
+        if not self._append(write.changes_made):
+            self._commit()
 
     def sync(self) -> None:
         """Every commit so far is then on the disk. Raises FatalDisk."""
+        journal = self.disk.journal
         try:
-            self.disk.env.sync(True)
-        except lmdb.Error as error:
+            if self._to_sync or journal is None:
+                self.disk.env.sync(True)
+            else:
+                journal.sync()
+        except (lmdb.Error, OSError) as error:
             raise FatalDisk(str(error)) from error
+        if self._to_sync and self._journaled:
+            self._journaled, self._journaled_changes = [], 0
+            if journal is not None:
+                journal.begin_again(self._next_name)
+        self._to_sync = False
+
+    @property
+    def journaled(self) -> bool:
+        """Some commits are in the journal only."""
+        return bool(self._journaled)
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """It is time for a checkpoint."""
+        return self._journaled_changes >= CHECKPOINT_CHANGES
+
+    def checkpoint(self) -> None:
+        """Bring LMDB up to the journal. Raises DiskFull (all stays in the journal) or FatalDisk."""
+        if self._journaled:
+            self._commit()
+            self.sync()
 
     def abort(self, write: LmdbTxn) -> None:
         """Undo everything of `write`."""
-        write._txn.abort()
+        if not write.dirty:
+            self._leave_alone()
+            return
+        assert self._txn is not None
+        self._txn.abort()
+        self._open_again()
+
+    def _leave_alone(self) -> None:
+        """The transaction has nothing new: it stays open for the journal's sake, or not at all."""
+        if not self._journaled and self._txn is not None:
+            self._txn.abort()
+            self._txn = None
+
+    def _append(self, changes: Sequence[Change]) -> bool:
+        """Into the journal; False: it is for LMDB."""
+        journal = self.disk.journal
+        if journal is None or self.threaded:
+            return False
+        body = encode_changes(changes)
+        if not journal.takes(len(body)):
+            return False
+        try:
+            journal.append(body)
+        except JournalFull as error:
+            assert self._txn is not None
+            self._txn.abort()
+            self._open_again()
+            raise DiskFull(str(error)) from error
+        except OSError as error:
+            raise FatalDisk(str(error)) from error
+        self._journaled.append(changes)
+        self._journaled_changes += len(changes)
+        return True
+
+    def _commit(self) -> None:
+        """Into LMDB, with what has been journaled; `sync` must follow."""
+        txn = self._txn
+        assert txn is not None
+        try:
+            if self._journaled:
+                self._next_name = os.urandom(NAME_BYTES)
+                txn.put(JOURNAL_KEY, self._next_name, db=self.disk.meta)
+            txn.commit()
+        except lmdb.Error as error:
+            if not self._for_want_of_room(error):
+                raise FatalDisk(str(error)) from error
+            txn.abort()  # does nothing after a commit that failed
+            self._open_again()
+            raise DiskFull(str(error)) from error
+        self._txn = None
+        self._to_sync = True
+
+    def _for_want_of_room(self, error: lmdb.Error) -> bool:
+        if isinstance(error, lmdb.MapFullError | lmdb.TxnFullError | lmdb.DiskError):
+            return True
+        if error.code == errno.EIO:
+            return free_bytes(self.disk.path) < SHORT_WRITE_FREE_BYTES
+        return error.code in (errno.ENOSPC, errno.EDQUOT)
+
+    def _open_again(self) -> None:
+        """After an abort, and at the start: the transaction holds what the journal has, or is not open."""
+        self._txn = None
+        if not self._journaled:
+            return
+        txn = self._txn = self.disk.env.begin(write=True)
+        for changes in self._journaled:
+            for table, key, value in changes:
+                if value is None:
+                    txn.delete(key, db=self.tables[table])
+                else:
+                    txn.put(key, value, db=self.tables[table])
 
     def publish(self, write: LmdbTxn) -> None:
         """Let everybody see what `write` has committed."""
@@ -126,13 +235,13 @@ class Engine:
 
     def last_view(self) -> bytes | None:
         """The newest view that this replica has kept."""
-        with self.disk.env.begin() as txn:
-            return txn.get(LAST_VIEW_KEY.encode(), db=self.disk.meta)
+        with self.reading() as txn:
+            return txn.value(META, LAST_VIEW_KEY.encode())
 
     def keys(self) -> int:
         """How many keys are stored, tombstones included."""
-        with self.disk.env.begin() as txn:
-            return txn.stat(self.data)["entries"]
+        with self.reading() as txn:
+            return txn.entries()
 
     def tags_by_index(self, txn: lmdb.Transaction[bytes], key: str) -> tuple[str, ...]:
         """The tags under which the index knows `key`: a walk over the whole index, for a damaged record only."""
@@ -146,6 +255,8 @@ class Engine:
 
     def close(self) -> None:
         """Note how far the file has come, then close it."""
-        self.sync()
+        self.checkpoint()
+        self._leave_alone()
+        self.disk.env.sync(True)
         self.disk.note(synced=True)
         self.disk.close()

@@ -18,15 +18,15 @@ class Housekeeping:
         self._committer = committer
         self._clock = clock
         self._hint_age_max_s = hint_age_max_s
-        self._noted_txnid = -1
+        self._noted: tuple[int, int] | None = None
 
     async def once(self) -> str:
         """One round; says what it did."""
-        txnid = self._engine.disk.env.info()["last_txnid"]
-        if txnid == self._noted_txnid:
+        progress = self._engine.disk.progress()
+        if progress == self._noted:
             return "nothing new to note"
         self._engine.disk.note()
-        self._noted_txnid = txnid
+        self._noted = progress
         return "noted"
 
     async def expire(self) -> str:

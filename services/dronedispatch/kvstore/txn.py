@@ -15,6 +15,7 @@ from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
 from dronedispatch.kvstore.core.txn import Changes, DamagedRecord
 from dronedispatch.kvstore.disk import free_bytes
+from dronedispatch.kvstore.journal import Change
 from dronedispatch.kvstore.state import LAST_VIEW_KEY, STATE_KEY, State, encode_state
 from dronedispatch.kvstore.stored import decode, encode, fingerprint
 from dronedispatch.kvstore.walk import walk
@@ -22,6 +23,8 @@ from dronedispatch.kvstore.walk import walk
 if TYPE_CHECKING:
     from dronedispatch.kvstore.engine import Engine
 
+META, DATA, TAGS, HINTS = range(4)
+"""The places in Engine.tables, and the numbers in the journal: never another meaning for one of them."""
 DAMAGED_VERSION = Version(0, 0)
 DEAD = "\x01"
 """The index entry of tombstones: no client can write such a tag."""
@@ -47,6 +50,7 @@ class LmdbTxn:
         self.state: State = engine.state
         self.written: dict[str, Record | None] = {}
         self.held: dict[str, tuple[Version, float] | None] = {}
+        self.changes_made: list[Change] = []
         self.hint_bytes = 0
         self.dirty = False
         self.broken = False
@@ -94,12 +98,12 @@ class LmdbTxn:
 
     def set_last_view(self, document: bytes) -> None:
         """Keep the newest view, for `kvctl recover`."""
-        self._put(LAST_VIEW_KEY.encode(), document, self._engine.disk.meta)
+        self._put(LAST_VIEW_KEY.encode(), document, META)
 
     def _set_state(self, state: State) -> None:
         if state != self.state:
             self.state = state
-            self._put(STATE_KEY.encode(), encode_state(state), self._engine.disk.meta)
+            self._put(STATE_KEY.encode(), encode_state(state), META)
 
     # --- records ---
 
@@ -133,7 +137,7 @@ class LmdbTxn:
             before = engine.tags_by_index(self._txn, key)
         stored = encode(record)
         self._reserve(len(stored))
-        self._put(bytes((slot,)) + key.encode(), stored, engine.data)
+        self._put(bytes((slot,)) + key.encode(), stored, DATA)
         terms = _terms(record)
         if before != terms:
             self._index(key, before, terms)
@@ -148,7 +152,7 @@ class LmdbTxn:
             if old is None:
                 return
             before = _terms(old)
-        self._delete(bytes((slot,)) + key.encode(), self._engine.data)
+        self._delete(bytes((slot,)) + key.encode(), DATA)
         self._index(key, before, ())
         self._wrote(key, None)
 
@@ -171,13 +175,13 @@ class LmdbTxn:
             self.held[key] = None
 
     def _index(self, key: str, before: tuple[str, ...], now: tuple[str, ...]) -> None:
-        name, tags = key.encode(), self._engine.tags
+        name = key.encode()
         for tag in before:
             if tag not in now:
-                self._delete(tag.encode() + b"\x00" + name, tags)
+                self._delete(tag.encode() + b"\x00" + name, TAGS)
         for tag in now:
             if tag not in before:
-                self._put(tag.encode() + b"\x00" + name, b"", tags)
+                self._put(tag.encode() + b"\x00" + name, b"", TAGS)
 
     # --- ranges ---
 
@@ -246,6 +250,14 @@ class LmdbTxn:
         wanted = frozenset(slots)
         return self._engine.changes.since(since, limit, lambda key: slot_of(key) in wanted)
 
+    def value(self, table: int, key: bytes) -> bytes | None:
+        """What a table holds for a key, as it is."""
+        return self._txn.get(key, db=self._engine.tables[table])
+
+    def entries(self) -> int:
+        """How many keys are stored, tombstones included."""
+        return int(self._txn.stat(self._engine.data)["entries"])
+
     # --- hints ---
 
     def keep_hint(self, target: str, key: str, record: Record) -> None:
@@ -260,7 +272,7 @@ class LmdbTxn:
             engine.hints_dropped += 1
             return
         self._reserve(len(stored))
-        self._put(name, stored, engine.hints)
+        self._put(name, stored, HINTS)
         self.hint_bytes += grown
 
     def hints(self, target: str, after: str | None, limit: int) -> list[tuple[str, Record]]:
@@ -271,13 +283,18 @@ class LmdbTxn:
             page.append((key, decode(key, stored)))
         return page
 
+    def all_hint_bytes(self) -> int:
+        """What all hints take."""
+        with self._txn.cursor(db=self._engine.hints) as cursor:
+            return sum(len(name) + len(stored) for name, stored in cursor)
+
     def drop_hints(self, target: str) -> None:
         names = [
             (_hint_name(target, key), len(stored))
             for key, stored in walk(self._txn, self._engine.hints, target.encode() + b"\x00")
         ]
         for name, size in names:
-            self._delete(name, self._engine.hints)
+            self._delete(name, HINTS)
             self.hint_bytes -= len(name) + size
 
     def old_hints(self, before_s: float, limit: int) -> list[tuple[str, str]]:
@@ -294,24 +311,26 @@ class LmdbTxn:
         name = _hint_name(target, key)
         kept = self._txn.get(name, db=self._engine.hints)
         if kept is not None:
-            self._delete(name, self._engine.hints)
+            self._delete(name, HINTS)
             self.hint_bytes -= len(name) + len(kept)
 
     # --- the transaction itself ---
 
-    def _put(self, key: bytes, value: bytes, db: lmdb._Database) -> None:
+    def _put(self, key: bytes, value: bytes, table: int) -> None:
         assert self._write, "a read transaction cannot write"
+        self.dirty = True
         try:
-            self._txn.put(key, value, db=db)
+            self._txn.put(key, value, db=self._engine.tables[table])
         except (lmdb.MapFullError, lmdb.TxnFullError) as error:
             self.broken = True
             raise DiskFull(str(error)) from error
-        self.dirty = True
+        self.changes_made.append((table, key, value))
 
-    def _delete(self, key: bytes, db: lmdb._Database) -> None:
+    def _delete(self, key: bytes, table: int) -> None:
         assert self._write, "a read transaction cannot write"
-        self._txn.delete(key, db=db)
         self.dirty = True
+        self._txn.delete(key, db=self._engine.tables[table])
+        self.changes_made.append((table, key, None))
 
     def _reserve(self, size: int) -> None:
         """Raise DiskFull before the disk does: LMDB reports a full one as EIO, like a broken one."""

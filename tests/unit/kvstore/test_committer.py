@@ -24,6 +24,7 @@ from dronedispatch.kv.hashing import slot_of
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore import committer as committing
+from dronedispatch.kvstore import engine as engines
 from dronedispatch.kvstore.cache import AnswerCache
 from dronedispatch.kvstore.committer import COMPANY_CALLS, COMPANY_S, Committer
 from dronedispatch.kvstore.disk import open_disk
@@ -50,7 +51,11 @@ class Counting(Engine):
     def commit(self, write: object) -> None:
         dirty = getattr(write, "dirty", False)
         if dirty:
-            self.before_commit()
+            try:
+                self.before_commit()
+            except DiskFull:
+                self.abort(write)  # type: ignore[arg-type]
+                raise
         super().commit(write)  # type: ignore[arg-type]
         self.commits += dirty
 
@@ -271,3 +276,60 @@ async def test_nobody_waits_for_ever_for_a_programming_error(parts: tuple[Counti
     job = committer.run(mistake)
     await asyncio.wait([job], timeout=5)
     assert job.cancelled()
+
+
+async def test_what_is_in_the_journal_is_brought_to_the_data_file_soon_without_another_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committing, "CHECKPOINT_S", 0.01)
+    engine = Counting(tmp_path / "disk")
+    committer = Committer(engine, SystemClock())
+    await ask(committer, apply(engine, "k"))
+    async with asyncio.timeout(5):
+        while engine.journaled:  # noqa: ASYNC110 - a timer's callback
+            await asyncio.sleep(0.005)
+    await committer.close()
+    engine.close()
+
+
+async def test_a_checkpoint_that_is_due_does_not_wait_and_comes_after_the_replies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "CHECKPOINT_CHANGES", 1)
+    monkeypatch.setattr(committing, "CHECKPOINT_S", 60.0)
+    engine = Counting(tmp_path / "disk")
+    committer = Committer(engine, SystemClock())
+    waiting = committer.submit([apply(engine, "k")])
+    told: list[bool] = []
+    waiting.add_done_callback(lambda _done: told.append(engine.journaled))
+    await asyncio.wait_for(waiting, 5)
+    await asyncio.sleep(0)
+    assert told == [True]
+    assert not engine.journaled
+    await committer.close()
+    engine.close()
+
+
+async def test_a_checkpoint_that_finds_no_room_is_tried_again_and_one_that_fails_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committing, "CHECKPOINT_S", 0.0)
+    engine = Counting(tmp_path / "disk")
+    ended: list[str] = []
+    committer = Committer(engine, SystemClock(), end_process=ended.append)
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    failures: list[Exception] = [FatalDisk("broken"), DiskFull("no room")]
+
+    def fail() -> None:
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(engine, "checkpoint", fail)
+    await ask(committer, apply(engine, "k"))
+    async with asyncio.timeout(5):
+        while not ended:  # noqa: ASYNC110 - a timer's callback
+            await asyncio.sleep(0)
+    assert (ended, failures) == (["broken"], [])
+    monkeypatch.undo()
+    await committer.close()
+    engine.close()

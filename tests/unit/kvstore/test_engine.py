@@ -42,6 +42,7 @@ def get(engine: Engine, key: str) -> Record | None:
 
 
 def overwrite(engine: Engine, key: str, stored: bytes) -> None:
+    engine.checkpoint()
     with engine.disk.env.begin(write=True) as txn:
         txn.put(bytes((slot_of(key),)) + key.encode(), stored, db=engine.data)
     engine.cache.clear()
