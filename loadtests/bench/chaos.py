@@ -232,8 +232,6 @@ def parser() -> argparse.ArgumentParser:
 async def run(arguments: argparse.Namespace, home: Path) -> bool:
     """One trial on the system of `home`."""
     async with opened(home) as running:
-        if arguments.running is None:
-            await running.build_chargers()
         return await trial(running, arguments)
 
 

@@ -216,7 +216,6 @@ async def run(arguments: argparse.Namespace, home: Path) -> bool:
     """Measure, fill, measure."""
     async with opened(home) as running:
         rng = Random(arguments.seed)
-        await running.build_chargers()
         await measure(
             running, arguments.requests // 4, 2.0, rng
         )  # caches, connections, a first 50 for the list

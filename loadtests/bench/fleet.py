@@ -223,8 +223,6 @@ def parser() -> argparse.ArgumentParser:
 async def run(arguments: argparse.Namespace, home: Path) -> bool:
     """Whether the targets were met: p95 of lateness below 200 ms, p95 of created -> assigned below 500 ms."""
     async with opened(home) as running:
-        if arguments.running is None:
-            await running.build_chargers()
         found = await measure(running, arguments.orders_per_s, arguments.seconds, arguments.seed)
         report(found, running)
     late, assign = share(found.ticks.late_ms, 0.95), share(found.assign_ms, 0.95)

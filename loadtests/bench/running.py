@@ -19,7 +19,6 @@ from scripts.local.options import Options
 from scripts.local.supervisor import Supervisor
 from scripts.local.system import of_home
 
-from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.documents import T, Unreadable, decode
 from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.runtime.consul import ConsulClient
@@ -95,26 +94,6 @@ class Running:
     def operator(self) -> tuple[str, str]:
         """The header that operators show."""
         return "authorization", f"Bearer {self._secret('operator').value}"
-
-    async def build_chargers(self) -> None:
-        """As many places to charge as a fleet needs that is always at work: it spends a third of its time on them.
-
-        The default city has 16, for 18 drones: 2,000 would have flown their batteries empty after six minutes of 20 orders
-        a second at --speed 15. Raises SystemExit when the door says no.
-        """
-        city = default_city()
-        places = max(4, self.options.drones * 2 // (5 * len(city.charge_points)))
-        answer = await self.http.request(
-            "PUT",
-            "127.0.0.1",
-            self.options.ports.lb,
-            "/zones",
-            headers=(self.operator, ("content-type", "application/json")),
-            body=msgspec.json.encode(city.with_capacity(places).document),
-            timeout_s=15.0,
-        )
-        if answer.status != 200:
-            raise SystemExit(f"PUT /zones was answered {answer.status}: {answer.body[:200]!r}")
 
     def endpoints(self, service: str) -> tuple[Endpoint, ...]:
         """The passing instances."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.local import leftovers, options, overrides, system
+from scripts.local import chargers, leftovers, options, overrides, system
 from scripts.local.home import CHECKOUT, Home, write_private
 from scripts.local.options import Options, Request
 from scripts.local.supervisor import Supervisor
@@ -44,11 +44,16 @@ def decide(given: Mapping[str, Any], facts: Mapping[str, Any] | None) -> Options
         raise Trouble(f"{error}: see scripts/up --help") from error
 
 
+def public_url(running: System) -> str:
+    """The door's, as this machine reaches it."""
+    listen = running.options.listen
+    host = "127.0.0.1" if listen in {"0.0.0.0", "127.0.0.1"} else listen
+    return f"http://{host}:{running.options.ports.lb}"
+
+
 def addresses(running: System) -> str:
     """What a newcomer wants to open, and how to place the first order."""
-    ports, home = running.options.ports, running.home
-    host = "127.0.0.1" if running.options.listen in {"0.0.0.0", "127.0.0.1"} else running.options.listen
-    public = f"http://{host}:{ports.lb}"
+    ports, home, public = running.options.ports, running.home, public_url(running)
     here = os.path.relpath(home.root) if home.root.is_relative_to(CHECKOUT) else str(home.root)
     load = "scripts/load" if ports.base == 8080 else f"scripts/load --host {public} --web-port {ports.locust}"
     rows = [
@@ -96,6 +101,10 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
         wanted.launch()
         try:
             wanted.start(lambda line: say(f"  {line}"))
+            token = home.secret("operator").read_text(encoding="utf-8").strip()
+            told = chargers.suit(public_url(wanted), token, wanted.options.drones)
+            if told is not None:
+                say(f"  {told}")
         except (KeyboardInterrupt, Trouble) as why:
             if isinstance(why, KeyboardInterrupt) or not request.detach:
                 say("Stopping what was started")

@@ -133,3 +133,9 @@ def test_a_city_made_anew_from_its_document_is_the_same() -> None:
 def test_an_open_sky_has_no_areas_in_its_document_either() -> None:
     city = default_city().open_sky()
     assert parse_city(city.document, city.version).no_fly == ()
+
+
+def test_a_larger_fleet_gets_more_places_to_charge_and_a_small_one_the_same_city() -> None:
+    city = default_city()
+    assert city.for_fleet(18) is city
+    assert sum(point.capacity for point in city.for_fleet(2000).charge_points) == 800
