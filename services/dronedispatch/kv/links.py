@@ -15,8 +15,6 @@ from functools import partial
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-from prometheus_client import Counter, Histogram
-
 from dronedispatch.kv.calls import NOT_SENT, SILENT, AnyCall, AnyReply, decode_replies, encode_calls
 from dronedispatch.kv.exchange import ReplicaConnection
 from dronedispatch.kv.requests import Pulse
@@ -24,6 +22,7 @@ from dronedispatch.kv.wire import MSGPACK
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError, NotSent
+from dronedispatch.runtime.tally import TallyCounter, TallyHistogram
 
 BATCH_TARGET: Final = "/replica/batch"
 OFFER_TARGET: Final = "/replica/offer"
@@ -37,9 +36,9 @@ SHARE: Final = 0.8
 LINGER_S: Final = 0.001
 """The longest that a batch waits to become so; the resolution of the loop's timers."""
 
-BATCHES = Counter("dd_kv_link_batches_total", "Batches sent to replicas by outcome", ["replica", "outcome"])
-JOINED = Histogram(
-    "dd_kv_link_calls", "Calls joined into one batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+BATCHES = TallyCounter("dd_kv_link_batches", "Batches sent to replicas by outcome", ["replica", "outcome"])
+JOINED = TallyHistogram(
+    "dd_kv_link_calls", "Calls joined into one batch", (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 )
 
 
@@ -93,8 +92,6 @@ class Link:
         self._connecting: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._linger: asyncio.TimerHandle | None = None
-        self._returned = BATCHES.labels(name, "ok")
-        self._lost = BATCHES.labels(name, "lost")
 
     @property
     def calls(self) -> int:
@@ -187,7 +184,7 @@ class Link:
             self._end(away, SILENT)
             return
         self._close(away)
-        self._returned.inc()
+        BATCHES.add(self.name, "ok")
         for queued, reply in zip(away.batch, replies, strict=True):
             queued.settle(reply)
 
@@ -208,7 +205,7 @@ class Link:
         self._close(away)
         if away.connection is not None:
             away.connection.drop()
-        self._lost.inc()
+        BATCHES.add(self.name, "lost")
         for queued in away.batch:
             queued.settle(instead)
 

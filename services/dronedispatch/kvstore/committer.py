@@ -1,8 +1,5 @@
 """Group commit: everything that arrived in one turn of the loop goes into one transaction and one sync.
 
-A sync and its pages cost as much CPU as ten calls. So under load a coordinator's batch waits up to a millisecond for another
-coordinator's, as long as one usually comes.
-
 Inline (a sync takes less than a millisecond): the transaction runs on the loop itself, which orders reads and writes.
 Threaded: on one thread of its own, while the next group gathers; what only reads is answered from what is committed.
 No reply leaves before the commit that holds what it says is synced (R9). What is in the journal only is brought to the data
@@ -19,39 +16,33 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import structlog
-from prometheus_client import Counter, Histogram
 
-from dronedispatch.kv.calls import JOINING, NO_SPACE, AnyCall, AnyReply, Apply, Lock, Read, Replicate, Scan
+from dronedispatch.kv.calls import JOINING, NO_SPACE, AnyCall, AnyReply, Apply, Lock, Read, Scan
 from dronedispatch.kvstore.core.rules import changes_disk, execute
 from dronedispatch.kvstore.engine import Engine, FatalDisk
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
 from dronedispatch.runtime.clock import Clock
+from dronedispatch.runtime.tally import TallyCounter, TallyHistogram
 
 T = TypeVar("T")
 INLINE_FSYNC_S: Final = 0.001
 SWITCH_INTERVAL_S: Final = 0.0005
 """With a writer thread beside a busy loop the interpreter's default of 5 ms is paid at every hand-over."""
 GROUP_CALLS_MAX: Final = 4_096
-COMPANY_CALLS: Final = 4
-"""A smaller batch comes of few callers, whose latency counts: it does not wait."""
-COMPANY_S: Final = 0.001
-ALONE_MAX: Final = 8
 CHECKPOINT_S: Final = 0.25
 """The longest that a commit stays in the journal only."""
 
-COMMITS = Counter("dd_kvstore_commits_total", "Commits of one group each")
-CHECKPOINTS = Counter(
-    "dd_kvstore_checkpoints_total", "Commits of many groups from the journal to the data file"
+COMMITS = TallyCounter("dd_kvstore_commits", "Commits of one group each", [])
+CHECKPOINTS = TallyCounter(
+    "dd_kvstore_checkpoints", "Commits of many groups from the journal to the data file", []
 )
-GROUP = Histogram(
-    "dd_kvstore_group_calls", "Calls of one commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
+GROUP = TallyHistogram(
+    "dd_kvstore_group_calls", "Calls of one commit", (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 )
-COMMIT_S = Histogram(
-    "dd_kvstore_commit_seconds",
-    "Transaction and sync",
-    buckets=(0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+COMMIT_S = TallyHistogram(
+    "dd_kvstore_commit_seconds", "Transaction and sync", (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 )
-CALLS = Counter("dd_kvstore_calls_total", "Calls of coordinators and joiners by reply", ["reply"])
+CALLS = TallyCounter("dd_kvstore_calls", "Calls of coordinators and joiners by reply", ["reply"])
 
 log = structlog.get_logger()
 
@@ -94,11 +85,9 @@ class Committer:
         self.handing_over: frozenset[int] = frozenset()
         self._waiting: list[_Batch | _Job] = []
         self._scheduled = False
-        self._company: asyncio.TimerHandle | None = None
-        self._alone = 0
-        self._passes = 0
         self._checkpoint_at: asyncio.TimerHandle | None = None
         self._checkpoint_soon = False
+        self._began_s = 0.0
         self._thread: ThreadPoolExecutor | None = None
         self._under_way: asyncio.Task[None] | None = None
         if engine.threaded:
@@ -135,30 +124,8 @@ class Committer:
         self._waiting.append(entry)
         if self._scheduled or self._under_way is not None:
             return
-        if self._company is not None:
-            self._company.cancel()
-            self._company, self._alone = None, 0
-        elif self._waits_for_company(entry):
-            self._company = asyncio.get_running_loop().call_later(COMPANY_S, self._came_alone)
-            return
         self._scheduled = True
         asyncio.get_running_loop().call_soon(self._turn)
-
-    def _waits_for_company(self, entry: _Batch | _Job) -> bool:
-        """Whether `entry` is the batch of a busy coordinator, and another's is likely to be on its way."""
-        if self._thread is not None or isinstance(entry, _Job) or len(entry.calls) < COMPANY_CALLS:
-            return False
-        if type(entry.calls[0]) not in (Apply, Replicate):
-            return False
-        self._passes -= 1
-        return self._passes < 0
-
-    def _came_alone(self) -> None:
-        """Nobody came. With one coordinator that is always so: the next 1, 3, 7 .. 255 batches do not wait."""
-        self._company = None
-        self._alone = min(self._alone + 1, ALONE_MAX)
-        self._passes = (1 << self._alone) - 1
-        self._turn()
 
     def _turn(self) -> None:
         self._scheduled = False
@@ -201,8 +168,12 @@ class Committer:
             self._refuse(group)
         else:
             self._engine.publish(write)
-        if write is not None and write.dirty and self._thread is None:  # the thread has synced already
-            self._sync()
+        if write is not None and write.dirty:
+            if self._thread is None:  # the thread has synced already
+                self._sync()
+            COMMITS.add()
+            COMMIT_S.observe(self._clock.monotonic_s() - self._began_s)
+            GROUP.observe(sum(len(entry.calls) if isinstance(entry, _Batch) else 1 for entry in group))
         for entry in group:
             self._answer(entry)
         if self._engine.journaled:
@@ -234,7 +205,7 @@ class Committer:
             self._end_process(str(error))
             raise
         else:
-            CHECKPOINTS.inc()
+            CHECKPOINTS.add()
 
     def _sync(self) -> None:
         """What was committed is on the disk for sure: its replies may go."""
@@ -246,7 +217,7 @@ class Committer:
 
     def _transact(self, group: list[_Batch | _Job]) -> LmdbTxn | None:
         """Run and commit `group`; None: the disk was full at the commit, nothing of it happened."""
-        began_s = self._clock.monotonic_s()
+        self._began_s = self._clock.monotonic_s()
         engine = self._engine
         write = engine.begin()
         try:
@@ -270,10 +241,6 @@ class Committer:
         except FatalDisk as error:
             self._end_process(str(error))
             raise
-        if write.dirty:
-            COMMITS.inc()
-            COMMIT_S.observe(self._clock.monotonic_s() - began_s)
-            GROUP.observe(sum(len(entry.calls) if isinstance(entry, _Batch) else 1 for entry in group))
         return write
 
     def _execute(self, txn: LmdbTxn, batch: _Batch) -> None:
@@ -338,20 +305,14 @@ def _cancel(group: list[_Batch | _Job]) -> None:
         entry.done.cancel()
 
 
-_counted: dict[type, Any] = {}
-
-
 def _count(replies: list[AnyReply]) -> None:
-    """By kind, at once for a batch: counting each by itself cost as much as a tenth of carrying it out."""
+    """By kind, at once for a batch."""
     kinds: dict[type, int] = {}
     for reply in replies:
         kind = type(reply)
         kinds[kind] = kinds.get(kind, 0) + 1
     for kind, count in kinds.items():
-        counter = _counted.get(kind)
-        if counter is None:
-            counter = _counted[kind] = CALLS.labels(kind.__name__.lower())
-        counter.inc(count)
+        CALLS.add(kind.__name__.lower(), count=count)
 
 
 def _end_process(reason: str) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,8 +34,10 @@ from dronedispatch.kvstore.txn import META, DiskFull, LmdbTxn
 
 SHORT_WRITE_FREE_BYTES: Final = 2 * 1024**2
 """LMDB reports a short write as EIO: with less free space than this it was a full disk, and nothing is stored."""
-CHECKPOINT_CHANGES: Final = 1_024
-"""So many changes are worth a commit: it takes 3 ms, in which nobody is answered, and as many pages of memory at most."""
+COMMIT_BYTES: Final = 64 * 1024
+"""What a commit of a small group writes beyond its records, at most: copied B-tree pages."""
+CHECKPOINT_CHANGES: Final = 2_048
+"""So many changes are worth a commit: it takes 4 ms, in which nobody is answered, and as many pages of memory at most."""
 
 
 class FatalDisk(Exception):
@@ -76,9 +78,13 @@ class Engine:
         self._journaled_changes = 0
         self._to_sync = False
         self._next_name = b""
+        self._room: int | None = None
         self._open_again()
-        with suppress(DiskFull):  # all stays in the journal
+        try:
             self.checkpoint()
+        except DiskFull:  # all stays in the journal, which the writer thread does not use
+            if threaded:
+                raise
         self.state = State()
         with self.reading() as txn:
             self.state = decode_state(txn.value(META, STATE_KEY.encode()))
@@ -96,7 +102,7 @@ class Engine:
     def begin(self) -> LmdbTxn:
         """Open the write transaction; exactly one of commit and abort must follow, on the same thread."""
         if self._txn is None:
-            self._txn = self.disk.env.begin(write=True)
+            self._txn, self._room = self.disk.env.begin(write=True), None
         return LmdbTxn(self, self._txn, write=True)
 
     def commit(self, write: LmdbTxn) -> None:
@@ -126,6 +132,19 @@ class Engine:
             if journal is not None:
                 journal.begin_again(self._next_name)
         self._to_sync = False
+
+    def reserve(self, size: int) -> None:
+        """Raise DiskFull before the disk does, for LMDB reports a full one as EIO, like a broken one.
+
+        The disk is asked once for each of LMDB's transactions, however many groups it holds.
+        """
+        if self._room is None:
+            self._room = free_bytes(self.disk.path) - self.bounds.reserve_bytes - COMMIT_BYTES
+        if self._room < size + 4096:
+            raise DiskFull(
+                f"{self.bounds.reserve_bytes} bytes are reserved, {size} more would not be left free"
+            )
+        self._room -= size + 4096
 
     @property
     def journaled(self) -> bool:

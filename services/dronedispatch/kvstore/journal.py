@@ -22,7 +22,7 @@ import msgspec
 Change = tuple[int, bytes, bytes | None]
 """(table, key, value); None: the key is removed. Tables are numbered as in engine.py."""
 
-CAPACITY_BYTES: Final = 1024 * 1024
+CAPACITY_BYTES: Final = 2 * 1024 * 1024
 GROUP_BYTES_MAX: Final = 128 * 1024
 """A larger group is better off in the data file at once: its pages cost it less than being written twice."""
 NAME_BYTES: Final = 8

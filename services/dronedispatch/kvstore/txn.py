@@ -14,7 +14,6 @@ from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
 from dronedispatch.kvstore.core.txn import Changes, DamagedRecord
-from dronedispatch.kvstore.disk import free_bytes
 from dronedispatch.kvstore.journal import Change
 from dronedispatch.kvstore.state import LAST_VIEW_KEY, STATE_KEY, State, encode_state
 from dronedispatch.kvstore.stored import decode, encode, fingerprint
@@ -28,8 +27,6 @@ META, DATA, TAGS, HINTS = range(4)
 DAMAGED_VERSION = Version(0, 0)
 DEAD = "\x01"
 """The index entry of tombstones: no client can write such a tag."""
-COMMIT_BYTES = 64 * 1024
-"""What a commit of a small group writes beyond its records, at most: copied B-tree pages."""
 
 
 class DiskFull(Exception):
@@ -54,8 +51,6 @@ class LmdbTxn:
         self.hint_bytes = 0
         self.dirty = False
         self.broken = False
-        self._bytes = COMMIT_BYTES
-        self._free: int | None = None
         self._got: tuple[str, Record | None] = ("", None)
         self.disk: str = engine.disk.disk
 
@@ -132,12 +127,14 @@ class LmdbTxn:
         engine = self._engine
         try:
             got, old = self._got
-            before = _terms(old if got == key else self.get(key))
+            if got != key:
+                old = self.get(key)
+            before = _terms(old)
         except DamagedRecord:
             before = engine.tags_by_index(self._txn, key)
         stored = encode(record)
-        self._reserve(len(stored))
-        self._put(bytes((slot,)) + key.encode(), stored, DATA)
+        engine.reserve(len(stored))
+        self._put(slot.to_bytes() + key.encode(), stored, DATA)
         terms = _terms(record)
         if before != terms:
             self._index(key, before, terms)
@@ -271,7 +268,7 @@ class LmdbTxn:
         if engine.hint_bytes + self.hint_bytes + grown > engine.bounds.hint_bytes_max:
             engine.hints_dropped += 1
             return
-        self._reserve(len(stored))
+        engine.reserve(len(stored))
         self._put(name, stored, HINTS)
         self.hint_bytes += grown
 
@@ -331,14 +328,6 @@ class LmdbTxn:
         self.dirty = True
         self._txn.delete(key, db=self._engine.tables[table])
         self.changes_made.append((table, key, None))
-
-    def _reserve(self, size: int) -> None:
-        """Raise DiskFull before the disk does: LMDB reports a full one as EIO, like a broken one."""
-        self._bytes += size + 4096
-        if self._free is None:
-            self._free = free_bytes(self._engine.disk.path)
-        if self._free - self._bytes < self._engine.bounds.reserve_bytes:
-            raise DiskFull(f"{self._free} bytes free, {self._engine.bounds.reserve_bytes} of them reserved")
 
 
 def _terms(record: Record | None) -> tuple[str, ...]:

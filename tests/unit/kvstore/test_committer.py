@@ -26,7 +26,7 @@ from dronedispatch.kv.version import Version
 from dronedispatch.kvstore import committer as committing
 from dronedispatch.kvstore import engine as engines
 from dronedispatch.kvstore.cache import AnswerCache
-from dronedispatch.kvstore.committer import COMPANY_CALLS, COMPANY_S, Committer
+from dronedispatch.kvstore.committer import Committer
 from dronedispatch.kvstore.disk import open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine, FatalDisk
 from dronedispatch.kvstore.txn import DiskFull
@@ -105,45 +105,6 @@ async def test_all_requests_of_one_turn_share_one_commit(parts: tuple[Counting, 
     replies = await asyncio.gather(*(committer.submit([apply(engine, f"k{n}")]) for n in range(50)))
     assert engine.commits == before + 1
     assert all(isinstance(reply, Applied) for (reply,) in replies)
-
-
-async def test_a_busy_coordinators_batch_waits_for_anothers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(committing, "COMPANY_S", 60.0)
-    engine = Counting(tmp_path / "disk")
-    committer = Committer(engine, SystemClock())
-    busy = committer.submit([apply(engine, f"k{n}") for n in range(COMPANY_CALLS)])
-    await asyncio.sleep(0)  # a turn of the loop: alone it would have been committed
-    assert engine.commits == 0
-    other = committer.submit([apply(engine, "other")])
-    await asyncio.wait_for(asyncio.gather(busy, other), 5)
-    assert (engine.commits, engine.syncs) == (1, 1)
-    small = committer.submit([apply(engine, f"s{n}") for n in range(COMPANY_CALLS - 1)])
-    await asyncio.wait_for(small, 5)  # of few callers: it has not waited
-    await committer.close()
-    engine.close()
-
-
-async def test_who_is_always_alone_hardly_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Counting(tmp_path / "disk")
-    committer = Committer(engine, SystemClock())
-    loop = asyncio.get_running_loop()
-    call_later, waited = loop.call_later, 0
-
-    def noted(delay_s: float, callback: Callable[..., object], *arguments: object) -> asyncio.TimerHandle:
-        nonlocal waited
-        waited += delay_s == COMPANY_S
-        return call_later(0, callback, *arguments)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "call_later", noted)
-        for turn in range(100):
-            replies = await committer.submit([apply(engine, f"{turn}.{n}") for n in range(COMPANY_CALLS)])
-            assert len(replies) == COMPANY_CALLS
-    assert waited == 6  # after 0, 1, 3, 7, 15 and 31 others
-    await committer.close()
-    engine.close()
 
 
 async def test_no_reply_leaves_before_its_commit_is_synced(tmp_path: Path) -> None:
