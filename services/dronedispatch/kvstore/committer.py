@@ -1,6 +1,6 @@
 """Group commit: everything that arrived in one turn of the loop goes into one transaction and one sync.
 
-Inline (a sync takes less than a millisecond): the transaction runs on the loop itself, which orders reads and writes.
+Inline (a sync takes less than two milliseconds): the transaction runs on the loop itself, which orders reads and writes.
 Threaded: on one thread of its own, while the next group gathers; what only reads is answered from what is committed.
 No reply leaves before the commit that holds what it says is synced (R9). What is in the journal only is brought to the data
 file when enough of it has gathered, or soon after the first of it.
@@ -25,7 +25,7 @@ from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.tally import TallyCounter, TallyHistogram
 
 T = TypeVar("T")
-INLINE_FSYNC_S: Final = 0.001
+INLINE_FSYNC_S: Final = 0.002
 SWITCH_INTERVAL_S: Final = 0.0005
 """With a writer thread beside a busy loop the interpreter's default of 5 ms is paid at every hand-over."""
 GROUP_CALLS_MAX: Final = 4_096

@@ -10,6 +10,7 @@ file's state, or of another disk. The file is written full once, so that a sync 
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import struct
 import zlib
@@ -48,11 +49,14 @@ class JournalFull(Exception):
 class Journal:
     """The open file. One entry at a time: `append`, then `sync`, and only then the next."""
 
-    def __init__(self, fd: int, name: bytes) -> None:
-        self._fd = fd
+    def __init__(self, path: Path, name: bytes) -> None:
         self.name = name
         self.entries = 0
         self.end = 0
+        self._buffer = mmap.mmap(-1, _padded(_BODY + GROUP_BYTES_MAX))  # aligned, as direct writing wants it
+        direct = _open_direct(path, self._buffer)
+        self._direct = direct is not None
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC) if direct is None else direct
 
     def takes(self, size: int) -> bool:
         """Whether an entry of `size` bytes may be appended."""
@@ -62,20 +66,24 @@ class Journal:
         """Write an entry behind the last one. Raises JournalFull, or OSError: what is there now is unknown."""
         head = _HEAD.pack(_MAGIC, self.name, self.entries, len(body))
         entry = b"".join((head, _CRC.pack(zlib.crc32(body, zlib.crc32(head))), body))
+        size = _padded(len(entry))
+        self._buffer[: len(entry)] = entry
         try:
-            written = os.pwrite(self._fd, entry, self.end)
+            with memoryview(self._buffer) as whole, whole[:size] as padded:
+                written = os.pwritev(self._fd, [padded], self.end)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise JournalFull(str(error)) from error
             raise
-        if written != len(entry):
-            raise JournalFull(f"{written} of {len(entry)} bytes written")
+        if written != size:
+            raise JournalFull(f"{written} of {size} bytes written")
         self.entries += 1
-        self.end += _padded(len(entry))
+        self.end += size
 
     def sync(self) -> None:
         """Every entry so far is then on the disk. Raises OSError: what is there is unknown."""
-        os.fdatasync(self._fd)
+        if not self._direct:
+            os.fdatasync(self._fd)
 
     def begin_again(self, name: bytes) -> None:
         """The data file holds all entries and says `name`: the next generation begins at the front."""
@@ -96,16 +104,20 @@ def open_journal(path: Path, name: bytes) -> tuple[Journal, list[list[Change]]]:
         if os.fstat(fd).st_size < CAPACITY_BYTES:
             _fill(fd, path)
         os.fdatasync(fd)
-        journal = Journal(fd, name)
-        entries = []
         content = os.pread(fd, CAPACITY_BYTES, 0)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)
+    journal = Journal(path, name)
+    try:
+        entries = []
         while (body := _body(content, journal.end, name, journal.entries)) is not None:
             entries.append(_decode(body))
             journal.entries += 1
             journal.end += _padded(_BODY + len(body))
         _look_beyond(content, journal)
     except BaseException:
-        os.close(fd)
+        journal.close()
         raise
     return journal, entries
 
@@ -134,6 +146,21 @@ def _body(content: bytes, at: int, name: bytes, number: int) -> bytes | None:
     body = content[at + _BODY : at + _BODY + size]
     (crc,) = _CRC.unpack_from(content, at + _HEAD.size)
     return body if len(body) == size and zlib.crc32(body, zlib.crc32(head)) == crc else None
+
+
+def _open_direct(path: Path, buffer: mmap.mmap) -> int | None:
+    """None: the file system, or its disk's sectors, are not made for it."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_DIRECT | os.O_DSYNC)
+    except OSError:
+        return None
+    try:
+        with memoryview(buffer) as whole, whole[:SECTOR_BYTES] as sector:
+            os.preadv(fd, [sector], SECTOR_BYTES)
+    except OSError:
+        os.close(fd)
+        return None
+    return fd
 
 
 def _padded(size: int) -> int:

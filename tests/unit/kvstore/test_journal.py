@@ -290,7 +290,7 @@ def test_a_journal_without_room_refuses_the_group_alone(
     engine = open_engine(tmp_path / "disk")
     store(engine, k=record(b"1"))
     with monkeypatch.context() as patched:
-        patched.setattr(os, "pwrite", lambda _fd, data, _at: len(data) - 1)
+        patched.setattr(os, "pwritev", lambda _fd, data, _at: len(data[0]) - 1)
         with pytest.raises(DiskFull):
             store(engine, k=record(b"2", n=2))
     engine.cache.clear()
@@ -302,24 +302,30 @@ def test_a_journal_without_room_refuses_the_group_alone(
     again.close()
 
 
+@pytest.mark.parametrize("direct", [True, False])
 def test_a_sync_of_the_journal_of_unknown_outcome_is_fatal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direct: bool
 ) -> None:
+    if not direct:
+        monkeypatch.setattr(journals, "_open_direct", lambda _path, _buffer: None)
     engine = open_engine(tmp_path / "disk")
 
-    def broken(_fd: int) -> None:
+    def broken(*_arguments: object) -> None:
         raise OSError(5, "input/output error")
 
-    monkeypatch.setattr(os, "fdatasync", broken)
+    monkeypatch.setattr(os, "pwritev" if direct else "fdatasync", broken)
     with pytest.raises(FatalDisk):
         store(engine, k=record())
     die(engine)
 
 
+@pytest.mark.parametrize("direct", [True, False])
 @pytest.mark.parametrize("seed", range(10))
 def test_any_order_of_groups_aborts_checkpoints_and_kills_keeps_what_was_committed(
-    tmp_path: Path, seed: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, direct: bool
 ) -> None:
+    if not direct:
+        monkeypatch.setattr(journals, "_open_direct", lambda _path, _buffer: None)
     rng = random.Random(seed)
     engine, model = open_engine(tmp_path / "disk"), dict[str, bytes]()
     disk = engine.disk.disk
