@@ -116,8 +116,8 @@ class Workload:
         base = Observation(key, client, "put", began_s, None, "unknown", ident=ident.hex)
         try:
             version = await kv.put(key, ident.hex.encode(), write_id=ident.bytes)
-        except OutcomeUnknown:
-            self._note(base)
+        except OutcomeUnknown as error:
+            self._unknown(base, error)
             return
         except Unavailable as error:
             self._refused(error)
@@ -138,8 +138,8 @@ class Workload:
             )
             self._note(changed)
             return None if conflict.current is None else conflict.current.version
-        except OutcomeUnknown:
-            self._note(base)
+        except OutcomeUnknown as error:
+            self._unknown(base, error)
             return None
         except Unavailable as error:
             self._refused(error)
@@ -152,8 +152,8 @@ class Workload:
         base = Observation(key, client, "delete", began_s, None, "unknown")
         try:
             await kv.delete(key)
-        except OutcomeUnknown:
-            self._note(base)
+        except OutcomeUnknown as error:
+            self._unknown(base, error)
             return
         except Unavailable as error:
             self._refused(error)
@@ -178,8 +178,8 @@ class Workload:
         except LockHeld:
             self.outcomes["held"] += 1  # the answer does not name the record that it saw
             return
-        except OutcomeUnknown:
-            self._note(base)
+        except OutcomeUnknown as error:
+            self._unknown(base, error)
             return
         except Definite as error:
             self._refused(error)
@@ -194,6 +194,10 @@ class Workload:
     def _refused(self, error: Definite) -> None:
         self.outcomes["refused"] += 1
         self.outcomes[f"refused: {str(error)[:60]}"] += 1
+
+    def _unknown(self, base: Observation, error: OutcomeUnknown) -> None:
+        self._note(base)
+        self.outcomes[f"unknown: {str(error)[:80]}"] += 1
 
     def _note(self, observation: Observation) -> None:
         self.outcomes[observation.outcome] += 1
