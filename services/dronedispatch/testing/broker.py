@@ -43,6 +43,7 @@ class MemoryBus:
         self._subscribed: dict[str, list[str]] = {}
         self._attached: list[Callable[[], None]] = []
         self._pumps: set[asyncio.Task[None]] = set()
+        self._consumers: set[asyncio.Task[None]] = set()  # the loop keeps none from the garbage collector
 
     # -- publishing ----------------------------------------------------------------------------------------------
 
@@ -122,7 +123,10 @@ class MemoryBus:
             finally:
                 queue.handlers.remove(handler)
 
-        return asyncio.create_task(wait())
+        task = asyncio.create_task(wait())
+        self._consumers.add(task)
+        task.add_done_callback(self._consumers.discard)
+        return task
 
     def _queue(self, name: str) -> _Queue:
         return self._queues.setdefault(name, _Queue())
