@@ -6,7 +6,8 @@
   counts once, and one that it could fly sets the count to 0, whoever gets it. It charges to 95 %, and takes nothing before.
 
 Departures, all in its favour. All drones are in service (it let idle ones retire). Where no drone moves and orders wait,
-one miss is enough, and it charges to the full: its last orders, and those that want more than 95 %, would wait for ever.
+one miss is enough, and it charges to the full, then at the charge point that is nearest to the order: its last orders,
+and those that want more than 95 %, would wait for ever.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dronedispatch.dispatcher.core.firstcome import class_for, pick_drone
 from dronedispatch.dispatcher.core.fitness import margins
 from dronedispatch.dispatcher.core.lookahead import Decided
 from dronedispatch.dispatcher.core.orders import Orders, orders_of
-from dronedispatch.dispatcher.core.plan import Assign, Plan
+from dronedispatch.dispatcher.core.plan import Assign, Charge, Plan
 from dronedispatch.dispatcher.core.roster import Roster, Rows, ready_roster
 from dronedispatch.dispatcher.core.round import plan_with
 from dronedispatch.dispatcher.core.stations import Stations
@@ -35,6 +36,7 @@ CHARGED_PCT = 95.0
 FULL_PCT = 99.9
 MISSES = 5
 PICKUP_MAX_M = 20_000.0
+THERE_M = 1.0
 
 
 class FirstSystem:
@@ -43,13 +45,19 @@ class FirstSystem:
     def __init__(self) -> None:
         self._missed: dict[str, set[str]] = defaultdict(set)
         self._still = False  # no drone moves
+        self._sent_to: dict[str, str] = {}  # drone -> charge point ("": the nearest), to charge to the full
 
     def __call__(self, world: World, now_s: float) -> Plan:
         """One round."""
         idle_world = replace(world, tuning=replace(world.tuning, policy=Policy.GREEDY))
         plan = plan_with(idle_world, now_s, self._decide)
-        until_pct = FULL_PCT if self._still else CHARGED_PCT
-        return replace(plan, charges=tuple(replace(charge, until_pct=until_pct) for charge in plan.charges))
+        return replace(plan, charges=tuple(map(self._as_it_charges, plan.charges)))
+
+    def _as_it_charges(self, charge: Charge) -> Charge:
+        point = self._sent_to.pop(charge.drone_id, None)
+        if point is None:
+            return replace(charge, until_pct=CHARGED_PCT)
+        return replace(charge, until_pct=FULL_PCT, charge_point=point or charge.charge_point)
 
     def _decide(
         self,
@@ -80,7 +88,7 @@ class FirstSystem:
                     Assign(drone.id, drone.version, delivery.id, delivery.version, now_s, now_s, 0.0)
                 )
             for row in missed_by:
-                if self._has_missed_enough(roster.drones[row], delivery.id):
+                if self._has_missed_enough(world, roster.drones[row], delivery):
                     idle[row] = False
                     sent.add(roster.drones[row].id)
         decided.to_charge = [(drone, "first system's rule") for drone in roster.drones if drone.id in sent]
@@ -110,11 +118,19 @@ class FirstSystem:
         chosen = pick_drone(world, roster, orders, col, among, fetch_m)
         return (chosen if fetch_m[chosen] <= PICKUP_MAX_M else None), missed_by
 
-    def _has_missed_enough(self, drone: DroneView, delivery_id: str) -> bool:
+    def _has_missed_enough(self, world: World, drone: DroneView, delivery: DeliveryView) -> bool:
         missed = self._missed[drone.id]
-        missed.add(delivery_id)
-        enough, charged_pct = (1, FULL_PCT) if self._still else (MISSES, CHARGED_PCT)
-        if len(missed) < enough or drone.battery_pct >= charged_pct:
+        missed.add(delivery.id)
+        if self._still:
+            paths = paths_of(world.city)
+            point = min(world.city.charge_points, key=lambda one: paths.length_m(one.at, delivery.origin))
+            if drone.battery_pct < FULL_PCT:
+                self._sent_to[drone.id] = ""
+            elif paths.length_m(drone.at, point.at) > THERE_M:
+                self._sent_to[drone.id] = point.id
+            else:
+                return False
+        elif len(missed) < MISSES or drone.battery_pct >= CHARGED_PCT:
             return False
         del self._missed[drone.id]
         return True
