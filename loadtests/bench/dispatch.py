@@ -122,7 +122,7 @@ def scale_lines() -> list[str]:
 
 
 def main(argv: list[str]) -> int:
-    """Returns 1 when a drone was stranded: that is never a matter of figures."""
+    """Returns 1 when a drone was stranded, or an order of ours never delivered: that is no matter of figures."""
     args = parse(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     demand_name = "clustered" if args.clustered else "uniform"
@@ -144,7 +144,8 @@ def main(argv: list[str]) -> int:
     text = "\n".join(lines) + "\n"
     (args.out / "dispatch.md").write_text(text)
     print(text)
-    return 1 if any(run.stranded for run in table.runs) else 0
+    wrong = any(run.stranded or (run.never and run.policy == OURS_NAME) for run in table.runs)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ class Measured:
     swaps_per_order: float
     round_p50_ms: float
     round_p99_ms: float
+    never: int = 0  # orders that would wait for ever; no other figure counts them
 
 
 def measure(policy: str, load: float | None, run: Simulation) -> Measured:
@@ -73,6 +74,7 @@ def measure(policy: str, load: float | None, run: Simulation) -> Measured:
         swaps_per_order=float(np.mean([life.undone for life in done])),
         round_p50_ms=float(np.percentile(rounds_ms, 50)),
         round_p99_ms=float(np.percentile(rounds_ms, 99)),
+        never=run.never,
     )
 
 
@@ -122,11 +124,11 @@ class Table:
         lines: list[str] = []
         head = (
             "| policy | per hour | empty | assigned | picked up | mean | median | p95 | max | max/mean |"
-            " in 1 h | km spread | swaps | stranded | round p50, p99 ms |"
+            " in 1 h | km spread | swaps | stranded | never | round p50, p99 ms |"
         )
         for load in self.loads:
             name = "saturation" if load is None else f"{load:g} orders an hour"
-            lines += ["", f"### {name}", "", head, "|" + "---|" * 15]
+            lines += ["", f"### {name}", "", head, "|" + "---|" * 16]
             lines += [self._line(policy, load) for policy in self.policies]
         return lines
 
@@ -135,11 +137,12 @@ class Table:
             return self.mean(policy, load, lambda run: float(getattr(run, figure)))
 
         stranded = sum(int(n) for n in self.values(policy, load, lambda run: run.stranded))
+        never = sum(int(n) for n in self.values(policy, load, lambda run: run.never))
         return (
             f"| {policy} | {of('per_hour'):.1f} | {of('empty_ratio'):.3f} | {of('to_assigned'):.1f} |"
             f" {of('to_picked_up'):.1f} | {of('mean'):.1f} | {of('median'):.1f} | {of('p95'):.1f} |"
             f" {of('longest'):.0f} | {of('oldest_over_mean'):.1f} | {of('in_an_hour'):.3f} |"
-            f" {of('km_spread'):.2f} | {of('swaps_per_order'):.2f} | {stranded} |"
+            f" {of('km_spread'):.2f} | {of('swaps_per_order'):.2f} | {stranded} | {never} |"
             f" {of('round_p50_ms'):.2f}, {of('round_p99_ms'):.2f} |"
         )
 

@@ -60,22 +60,22 @@ class Simulation:
         self._count = 0
         self._next = 0
         self.flights = 0
+        self.never = 0  # orders that wait for ever: no drone can fly them from where the policy lets it rest
         self.round_s: list[float] = []
         self.rounds = 0
 
     # -- running ------------------------------------------------------------------------------------------------
 
     def run(self, *, until_delivered: int | None = None) -> Simulation:
-        """Until every order (or `until_delivered` of them) is delivered. Raises RuntimeError when nothing moves."""
+        """Until every order (or `until_delivered` of them) is delivered, or nothing moves any more: see `never`."""
         self._let_in()
         self._rounds()
         wanted = len(self.scenario.orders) if until_delivered is None else until_delivered
         self.delivered = 0
-        while self.delivered < wanted:
-            if not self.events and not self._arrivals_left():
-                raise RuntimeError(f"{len(self.open)} orders wait at {self.now_s:.0f} s and nothing moves")
+        while self.delivered < wanted and (self.events or self._arrivals_left()):
             self._step()
             self._rounds()
+        self.never = len(self.open) if self.delivered < wanted else 0
         return self
 
     def _arrivals_left(self) -> bool:
