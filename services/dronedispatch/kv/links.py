@@ -36,6 +36,9 @@ SHARE: Final = 0.8
 LINGER_S: Final = 0.001
 """The longest that a batch waits to become so; the resolution of the loop's timers."""
 
+LAST_WORD_S: Final = 0.5
+"""How old a batch may get whose replica has left. A replica that was voted out for its silence owes an older one."""
+
 BATCHES = TallyCounter("dd_kv_link_batches", "Batches sent to replicas by outcome", ["replica", "outcome"])
 JOINED = TallyHistogram(
     "dd_kv_link_calls", "Calls joined into one batch", (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -221,11 +224,21 @@ class Link:
         if connection in self._idle:
             self._idle.remove(connection)
 
-    def give_up(self) -> None:
-        """The replica is out of every set, or at another address: nobody needs to wait for it any longer."""
+    def give_up(self, last_word_s: float = LAST_WORD_S) -> None:
+        """The replica is out of every set, or at another address: nobody needs to wait for it much longer.
+
+        One that stops by itself still answers what it was asked: what it gets no time for is a write of unknown outcome.
+        """
         queued, self._queue = self._queue, deque()
+        now_s = self._links.clock.monotonic_s()
         for away in list(self._away):
-            self._end(away, NOT_SENT if away.connection is None else SILENT)
+            left_s = away.batch[0].since_s + last_word_s - now_s
+            if away.connection is None:
+                self._end(away, NOT_SENT)
+            elif left_s <= 0.0:
+                self._end(away, SILENT)
+            else:
+                asyncio.get_running_loop().call_later(left_s, self._end, away, SILENT)
         for entry in queued:
             entry.settle(NOT_SENT)
 
@@ -249,7 +262,7 @@ class Link:
 
     async def close(self) -> None:
         """Give up, and close the connections."""
-        self.give_up()
+        self.give_up(last_word_s=0.0)
         for task in self._connecting:
             task.cancel()
         await asyncio.gather(*self._connecting, return_exceptions=True)

@@ -88,7 +88,6 @@ class Committer:
         self._checkpoint_at: asyncio.TimerHandle | None = None
         self._checkpoint_soon = False
         self._began_s = 0.0
-        self._asked_s = 0.0
         self._thread: ThreadPoolExecutor | None = None
         self._under_way: asyncio.Task[None] | None = None
         if engine.threaded:
@@ -97,7 +96,6 @@ class Committer:
 
     def submit(self, calls: Sequence[AnyCall]) -> asyncio.Future[list[AnyReply]]:
         """The replies to `calls`, in order, once they are true for ever."""
-        self._asked_s = self._clock.monotonic_s()
         done: asyncio.Future[list[AnyReply]] = asyncio.get_running_loop().create_future()
         batch = _Batch(calls, done)
         if self._thread is not None and self._only_reads(calls):
@@ -107,10 +105,6 @@ class Committer:
             return done
         self._enqueue(batch)
         return done
-
-    def quiet_s(self) -> float:
-        """For how long no call has come."""
-        return self._clock.monotonic_s() - self._asked_s
 
     def run(self, work: Callable[[LmdbTxn], T]) -> asyncio.Future[T]:
         """The result of `work` once what it did is synced. `work` awaits nothing. The future raises DiskFull."""

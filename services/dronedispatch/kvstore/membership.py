@@ -19,7 +19,7 @@ from dronedispatch.kv.view_store import ViewStore
 from dronedispatch.kvstore.committer import Committer
 from dronedispatch.kvstore.core.filling import forget, settle
 from dronedispatch.kvstore.core.join import hold_down_s, join_once
-from dronedispatch.kvstore.core.leave import announce, leave, pass_on
+from dronedispatch.kvstore.core.leave import announce, leave
 from dronedispatch.kvstore.core.requests import Commit, Probe
 from dronedispatch.kvstore.engine import Engine
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
@@ -28,7 +28,6 @@ from dronedispatch.runtime.clock import Clock
 FORGET_KEYS = 500
 HAND_OVER_S = 0.15
 HAND_OVER_MAX_S = 1.0
-LINGER_MAX_S = 5.0
 
 log = structlog.get_logger()
 
@@ -185,10 +184,10 @@ class Membership:
             self._committer.handing_over = frozenset()
 
     async def leave(self, linger_s: float) -> str:
-        """Before a graceful stop: out of every set that has another member, then until no call has come for `linger_s`.
+        """Before a graceful stop: out of every set that has another member, then a moment for what began before.
 
-        A primary first begins no more writes there (it answers `joining`, so coordinators ask again a moment later), lets
-        those that it has applied reach the others, and passes them on itself: else their clients might be told "unknown".
+        A primary first begins no more writes there (it answers `joining`, so coordinators ask again a moment later) and lets
+        those that it has applied reach the others: else their clients would be told "unknown".
         """
         self._leaving = True
         view = self._driver.views.cached
@@ -201,16 +200,8 @@ class Membership:
         )
         self._committer.handing_over = frozenset(shared)
         await asyncio.sleep(HAND_OVER_S)
-        await self._driver.run(pass_on(self.name))
         result = await self._driver.run(leave(self.name))
         if isinstance(result, str):
             return f"could not leave: {result}"
-        await self._calls_have_ended(linger_s)
-        return f"left in epoch {result.epoch}"
-
-    async def _calls_have_ended(self, linger_s: float) -> None:
-        """A coordinator that does not know the new view yet counts on this replica: it must not find the door shut."""
-        deadline_s = time.monotonic() + LINGER_MAX_S
         await asyncio.sleep(linger_s)
-        while (quiet_s := self._committer.quiet_s()) < linger_s and time.monotonic() < deadline_s:  # noqa: ASYNC110 - it waits for what does not come
-            await asyncio.sleep(linger_s - quiet_s)
+        return f"left in epoch {result.epoch}"

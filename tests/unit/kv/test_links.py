@@ -17,10 +17,11 @@ from dronedispatch.kv.calls import (
     decode_calls,
     encode_replies,
 )
-from dronedispatch.kv.links import AWAY_MAX, LINGER_S, Links
+from dronedispatch.kv.links import AWAY_MAX, LAST_WORD_S, LINGER_S, Links
 from dronedispatch.kv.requests import Pulse
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.waiting import until
 
 Answer = Callable[[list[AnyCall]], bytes | None]
@@ -242,15 +243,51 @@ async def test_a_kept_connection_that_the_replica_closed_is_replaced(replica: Re
     assert await receiver.all_of(3) == [Found(None)] * 3
 
 
-async def test_a_replica_that_is_out_of_every_set_is_not_waited_for(replica: Replica, links: Links) -> None:
+@pytest.fixture
+async def patient(replica: Replica) -> AsyncIterator[tuple[Links, FakeClock]]:
+    """Links whose calls time out after a minute only."""
+    http, clock = HttpClient(resend_on_reuse_reset=False), FakeClock()
+    made = Links(http, "token", clock, call_timeout_s=60.0)
+    made.follow({"r": f"http://127.0.0.1:{replica.port}"}, lambda _name: False)
+    yield made, clock
+    await made.close()
+    await http.close()
+
+
+@pytest.mark.parametrize("voted_out_for_silence", [True, False])
+async def test_a_replica_that_leaves_has_its_last_word_and_one_that_is_silent_is_not_waited_for(
+    replica: Replica, patient: tuple[Links, FakeClock], voted_out_for_silence: bool
+) -> None:
+    links, clock = patient
     replica.gate.clear()
     receiver = Receiver()
-    for turn in range(AWAY_MAX):
-        put(links, receiver, 1, first=turn)
-        await until(lambda turn=turn: len(replica.batches) == turn + 1, "the batch has left")  # type: ignore[misc]
-    put(links, receiver, 1, first=AWAY_MAX)
+    link = links.get("r")
+    assert link is not None
+    link.put(read("sent"), receiver, 0)
+    await until(lambda: replica.batches, "the batch is there")
+    link.put(read("queued"), receiver, 1)
+    if voted_out_for_silence:
+        clock.advance(LAST_WORD_S)
     links.follow({"r": f"http://127.0.0.1:{replica.port}"}, lambda _name: True)
-    assert await receiver.all_of(AWAY_MAX + 1) == [SILENT] * AWAY_MAX + [NOT_SENT]
+    assert receiver.replies == ({0: SILENT, 1: NOT_SENT} if voted_out_for_silence else {1: NOT_SENT})
+    if not voted_out_for_silence:
+        replica.gate.set()
+        assert await receiver.all_of(2) == [Found(None), NOT_SENT]
+
+
+async def test_a_last_word_that_does_not_come_is_not_waited_for(
+    replica: Replica, patient: tuple[Links, FakeClock]
+) -> None:
+    links, clock = patient
+    replica.gate.clear()
+    receiver = Receiver()
+    link = links.get("r")
+    assert link is not None
+    link.put(read("sent"), receiver, 0)
+    await until(lambda: replica.batches, "the batch is there")
+    clock.advance(LAST_WORD_S - 0.01)
+    links.follow({"r": f"http://127.0.0.1:{replica.port}"}, lambda _name: True)
+    assert await receiver.all_of(1) == [SILENT]
 
 
 async def test_a_ping_tells_alive_from_silent_and_unknown(replica: Replica, links: Links) -> None:

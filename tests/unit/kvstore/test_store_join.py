@@ -6,14 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from dronedispatch.kv import view as views
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.requests import NONCE, READ_VIEW, Sleep, Swap, SwapView, ViewAt
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.view import Node
-from dronedispatch.kvfront.core.resolution import Done, Unknown
+from dronedispatch.kvfront.core.resolution import Done
 from dronedispatch.kvstore.core.join import Joined
 from dronedispatch.kvstore.core.leave import ATTEMPTS_MAX, announce, leave
 from dronedispatch.testing.simulation.stage import KEY, Stage
@@ -142,25 +140,6 @@ def test_leaving_needs_one_change_of_the_view() -> None:
     assert not isinstance(result, str)
     assert [name for name, _ in result.members(0)] == ["B"]
     assert made[-1].index == 4
-
-
-@pytest.mark.parametrize("passes_on", [True, False])
-def test_a_write_whose_copy_is_late_when_its_primary_leaves_is_not_unknown(passes_on: bool) -> None:
-    stage = Stage()
-    stage.put("f", "one").finish()
-    write = stage.put("f", "two")
-    write.until("Replicate", "B")
-    if passes_on:
-        assert stage.pass_on("A").finish() == 1
-    stage.view_without("A")
-    stage.get("g").finish()  # and B refuses what is of the view before
-    assert isinstance(write.finish(), Done if passes_on else Unknown)
-
-
-def test_whoever_leads_nothing_passes_nothing_on() -> None:
-    stage = Stage()
-    stage.put("f", "one").finish()
-    assert stage.pass_on("B").finish() == 0
 
 
 def test_who_is_in_no_set_has_left_already() -> None:

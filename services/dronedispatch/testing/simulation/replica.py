@@ -11,8 +11,8 @@ from dronedispatch.kv.rules import Rules
 from dronedispatch.kv.view import View
 from dronedispatch.kvstore.core import filling
 from dronedispatch.kvstore.core.join import Joined, hold_down_s, join_once
-from dronedispatch.kvstore.core.leave import leave, pass_on
-from dronedispatch.kvstore.core.requests import Commit, LocalSteps
+from dronedispatch.kvstore.core.leave import leave
+from dronedispatch.kvstore.core.requests import Commit
 from dronedispatch.kvstore.core.rules import admit, carry_out, changes_disk, execute
 from dronedispatch.testing.simulation.consul import Consul
 from dronedispatch.testing.simulation.driver import Driver, Pending, Task
@@ -162,7 +162,7 @@ class Replica(Driver):
         self.world.at(hold_down_s(self._failures) * HOLD_DOWN_SCALE, again)
 
     def leave(self, done: Callable[[], None]) -> None:
-        """Pass on what was applied last, be voted out, linger a moment, stop."""
+        """Be voted out, linger a moment, stop."""
         incarnation = self.incarnation
 
         def stop() -> None:
@@ -170,11 +170,7 @@ class Replica(Driver):
                 self.kill()
                 done()
 
-        def go() -> LocalSteps[View | str]:
-            yield from pass_on(self.name)
-            return (yield from leave(self.name))
-
-        self.start(go(), lambda _: self.world.at(0.5, stop))
+        self.start(leave(self.name), lambda _: self.world.at(0.5, stop))
 
     def kill(self) -> None:
         """kill -9: memory is lost, and what was not yet durable."""

@@ -41,7 +41,6 @@ from dronedispatch.kvfront.core.scanning import Query, scan
 from dronedispatch.kvfront.core.writing import Write, write
 from dronedispatch.kvstore.core import filling
 from dronedispatch.kvstore.core.join import join_once
-from dronedispatch.kvstore.core.leave import pass_on
 from dronedispatch.kvstore.core.requests import Commit, Probe
 from dronedispatch.kvstore.core.rules import admit, carry_out, execute
 from dronedispatch.testing.linearizability import why_not
@@ -230,10 +229,6 @@ class Stage:
     def join(self, name: str) -> Running:
         """The replica's own attempt to come into sync."""
         return Running(self, name, join_once(name, self.rules))
-
-    def pass_on(self, name: str) -> Running:
-        """What a primary does before it leaves."""
-        return Running(self, name, pass_on(name))
 
     def restart(self, name: str, *, wiped: bool = False) -> None:
         """Kill the replica and start it again, with its disk or with an empty one."""
