@@ -9,7 +9,7 @@ from dronedispatch.fleet.dispatch_state import DispatchState
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, DISPATCH_STATE_KEY, Unreadable, decode
 from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.fleet.promises import Record, record_of
-from dronedispatch.gateway.core.eta import estimate
+from dronedispatch.gateway.core.eta import Outlook, estimate
 from dronedispatch.gateway.core.order import Order
 from dronedispatch.gateway.lists import readable
 from dronedispatch.gateway.zones import Zones
@@ -31,6 +31,7 @@ class Forecast:
         self._polls = 0
         self.state: DispatchState | None = None
         self.record = Record()
+        self._outlook: Outlook | None = None
 
     def eta(self, order: Order, now_s: float) -> Eta:
         """See core/eta.py."""
@@ -38,10 +39,22 @@ class Forecast:
             order,
             now_s=now_s,
             paths=self._zones.paths,
-            state=self.state,
+            outlook=self._laid_out(),
             record=self.record,
             speed_mps=FlightModel().sped_up(self._speed).cruise_mps,
         )
+
+    def _laid_out(self) -> Outlook | None:
+        """The state as arrays, made anew when the state or the city is another."""
+        if self.state is None:
+            self._outlook = None
+        elif (
+            self._outlook is None
+            or self._outlook.state is not self.state
+            or self._outlook.paths is not self._zones.paths
+        ):
+            self._outlook = Outlook(self.state, self._zones.paths)
+        return self._outlook
 
     @property
     def speed(self) -> float:

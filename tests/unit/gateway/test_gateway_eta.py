@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from dronedispatch.fleet.city import default_city
@@ -17,9 +19,10 @@ from dronedispatch.gateway.core.eta import (
     SLACK_S,
     SLACK_SHARE,
     STALE_S,
+    WAYS_AT_ONCE,
+    Outlook,
     estimate,
     lightest_type,
-    orders_ahead,
 )
 from dronedispatch.gateway.core.order import Order
 
@@ -52,7 +55,8 @@ def state(
 
 
 def eta(known: DispatchState | None, order: Order = ORDER, record: Record = Record(9, 9)) -> Eta:  # noqa: B008
-    return estimate(order, now_s=NOW_S, paths=PATHS, state=known, record=record, speed_mps=10.0)
+    outlook = None if known is None else Outlook(known, PATHS)
+    return estimate(order, now_s=NOW_S, paths=PATHS, outlook=outlook, record=record, speed_mps=10.0)
 
 
 def seconds(known: DispatchState | None) -> float:
@@ -91,8 +95,9 @@ def test_lighter_orders_compete_only_beyond_their_own_drones() -> None:
     known = state(
         free(DroneType.LIGHT), free(DroneType.HEAVY), pending={DroneType.LIGHT: 3, DroneType.HEAVY: 1}
     )
-    assert orders_ahead(9.0, known) == 3
-    assert orders_ahead(1.0, known) == 4
+    outlook = Outlook(known, PATHS)
+    assert outlook.orders_ahead(DroneType.HEAVY) == 3
+    assert outlook.orders_ahead(DroneType.LIGHT) == 4
 
 
 @pytest.mark.parametrize(
@@ -112,3 +117,21 @@ def test_without_a_fresh_state_the_confidence_is_low_and_says_so(known: Dispatch
 
 def test_a_fleet_without_a_useful_drone_still_gets_an_estimate() -> None:
     assert seconds(state()) > FLIGHT_S
+
+
+def test_the_soonest_of_many_drones_is_found_though_only_some_ways_are_measured() -> None:
+    rng = Random(7)
+    drones = [
+        FreeDrone(
+            f"d-{n}",
+            DroneType.LIGHT,
+            LatLon(rng.uniform(41.8, 41.98), rng.uniform(12.38, 12.6)),
+            rng.uniform(0, 300),
+        )
+        for n in range(10 * WAYS_AT_ONCE)
+    ]
+    plane = PATHS.city.plane
+    origin = plane.to_point(ORDER.origin)
+    soonest_s = min(one.free_in_s + PATHS.length_m(plane.to_point(one.pos), origin) / 10.0 for one in drones)
+    flight_s = PATHS.length_m(origin, plane.to_point(ORDER.destination)) / 10.0
+    assert seconds(state(*drones)) == pytest.approx(soonest_s + flight_s, abs=0.01)

@@ -1,18 +1,21 @@
 """When a new order will be delivered: from the dispatcher's published state, or, without it, from the distance alone.
 
 The estimate is start + approach + flight, with a slack on top. The stated confidence is measured (fleet/promises.py). Once
-a drone is assigned, the dispatcher knows better (dispatcher/etas.py).
+a drone is assigned, the dispatcher knows better (dispatcher/etas.py). A state is laid out as arrays once (`Outlook`); an
+order then costs a few array operations, and a way around areas is measured only for drones that could be the soonest.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from dronedispatch.fleet.deliveries import Eta
-from dronedispatch.fleet.dispatch_state import DispatchState
+from dronedispatch.fleet.dispatch_state import DispatchState, FreeDrone
 from dronedispatch.fleet.documents import stamp, unstamp
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
-from dronedispatch.fleet.paths import Paths
+from dronedispatch.fleet.paths import Array, Paths, xy_of
 from dronedispatch.fleet.promises import Record
 from dronedispatch.gateway.core.order import Order
 
@@ -23,14 +26,50 @@ BLIND_CONFIDENCE = 0.3
 BLIND_APPROACH_SHARE = (
     0.35  # of the city's diameter: about the way to the nearest drone of a small, spread fleet
 )
+WAYS_AT_ONCE = 8  # drones whose way around areas is measured together, the nearest by straight line first
+
+
+@dataclass(frozen=True, slots=True)
+class _Able:
+    """The free drones that carry a class of parcels, soonest first.
+
+    `xy_m`: (n, 2). `free_in_s`: (n,), from the state's `at`.
+    """
+
+    xy_m: Array
+    free_in_s: Array
+
+
+class Outlook:
+    """A dispatcher's state on the paths of a city, as arrays. Made once for a state; asking it changes nothing."""
+
+    def __init__(self, state: DispatchState, paths: Paths) -> None:
+        self.state = state
+        self.paths = paths
+        self.at_s = unstamp(state.at)
+        self.drones = sum(state.drones.values())
+        soonest = sorted(state.free, key=lambda drone: (drone.free_in_s, drone.id))
+        self._able = {kind: _able(soonest, limit_kg, paths) for kind, limit_kg in PAYLOAD_MAX_KG.items()}
+        self._ahead = {kind: _orders_ahead(kind, state) for kind in DroneType}
+
+    def able(self, kind: DroneType) -> _Able:
+        """The free drones of this class or a heavier one."""
+        return self._able[kind]
+
+    def orders_ahead(self, kind: DroneType) -> int:
+        """Waiting orders that compete for the drones that could take a parcel of this class.
+
+        Those of the same or a heavier class, and the part of the lighter ones that finds no free lighter drone.
+        """
+        return self._ahead[kind]
 
 
 def estimate(
-    order: Order, *, now_s: float, paths: Paths, state: DispatchState | None, record: Record, speed_mps: float
+    order: Order, *, now_s: float, paths: Paths, outlook: Outlook | None, record: Record, speed_mps: float
 ) -> Eta:
     """`speed_mps`: metres a real second, for when the dispatcher's state is missing or older than STALE_S."""
     flight_m = _length_m(order, paths)
-    if state is None or now_s - unstamp(state.at) > STALE_S:
+    if outlook is None or now_s - outlook.at_s > STALE_S:
         seconds = (flight_m + BLIND_APPROACH_SHARE * paths.city.diameter_m) / speed_mps
         return _eta(
             now_s,
@@ -38,52 +77,72 @@ def estimate(
             min(BLIND_CONFIDENCE, record.confidence),
             "distance alone: the dispatcher's state is not known",
         )
-    flight_s = flight_m / state.speed_mps
-    start_s, approach_s = _pickup(order, flight_s, now_s, paths, state)
-    basis = f"{sum(state.drones.values())} drones, {state.pending} orders waiting, {record.promised} recent deliveries"
+    flight_s = flight_m / outlook.state.speed_mps
+    start_s, approach_s = _pickup(order, flight_s, now_s, outlook)
+    basis = f"{outlook.drones} drones, {outlook.state.pending} orders waiting, {record.promised} recent deliveries"
     return _eta(now_s, start_s + approach_s + flight_s, record.confidence, basis)
 
 
 def lightest_type(weight_kg: float) -> DroneType:
     """The lightest type that carries it. `weight_kg` is at most what the heaviest carries."""
-    return min(
-        (kind for kind in DroneType if PAYLOAD_MAX_KG[kind] >= weight_kg),
-        key=lambda kind: PAYLOAD_MAX_KG[kind],
+    return next(kind for kind, limit_kg in _BY_PAYLOAD if limit_kg >= weight_kg)
+
+
+_BY_PAYLOAD = tuple(sorted(PAYLOAD_MAX_KG.items(), key=lambda row: row[1]))
+
+
+def _able(soonest: list[FreeDrone], limit_kg: float, paths: Paths) -> _Able:
+    drones = [drone for drone in soonest if PAYLOAD_MAX_KG[drone.type] >= limit_kg]
+    plane = paths.city.plane
+    return _Able(
+        xy_m=xy_of([plane.to_point(drone.pos) for drone in drones]),
+        free_in_s=np.array([drone.free_in_s for drone in drones], dtype=np.float64),
     )
 
 
-def orders_ahead(weight_kg: float, state: DispatchState) -> int:
-    """Waiting orders that compete for the drones that could take this one.
-
-    Those of the same or a heavier type, and the part of the lighter ones that finds no free lighter drone.
-    """
-    own = PAYLOAD_MAX_KG[lightest_type(weight_kg)]
-    equals = sum(n for kind, n in state.pending_by_type.items() if PAYLOAD_MAX_KG[kind] >= own)
-    lighter = sum(n for kind, n in state.pending_by_type.items() if PAYLOAD_MAX_KG[kind] < own)
+def _orders_ahead(kind: DroneType, state: DispatchState) -> int:
+    own = PAYLOAD_MAX_KG[kind]
+    equals = sum(n for other, n in state.pending_by_type.items() if PAYLOAD_MAX_KG[other] >= own)
+    lighter = sum(n for other, n in state.pending_by_type.items() if PAYLOAD_MAX_KG[other] < own)
     free_lighter = sum(1 for drone in state.free if PAYLOAD_MAX_KG[drone.type] < own)
     return equals + max(0, lighter - free_lighter)
 
 
-def _pickup(
-    order: Order, flight_s: float, now_s: float, paths: Paths, state: DispatchState
-) -> tuple[float, float]:
+def _pickup(order: Order, flight_s: float, now_s: float, outlook: Outlook) -> tuple[float, float]:
     """(seconds until a drone sets out, seconds of its way to the origin)."""
-    able = [drone for drone in state.free if PAYLOAD_MAX_KG[drone.type] >= order.weight_kg]
-    blind_s = BLIND_APPROACH_SHARE * paths.city.diameter_m / state.speed_mps
-    ahead = orders_ahead(order.weight_kg, state)
-    if not able:
+    kind = lightest_type(order.weight_kg)
+    able, ahead = outlook.able(kind), outlook.orders_ahead(kind)
+    speed_mps, city = outlook.state.speed_mps, outlook.paths.city
+    blind_s = BLIND_APPROACH_SHARE * city.diameter_m / speed_mps
+    count = len(able.free_in_s)
+    if not count:
         return (ahead + 1) * (flight_s + blind_s), blind_s
-    age_s = max(0.0, now_s - unstamp(state.at))
-    turns, taken = divmod(ahead, len(able))
-    soonest = sorted(able, key=lambda drone: (drone.free_in_s, drone.id))[taken:]
-    plane = paths.city.plane
-    spots = np.array([plane.to_point(drone.pos) for drone in soonest], dtype=np.float64)
-    origins = np.broadcast_to(np.array(plane.to_point(order.origin), dtype=np.float64), spots.shape)
-    starts_s = np.maximum(0.0, np.array([drone.free_in_s for drone in soonest]) - age_s)
-    approaches_s = paths.lengths_m(spots, origins) / state.speed_mps
-    best = int((starts_s + approaches_s).argmin())
-    start_s, approach_s = float(starts_s[best]), float(approaches_s[best])
-    return start_s + turns * (flight_s + blind_s), approach_s
+    turns, taken = divmod(ahead, count)
+    starts_s = np.maximum(0.0, able.free_in_s[taken:] - max(0.0, now_s - outlook.at_s))
+    origin = np.array(city.plane.to_point(order.origin))
+    best, approach_m = _soonest(able.xy_m[taken:], starts_s * speed_mps, origin, outlook.paths)
+    return float(starts_s[best]) + turns * (flight_s + blind_s), approach_m / speed_mps
+
+
+def _soonest(spots_m: Array, head_m: Array, origin_m: Array, paths: Paths) -> tuple[int, float]:
+    """Who is at the origin first, and the length of its way. `head_m` (n,): what each one's start costs, in metres of way.
+
+    No way is shorter than the straight line: once the best way is shorter than the next straight one, it is the best of all.
+    """
+    away = spots_m - origin_m
+    least_m = np.hypot(away[:, 0], away[:, 1]) + head_m
+    best, best_m, approach_m = -1, np.inf, 0.0
+    nearest = np.argsort(least_m, kind="stable")
+    for begin in range(0, len(nearest), WAYS_AT_ONCE):
+        rows = nearest[begin : begin + WAYS_AT_ONCE]
+        if least_m[rows[0]] >= best_m:
+            break
+        ways_m = paths.lengths_m(spots_m[rows], np.broadcast_to(origin_m, (len(rows), 2)))
+        at = int((ways_m + head_m[rows]).argmin())
+        if ways_m[at] + head_m[rows[at]] < best_m:
+            best, approach_m = int(rows[at]), float(ways_m[at])
+            best_m = approach_m + float(head_m[best])
+    return best, approach_m
 
 
 def _length_m(order: Order, paths: Paths) -> float:
