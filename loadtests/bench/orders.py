@@ -1,232 +1,254 @@
-"""`scripts/bench orders`: orders through the whole running system, and where their time and the CPU went.
+"""`scripts/bench orders`: what an order costs from POST to delivered, and how many a second this machine sustains.
 
-Open arrivals (Poisson) against the lb of a system that runs (`scripts/up`). Every order carries an Idempotency-Key. The
-times between the states come from the stored timestamps, not from this client's clock.
+Starts a system of its own: 3,000 drones, --speed 120, the default city. Orders arrive open (Poisson), each with a fresh
+Idempotency-Key, and are followed by one event stream; the client's own CPU is told apart and what the system uses while
+idle is subtracted. H is the CPU of one GET through HAProxy in the same run. `--search` looks for the highest rate at which
+every target is met, `--burst` offers far more than can be done. Exit code 1: a target was missed; a sentence when it cannot.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import secrets
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from random import Random
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from pathlib import Path
 
-import msgspec
-import psutil
 import uvloop
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+from loadtests.bench import orders_client
+from loadtests.bench.arrivals import share
+from loadtests.bench.lb_peers import NotInstalled
+from loadtests.bench.orders_client import Client, Outcome
+from loadtests.bench.orders_cost import Cost, Sample, measure_h, sample
+from loadtests.bench.orders_report import Row, draw, markdown, print_row
+from loadtests.bench.running import Running, command_line, opened, say, started
 
-from dronedispatch.fleet.city import City, default_city
-from dronedispatch.fleet.deliveries import TERMINAL, Delivery
-from dronedispatch.fleet.documents import unstamp
-from dronedispatch.fleet.positions import LatLon, Point
-from dronedispatch.runtime.http.client import HttpClient
-from dronedispatch.runtime.http.errors import HttpError
+from dronedispatch.fleet.documents import DRONE_PREFIX
+from dronedispatch.fleet.drones import Drone, DroneStatus
+from dronedispatch.runtime import logs
 
-SERVICES = ("lb", "gateway", "kvfront", "kvstore", "dispatcher", "drone-sim")
-POST_TIMEOUT_S = 15.0
-
-
-@dataclass
-class Outcome:
-    """What the client saw."""
-
-    post_ms: list[float] = field(default_factory=list)
-    accepted: list[str] = field(default_factory=list)
-    refused: dict[str, int] = field(default_factory=dict)
-    deliveries: list[Delivery] = field(default_factory=list)
+ARTIFACTS = Path(".artifacts/bench/orders")
+SETTLE_TIMEOUT_S = 180.0
+IDLE_S = 15.0
+REST_S = 5.0  # between two rates
+SEARCH_STEP = 1.25
+POST_P99_MAX_S = 0.100
+ASSIGNED_P95_MAX_S = 0.400
+REFUSED_MAX_S = 1.0  # a burst: who is not taken hears so within
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of the sorted `values` lie; NaN of none."""
-    if not values:
-        return float("nan")
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+@dataclass(frozen=True)
+class Run:
+    """One rate. `client_s`: CPU of the client itself; `took_s`: until the last delivery."""
+
+    rate: float
+    outcome: Outcome
+    cost: Cost
+    client_s: float
+    took_s: float
+
+    def missed(self) -> list[str]:
+        """The targets that were not met, each as a sentence."""
+        found, outcome = [], self.outcome
+        post, assigned = share(outcome.post_s, 0.99), share(outcome.to_assigned_s(), 0.95)
+        if not post <= POST_P99_MAX_S:
+            found.append(f"p99 of POST is {1000 * post:.0f} ms, at most {1000 * POST_P99_MAX_S:.0f}")
+        if not assigned <= ASSIGNED_P95_MAX_S:
+            found.append(
+                f"p95 of created -> assigned is {1000 * assigned:.0f} ms, at most {1000 * ASSIGNED_P95_MAX_S:.0f}"
+            )
+        if outcome.refused:
+            found.append(f"orders were refused: {outcome.refused}")
+        return found + self.lost()
+
+    def lost(self) -> list[str]:
+        """What no rate excuses."""
+        outcome, found = self.outcome, []
+        if outcome.open_orders:
+            found.append(f"{len(outcome.open_orders)} accepted orders have not ended")
+        failed = sum(end == "failed" for end in outcome.ends.values())
+        if failed:
+            found.append(f"{failed} accepted orders failed")
+        return found
+
+    def missed_in_a_burst(self) -> list[str]:
+        """The targets of a burst: everybody has an answer within a second, and nothing that was accepted is lost."""
+        found, outcome = self.lost(), self.outcome
+        wrong = {why: n for why, n in outcome.refused.items() if why not in ("429", "503")}
+        if wrong:
+            found.append(f"neither 201 nor 429 or 503 with Retry-After: {wrong}")
+        slowest = max(outcome.refused_s, default=0.0)
+        if slowest > REFUSED_MAX_S:
+            found.append(
+                f"the slowest refusal took {1000 * slowest:.0f} ms, at most {1000 * REFUSED_MAX_S:.0f}"
+            )
+        return found
 
 
-def order(rng: Random, city: City) -> bytes:
-    """A parcel of 0.2 to 3 kg between two points that drones may reach."""
-    return msgspec.json.encode(
-        {
-            "origin": spot(rng, city),
-            "destination": spot(rng, city),
-            "weight": round(rng.uniform(0.2, 3.0), 2),
+async def settled(running: Running, drones: int) -> None:
+    """Until the whole fleet stands idle or charges. Raises SystemExit when it never does."""
+    end_s = time.monotonic() + SETTLE_TIMEOUT_S
+    found: dict[str, Drone] = {}
+    while time.monotonic() < end_s:
+        found = await running.stored(Drone, DRONE_PREFIX)
+        ready = sum(one.status in (DroneStatus.IDLE, DroneStatus.CHARGING) for one in found.values())
+        if len(found) >= drones and ready >= drones // 5:
+            return
+        await asyncio.sleep(1.0)
+    raise SystemExit(
+        f"nothing was measured: {len(found)} of {drones} drones are there after {SETTLE_TIMEOUT_S:.0f} s"
+    )
+
+
+async def idle(running: Running, seconds: float) -> tuple[Sample, Sample, float]:
+    """Two samples with nothing between them but the fleet that stands."""
+    before, began_s = await sample(running), time.monotonic()
+    await asyncio.sleep(seconds)
+    return before, await sample(running), time.monotonic() - began_s
+
+
+async def at_rate(
+    running: Running, client: Client, rate: float, seconds: float, wait_s: float, still: Still
+) -> Run:
+    """Orders at `rate` for `seconds`, until the last one has ended."""
+    outcome = Outcome()
+    before, client_s, began_s = await sample(running), orders_client.cpu_s(), time.monotonic()
+    await client.run(rate, seconds, wait_s, outcome)
+    after, took_s = await sample(running), time.monotonic() - began_s
+    cost = Cost(before, after, took_s, len(outcome.created_s), still.cpu_a_s)
+    return Run(rate, outcome, cost, orders_client.cpu_s() - client_s, took_s)
+
+
+@dataclass(frozen=True)
+class Still:
+    """What a second costs while nobody orders."""
+
+    before: Sample
+    after: Sample
+    seconds: float
+
+    @property
+    def cpu_a_s(self) -> dict[str, float]:
+        """Seconds of CPU a second, by process."""
+        return {
+            name: (used - self.before.cpu_s.get(name, 0.0)) / self.seconds
+            for name, used in self.after.cpu_s.items()
         }
+
+    def grown_a_s(self, prefix: str) -> float:
+        """What the samples that start so grow by in a second."""
+        return (self.after.starting_with(prefix) - self.before.starting_with(prefix)) / self.seconds
+
+
+def row_of(run: Run, still: Still, h_s: float) -> Row:
+    """The figures of a run."""
+    return Row.of(
+        rate=run.rate,
+        outcome=run.outcome,
+        cost=run.cost,
+        idle_a_s=still.grown_a_s,
+        h_s=h_s,
+        client_ms=1000 * run.client_s / max(1, len(run.outcome.created_s)),
+        took_s=run.took_s,
     )
 
 
-def spot(rng: Random, city: City) -> LatLon:
-    """A uniform point of the city outside its no-fly areas."""
-    corners = city.boundary.corners
-    east, north = [corner.x_m for corner in corners], [corner.y_m for corner in corners]
-    while True:
-        point = Point(rng.uniform(min(east), max(east)), rng.uniform(min(north), max(north)))
-        pos = city.plane.to_latlon(point)
-        if city.why_not_here(pos) is None:
-            return pos
-
-
-def cpu_by_service(port: int) -> dict[str, float]:
-    """CPU seconds that each service of the system behind `port` has used so far."""
-    rows: list[tuple[str, str | None, float]] = []
-    home: str | None = None
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or [""]
-        label = label_of(line)
-        if label is None:
-            continue
+async def measure(options: argparse.Namespace, home: Path, h_s: float) -> tuple[list[Row], list[str]]:
+    """(a row a rate, the targets that were missed)."""
+    rows: list[Row] = []
+    missed: list[str] = []
+    async with opened(home) as running:
+        client = Client("127.0.0.1", running.options.ports.lb, options.seed)
         try:
-            environ, times = process.environ(), process.cpu_times()
-        except psutil.Error:
-            continue  # it has just ended
-        mark = environ.get("DRONEDISPATCH_HOME")
-        if label == "lb" and environ.get("LB_PORT") == str(port):
-            home = mark
-        rows.append((label, mark, times.user + times.system))
-    used: dict[str, float] = {}
-    for label, mark, seconds in rows:
-        if home is not None and mark == home:
-            used[label] = used.get(label, 0.0) + seconds
-    return used
+            await settled(running, options.drones)
+            still = Still(*await idle(running, options.idle_seconds))
+            say(f"idle: {sum(still.cpu_a_s.values()):.3f} of a core")
+            for rate in options.rates:
+                run = await at_rate(running, client, rate, options.seconds, options.wait, still)
+                rows.append(row_of(run, still, h_s))
+                print_row(rows[-1])
+                missed += [f"at {rate:g} a second: {why}" for why in run.missed()]
+                await asyncio.sleep(REST_S)
+            if options.search:
+                await search(options, running, client, still)
+            if options.burst:
+                missed += await burst(options, running, client, still)
+        finally:
+            await client.close()
+    return rows, missed
 
 
-def label_of(line: Sequence[str]) -> str | None:
-    """The service that a command line is; None: none of ours."""
-    if len(line) >= 2 and line[-2].endswith("/dronedispatch") and line[-1] in SERVICES:
-        return line[-1]
-    return {"beam.smp": "rabbitmq", "consul": "consul"}.get(line[0].rpartition("/")[2])
+async def search(options: argparse.Namespace, running: Running, client: Client, still: Still) -> None:
+    """Upwards by SEARCH_STEP from the first rate until a target is missed, then once in between."""
+    good, rate = 0.0, options.rates[0]
+    while True:
+        run = await at_rate(running, client, rate, options.seconds, options.wait, still)
+        if missed := run.missed():
+            say(f"{rate:.0f} a second: {'; '.join(missed)}")
+            break
+        say(f"{rate:.0f} a second: every target met")
+        good, rate = rate, rate * SEARCH_STEP
+        await asyncio.sleep(REST_S)
+    say(f"the highest rate with every target met: {good:.0f} orders a second (steps of {SEARCH_STEP:g})")
 
 
-async def place(client: HttpClient, host: str, port: int, body: bytes, key: str, outcome: Outcome) -> None:
-    """One order; its latency as the client sees it."""
-    began = time.perf_counter()
-    headers = (("content-type", "application/json"), ("idempotency-key", key))
+async def burst(options: argparse.Namespace, running: Running, client: Client, still: Still) -> list[str]:
+    """`--burst` orders a second for 30 s."""
+    run = await at_rate(running, client, options.burst, 30.0, max(options.wait, 300.0), still)
+    outcome = run.outcome
+    say(
+        f"burst of {options.burst:g} a second for 30 s: accepted {len(outcome.created_s)} "
+        f"({len(outcome.created_s) / 30.0:.0f} a second), refused {outcome.refused or 0}, "
+        f"p99 of an accepted POST {1000 * share(outcome.post_s, 0.99):.0f} ms, "
+        f"slowest refusal {1000 * max(outcome.refused_s, default=0.0):.0f} ms, all ended after {run.took_s:.0f} s"
+    )
+    return [f"burst: {why}" for why in run.missed_in_a_burst()]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = command_line("orders", __doc__)
+    add = command.add_argument
+    add("--rates", type=float, nargs="+", default=[20.0, 100.0], help="orders a second (default: 20 100)")
+    add("--seconds", type=float, default=30.0, help="for how long at each rate (default: 30)")
+    add("--wait", type=float, default=120.0, help="seconds to wait for the last delivery (default: 120)")
+    add("--drones", type=int, default=3000)
+    add("--speed", type=float, default=120.0, help="simulated seconds in a second (default: 120)")
+    add("--gateways", type=int, default=3)
+    add("--kvfronts", type=int, default=2)
+    add("--idle-seconds", type=float, default=IDLE_S, help="how long to watch the idle system (default: 15)")
+    add("--search", action="store_true", help="then look for the highest rate with every target met")
+    add("--burst", type=float, default=0.0, metavar="RATE", help="then offer RATE a second for 30 s")
+    add("--running", type=Path, metavar="HOME", help="measure the system that runs in this home")
+    return command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 when every target was met."""
+    options = parser().parse_args(arguments)
+    logs.configure("orders", "orders", "error")
     try:
-        answer = await client.request(
-            "POST", host, port, "/deliveries", headers=headers, body=body, timeout_s=POST_TIMEOUT_S
-        )
-    except HttpError as exc:
-        outcome.refused[type(exc).__name__] = outcome.refused.get(type(exc).__name__, 0) + 1
-        return
-    outcome.post_ms.append((time.perf_counter() - began) * 1000.0)
-    if answer.status == 201:
-        outcome.accepted.append(msgspec.json.decode(answer.body)["id"])
+        h_s = measure_h()
+    except (NotInstalled, RuntimeError) as exc:
+        raise SystemExit(f"nothing was measured: {exc}") from exc
+    say(f"H = {1e6 * h_s:.1f} us (CPU of one GET through HAProxy)")
+    if options.running is not None:
+        rows, missed = uvloop.run(measure(options, options.running.absolute(), h_s))
     else:
-        outcome.refused[str(answer.status)] = outcome.refused.get(str(answer.status), 0) + 1
-
-
-async def follow(client: HttpClient, host: str, port: int, outcome: Outcome, deadline_s: float) -> None:
-    """Read every accepted order until it has ended, or the deadline has come."""
-    waiting = list(outcome.accepted)
-    end = time.monotonic() + deadline_s
-    with Progress(transient=True) as bar:
-        task = bar.add_task("delivered", total=len(waiting))
-        while waiting and time.monotonic() < end:
-            still: list[str] = []
-            for delivery_id in waiting:
-                answer = await client.request("GET", host, port, f"/deliveries/{delivery_id}", timeout_s=5.0)
-                delivery = msgspec.json.decode(answer.body, type=Delivery) if answer.status == 200 else None
-                if delivery is None or delivery.status not in TERMINAL:
-                    still.append(delivery_id)
-                else:
-                    outcome.deliveries.append(delivery)
-                    bar.advance(task)
-            waiting = still
-            await asyncio.sleep(1.0)
-
-
-async def run(host: str, port: int, rate: float, seconds: float, seed: int, wait_s: float) -> Outcome:
-    """Place orders at `rate` a second for `seconds`, then wait for them."""
-    rng, city, outcome = Random(seed), default_city(), Outcome()
-    client = HttpClient(resend_on_reuse_reset=False, connections_max=256)
-    run_id = secrets.token_hex(4)  # a second run with the same seed places the same orders anew
-    running: set[asyncio.Task[None]] = set()
-    began = time.monotonic()
-    due = began
-    with Progress(transient=True) as bar:
-        task = bar.add_task("ordering", total=seconds)
-        while (due := due + rng.expovariate(rate)) < began + seconds:
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            key = f"bench-{run_id}-{rng.getrandbits(64):x}"
-            placed = asyncio.create_task(place(client, host, port, order(rng, city), key, outcome))
-            running.add(placed)
-            placed.add_done_callback(running.discard)
-            bar.update(task, completed=time.monotonic() - began)
-    await asyncio.gather(*running)
-    await follow(client, host, port, outcome, wait_s)
-    await client.close()
-    return outcome
-
-
-def spans_ms(deliveries: Sequence[Delivery], end: str) -> list[float]:
-    """Milliseconds from created_at to `end` of those that have it."""
-    stamps = [(delivery.created_at, getattr(delivery, end)) for delivery in deliveries]
-    return [(unstamp(stop) - unstamp(start)) * 1000.0 for start, stop in stamps if stop is not None]
-
-
-def report(outcome: Outcome, seconds: float, used: dict[str, float]) -> int:
-    """Print the tables; 1 when an accepted order has not ended."""
-    console = Console()
-    table = Table(title="milliseconds from the order on", min_width=78)
-    for column in ("hop", "orders", "mean", "p50", "p95", "p99", "max"):
-        table.add_column(column, justify="right")
-    rows = {
-        "POST answered": outcome.post_ms,
-        "created -> assigned": spans_ms(outcome.deliveries, "assigned_at"),
-        "created -> picked up": spans_ms(outcome.deliveries, "picked_up_at"),
-        "created -> delivered": spans_ms(outcome.deliveries, "delivered_at"),
-    }
-    for name, values in rows.items():
-        mean = sum(values) / len(values) if values else float("nan")
-        figures = (
-            mean,
-            *(percentile(values, share) for share in (0.5, 0.95, 0.99)),
-            max(values, default=0.0),
-        )
-        table.add_row(name, str(len(values)), *(f"{figure:.1f}" for figure in figures))
-    console.print(table)
-    accepted = len(outcome.accepted)
-    console.print(
-        f"accepted {accepted} ({accepted / seconds:.1f} a second), not accepted {outcome.refused or 0}"
-    )
-    cpu = Table(title="CPU from the first order to the last delivery")
-    for column in ("service", "seconds", "milliseconds an order"):
-        cpu.add_column(column, justify="right")
-    for name, value in sorted(used.items(), key=lambda row: -row[1]):
-        cpu.add_row(name, f"{value:.2f}", f"{value * 1000.0 / max(1, accepted):.2f}")
-    console.print(cpu)
-    lost = accepted - len(outcome.deliveries)
-    console.print(f"accepted and not ended in time: {lost}")
-    return 1 if lost or not accepted else 0
-
-
-def main(argv: list[str]) -> int:
-    """The command line; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench orders", description=__doc__.splitlines()[0] if __doc__ else ""
-    )
-    parser.add_argument("--host", default="http://127.0.0.1:8080", help="the lb (default %(default)s)")
-    parser.add_argument("--rate", type=float, default=5.0, help="orders a second (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=30.0, help="for how long (default %(default)s)")
-    parser.add_argument("--wait", type=float, default=180.0, help="seconds to wait for the last delivery")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args(argv)
-    parts = urlsplit(options.host)
-    host, port = parts.hostname or "127.0.0.1", parts.port or 80
-    before = cpu_by_service(port)
-    outcome = uvloop.run(run(host, port, options.rate, options.seconds, options.seed, options.wait))
-    after = cpu_by_service(port)
-    used = {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
-    return report(outcome, options.seconds, used)
+        names = ("drones", "speed", "gateways", "kvfronts", "port_base", "seed")
+        system = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
+        with started("orders", system) as home:
+            rows, missed = uvloop.run(measure(options, home, h_s))
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    (ARTIFACTS / "orders.md").write_text(markdown(rows), encoding="utf-8")
+    draw(rows, ARTIFACTS / "orders.png")
+    say(f"table and plot: {ARTIFACTS}/orders.md, {ARTIFACTS}/orders.png")
+    for why in missed:
+        say(f"MISSED {why}")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    sys.exit(main())
