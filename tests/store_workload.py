@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from dronedispatch.kv.calls import MUST_BE_ABSENT
 from dronedispatch.kv.client import Item
 from dronedispatch.kv.errors import Definite, LockHeld, OutcomeUnknown, Unavailable, VersionConflict
 from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.kv.version import Version
+from dronedispatch.replication.calls import MUST_BE_ABSENT
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.testing.linearizability import Observation, Seen, why_not, why_not_exclusive

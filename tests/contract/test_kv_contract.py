@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import pytest
 
-from dronedispatch.kv import http_server
 from dronedispatch.kv.client import Cas, Delete, Get, Item, KVClient, Lease, Put
 from dronedispatch.kv.errors import Fenced, LockHeld, Refused, Unauthorized, VersionConflict
+from dronedispatch.kv.http import server as http_server
 from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.kv.version import Version
 from dronedispatch.runtime.discovery import Endpoint

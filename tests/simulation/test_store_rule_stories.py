@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import pytest
 
-from dronedispatch.kv.calls import MUST_BE_ABSENT
-from dronedispatch.kv.rules import ALL, Rules, without
 from dronedispatch.kv.version import Version
 from dronedispatch.kvfront.core.resolution import Done, NotApplied, Unknown
+from dronedispatch.replication.calls import MUST_BE_ABSENT
+from dronedispatch.replication.rules import ALL, Rules, without
 from dronedispatch.testing.simulation.stage import KEY, Running, Stage
 
 FIRST = Version(1, 1)

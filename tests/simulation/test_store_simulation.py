@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from dronedispatch.kv.rules import without
+from dronedispatch.replication.rules import without
 from dronedispatch.testing.simulation.campaign import MUST_HAPPEN, campaign, run_seeds, why_idle
 from dronedispatch.testing.simulation.command import main
 from dronedispatch.testing.simulation.run import simulate

@@ -1,4 +1,4 @@
-"""The store over HTTP: a KVClient that speaks to any of the coordinators (see outbox.py for how)."""
+"""The store over HTTP: a KVClient that speaks to any of the coordinators (see request_batcher.py for how)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import msgspec
 
 from dronedispatch.kv import wire
 from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Put
+from dronedispatch.kv.error_mapping import failure_of
 from dronedispatch.kv.errors import (
     KVError,
     OutcomeUnknown,
     Unavailable,
 )
-from dronedispatch.kv.limits import check_key, refusal
-from dronedispatch.kv.outbox import Outbox, Waiting
-from dronedispatch.kv.refusals import failure_of
+from dronedispatch.kv.request_batcher import RequestBatcher, Waiting
+from dronedispatch.kv.validation import check_key, refusal
 from dronedispatch.kv.version import Version, parse_version
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import Endpoint
@@ -52,11 +52,11 @@ class HttpKV:
         self._json_headers = (*self._headers, ("content-type", "application/json"))
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
-        self._outbox = Outbox(endpoints, http, batch_headers, self._clock)
+        self._batcher = RequestBatcher(endpoints, http, batch_headers, self._clock)
 
     async def close(self) -> None:
         """Give up what is under way: reads as Unavailable, writes as OutcomeUnknown. Does not close `http`."""
-        await self._outbox.close()
+        await self._batcher.close()
 
     # --- single keys ---
 
@@ -112,7 +112,7 @@ class HttpKV:
         if refused is not None:
             done.set_result(refused)
             return done
-        self._outbox.put(Waiting(op, done, self._clock.monotonic_s() + self._timeout_s))
+        self._batcher.put(Waiting(op, done, self._clock.monotonic_s() + self._timeout_s))
         return done
 
     # --- scans and locks ---
@@ -168,7 +168,7 @@ class HttpKV:
         deadline_s = self._clock.monotonic_s() + self._timeout_s
         said: KVError = Unavailable("no coordinator is known")
         for pause_s in _pauses():
-            endpoint = self._outbox.choose() or next(iter(self._endpoints()), None)
+            endpoint = self._batcher.choose() or next(iter(self._endpoints()), None)
             if endpoint is not None:
                 left_s = max(0.01, deadline_s - self._clock.monotonic_s())
                 try:

@@ -1,4 +1,4 @@
-"""The store's API between programs, in msgpack: what /kv/batch carries (json_api.py has the same for people). Pure.
+"""The store's API between programs, in msgpack: what /kv/batch carries (http/json_api.py has the same for people). Pure.
 
 Every outcome is one of three classes and says which: a result (definite success), Failed with another kind than "unknown"
 (definite failure), Failed "unknown". An error of the store travels as a value and comes out as the same exception.

@@ -6,10 +6,10 @@ import asyncio
 import uuid
 from collections.abc import Callable
 
-from dronedispatch.kv import view as views
-from dronedispatch.kv.hashing import assignment
-from dronedispatch.kv.view import Node
 from dronedispatch.kvctl.session import CannotDo, ReplicaState, Session
+from dronedispatch.replication import view as views
+from dronedispatch.replication.hashing import assignment
+from dronedispatch.replication.view import Replica
 
 PAUSE_S = 0.2
 
@@ -32,16 +32,16 @@ async def bootstrap(
             f"there is no view in Consul, but {', '.join(old)} already served in one: its data would be lost. "
             "Run `dronedispatch kvctl recover` instead (or wipe the disks, if that is what you want)"
         )
-    nodes = {state.name: Node(state.url, state.disk) for state in states}
-    assigned = assignment(sorted(nodes), rf)
-    first = views.bootstrap(uuid.uuid4().hex, nodes, rf, assigned, uuid.uuid4().hex)
+    known = {state.name: Replica(state.url, state.disk) for state in states}
+    assigned = assignment(sorted(known), rf)
+    first = views.bootstrap(uuid.uuid4().hex, known, rf, assigned, uuid.uuid4().hex)
     if not await session.put_view(first, 0):
         view, _ = await session.view()
         if view is None:
             raise CannotDo("Consul did not take the view, and has none: try again")
         say(f"another bootstrap was first: cluster {view.cluster}, epoch {view.epoch}, rf {view.rf}")
         return
-    say(f"bootstrapped cluster {first.cluster}: {len(nodes)} replicas ({', '.join(sorted(nodes))}), rf {rf}")
+    say(f"bootstrapped cluster {first.cluster}: {len(known)} replicas ({', '.join(sorted(known))}), rf {rf}")
 
 
 async def _gather(session: Session, wanted: int, within_s: float) -> list[ReplicaState]:

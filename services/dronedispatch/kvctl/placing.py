@@ -8,10 +8,10 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
-from dronedispatch.kv import view as views
-from dronedispatch.kv.hashing import SLOTS, assignment
-from dronedispatch.kv.view import Node, View
 from dronedispatch.kvctl.session import CannotDo, ReplicaState, Session
+from dronedispatch.replication import view as views
+from dronedispatch.replication.hashing import SLOTS, assignment
+from dronedispatch.replication.view import Replica, View
 
 PAUSE_S = 0.2
 HAND_OVER_S = 0.15
@@ -33,7 +33,7 @@ def slots_of(text: str) -> list[int]:
 async def known(session: Session, names: Sequence[str]) -> View:
     """The view, in which every replica of `names` is known: those that it lacks are taken from Consul. Raises CannotDo."""
     view = await session.needed_view()
-    missing = [name for name in names if name not in view.nodes]
+    missing = [name for name in names if name not in view.replicas]
     if not missing:
         return view
     states = await registered(session)
@@ -45,12 +45,12 @@ async def known(session: Session, names: Sequence[str]) -> View:
             )
         if state.cluster not in ("", view.cluster):
             raise CannotDo(f"{name} belongs to another cluster ({state.cluster}): wipe its disk first")
-        view = await session.change_view(_adding(name, Node(state.url, state.disk)))
+        view = await session.change_view(_adding(name, Replica(state.url, state.disk)))
     return view
 
 
-def _adding(name: str, node: Node) -> Callable[[View], View]:
-    return lambda view: views.with_node(view, name, node, uuid.uuid4().hex)
+def _adding(name: str, replica: Replica) -> Callable[[View], View]:
+    return lambda view: views.with_replica(view, name, replica, uuid.uuid4().hex)
 
 
 async def registered(session: Session) -> Mapping[str, ReplicaState]:
@@ -85,16 +85,16 @@ async def rebalance(session: Session, parsed: argparse.Namespace) -> int:
 async def drain(session: Session, parsed: argparse.Namespace) -> int:
     """Move everything away from one replica; then the view forgets it."""
     view = await session.needed_view()
-    if parsed.name not in view.nodes:
-        raise CannotDo(f"the view does not know {parsed.name}; it knows {', '.join(sorted(view.nodes))}")
-    others = sorted(name for name in view.nodes if name != parsed.name)
+    if parsed.name not in view.replicas:
+        raise CannotDo(f"the view does not know {parsed.name}; it knows {', '.join(sorted(view.replicas))}")
+    others = sorted(name for name in view.replicas if name != parsed.name)
     if len(others) < view.rf:
         raise CannotDo(f"only {len(others)} other replicas: not enough for rf {view.rf}")
     await _reassign(session, lambda now: _even(now, others, now.rf), parsed.wait)
     if parsed.wait <= 0:
         return 0
     try:
-        await session.change_view(lambda now: views.without_node(now, parsed.name, uuid.uuid4().hex))
+        await session.change_view(lambda now: views.without_replica(now, parsed.name, uuid.uuid4().hex))
     except ValueError as error:
         raise CannotDo(str(error)) from error
     sys.stdout.write(f"{parsed.name} holds nothing any more and may be stopped\n")
@@ -130,7 +130,7 @@ async def _prepare_leads(session: Session, wanted_in: Callable[[View], Mapping[i
             losing.setdefault(name, []).append(slot)
     for name, slots in losing.items():
         try:
-            await session.hand_over(now.nodes[name].url, slots)
+            await session.hand_over(now.replicas[name].url, slots)
         except CannotDo as error:
             sys.stderr.write(f"{error}; its writes under way may end as unknown\n")
     if losing:

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from dronedispatch.kv import view as views
-from dronedispatch.kv.view import Node, View
 from dronedispatch.kvctl.placing import registered, slots_of
 from dronedispatch.kvctl.session import CannotDo, ReplicaState, Session
+from dronedispatch.replication import view as views
+from dronedispatch.replication.view import Replica, View
 
 
 def newest_kept(states: Mapping[str, ReplicaState]) -> View:
@@ -34,11 +34,11 @@ def recovered(kept: View, current: View | None, states: Mapping[str, ReplicaStat
     """`kept` in an epoch after every one that any replica has promised or seen, with the replicas' present addresses."""
     seen = [max(state.floor, state.published) for state in states.values()]
     epoch = max([kept.epoch, current.epoch if current else 0, *seen]) + 1
-    nodes = {
-        name: Node(states[name].url if name in states else node.url, node.disk)
-        for name, node in kept.nodes.items()
+    replicas = {
+        name: Replica(states[name].url if name in states else replica.url, replica.disk)
+        for name, replica in kept.replicas.items()
     }
-    return msgspec.structs.replace(views.bumped(kept, by, epoch), nodes=nodes)
+    return msgspec.structs.replace(views.bumped(kept, by, epoch), replicas=replicas)
 
 
 async def recover(session: Session, parsed: argparse.Namespace) -> int:
@@ -48,7 +48,7 @@ async def recover(session: Session, parsed: argparse.Namespace) -> int:
     if not states:
         raise CannotDo("no kvstore is registered: start them first, recovery asks all of them")
     kept = newest_kept(states)
-    missing = sorted(set(kept.nodes) - set(states))
+    missing = sorted(set(kept.replicas) - set(states))
     if missing and not parsed.without_all:
         raise CannotDo(
             f"{', '.join(missing)} of the last view are not there: one of them may have kept a newer view. "
@@ -69,7 +69,7 @@ async def recover(session: Session, parsed: argparse.Namespace) -> int:
         return 0
     if not await session.put_view(view, index):
         raise CannotDo("the view has changed meanwhile: look again")
-    sys.stdout.write(f"recovered: epoch {view.epoch}, {len(view.nodes)} replicas\n")
+    sys.stdout.write(f"recovered: epoch {view.epoch}, {len(view.replicas)} replicas\n")
     return 0
 
 

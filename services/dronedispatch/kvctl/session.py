@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dronedispatch.kv import view as views
-from dronedispatch.kv.calls import AnyCall, AnyReply, decode_replies, encode_calls
 from dronedispatch.kv.http_client import HttpKV
-from dronedispatch.kv.links import BATCH_TARGET
-from dronedispatch.kv.view import VIEW_KEY, View
 from dronedispatch.kv.wire import MSGPACK
 from dronedispatch.kvctl.settings import Settings
+from dronedispatch.replication import view as views
+from dronedispatch.replication.calls import AnyCall, AnyReply, decode_replies, encode_calls
+from dronedispatch.replication.links import BATCH_TARGET
+from dronedispatch.replication.view import VIEW_KEY, View
 from dronedispatch.runtime.auth import bearer
 from dronedispatch.runtime.consul import ConsulClient, ConsulError, ConsulUnknown, Endpoint
 from dronedispatch.runtime.http.client import HttpClient

@@ -20,9 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from dronedispatch.kv import json_api
 from dronedispatch.kv.client import Cas, Op, Put
 from dronedispatch.kv.errors import KVError, VersionConflict
+from dronedispatch.kv.http import json_api
 from dronedispatch.kvctl.placing import registered
 from dronedispatch.kvctl.session import CannotDo, Session
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from dronedispatch.kv import json_api
 from dronedispatch.kv.client import Item, Lease
 from dronedispatch.kv.errors import VersionConflict
-from dronedispatch.kv.limits import check_key
+from dronedispatch.kv.http import json_api
+from dronedispatch.kv.validation import check_key
 from dronedispatch.kv.version import Version
 from dronedispatch.kvctl.session import CannotDo, Session
 

@@ -27,8 +27,8 @@ async def bootstrap(session: Session, parsed: argparse.Namespace) -> int:
 async def view(session: Session, parsed: argparse.Namespace) -> int:
     """kvctl view."""
     current = await session.needed_view()
-    names = sorted(current.nodes)
-    states = await session.states([current.nodes[name].url for name in names])
+    names = sorted(current.replicas)
+    states = await session.states([current.replicas[name].url for name in names])
     console.print(view_table.table(current, dict(zip(names, states, strict=True))))
     if parsed.slots:
         for number, slot in enumerate(current.slots):

@@ -9,11 +9,11 @@ from collections import defaultdict
 
 from rich.progress import Progress
 
-from dronedispatch.kv.calls import Compare, Compared, Locate, Located
-from dronedispatch.kv.hashing import SLOTS
 from dronedispatch.kv.version import Version
-from dronedispatch.kv.view import View
 from dronedispatch.kvctl.session import CannotDo, Session
+from dronedispatch.replication.calls import Compare, Compared, Locate, Located
+from dronedispatch.replication.hashing import SLOTS
+from dronedispatch.replication.view import View
 
 PAGE = 2_000
 LOOKS = 3
@@ -57,7 +57,7 @@ async def _differing(session: Session, view: View, slots: list[int]) -> list[int
     digests: dict[int, set[bytes]] = defaultdict(set)
     for (name, disk), held in asked.items():
         call = Locate(view.cluster, view.epoch, disk, held[0], tuple(held))
-        (reply,) = await session.ask(view.nodes[name].url, [call])
+        (reply,) = await session.ask(view.replicas[name].url, [call])
         if not isinstance(reply, Located):
             raise CannotDo(f"{name} answers {type(reply).__name__} instead of its digests")
         for slot, digest in zip(held, reply.digests, strict=True):
@@ -84,7 +84,7 @@ async def _versions(session: Session, view: View, slot: int, name: str, disk: st
     after: str | None = None
     while True:
         call = Compare(view.cluster, view.epoch, disk, slot, after, PAGE)
-        (reply,) = await session.ask(view.nodes[name].url, [call])
+        (reply,) = await session.ask(view.replicas[name].url, [call])
         if not isinstance(reply, Compared):
             raise CannotDo(f"{name} answers {type(reply).__name__} instead of its keys")
         found |= dict(reply.entries)

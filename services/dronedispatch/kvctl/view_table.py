@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from dronedispatch.kv.view import View
 from dronedispatch.kvctl.session import CannotDo, ReplicaState
+from dronedispatch.replication.view import View
 
 
 def table(view: View, states: Mapping[str, ReplicaState | CannotDo]) -> Table:
@@ -17,7 +17,7 @@ def table(view: View, states: Mapping[str, ReplicaState | CannotDo]) -> Table:
         made.add_column(
             column, justify="right" if column in {"in sync", "leads", "lacks", "keys", "floor"} else "left"
         )
-    for name, node in sorted(view.nodes.items()):
+    for name, replica in sorted(view.replicas.items()):
         slots = range(len(view.slots))
         in_sync = sum(name in view.slots[slot].in_sync for slot in slots)
         leads = sum(view.members(slot)[0][0] == name for slot in slots)
@@ -25,13 +25,13 @@ def table(view: View, states: Mapping[str, ReplicaState | CannotDo]) -> Table:
         state = states[name]
         if isinstance(state, CannotDo):
             made.add_row(
-                name, node.url, str(in_sync), str(leads), str(lacks), "?", "?", "[red]does not answer"
+                name, replica.url, str(in_sync), str(leads), str(lacks), "?", "?", "[red]does not answer"
             )
             continue
         word = "[green]in sync" if not lacks else f"[yellow]{state.last_join}"
-        if state.disk != node.disk:
+        if state.disk != replica.disk:
             word = "[yellow]has another disk than the view knows"
         made.add_row(
-            name, node.url, str(in_sync), str(leads), str(lacks), str(state.keys), str(state.floor), word
+            name, replica.url, str(in_sync), str(leads), str(lacks), str(state.keys), str(state.floor), word
         )
     return made

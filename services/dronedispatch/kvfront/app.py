@@ -7,16 +7,16 @@ from typing import Any
 from prometheus_client import Gauge
 from sanic import Sanic
 
-from dronedispatch.kv import http_server
-from dronedispatch.kv.driver import Driver
-from dronedispatch.kv.links import Links
-from dronedispatch.kv.view_store import ViewStore
-from dronedispatch.kvfront import express, peers
+from dronedispatch.kv.http import server as http_server
+from dronedispatch.kvfront import fast_path, peers
 from dronedispatch.kvfront.coordinator import Coordinator
-from dronedispatch.kvfront.core.changing import NOT_BOOTSTRAPPED
+from dronedispatch.kvfront.core.view_change import NOT_BOOTSTRAPPED
 from dronedispatch.kvfront.loops import HintFlush, Sweep
 from dronedispatch.kvfront.peers import Peers
 from dronedispatch.kvfront.settings import Settings
+from dronedispatch.replication.driver import Driver
+from dronedispatch.replication.links import Links
+from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime import garbage
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
@@ -119,7 +119,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     )
     app.config.REQUEST_MAX_SIZE = BODY_BYTES_MAX
     http_server.mount(app, lambda: front().coordinator)
-    app.ctx.fast_lane = express.lane(
+    app.ctx.fast_path = fast_path.lane(
         lambda: front().coordinator.begin if parts and front().why_not_ready() is None else None,
         settings.process.store_token,
     )

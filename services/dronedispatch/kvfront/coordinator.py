@@ -10,22 +10,29 @@ from typing import Literal
 
 import structlog
 
-from dronedispatch.kv.answers import change_of, conflict_of, done_of, held_of, item_of, lock_key
 from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Put
-from dronedispatch.kv.driver import Driver
 from dronedispatch.kv.errors import KVError, LockHeld, OutcomeUnknown, Unavailable
-from dronedispatch.kv.hashing import slot_of
-from dronedispatch.kv.limits import check_key, check_op
 from dronedispatch.kv.record import WRITE_ID_BYTES, Record
-from dronedispatch.kv.requests import Steps
+from dronedispatch.kv.validation import check_key, check_op
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
-from dronedispatch.kvfront.core.changing import NOT_BOOTSTRAPPED
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Conflict, Done, NotApplied, Resolution
 from dronedispatch.kvfront.core.scanning import Query, scan
+from dronedispatch.kvfront.core.view_change import NOT_BOOTSTRAPPED
 from dronedispatch.kvfront.core.writing import LockWrite, Write, write
 from dronedispatch.kvfront.settings import Settings
+from dronedispatch.replication.driver import Driver
+from dronedispatch.replication.effects import Steps
+from dronedispatch.replication.hashing import slot_of
+from dronedispatch.replication.op_translation import (
+    change_of,
+    conflict_of,
+    done_of,
+    held_of,
+    item_of,
+    lock_key,
+)
 from dronedispatch.runtime.clock import Clock
 
 log = structlog.get_logger()
@@ -81,7 +88,7 @@ class Coordinator:
         await self._one(Delete(key, expected))
 
     async def batch(self, ops: Sequence[Op]) -> list[OpResult]:
-        """See KVClient. The operations have been checked against the limits (kv/limits.py). Raises Unavailable."""
+        """See KVClient. The operations have been checked against the limits (kv/validation.py). Raises Unavailable."""
         if (reason := self._why_not()) is not None:
             raise Unavailable(reason)
         if not ops:

@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dronedispatch.kv.calls import Fetched, PullHints
-from dronedispatch.kv.driver import Driver
-from dronedispatch.kv.links import OFFER_TARGET
-from dronedispatch.kv.requests import Ask, Pulse, Steps
-from dronedispatch.kv.view import View
-from dronedispatch.kvfront.core.purging import sweep
+from dronedispatch.kvfront.core.tombstone_gc import sweep
+from dronedispatch.replication.calls import Fetched, PullHints
+from dronedispatch.replication.driver import Driver
+from dronedispatch.replication.effects import Ask, Pulse, Steps
+from dronedispatch.replication.links import OFFER_TARGET
+from dronedispatch.replication.view import View
 from dronedispatch.runtime.auth import bearer
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError
@@ -46,11 +46,11 @@ class HintFlush:
 
     async def _offer(self, view: View, target: str) -> int:
         offered = 0
-        for stand_in in view.nodes:
+        for stand_in in view.replicas:
             if stand_in == target:
                 continue
             entries = await self._driver.run(_pull(view, stand_in, target))
-            if entries and await self._send(view.nodes[target].url, entries):
+            if entries and await self._send(view.replicas[target].url, entries):
                 offered += len(entries)
         return offered
 
@@ -73,7 +73,7 @@ class HintFlush:
 
 def _pull(view: View, stand_in: str, target: str) -> Steps[list[object]]:
     """The first page of the hints that `stand_in` keeps for `target`: a reminder, and a head start for its JOIN."""
-    call = PullHints(view.cluster, view.epoch, view.nodes[stand_in].disk, 0, target, None, OFFER_KEYS)
+    call = PullHints(view.cluster, view.epoch, view.replicas[stand_in].disk, 0, target, None, OFFER_KEYS)
     (reply,) = yield Ask([(stand_in, call)])
     return list(reply.entries) if isinstance(reply, Fetched) else []
 

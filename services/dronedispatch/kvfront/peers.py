@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from sanic import HTTPResponse, Request, Sanic
 
-from dronedispatch.kv.links import Links
-from dronedispatch.kv.requests import Pulse
+from dronedispatch.replication.effects import Pulse
+from dronedispatch.replication.links import Links
 from dronedispatch.runtime.auth import bearer
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.http.client import HttpClient

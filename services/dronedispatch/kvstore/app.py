@@ -10,11 +10,8 @@ import structlog
 from prometheus_client import Gauge
 from sanic import Sanic
 
-from dronedispatch.kv import http_server
-from dronedispatch.kv.calls import AnyCall, AnyReply
-from dronedispatch.kv.links import Links
-from dronedispatch.kv.view_store import ViewStore
-from dronedispatch.kvstore import express, routes
+from dronedispatch.kv.http import server as http_server
+from dronedispatch.kvstore import fast_path, routes
 from dronedispatch.kvstore.cache import AnswerCache
 from dronedispatch.kvstore.committer import INLINE_FSYNC_S, Committer
 from dronedispatch.kvstore.disk import fsync_s, open_disk
@@ -24,6 +21,9 @@ from dronedispatch.kvstore.loops import Housekeeping
 from dronedispatch.kvstore.membership import Membership, ReplicaDriver
 from dronedispatch.kvstore.settings import Settings
 from dronedispatch.kvstore.txn import LmdbTxn
+from dronedispatch.replication.calls import AnyCall, AnyReply
+from dronedispatch.replication.links import Links
+from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime import garbage
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.http.client import HttpClient
@@ -37,7 +37,7 @@ BODY_BYTES_MAX = 64 * 1024 * 1024
 log = structlog.get_logger()
 
 
-class Replica:
+class ReplicaServer:
     """The parts of a running kvstore. Opens the disk: make it in the process that will use it."""
 
     def __init__(self, settings: Settings, process: Process) -> None:
@@ -169,9 +169,9 @@ GAUGES = {
 
 def create_app(settings: Settings) -> Sanic[Any, Any]:
     """A kvstore, not yet serving; importing and creating touch no disk."""
-    parts: list[Replica] = []
+    parts: list[ReplicaServer] = []
 
-    def replica() -> Replica:
+    def replica() -> ReplicaServer:
         assert parts, "the replica opens its disk before it serves"
         return parts[0]
 
@@ -184,11 +184,11 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     app.config.REQUEST_MAX_SIZE = BODY_BYTES_MAX
     routes.mount(app, replica)
     http_server.mount(app, lambda: replica().local)
-    app.ctx.fast_lane = express.lane(lambda: replica().committer.submit, settings.process.store_token)
+    app.ctx.fast_path = fast_path.lane(lambda: replica().committer.submit, settings.process.store_token)
 
     @app.before_server_start
     async def start(app: Sanic[Any, Any]) -> None:
-        parts.append(Replica(settings, app.ctx.process))
+        parts.append(ReplicaServer(settings, app.ctx.process))
         replica().start(app.ctx.tasks)
         garbage.search_rarely()
 

@@ -17,10 +17,10 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from dronedispatch.kv.calls import JOINING, NO_SPACE, AnyCall, AnyReply, Apply, Lock, Read, Scan
 from dronedispatch.kvstore.core.rules import changes_disk, execute
 from dronedispatch.kvstore.engine import Engine, FatalDisk
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
+from dronedispatch.replication.calls import JOINING, NO_SPACE, AnyCall, AnyReply, Apply, Lock, Read, Scan
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.tally import TallyCounter, TallyHistogram
 

@@ -26,7 +26,7 @@ import lmdb
 
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.cache import AnswerCache
-from dronedispatch.kvstore.changes import ChangeLog
+from dronedispatch.kvstore.change_log import ChangeLog
 from dronedispatch.kvstore.disk import JOURNAL_KEY, OpenDisk, free_bytes
 from dronedispatch.kvstore.journal import NAME_BYTES, Change, JournalFull, encode_changes
 from dronedispatch.kvstore.state import LAST_VIEW_KEY, STATE_KEY, State, decode_state

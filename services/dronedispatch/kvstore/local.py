@@ -11,8 +11,15 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from dronedispatch.kv.answers import change_of, conflict_of, done_of, held_of, item_of, lock_key
-from dronedispatch.kv.calls import (
+from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Put
+from dronedispatch.kv.errors import KVError, LockHeld, Unavailable
+from dronedispatch.kv.record import WRITE_ID_BYTES, Record
+from dronedispatch.kv.validation import check_key, check_op
+from dronedispatch.kv.version import Version
+from dronedispatch.kv.wire import LOCK_PREFIX
+from dronedispatch.kvstore.committer import Committer
+from dronedispatch.kvstore.core.locks import lock_state
+from dronedispatch.replication.calls import (
     AnyCall,
     AnyReply,
     Applied,
@@ -28,17 +35,17 @@ from dronedispatch.kv.calls import (
     Scanned,
     StaleEpoch,
 )
-from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Put
-from dronedispatch.kv.errors import KVError, LockHeld, Unavailable
-from dronedispatch.kv.hashing import slot_of
-from dronedispatch.kv.limits import check_key, check_op
-from dronedispatch.kv.record import WRITE_ID_BYTES, Record
-from dronedispatch.kv.version import Version
-from dronedispatch.kv.view import View
-from dronedispatch.kv.view_store import ViewStore
-from dronedispatch.kv.wire import LOCK_PREFIX
-from dronedispatch.kvstore.committer import Committer
-from dronedispatch.kvstore.core.locks import lock_state
+from dronedispatch.replication.hashing import slot_of
+from dronedispatch.replication.op_translation import (
+    change_of,
+    conflict_of,
+    done_of,
+    held_of,
+    item_of,
+    lock_key,
+)
+from dronedispatch.replication.view import View
+from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime.clock import Clock
 
 ATTEMPTS = 20

@@ -10,19 +10,19 @@ from typing import Any
 
 import structlog
 
-from dronedispatch.kv import view as views
-from dronedispatch.kv.driver import Driver
-from dronedispatch.kv.hashing import SLOTS
-from dronedispatch.kv.links import Links
-from dronedispatch.kv.view import View
-from dronedispatch.kv.view_store import ViewStore
 from dronedispatch.kvstore.committer import Committer
-from dronedispatch.kvstore.core.filling import forget, settle
+from dronedispatch.kvstore.core.catch_up import forget, settle
 from dronedispatch.kvstore.core.join import hold_down_s, join_once
 from dronedispatch.kvstore.core.leave import announce, leave
-from dronedispatch.kvstore.core.requests import Commit, Probe
+from dronedispatch.kvstore.core.local_effects import Commit, Probe
 from dronedispatch.kvstore.engine import Engine
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
+from dronedispatch.replication import view as views
+from dronedispatch.replication.driver import Driver
+from dronedispatch.replication.hashing import SLOTS
+from dronedispatch.replication.links import Links
+from dronedispatch.replication.view import View
+from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime.clock import Clock
 
 FORGET_KEYS = 500
@@ -87,13 +87,13 @@ class Membership:
             return "there is no view yet"
         if self._leaving:
             return "leaving"
-        node = view.nodes.get(self.name)
-        if node is None:
+        replica = view.replicas.get(self.name)
+        if replica is None:
             return f"the view of epoch {view.epoch} does not know {self.name}"
         if view.cluster != self._engine.state.cluster and not await self._belongs(view):
             return f"this disk belongs to cluster {self._engine.state.cluster}, the view is of {view.cluster}"
         await self._keep(view)
-        if node.url != self.url:
+        if replica.url != self.url:
             told = await self._driver.run(announce(self.name, self.url))
             return told if isinstance(told, str) else f"announced {self.url} in epoch {told.epoch}"
         if view.lacking_slots(self.name, self._engine.disk.disk):

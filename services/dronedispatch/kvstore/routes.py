@@ -10,19 +10,19 @@ import msgspec
 from sanic import HTTPResponse, Request, Sanic
 from sanic.response import raw
 
-from dronedispatch.kv.calls import AnyCall, AnyReply, decode_calls, encode_replies
-from dronedispatch.kv.links import BATCH_TARGET, OFFER_TARGET
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.wire import MSGPACK
-from dronedispatch.kvstore.core.filling import absorb_hints
+from dronedispatch.kvstore.core.catch_up import absorb_hints
 from dronedispatch.kvstore.txn import LmdbTxn
+from dronedispatch.replication.calls import AnyCall, AnyReply, decode_calls, encode_replies
+from dronedispatch.replication.links import BATCH_TARGET, OFFER_TARGET
 from dronedispatch.runtime.problems import Problem
 from dronedispatch.runtime.web import json_answer, require_token
 
 _decode_offer = msgspec.msgpack.Decoder(list[tuple[str, Record]]).decode
 
 
-class Replica(Protocol):
+class ServedReplica(Protocol):
     """What these routes need of the process behind them."""
 
     def submit(self, calls: Sequence[AnyCall]) -> Awaitable[list[AnyReply]]: ...
@@ -42,7 +42,7 @@ class HandOver(msgspec.Struct, forbid_unknown_fields=True):
     slots: list[int]
 
 
-def mount(app: Sanic[Any, Any], replica: Callable[[], Replica]) -> None:
+def mount(app: Sanic[Any, Any], replica: Callable[[], ServedReplica]) -> None:
     """Add /replica/batch, /replica/offer, /replica/hand_over and /replica/state."""
 
     @app.post(BATCH_TARGET, name="replica_batch")

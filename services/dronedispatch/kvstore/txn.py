@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import lmdb
 
-from dronedispatch.kv.hashing import slot_of
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
 from dronedispatch.kvstore.core.txn import Changes, DamagedRecord
+from dronedispatch.kvstore.cursor_range import walk
 from dronedispatch.kvstore.journal import Change
+from dronedispatch.kvstore.record_codec import decode, encode, fingerprint
 from dronedispatch.kvstore.state import LAST_VIEW_KEY, STATE_KEY, State, encode_state
-from dronedispatch.kvstore.stored import decode, encode, fingerprint
-from dronedispatch.kvstore.walk import walk
+from dronedispatch.replication.hashing import slot_of
 
 if TYPE_CHECKING:
     from dronedispatch.kvstore.engine import Engine

@@ -18,7 +18,7 @@ from sanic.server import HttpProtocol
 
 from dronedispatch.runtime import logs
 from dronedispatch.runtime.consul import ConsulError, Registration
-from dronedispatch.runtime.fast_lane import FastProtocol
+from dronedispatch.runtime.fast_path import FastProtocol
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.settings import ProcessSettings
 from dronedispatch.runtime.web import Process
@@ -69,7 +69,7 @@ async def _live(app: Sanic[Any, Any], process: Process, sock: socket.socket) -> 
     # Any: Sanic's AsyncioServer is untyped.
     server: Any = await app.create_server(
         sock=sock,
-        protocol=FastProtocol if hasattr(app.ctx, "fast_lane") else HttpProtocol,
+        protocol=FastProtocol if hasattr(app.ctx, "fast_path") else HttpProtocol,
         return_asyncio_server=True,
         access_log=False,
         backlog=1024,

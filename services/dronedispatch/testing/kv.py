@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Put
 from dronedispatch.kv.errors import Fenced, KVError, LockHeld, VersionConflict
-from dronedispatch.kv.limits import check_key, check_op
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.validation import check_key, check_op
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
 from dronedispatch.runtime.clock import Clock, SystemClock

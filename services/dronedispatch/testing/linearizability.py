@@ -16,8 +16,8 @@ from typing import Literal
 
 import msgspec
 
-from dronedispatch.kv.calls import MUST_BE_ABSENT, MUST_EXIST
 from dronedispatch.kv.version import Version
+from dronedispatch.replication.calls import MUST_BE_ABSENT, MUST_EXIST
 
 
 class Seen(msgspec.Struct, frozen=True, gc=False):

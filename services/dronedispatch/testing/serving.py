@@ -12,7 +12,7 @@ from sanic.application.state import ApplicationServerInfo
 from sanic.http.constants import HTTP
 from sanic.server import HttpProtocol
 
-from dronedispatch.runtime.fast_lane import FastProtocol
+from dronedispatch.runtime.fast_path import FastProtocol
 
 
 @asynccontextmanager
@@ -27,7 +27,7 @@ async def serving(app: Sanic[Any, Any]) -> AsyncIterator[int]:
         port: int = sock.getsockname()[1]
         server: Any = await app.create_server(
             sock=sock,
-            protocol=FastProtocol if hasattr(app.ctx, "fast_lane") else HttpProtocol,
+            protocol=FastProtocol if hasattr(app.ctx, "fast_path") else HttpProtocol,
             return_asyncio_server=True,
             access_log=False,
             asyncio_server_kwargs={"start_serving": False},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 
-from dronedispatch.kv.requests import Note
+from dronedispatch.replication.effects import Note
 
 T = TypeVar("T")
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from dronedispatch.kv import http_server
 from dronedispatch.kv.client import Op
 from dronedispatch.kv.errors import KVError, OutcomeUnknown, Unavailable
+from dronedispatch.kv.http import server as http_server
 from dronedispatch.runtime.http.client import HttpClient, HttpResponse
 from dronedispatch.runtime.settings import ProcessSettings, Secret
 from dronedispatch.runtime.web import create_web

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from dronedispatch.kv.calls import MUST_BE_ABSENT, MUST_EXIST, Damaged, Found, Joining
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
-from dronedispatch.kvfront.core.purging import Swept
 from dronedispatch.kvfront.core.resolution import Conflict, Done, NotApplied, Unknown, agreed, newest
 from dronedispatch.kvfront.core.scanning import Query
+from dronedispatch.kvfront.core.tombstone_gc import Swept
 from dronedispatch.kvfront.core.writing import hints_for
+from dronedispatch.replication.calls import MUST_BE_ABSENT, MUST_EXIST, Damaged, Found, Joining
 from dronedispatch.testing.simulation.stage import KEY, Stage
 
 

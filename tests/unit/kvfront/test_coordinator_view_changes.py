@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from dronedispatch.kv import view as views
-from dronedispatch.kv.calls import DAMAGED, NO_SPACE, NOT_SENT, SILENT, AnyReply, WrongDisk
-from dronedispatch.kv.requests import (
+from dronedispatch.kvfront.core.view_change import (
+    DISK_FULL,
+    NOT_BOOTSTRAPPED,
+    RESTORED,
+    outdate,
+    refresh,
+    vote_out,
+)
+from dronedispatch.replication import view as views
+from dronedispatch.replication.calls import DAMAGED, NO_SPACE, NOT_SENT, SILENT, AnyReply, WrongDisk
+from dronedispatch.replication.effects import (
     AwaitView,
     Nonce,
     Note,
@@ -22,23 +30,15 @@ from dronedispatch.kv.requests import (
     SwapView,
     ViewAt,
 )
-from dronedispatch.kv.view import Node, View
-from dronedispatch.kvfront.core.changing import (
-    DISK_FULL,
-    NOT_BOOTSTRAPPED,
-    RESTORED,
-    outdate,
-    refresh,
-    vote_out,
-)
+from dronedispatch.replication.view import Replica, View
 from dronedispatch.testing.steps import run_steps
 
 Answers = list[tuple[type, Any]]
 
 
 def view(epoch: int = 3) -> View:
-    nodes = {name: Node(f"http://{name}", f"{name}1") for name in ("A", "B")}
-    first = views.bootstrap("c", nodes, 2, [("A", "B"), ("A",)], "x")
+    replicas = {name: Replica(f"http://{name}", f"{name}1") for name in ("A", "B")}
+    first = views.bootstrap("c", replicas, 2, [("A", "B"), ("A",)], "x")
     return first if epoch == 1 else views.bumped(first, "x", epoch)
 
 
@@ -187,8 +187,8 @@ def test_a_put_of_unknown_outcome_is_recognised_by_its_nonce() -> None:
 
 
 def test_the_last_member_is_never_voted_out() -> None:
-    nodes = {"A": Node("http://A", "A1")}
-    alone = views.bootstrap("c", nodes, 1, [("A",)], "x")
+    replicas = {"A": Replica("http://A", "A1")}
+    alone = views.bootstrap("c", replicas, 1, [("A",)], "x")
     answers: Answers = [(ReadView, ViewAt(alone, 8)), (Nonce, "me"), (Sleep, None)]
     result, made = run_steps(vote_out(alone, 0, suspects(WrongDisk("c", "A2"))), answers)
     assert result is None
@@ -196,8 +196,8 @@ def test_the_last_member_is_never_voted_out() -> None:
 
 
 def test_a_full_disk_of_the_last_member_is_the_answer() -> None:
-    nodes = {"A": Node("http://A", "A1")}
-    alone = views.bootstrap("c", nodes, 1, [("A",)], "x")
+    replicas = {"A": Replica("http://A", "A1")}
+    alone = views.bootstrap("c", replicas, 1, [("A",)], "x")
     answers: Answers = [(ReadView, ViewAt(alone, 8)), (Nonce, "me")]
     assert run_steps(vote_out(alone, 0, suspects(NO_SPACE)), answers)[0] == DISK_FULL
 

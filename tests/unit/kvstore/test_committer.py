@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from dronedispatch.kv.calls import (
+from dronedispatch.kv.record import Record
+from dronedispatch.kv.version import Version
+from dronedispatch.kvstore import committer as committing
+from dronedispatch.kvstore import engine as engines
+from dronedispatch.kvstore.cache import AnswerCache
+from dronedispatch.kvstore.committer import Committer
+from dronedispatch.kvstore.disk import open_disk
+from dronedispatch.kvstore.engine import Bounds, Engine, FatalDisk
+from dronedispatch.kvstore.txn import DiskFull
+from dronedispatch.replication.calls import (
     JOINING,
     NO_SPACE,
     STORED,
@@ -20,16 +29,7 @@ from dronedispatch.kv.calls import (
     StaleEpoch,
     WrongDisk,
 )
-from dronedispatch.kv.hashing import slot_of
-from dronedispatch.kv.record import Record
-from dronedispatch.kv.version import Version
-from dronedispatch.kvstore import committer as committing
-from dronedispatch.kvstore import engine as engines
-from dronedispatch.kvstore.cache import AnswerCache
-from dronedispatch.kvstore.committer import Committer
-from dronedispatch.kvstore.disk import open_disk
-from dronedispatch.kvstore.engine import Bounds, Engine, FatalDisk
-from dronedispatch.kvstore.txn import DiskFull
+from dronedispatch.replication.hashing import slot_of
 from dronedispatch.runtime.clock import SystemClock
 
 

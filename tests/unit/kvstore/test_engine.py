@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from dronedispatch.kv.hashing import SLOTS, slot_of
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.cache import AnswerCache
-from dronedispatch.kvstore.changes import ChangeLog
+from dronedispatch.kvstore.change_log import ChangeLog
 from dronedispatch.kvstore.core.txn import Changes, DamagedRecord
 from dronedispatch.kvstore.disk import fsync_s, open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine
-from dronedispatch.kvstore.stored import decode, encode
+from dronedispatch.kvstore.record_codec import decode, encode
 from dronedispatch.kvstore.txn import DAMAGED_VERSION, DiskFull
+from dronedispatch.replication.hashing import SLOTS, slot_of
 
 
 def record(value: bytes = b"v", n: int = 1, tags: tuple[str, ...] = ()) -> Record:

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from dronedispatch.kv import view as views
 from dronedispatch.kv.record import Record
-from dronedispatch.kv.requests import NONCE, READ_VIEW, Sleep, Swap, SwapView, ViewAt
 from dronedispatch.kv.version import Version
-from dronedispatch.kv.view import Node
 from dronedispatch.kvfront.core.resolution import Done
 from dronedispatch.kvstore.core.join import Joined
 from dronedispatch.kvstore.core.leave import ATTEMPTS_MAX, announce, leave
+from dronedispatch.replication import view as views
+from dronedispatch.replication.effects import NONCE, READ_VIEW, Sleep, Swap, SwapView, ViewAt
+from dronedispatch.replication.view import Replica
 from dronedispatch.testing.simulation.stage import KEY, Stage
 from dronedispatch.testing.steps import run_steps
 
@@ -45,7 +45,7 @@ def test_a_replica_with_a_new_disk_joins_with_that_disk() -> None:
     stage.restart("B", wiped=True)
     stage.join("B").finish()
     assert stage.view.since(0, "B", "B1+") == 3
-    assert stage.view.nodes["B"].disk == "B1+"
+    assert stage.view.replicas["B"].disk == "B1+"
 
 
 def test_a_replica_that_lacks_nothing_changes_nothing() -> None:
@@ -160,5 +160,5 @@ def test_another_address_is_written_into_the_view_by_its_replica() -> None:
         [(type(READ_VIEW), ViewAt(view, 4)), (type(NONCE), "me"), (SwapView, Swap.DONE)],
     )
     assert not isinstance(result, str)
-    assert (result.epoch, result.nodes["A"]) == (2, Node("http://elsewhere", "A1"))
+    assert (result.epoch, result.replicas["A"]) == (2, Replica("http://elsewhere", "A1"))
     assert result.slots == view.slots

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dronedispatch.kv import calls as c
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.core.locks import lock_state
 from dronedispatch.kvstore.core.rules import execute
+from dronedispatch.replication import calls as c
 from dronedispatch.testing.simulation.engine import MemoryEngine
 
 TTL_MS = 1_000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dronedispatch.kv import calls as c
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.core.rules import execute
+from dronedispatch.replication import calls as c
 from dronedispatch.testing.simulation.engine import MemoryEngine
 
 E, D = "cluster", "disk"

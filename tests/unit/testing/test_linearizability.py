@@ -8,8 +8,8 @@ from typing import Literal
 
 import pytest
 
-from dronedispatch.kv.calls import MUST_BE_ABSENT, MUST_EXIST
 from dronedispatch.kv.version import Version
+from dronedispatch.replication.calls import MUST_BE_ABSENT, MUST_EXIST
 from dronedispatch.testing.linearizability import (
     Observation,
     Seen,

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dronedispatch.kv.calls import AnyReply, Read, Replicate, Stored
-from dronedispatch.kv.requests import CACHED, NOW, Ask, Note, Steps
-from dronedispatch.kv.rules import ALL, Rules
-from dronedispatch.kv.view import View
-from dronedispatch.kvfront.core.changing import DISK_FULL, NOT_BOOTSTRAPPED, amend
 from dronedispatch.kvfront.core.resolution import Done, NotApplied, ReadResolution, agreed, all_stored, newest
+from dronedispatch.kvfront.core.view_change import DISK_FULL, NOT_BOOTSTRAPPED, amend
+from dronedispatch.replication.calls import AnyReply, Read, Replicate, Stored
+from dronedispatch.replication.effects import CACHED, NOW, Ask, Note, Steps
+from dronedispatch.replication.rules import ALL, Rules
+from dronedispatch.replication.view import View
 
 
 def read(key: str, slot: int, deadline_s: float, rules: Rules = ALL) -> Steps[ReadResolution]:

@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from dronedispatch.kv.calls import AnyReply, Found, Stored
 from dronedispatch.kv.record import Record
+from dronedispatch.replication.calls import AnyReply, Found, Stored
 
 
 class Done(msgspec.Struct, frozen=True, gc=False):

@@ -9,7 +9,19 @@ from typing import Literal
 
 import msgspec
 
-from dronedispatch.kv.calls import (
+from dronedispatch.kv.record import Record
+from dronedispatch.kv.version import Version
+from dronedispatch.kvfront.core.reading import read
+from dronedispatch.kvfront.core.resolution import Conflict, Done, NotApplied, Resolution, Unknown, all_stored
+from dronedispatch.kvfront.core.view_change import (
+    DISK_FULL,
+    NOT_BOOTSTRAPPED,
+    RETRY_PAUSE_S,
+    amend,
+    outdate,
+    vote_out,
+)
+from dronedispatch.replication.calls import (
     AnyReply,
     Applied,
     Apply,
@@ -24,21 +36,9 @@ from dronedispatch.kv.calls import (
     Silent,
     Stored,
 )
-from dronedispatch.kv.record import Record
-from dronedispatch.kv.requests import CACHED, NOW, Ask, Fire, Note, Sleep, Steps
-from dronedispatch.kv.rules import ALL, Rules
-from dronedispatch.kv.version import Version
-from dronedispatch.kv.view import View
-from dronedispatch.kvfront.core.changing import (
-    DISK_FULL,
-    NOT_BOOTSTRAPPED,
-    RETRY_PAUSE_S,
-    amend,
-    outdate,
-    vote_out,
-)
-from dronedispatch.kvfront.core.reading import read
-from dronedispatch.kvfront.core.resolution import Conflict, Done, NotApplied, Resolution, Unknown, all_stored
+from dronedispatch.replication.effects import CACHED, NOW, Ask, Fire, Note, Sleep, Steps
+from dronedispatch.replication.rules import ALL, Rules
+from dronedispatch.replication.view import View
 
 Members = Sequence[tuple[str, str]]
 
@@ -140,7 +140,7 @@ def write(
         primary, disk = members[0]
         (reply,) = yield Ask([(primary, op.call(view, disk))])
         if type(reply) is Applied:
-            return (yield from spread(view, op, members, reply.record, deadline_s, rules))
+            return (yield from replicate(view, op, members, reply.record, deadline_s, rules))
         result = yield from not_applied(view, op, members, reply, deadline_s, rules)
         if result is not None:
             return result
@@ -172,7 +172,7 @@ def not_applied(
     return None if why is None else NotApplied(why, 507 if why == DISK_FULL else 503)
 
 
-def spread(
+def replicate(
     view: View, op: Write | LockWrite, members: Members, record: Record, deadline_s: float, rules: Rules = ALL
 ) -> Steps[Resolution]:
     """The second half of a write whose `record` the primary has applied: every other member, hints for the absent."""
@@ -193,12 +193,12 @@ def spread(
         asked = [at for at, _ in left]
         if any(type(reply) is not Joining for _, reply in left) or (yield NOW) >= deadline_s:
             attempt = Attempt(view, members[0][0], members[0][1], record)
-            return (yield from _not_spread(op, attempt, left, deadline_s, rules))
+            return (yield from _not_replicated(op, attempt, left, deadline_s, rules))
         yield Sleep(RETRY_PAUSE_S)
     return Done(record)
 
 
-def _not_spread(
+def _not_replicated(
     op: Write | LockWrite,
     attempt: Attempt,
     left: Sequence[tuple[tuple[str, str], AnyReply]],
@@ -220,8 +220,8 @@ def hints_for(view: View, slot: int, key: str, record: Record) -> list[tuple[str
     if not absent:
         return []
     members = view.members(slot)
-    outside = [name for name in view.nodes if name not in absent and name not in dict(members)]
-    stand_in, disk = (outside[0], view.nodes[outside[0]].disk) if outside else members[0]
+    outside = [name for name in view.replicas if name not in absent and name not in dict(members)]
+    stand_in, disk = (outside[0], view.replicas[outside[0]].disk) if outside else members[0]
     return [(stand_in, Hint(view.cluster, view.epoch, disk, slot, target, key, record)) for target in absent]
 
 

@@ -18,8 +18,18 @@ from functools import partial
 
 import msgspec
 
-from dronedispatch.kv import view as views
-from dronedispatch.kv.calls import (
+from dronedispatch.kvstore.core.catch_up import (
+    absorb_hints,
+    compare_page,
+    copy_records,
+    copy_tail,
+    mark_joining,
+    raise_own_floor,
+    settle,
+)
+from dronedispatch.kvstore.core.local_effects import Commit, LocalSteps, Probe
+from dronedispatch.replication import view as views
+from dronedispatch.replication.calls import (
     AnyCall,
     Changed,
     Compare,
@@ -34,19 +44,9 @@ from dronedispatch.kv.calls import (
     Promised,
     PullHints,
 )
-from dronedispatch.kv.requests import NONCE, READ_VIEW, Ask, Fire, Note, Swap, SwapView, ViewAt
-from dronedispatch.kv.rules import ALL, Rules
-from dronedispatch.kv.view import View
-from dronedispatch.kvstore.core.filling import (
-    absorb_hints,
-    compare_page,
-    copy_records,
-    copy_tail,
-    mark_joining,
-    raise_own_floor,
-    settle,
-)
-from dronedispatch.kvstore.core.requests import Commit, LocalSteps, Probe
+from dronedispatch.replication.effects import NONCE, READ_VIEW, Ask, Fire, Note, Swap, SwapView, ViewAt
+from dronedispatch.replication.rules import ALL, Rules
+from dronedispatch.replication.view import View
 
 PAGE_KEYS = 1_000
 TAIL_KEYS_MAX = 500
@@ -100,7 +100,7 @@ def _join(name: str, rules: Rules) -> LocalSteps[Joined]:
     assert view is not None
     disk: str = yield Commit(lambda txn: txn.disk)
     yield Commit(partial(settle, view=view, name=name))
-    lacking = view.lacking_slots(name, disk) if name in view.nodes else frozenset()
+    lacking = view.lacking_slots(name, disk) if name in view.replicas else frozenset()
     if not lacking:
         return Joined(frozenset(), view.epoch)
     yield Commit(partial(mark_joining, slots=lacking, floor=view.epoch))
@@ -153,10 +153,10 @@ def _locate(view: View, name: str, lacking: frozenset[int]) -> LocalSteps[list[S
 
 def _pull_hints(view: View, name: str) -> LocalSteps[None]:
     """Only a head start: a replica that does not answer is passed over."""
-    for other, node in view.nodes.items():
+    for other, replica in view.replicas.items():
         after: str | None = None
         while other != name:
-            call = PullHints(view.cluster, view.epoch, node.disk, 0, name, after, PAGE_KEYS)
+            call = PullHints(view.cluster, view.epoch, replica.disk, 0, name, after, PAGE_KEYS)
             (reply,) = yield Ask([(other, call)])
             if not isinstance(reply, Fetched) or not reply.entries:
                 break
@@ -353,8 +353,8 @@ def _publish(at: ViewAt, name: str, disk: str, slots: frozenset[int]) -> LocalSt
     yield Commit(partial(settle, view=after, name=name))
     yield Note("joined", count=len(slots))
     drops: list[tuple[str, AnyCall]] = [
-        (other, DropHints(after.cluster, after.epoch, node.disk, 0, name))
-        for other, node in after.nodes.items()
+        (other, DropHints(after.cluster, after.epoch, replica.disk, 0, name))
+        for other, replica in after.replicas.items()
         if other != name
     ]
     yield Fire(drops)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dronedispatch.kv import view as views
-from dronedispatch.kv.requests import NONCE, READ_VIEW, Sleep, Steps, Swap, SwapView, ViewAt
-from dronedispatch.kv.view import Node, View
+from dronedispatch.replication import view as views
+from dronedispatch.replication.effects import NONCE, READ_VIEW, Sleep, Steps, Swap, SwapView, ViewAt
+from dronedispatch.replication.view import Replica, View
 
 ATTEMPTS_MAX = 20
 PAUSE_S = 0.05
@@ -27,8 +27,8 @@ def announce(name: str, url: str) -> Steps[View | str]:
     """
 
     def change(view: View, by: str) -> View:
-        node = view.nodes.get(name)
-        return view if node is None else views.with_node(view, name, Node(url, node.disk), by)
+        replica = view.replicas.get(name)
+        return view if replica is None else views.with_replica(view, name, Replica(url, replica.disk), by)
 
     return (yield from _change(change))
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import msgspec
 
-from dronedispatch.kv.calls import Applied, Lock, Mismatch
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.core.txn import Txn
+from dronedispatch.replication.calls import Applied, Lock, Mismatch
 
 
 class LockState(msgspec.Struct, frozen=True):

@@ -10,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dronedispatch.kv.calls import (
+from dronedispatch.kv.record import Record
+from dronedispatch.kv.version import Version
+from dronedispatch.kvstore.core.locks import apply_lock
+from dronedispatch.kvstore.core.txn import DamagedRecord, Txn
+from dronedispatch.replication.calls import (
     DAMAGED,
     JOINING,
     MUST_BE_ABSENT,
@@ -48,11 +52,7 @@ from dronedispatch.kv.calls import (
     Stored,
     WrongDisk,
 )
-from dronedispatch.kv.record import Record
-from dronedispatch.kv.rules import ALL, Rules
-from dronedispatch.kv.version import Version
-from dronedispatch.kvstore.core.locks import apply_lock
-from dronedispatch.kvstore.core.txn import DamagedRecord, Txn
+from dronedispatch.replication.rules import ALL, Rules
 
 Refusal = WrongDisk | StaleEpoch | Joining
 

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 
 import msgspec
 
-from dronedispatch.kv.rules import without
+from dronedispatch.replication.rules import without
 from dronedispatch.testing.simulation.run import simulate
 
 CHUNK = 50

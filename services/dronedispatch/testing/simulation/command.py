@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from types import FrameType
 
-from dronedispatch.kv.rules import Rules, without
+from dronedispatch.replication.rules import Rules, without
 from dronedispatch.testing.simulation.campaign import campaign, why_idle
 from dronedispatch.testing.simulation.run import simulate
 

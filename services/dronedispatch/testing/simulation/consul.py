@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from dronedispatch.kv.requests import Swap, ViewAt
-from dronedispatch.kv.view import View
+from dronedispatch.replication.effects import Swap, ViewAt
+from dronedispatch.replication.view import View
 from dronedispatch.testing.simulation.network import Network, Process
 from dronedispatch.testing.simulation.world import World
 

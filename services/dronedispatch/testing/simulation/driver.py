@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dronedispatch.kv.calls import SILENT, AnyCall, AnyReply, Prepare, Purge, Read, Replicate
-from dronedispatch.kv.requests import (
+from dronedispatch.kvstore.core.local_effects import Commit, Probe
+from dronedispatch.replication.calls import SILENT, AnyCall, AnyReply, Prepare, Purge, Read, Replicate
+from dronedispatch.replication.effects import (
     Ask,
     AwaitView,
     Cached,
@@ -23,14 +24,13 @@ from dronedispatch.kv.requests import (
     SwapView,
     ViewAt,
 )
-from dronedispatch.kv.view import View
-from dronedispatch.kvstore.core.requests import Commit, Probe
+from dronedispatch.replication.view import View
 from dronedispatch.testing.simulation.consul import Consul
 from dronedispatch.testing.simulation.network import Network, Process
 from dronedispatch.testing.simulation.world import World
 
 if TYPE_CHECKING:
-    from dronedispatch.testing.simulation.replica import Replica
+    from dronedispatch.testing.simulation.replica import SimulatedReplica
 
 CALL_TIMEOUT_S = 0.25
 PING_TIMEOUT_S = 0.1
@@ -69,7 +69,7 @@ class Driver(Process):
         super().__init__(world, name)
         self.network = network
         self.consul = consul
-        self.replicas: Mapping[str, Replica] = {}
+        self.replicas: Mapping[str, SimulatedReplica] = {}
         self.peers: Sequence[Driver] = ()
         self.view: View | None = None
         self._waiting: list[tuple[int, Task]] = []
@@ -140,7 +140,7 @@ class Driver(Process):
             case Note():
                 self.world.count(request.event)
                 if self.world.journal is not None:
-                    self.world.tell(f"{self.name}: {request.event} {request.node} {request.count}")
+                    self.world.tell(f"{self.name}: {request.event} {request.replica} {request.count}")
                 return None
             case Nonce():
                 return self.world.nonce()
@@ -219,11 +219,11 @@ class Driver(Process):
         self.world.at(request.timeout_s, give_up)
 
     def _ping(self, task: Task, request: Ping) -> None:
-        self.ping(request.node, lambda pulse: self.resume(task, pulse))
+        self.ping(request.replica, lambda pulse: self.resume(task, pulse))
 
-    def ping(self, node: str, answer: Callable[[Pulse], None]) -> None:
+    def ping(self, name: str, answer: Callable[[Pulse], None]) -> None:
         """Call `answer` with what a look at the replica's health showed."""
-        replica = self.replicas[node]
+        replica = self.replicas[name]
         open_ = [True]
 
         def hear(pulse: Pulse) -> None:
@@ -250,7 +250,7 @@ class Driver(Process):
         def told(pulse: Pulse) -> None:
             self.network.send(peer, self, hear, pulse is Pulse.ALIVE)
 
-        self.network.send(self, peer, peer.ping, request.node, told)
+        self.network.send(self, peer, peer.ping, request.replica, told)
         self.world.at(2 * PING_TIMEOUT_S, hear, None)
 
     def _commit(self, task: Task, request: Commit) -> None:

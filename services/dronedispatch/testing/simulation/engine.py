@@ -6,11 +6,11 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 
-from dronedispatch.kv.calls import MUST_BE_ABSENT
-from dronedispatch.kv.hashing import slot_of
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.core.txn import Changes, DamagedRecord
+from dronedispatch.replication.calls import MUST_BE_ABSENT
+from dronedispatch.replication.hashing import slot_of
 
 
 class MemoryEngine:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
-from dronedispatch.kv import view as views
-from dronedispatch.kv.requests import Swap, ViewAt
-from dronedispatch.kv.rules import Rules
-from dronedispatch.kvfront.core.purging import sweep
+from dronedispatch.kvfront.core.tombstone_gc import sweep
+from dronedispatch.replication import view as views
+from dronedispatch.replication.effects import Swap, ViewAt
+from dronedispatch.replication.rules import Rules
 from dronedispatch.testing.simulation.consul import Consul
 from dronedispatch.testing.simulation.driver import Driver
 from dronedispatch.testing.simulation.network import Network
-from dronedispatch.testing.simulation.replica import Replica
+from dronedispatch.testing.simulation.replica import SimulatedReplica
 from dronedispatch.testing.simulation.world import World
 
 
@@ -98,7 +98,7 @@ class Faults:
         world: World,
         network: Network,
         consul: Consul,
-        replicas: Sequence[Replica],
+        replicas: Sequence[SimulatedReplica],
         coordinators: Sequence[Driver],
         keys: Sequence[str],
         profile: Profile,
@@ -167,7 +167,7 @@ class Faults:
             replica.kill()
             self.world.at(self._short_s(), self._revive, replica)
 
-    def _revive(self, replica: Replica) -> None:
+    def _revive(self, replica: SimulatedReplica) -> None:
         if not replica.up:
             replica.revive()
 
@@ -181,7 +181,7 @@ class Faults:
             replica.kill()
             self.world.at(self._short_s(), self._revive_wiped, replica)
 
-    def _revive_wiped(self, replica: Replica) -> None:
+    def _revive_wiped(self, replica: SimulatedReplica) -> None:
         if not replica.up:
             replica.revive(wiped=True)
 
@@ -292,7 +292,7 @@ class Faults:
         self.world.tell(f"{replica.name}: disk full")
         self.world.at(self._short_s(), self._clear_disk, replica)
 
-    def _clear_disk(self, replica: Replica) -> None:
+    def _clear_disk(self, replica: SimulatedReplica) -> None:
         replica.full = False
 
     def _short_s(self) -> float:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dronedispatch.kv.calls import DAMAGED, NO_SPACE, NOT_SENT, AnyCall, AnyReply
-from dronedispatch.kv.requests import Pulse
-from dronedispatch.kv.rules import Rules
-from dronedispatch.kv.view import View
-from dronedispatch.kvstore.core import filling
+from dronedispatch.kvstore.core import catch_up
 from dronedispatch.kvstore.core.join import Joined, hold_down_s, join_once
 from dronedispatch.kvstore.core.leave import leave
-from dronedispatch.kvstore.core.requests import Commit
+from dronedispatch.kvstore.core.local_effects import Commit
 from dronedispatch.kvstore.core.rules import admit, carry_out, changes_disk, execute
+from dronedispatch.replication.calls import DAMAGED, NO_SPACE, NOT_SENT, AnyCall, AnyReply
+from dronedispatch.replication.effects import Pulse
+from dronedispatch.replication.rules import Rules
+from dronedispatch.replication.view import View
 from dronedispatch.testing.simulation.consul import Consul
 from dronedispatch.testing.simulation.driver import Driver, Pending, Task
 from dronedispatch.testing.simulation.engine import MemoryEngine
@@ -24,7 +24,7 @@ HOLD_DOWN_SCALE = 0.2
 """Virtual minutes of hold-down would be time in which nothing happens; the doubling stays."""
 
 
-class Replica(Driver):
+class SimulatedReplica(Driver):
     """One replica and its disk."""
 
     def __init__(
@@ -129,9 +129,9 @@ class Replica(Driver):
         self.world.at(max(0.0, self._durable_s - self.world.now_s), self.resume, task, value)
 
     def on_view(self, view: View) -> None:
-        filling.settle(self.engine, view, self.name)
+        catch_up.settle(self.engine, view, self.name)
         for slot in range(len(view.slots)):
-            if filling.forget(self.engine, view, self.name, slot, 1_000):
+            if catch_up.forget(self.engine, view, self.name, slot, 1_000):
                 self.world.count("forgotten")
         self._sync()
         self._join_if_lacking()

@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from dronedispatch.kv.hashing import slot_of
-from dronedispatch.kv.rules import ALL, Rules
-from dronedispatch.kv.view import Node, bootstrap
-from dronedispatch.kvfront.core.changing import RESTORED
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Done
+from dronedispatch.kvfront.core.view_change import RESTORED
 from dronedispatch.kvfront.core.writing import Write, write
+from dronedispatch.replication.hashing import slot_of
+from dronedispatch.replication.rules import ALL, Rules
+from dronedispatch.replication.view import Replica, bootstrap
 from dronedispatch.testing.linearizability import Undecided, why_not, why_not_exclusive
 from dronedispatch.testing.simulation.clients import CLIENT_PATIENCE_S, Client, History
 from dronedispatch.testing.simulation.consul import Consul
@@ -26,7 +26,7 @@ from dronedispatch.testing.simulation.driver import Driver
 from dronedispatch.testing.simulation.engine import MemoryEngine
 from dronedispatch.testing.simulation.faults import Faults, Profile, profile_of
 from dronedispatch.testing.simulation.network import Network
-from dronedispatch.testing.simulation.replica import Replica
+from dronedispatch.testing.simulation.replica import SimulatedReplica
 from dronedispatch.testing.simulation.world import World
 
 CLUSTER = "simulated"
@@ -68,15 +68,15 @@ class Cluster:
         self.rules = rules
         self.network = Network(world)
         names = [chr(ord("A") + number) for number in range(profile.replicas)]
-        nodes = {name: Node(f"sim://{name}", f"{name}1") for name in names}
+        replicas = {name: Replica(f"sim://{name}", f"{name}1") for name in names}
         assigned = [
             tuple(names[(slot + copy) % len(names)] for copy in range(profile.rf))
             for slot in range(profile.slots)
         ]
-        view = bootstrap(CLUSTER, nodes, profile.rf, assigned, world.nonce())
+        view = bootstrap(CLUSTER, replicas, profile.rf, assigned, world.nonce())
         self.consul = Consul(world, self.network, view)
         self.replicas = [
-            Replica(world, self.network, self.consul, name, MemoryEngine(CLUSTER, f"{name}1"), rules)
+            SimulatedReplica(world, self.network, self.consul, name, MemoryEngine(CLUSTER, f"{name}1"), rules)
             for name in names
         ]
         self.coordinators = [

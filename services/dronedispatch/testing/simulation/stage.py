@@ -11,10 +11,19 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from dronedispatch.kv import view as views
-from dronedispatch.kv.calls import SILENT, AnyCall, AnyReply
-from dronedispatch.kv.hashing import slot_of
-from dronedispatch.kv.requests import (
+from dronedispatch.kv.version import Version
+from dronedispatch.kvfront.core.reading import read
+from dronedispatch.kvfront.core.resolution import Done
+from dronedispatch.kvfront.core.scanning import Query, scan
+from dronedispatch.kvfront.core.tombstone_gc import sweep
+from dronedispatch.kvfront.core.writing import Write, write
+from dronedispatch.kvstore.core import catch_up
+from dronedispatch.kvstore.core.join import join_once
+from dronedispatch.kvstore.core.local_effects import Commit, Probe
+from dronedispatch.kvstore.core.rules import admit, carry_out, execute
+from dronedispatch.replication import view as views
+from dronedispatch.replication.calls import SILENT, AnyCall, AnyReply
+from dronedispatch.replication.effects import (
     Ask,
     AwaitView,
     Cached,
@@ -31,18 +40,9 @@ from dronedispatch.kv.requests import (
     SwapView,
     ViewAt,
 )
-from dronedispatch.kv.rules import ALL, Rules
-from dronedispatch.kv.version import Version
-from dronedispatch.kv.view import Node, View, bootstrap
-from dronedispatch.kvfront.core.purging import sweep
-from dronedispatch.kvfront.core.reading import read
-from dronedispatch.kvfront.core.resolution import Done
-from dronedispatch.kvfront.core.scanning import Query, scan
-from dronedispatch.kvfront.core.writing import Write, write
-from dronedispatch.kvstore.core import filling
-from dronedispatch.kvstore.core.join import join_once
-from dronedispatch.kvstore.core.requests import Commit, Probe
-from dronedispatch.kvstore.core.rules import admit, carry_out, execute
+from dronedispatch.replication.hashing import slot_of
+from dronedispatch.replication.rules import ALL, Rules
+from dronedispatch.replication.view import Replica, View, bootstrap
 from dronedispatch.testing.linearizability import why_not
 from dronedispatch.testing.simulation.clients import History
 from dronedispatch.testing.simulation.engine import MemoryEngine
@@ -178,8 +178,8 @@ class Stage:
         self.events: list[str] = []
         self.unreachable: set[str] = set()
         names = [chr(ord("A") + number) for number in range(rf)]
-        nodes = {name: Node(f"stage://{name}", f"{name}1") for name in names}
-        self.view = bootstrap(CLUSTER, nodes, rf, [tuple(names[:copies])], "0")
+        replicas = {name: Replica(f"stage://{name}", f"{name}1") for name in names}
+        self.view = bootstrap(CLUSTER, replicas, rf, [tuple(names[:copies])], "0")
         self.index = 1
         self.engines = {name: MemoryEngine(CLUSTER, f"{name}1") for name in names}
         self._views: dict[str, View] = {}
@@ -279,7 +279,7 @@ class Stage:
             case SwapView():
                 return self._swap(name, request)
             case Ping():
-                return Pulse.SILENT if request.node in self.unreachable else Pulse.ALIVE
+                return Pulse.SILENT if request.replica in self.unreachable else Pulse.ALIVE
             case Commit():
                 return self._commit(name, request)
             case Probe():
@@ -305,8 +305,8 @@ class Stage:
         self.view = view
         self.index += 1
         for name, engine in self.engines.items():
-            filling.settle(engine, view, name)
-            filling.forget(engine, view, name, 0, 1_000)
+            catch_up.settle(engine, view, name)
+            catch_up.forget(engine, view, name, 0, 1_000)
             engine.commit(self.now_s, self.now_s)
 
     def _commit(self, name: str, request: Commit) -> Any:

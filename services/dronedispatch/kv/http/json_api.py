@@ -20,8 +20,8 @@ from dronedispatch.kv.errors import (
     Unavailable,
     VersionConflict,
 )
-from dronedispatch.kv.limits import check_key
 from dronedispatch.kv.record import why_no_tags
+from dronedispatch.kv.validation import check_key
 from dronedispatch.kv.version import Version, parse_version
 
 T = TypeVar("T")

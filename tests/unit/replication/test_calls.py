@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dronedispatch.kv import calls as c
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
+from dronedispatch.replication import calls as c
 
 STAMP = ("cluster", 7, "disk", 3)
 RECORD = Record(Version(7, 2), bytes(16), 1.5, False, Version(1, 1), ("a=b",), b"\x00value")

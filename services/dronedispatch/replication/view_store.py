@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import structlog
 
-from dronedispatch.kv import view as views
-from dronedispatch.kv.requests import Swap, ViewAt
-from dronedispatch.kv.view import VIEW_KEY, View
+from dronedispatch.replication import view as views
+from dronedispatch.replication.effects import Swap, ViewAt
+from dronedispatch.replication.view import VIEW_KEY, View
 from dronedispatch.runtime.consul import ConsulClient, ConsulError, ConsulRefused, ConsulUnavailable
 from dronedispatch.runtime.discovery import KeyWatch
 

@@ -2,7 +2,7 @@
 the next one.
 
 A driver reads the document with `decode`, keeps it together with Consul's ModifyIndex, and gives both to the core.
-Every change is a function here (`vote_out`, `joined`, `reassigned`, `with_node`, `without_node`, `bumped`); it
+Every change is a function here (`vote_out`, `joined`, `reassigned`, `with_replica`, `without_replica`, `bumped`); it
 returns a view with a higher epoch and the writer's nonce in `by`, to be PUT with ?cas=<ModifyIndex>, or the very
 same object when there is nothing to change.
 
@@ -18,13 +18,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from dronedispatch.kv.hashing import SLOTS
-from dronedispatch.kv.rules import ALL, Rules
+from dronedispatch.replication.hashing import SLOTS
+from dronedispatch.replication.rules import ALL, Rules
 
 VIEW_KEY = "dronedispatch/kv/view"
 
 
-class Node(msgspec.Struct, frozen=True):
+class Replica(msgspec.Struct, frozen=True):
     """A replica: where it answers, and its disk (a uuid made together with the data file)."""
 
     url: str
@@ -55,14 +55,14 @@ class Slot(msgspec.Struct, frozen=True):
         return tuple(name for name in self.assigned if name not in self.in_sync)
 
 
-class View(msgspec.Struct, frozen=True, dict=True):
+class View(msgspec.Struct, frozen=True, dict=True, rename={"replicas": "nodes"}):
     """One epoch's truth. `rf` is the number of copies that an assignment aims at."""
 
     cluster: str
     epoch: int
     by: str
     rf: int
-    nodes: dict[str, Node]
+    replicas: dict[str, Replica]
     slots: tuple[Slot, ...]
 
     def members(self, slot: int) -> tuple[tuple[str, str], ...]:
@@ -125,11 +125,11 @@ def decode(document: bytes) -> View:
 
 
 def bootstrap(
-    cluster: str, nodes: Mapping[str, Node], rf: int, assigned: Sequence[tuple[str, ...]], by: str
+    cluster: str, replicas: Mapping[str, Replica], rf: int, assigned: Sequence[tuple[str, ...]], by: str
 ) -> View:
     """The first view, epoch 1: every assigned replica is in sync, for all are empty."""
-    slots = tuple(Slot(names, {name: Member(1, nodes[name].disk) for name in names}) for names in assigned)
-    return View(cluster, 1, by, rf, dict(nodes), slots)
+    slots = tuple(Slot(names, {name: Member(1, replicas[name].disk) for name in names}) for names in assigned)
+    return View(cluster, 1, by, rf, dict(replicas), slots)
 
 
 def bumped(view: View, by: str, epoch: int | None = None) -> View:
@@ -173,7 +173,7 @@ def _without(view: View, slot: Slot, gone: set[str], bad: set[str], rules: Rules
     if not rules.never_promote_stale:
         for name in slot.assigned:
             if name not in bad:
-                return Slot(slot.assigned, {name: Member(view.epoch + 1, view.nodes[name].disk)})
+                return Slot(slot.assigned, {name: Member(view.epoch + 1, view.replicas[name].disk)})
     return slot
 
 
@@ -200,8 +200,8 @@ def joined(view: View, name: str, disk: str, slots: Collection[int], by: str) ->
         if set(slot.assigned) <= set(in_sync):
             in_sync = {member: since for member, since in in_sync.items() if member in slot.assigned}
         after[number] = Slot(slot.assigned, in_sync)
-    nodes = {**view.nodes, name: Node(view.nodes[name].url, disk)}
-    return msgspec.structs.replace(view, epoch=epoch, by=by, slots=tuple(after), nodes=nodes)
+    replicas = {**view.replicas, name: Replica(view.replicas[name].url, disk)}
+    return msgspec.structs.replace(view, epoch=epoch, by=by, slots=tuple(after), replicas=replicas)
 
 
 def reassigned(view: View, wanted: Mapping[int, Sequence[str]], by: str) -> View:
@@ -212,7 +212,7 @@ def reassigned(view: View, wanted: Mapping[int, Sequence[str]], by: str) -> View
     """
     after = list(view.slots)
     for number, names in wanted.items():
-        strangers = [name for name in names if name not in view.nodes]
+        strangers = [name for name in names if name not in view.replicas]
         if strangers or not names or len(set(names)) != len(names):
             raise ValueError(f"slot {number} cannot be assigned to {list(names)} (unknown: {strangers})")
         in_sync = after[number].in_sync
@@ -236,22 +236,24 @@ def _led_since(view: View, before: Slot, after: Slot) -> Slot:
     return Slot(after.assigned, {**after.in_sync, old: renewed})
 
 
-def with_node(view: View, name: str, node: Node, by: str) -> View:
+def with_replica(view: View, name: str, replica: Replica, by: str) -> View:
     """`view` that knows the replica `name` (new, on another address, or with another disk): it holds no slot by
     that.
     """
-    if view.nodes.get(name) == node:
+    if view.replicas.get(name) == replica:
         return view
-    return msgspec.structs.replace(view, epoch=view.epoch + 1, by=by, nodes={**view.nodes, name: node})
+    return msgspec.structs.replace(
+        view, epoch=view.epoch + 1, by=by, replicas={**view.replicas, name: replica}
+    )
 
 
-def without_node(view: View, name: str, by: str) -> View:
+def without_replica(view: View, name: str, by: str) -> View:
     """`view` that has forgotten `name`. Raises ValueError while it holds or is assigned a slot."""
     used = [number for number, slot in enumerate(view.slots) if name in slot.assigned or name in slot.in_sync]
     if used:
         raise ValueError(f"{name} still has {len(used)} slots (first: {used[0]}): move them first")
-    nodes = {other: node for other, node in view.nodes.items() if other != name}
-    return msgspec.structs.replace(view, epoch=view.epoch + 1, by=by, nodes=nodes)
+    replicas = {other: replica for other, replica in view.replicas.items() if other != name}
+    return msgspec.structs.replace(view, epoch=view.epoch + 1, by=by, replicas=replicas)
 
 
 def accepted_loss(view: View, number: int, name: str, disk: str, by: str) -> View:

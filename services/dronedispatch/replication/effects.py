@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dronedispatch.kv.calls import AnyCall
-from dronedispatch.kv.view import View
+from dronedispatch.replication.calls import AnyCall
+from dronedispatch.replication.view import View
 
 T = TypeVar("T")
 
@@ -92,17 +92,17 @@ class Pulse(Enum):
 
 
 class Ping(msgspec.Struct):
-    """Ask the replica `node` for a sign of life. Answer: Pulse."""
+    """Ask the replica `replica` for a sign of life. Answer: Pulse."""
 
-    node: str
+    replica: str
 
 
 class SecondOpinion(msgspec.Struct):
-    """Ask another coordinator whether it reaches `node`. Answer: True (it does), False (nor does it), None (nobody
+    """Ask another coordinator whether it reaches `replica`. Answer: True (it does), False (nor does it), None (nobody
     to ask).
     """
 
-    node: str
+    replica: str
 
 
 class Sleep(msgspec.Struct):
@@ -123,7 +123,7 @@ class Note(msgspec.Struct):
     """Something worth a counter and a log line happened. Answer: None. `event` is one of a small fixed set of words."""
 
     event: str
-    node: str = ""
+    replica: str = ""
     count: int = 1
 
 

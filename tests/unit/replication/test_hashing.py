@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dronedispatch.kv.hashing import SLOTS, assignment, preference, slot_of
+from dronedispatch.replication.hashing import SLOTS, assignment, preference, slot_of
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ import msgspec
 
 from dronedispatch.kv import wire
 from dronedispatch.kv.client import Op, OpResult
+from dronedispatch.kv.error_mapping import detail_of, failure_of
 from dronedispatch.kv.errors import KVError, OutcomeUnknown, Unavailable
-from dronedispatch.kv.refusals import detail_of, failure_of
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient, HttpResponse
@@ -50,7 +50,7 @@ class Waiting:
             self.done.set_result(result)
 
 
-class Outbox:
+class RequestBatcher:
     """See the module's promise. Use it within one running event loop; `close` it."""
 
     def __init__(

@@ -6,10 +6,10 @@ import asyncio
 import hmac
 from collections.abc import Callable, Sequence
 
-from dronedispatch.kv.calls import AnyCall, AnyReply, decode_calls, encode_replies
-from dronedispatch.kv.links import BATCH_TARGET
 from dronedispatch.kv.wire import MSGPACK
-from dronedispatch.runtime.fast_lane import FastRequest, Lane
+from dronedispatch.replication.calls import AnyCall, AnyReply, decode_calls, encode_replies
+from dronedispatch.replication.links import BATCH_TARGET
+from dronedispatch.runtime.fast_path import FastRequest, Lane
 from dronedispatch.runtime.settings import Secret
 
 _TARGET = BATCH_TARGET.encode()

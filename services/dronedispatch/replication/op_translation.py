@@ -6,12 +6,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from dronedispatch.kv.calls import MUST_BE_ABSENT, MUST_EXIST
 from dronedispatch.kv.client import Cas, Delete, Item, Op, OpResult, Put
 from dronedispatch.kv.errors import Fenced, LockHeld, VersionConflict
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
+from dronedispatch.replication.calls import MUST_BE_ABSENT, MUST_EXIST
 
 Reason = Literal["version", "fenced", "held"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
-from dronedispatch.kv import view as views
-from dronedispatch.kv.calls import (
+from dronedispatch.replication import view as views
+from dronedispatch.replication.calls import (
     AnyReply,
     Damaged,
     Joining,
@@ -16,7 +16,7 @@ from dronedispatch.kv.calls import (
     StaleEpoch,
     WrongDisk,
 )
-from dronedispatch.kv.requests import (
+from dronedispatch.replication.effects import (
     NONCE,
     NOW,
     READ_VIEW,
@@ -31,8 +31,8 @@ from dronedispatch.kv.requests import (
     SwapView,
     ViewAt,
 )
-from dronedispatch.kv.rules import ALL, Rules
-from dronedispatch.kv.view import View
+from dronedispatch.replication.rules import ALL, Rules
+from dronedispatch.replication.view import View
 
 JOINER_PATIENCE_S = 0.3
 """How long REFRESH waits for a joiner that holds a promise to publish its view, before it takes the epoch itself."""

@@ -1,4 +1,4 @@
-"""What a replica's own generators ask of their driver beside kv/requests.py."""
+"""What a replica's own generators ask of their driver beside replication/effects.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dronedispatch.kv.requests import Request
 from dronedispatch.kvstore.core.txn import Txn
+from dronedispatch.replication.effects import Request
 
 T = TypeVar("T")
 

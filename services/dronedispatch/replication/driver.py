@@ -14,9 +14,8 @@ from typing import Any, TypeVar, cast
 import structlog
 from prometheus_client import Counter
 
-from dronedispatch.kv.calls import NOT_SENT, AnyReply
-from dronedispatch.kv.links import Links
-from dronedispatch.kv.requests import (
+from dronedispatch.replication.calls import NOT_SENT, AnyReply
+from dronedispatch.replication.effects import (
     Ask,
     AwaitView,
     Cached,
@@ -30,8 +29,9 @@ from dronedispatch.kv.requests import (
     Sleep,
     SwapView,
 )
-from dronedispatch.kv.view import View
-from dronedispatch.kv.view_store import ViewStore
+from dronedispatch.replication.links import Links
+from dronedispatch.replication.view import View
+from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime.clock import Clock
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class Driver:
         EVENTS.labels(note.event).inc(note.count)
         self.on_event(note.event)
         if note.event in _LOGGED:
-            log.info("protocol", event_name=note.event, replica=note.node or None, count=note.count)
+            log.info("protocol", event_name=note.event, replica=note.replica or None, count=note.count)
 
     def start(self, work: Coroutine[Any, Any, Any], then: Callable[[Any], None]) -> None:
         """Carry out `work` in a task and give its result to `then`."""
@@ -117,9 +117,9 @@ class Driver:
         if kind is AwaitView:
             return self.views.wait_for(request.epoch, request.timeout_s)
         if kind is Ping:
-            return self.links.ping(request.node)
+            return self.links.ping(request.replica)
         if kind is SecondOpinion:
-            return self.second_opinion(request.node)
+            return self.second_opinion(request.replica)
         raise AssertionError(f"no such request: {request!r}")
 
     async def close(self) -> None:
@@ -130,7 +130,7 @@ class Driver:
 
     def _follow(self, view: View) -> None:
         held = {name for slot in view.slots for name in slot.in_sync}
-        urls = {name: node.url for name, node in view.nodes.items()}
+        urls = {name: replica.url for name, replica in view.replicas.items()}
         assigned = {name for slot in view.slots for name in slot.assigned}
         self.links.follow(urls, lambda name: name not in held and name in assigned)
 

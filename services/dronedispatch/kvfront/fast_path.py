@@ -9,13 +9,14 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from dronedispatch.kv import json_api, wire
+from dronedispatch.kv import wire
 from dronedispatch.kv.client import Cas, Get, Item, Op, OpResult, Put
 from dronedispatch.kv.errors import KVError, Refused
-from dronedispatch.kv.http_server import problem_of
-from dronedispatch.kv.limits import refusal
+from dronedispatch.kv.http import json_api
+from dronedispatch.kv.http.server import problem_of
+from dronedispatch.kv.validation import refusal
 from dronedispatch.kv.version import Version, parse_version
-from dronedispatch.runtime.fast_lane import FastRequest, Lane
+from dronedispatch.runtime.fast_path import FastRequest, Lane
 from dronedispatch.runtime.problems import CONTENT_TYPE, Problem
 from dronedispatch.runtime.settings import Secret
 

@@ -18,7 +18,7 @@ import msgspec
 from sanic import HTTPResponse, Request, Sanic
 from sanic.response import raw
 
-from dronedispatch.kv import json_api, wire
+from dronedispatch.kv import wire
 from dronedispatch.kv.client import Cas, Delete, Item, KVClient, Lease, Op, Put
 from dronedispatch.kv.errors import (
     Fenced,
@@ -30,7 +30,8 @@ from dronedispatch.kv.errors import (
     Unavailable,
     VersionConflict,
 )
-from dronedispatch.kv.limits import check_key, check_op, refusal
+from dronedispatch.kv.http import json_api
+from dronedispatch.kv.validation import check_key, check_op, refusal
 from dronedispatch.kv.version import Version, parse_version
 from dronedispatch.runtime.problems import Problem
 from dronedispatch.runtime.web import json_answer, require_token

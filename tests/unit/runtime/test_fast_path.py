@@ -9,7 +9,7 @@ import pytest
 from sanic import HTTPResponse, Request
 from sanic.response import text
 
-from dronedispatch.runtime.fast_lane import FastRequest, parse_headers
+from dronedispatch.runtime.fast_path import FastRequest, parse_headers
 from dronedispatch.runtime.settings import ProcessSettings
 from dronedispatch.runtime.web import Process, create_web
 from dronedispatch.testing.serving import serving
@@ -22,7 +22,7 @@ class Served:
 
     def __init__(self) -> None:
         self.app = create_web("kvfront", ProcessSettings(), ready=lambda: None)
-        self.app.ctx.fast_lane = self.take
+        self.app.ctx.fast_path = self.take
         self.waiting: list[FastRequest] = []
         self.hold = False
         self.port = 0

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from dronedispatch.kv.calls import (
+from dronedispatch.replication.calls import (
     NOT_SENT,
     SILENT,
     AnyCall,
@@ -17,8 +17,8 @@ from dronedispatch.kv.calls import (
     decode_calls,
     encode_replies,
 )
-from dronedispatch.kv.links import AWAY_MAX, LAST_WORD_S, LINGER_S, Links
-from dronedispatch.kv.requests import Pulse
+from dronedispatch.replication.effects import Pulse
+from dronedispatch.replication.links import AWAY_MAX, LAST_WORD_S, LINGER_S, Links
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.testing.clock import FakeClock
@@ -27,7 +27,7 @@ from dronedispatch.testing.waiting import until
 Answer = Callable[[list[AnyCall]], bytes | None]
 
 
-class Replica:
+class StubReplica:
     """A peer that remembers each batch it was sent and answers as the test says."""
 
     def __init__(self) -> None:
@@ -83,8 +83,8 @@ class Receiver:
 
 
 @pytest.fixture
-async def replica() -> AsyncIterator[Replica]:
-    made = Replica()
+async def replica() -> AsyncIterator[StubReplica]:
+    made = StubReplica()
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]
     yield made
@@ -93,7 +93,7 @@ async def replica() -> AsyncIterator[Replica]:
 
 
 @pytest.fixture
-async def links(replica: Replica) -> AsyncIterator[Links]:
+async def links(replica: StubReplica) -> AsyncIterator[Links]:
     http = HttpClient(resend_on_reuse_reset=False)
     made = Links(http, "token", SystemClock(), call_timeout_s=0.3, ping_timeout_s=0.2)
     made.follow({"r": f"http://127.0.0.1:{replica.port}"}, lambda _name: False)
@@ -106,7 +106,7 @@ def read(key: str) -> Read:
     return Read("c", 1, "d", 0, key)
 
 
-def two_links(links: Links, replica: Replica) -> None:
+def two_links(links: Links, replica: StubReplica) -> None:
     """Another name beside "r", at the same address."""
     url = f"http://127.0.0.1:{replica.port}"
     links.follow({"r": url, "other": url}, lambda _name: False)
@@ -120,7 +120,7 @@ def put(links: Links, receiver: Receiver, count: int, first: int = 0, *, name: s
 
 
 async def test_the_calls_of_one_turn_travel_in_one_batch_with_the_token(
-    replica: Replica, links: Links
+    replica: StubReplica, links: Links
 ) -> None:
     receiver = Receiver()
     put(links, receiver, 10)
@@ -129,7 +129,9 @@ async def test_the_calls_of_one_turn_travel_in_one_batch_with_the_token(
     assert b"authorization: Bearer token\r\n" in replica.heads[0]
 
 
-async def test_what_queues_while_batches_are_away_goes_with_the_next(replica: Replica, links: Links) -> None:
+async def test_what_queues_while_batches_are_away_goes_with_the_next(
+    replica: StubReplica, links: Links
+) -> None:
     receiver = Receiver()
     replica.gate.clear()
     for turn in range(AWAY_MAX):
@@ -143,7 +145,7 @@ async def test_what_queues_while_batches_are_away_goes_with_the_next(replica: Re
 
 
 async def test_under_load_a_batch_waits_for_its_share_of_the_calls_but_only_a_moment(
-    replica: Replica, links: Links
+    replica: StubReplica, links: Links
 ) -> None:
     receiver = Receiver()
     two_links(links, replica)
@@ -160,7 +162,7 @@ async def test_under_load_a_batch_waits_for_its_share_of_the_calls_but_only_a_mo
     await receiver.all_of(22)
 
 
-async def test_a_batch_that_holds_its_share_does_not_wait(replica: Replica, links: Links) -> None:
+async def test_a_batch_that_holds_its_share_does_not_wait(replica: StubReplica, links: Links) -> None:
     receiver = Receiver()
     loop = asyncio.get_running_loop()
     two_links(links, replica)
@@ -185,7 +187,7 @@ async def test_a_batch_that_holds_its_share_does_not_wait(replica: Replica, link
 
 
 async def test_a_replica_that_does_not_answer_is_silent_and_gets_nothing_twice(
-    replica: Replica, links: Links
+    replica: StubReplica, links: Links
 ) -> None:
     receiver = Receiver()
     replica.gate.clear()
@@ -212,7 +214,7 @@ async def test_a_replica_that_does_not_answer_is_silent_and_gets_nothing_twice(
     ids=["closed", "503", "no msgpack", "too many", "chunked", "nonsense", "excess", "endless head"],
 )
 async def test_an_answer_that_is_none_leaves_the_calls_silent(
-    replica: Replica, links: Links, answer: Answer
+    replica: StubReplica, links: Links, answer: Answer
 ) -> None:
     replica.answer = answer
     receiver = Receiver()
@@ -232,7 +234,9 @@ async def test_a_refused_connection_is_definite(links: Links) -> None:
     assert await links.ping("r") is Pulse.REFUSED
 
 
-async def test_a_kept_connection_that_the_replica_closed_is_replaced(replica: Replica, links: Links) -> None:
+async def test_a_kept_connection_that_the_replica_closed_is_replaced(
+    replica: StubReplica, links: Links
+) -> None:
     replica.answer = lambda calls: response(
         encode_replies([Found(None) for _ in calls]), more="connection: close\r\n"
     )
@@ -244,7 +248,7 @@ async def test_a_kept_connection_that_the_replica_closed_is_replaced(replica: Re
 
 
 @pytest.fixture
-async def patient(replica: Replica) -> AsyncIterator[tuple[Links, FakeClock]]:
+async def patient(replica: StubReplica) -> AsyncIterator[tuple[Links, FakeClock]]:
     """Links whose calls time out after a minute only."""
     http, clock = HttpClient(resend_on_reuse_reset=False), FakeClock()
     made = Links(http, "token", clock, call_timeout_s=60.0)
@@ -256,7 +260,7 @@ async def patient(replica: Replica) -> AsyncIterator[tuple[Links, FakeClock]]:
 
 @pytest.mark.parametrize("voted_out_for_silence", [True, False])
 async def test_a_replica_that_leaves_has_its_last_word_and_one_that_is_silent_is_not_waited_for(
-    replica: Replica, patient: tuple[Links, FakeClock], voted_out_for_silence: bool
+    replica: StubReplica, patient: tuple[Links, FakeClock], voted_out_for_silence: bool
 ) -> None:
     links, clock = patient
     replica.gate.clear()
@@ -276,7 +280,7 @@ async def test_a_replica_that_leaves_has_its_last_word_and_one_that_is_silent_is
 
 
 async def test_a_last_word_that_does_not_come_is_not_waited_for(
-    replica: Replica, patient: tuple[Links, FakeClock]
+    replica: StubReplica, patient: tuple[Links, FakeClock]
 ) -> None:
     links, clock = patient
     replica.gate.clear()
@@ -290,6 +294,6 @@ async def test_a_last_word_that_does_not_come_is_not_waited_for(
     assert await receiver.all_of(1) == [SILENT]
 
 
-async def test_a_ping_tells_alive_from_silent_and_unknown(replica: Replica, links: Links) -> None:
+async def test_a_ping_tells_alive_from_silent_and_unknown(replica: StubReplica, links: Links) -> None:
     assert await links.ping("r") is Pulse.ALIVE
     assert await links.ping("nobody") is Pulse.SILENT

@@ -11,7 +11,7 @@ import pytest
 from dronedispatch.kv import wire
 from dronedispatch.kv.client import Get, Item, Op, OpResult, Put
 from dronedispatch.kv.errors import OutcomeUnknown, Unauthorized, Unavailable
-from dronedispatch.kv.outbox import AWAY_MAX, Outbox, Waiting
+from dronedispatch.kv.request_batcher import AWAY_MAX, RequestBatcher, Waiting
 from dronedispatch.kv.version import Version
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient, HttpResponse
@@ -62,17 +62,17 @@ def problem(status: int) -> HttpResponse:
 
 
 class Client:
-    """An outbox over two coordinators."""
+    """An batcher over two coordinators."""
 
     def __init__(self) -> None:
         self.peer = Peer()
         self.clock = FakeClock()
         self.table: tuple[Endpoint, ...] = (ONE, TWO)
-        self.outbox = Outbox(lambda: self.table, self.peer, (), self.clock)
+        self.batcher = RequestBatcher(lambda: self.table, self.peer, (), self.clock)
 
     def ask(self, op: Op) -> asyncio.Future[OpResult]:
         done: asyncio.Future[OpResult] = asyncio.get_running_loop().create_future()
-        self.outbox.put(Waiting(op, done, self.clock.monotonic_s() + 5.0))
+        self.batcher.put(Waiting(op, done, self.clock.monotonic_s() + 5.0))
         return done
 
     async def result(self, op: Op) -> OpResult:
@@ -86,7 +86,7 @@ async def client() -> AsyncIterator[Client]:
     yield made
     for gate in made.peer.gates.values():
         gate.set()
-    await made.outbox.close()
+    await made.batcher.close()
     await made.peer.close()
 
 
@@ -183,6 +183,6 @@ async def test_closing_leaves_no_caller_waiting(client: Client) -> None:
     client.peer.gates = {"one": asyncio.Event(), "two": asyncio.Event()}
     asked = [client.ask(Put("w", b"v")), client.ask(Get("r"))]
     await until(lambda: bool(client.peer.sent), "sent")
-    await client.outbox.close()
+    await client.batcher.close()
     assert isinstance(await asked[0], OutcomeUnknown)
     assert isinstance(await asked[1], Unavailable)

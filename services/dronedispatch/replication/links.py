@@ -15,10 +15,10 @@ from functools import partial
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-from dronedispatch.kv.calls import NOT_SENT, SILENT, AnyCall, AnyReply, decode_replies, encode_calls
-from dronedispatch.kv.exchange import ReplicaConnection
-from dronedispatch.kv.requests import Pulse
 from dronedispatch.kv.wire import MSGPACK
+from dronedispatch.replication.calls import NOT_SENT, SILENT, AnyCall, AnyReply, decode_replies, encode_calls
+from dronedispatch.replication.effects import Pulse
+from dronedispatch.replication.replica_connection import ReplicaConnection
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError, NotSent

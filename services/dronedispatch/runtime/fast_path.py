@@ -1,7 +1,7 @@
-"""A fast lane below Sanic, on the same port: whole, plain requests that a service wants to answer itself.
+"""A fast path below Sanic, on the same port: whole, plain requests that a service wants to answer itself.
 
 A Sanic handler costs about 100 us a request, more than the store's work for it. So a service may register a lane
-(`app.ctx.fast_lane`) that sees each request first. It takes what it knows and answers through `respond`; everything else,
+(`app.ctx.fast_path`) that sees each request first. It takes what it knows and answers through `respond`; everything else,
 and everything unusual (chunked bodies, Expect, repeated headers, pipelining, errors), goes to Sanic byte for byte.
 """
 
@@ -131,13 +131,13 @@ def _parse_headers(lines: bytes) -> tuple[dict[bytes, bytes], int] | None:
 
 
 class FastProtocol(HttpProtocol):
-    """Sanic's protocol with the lane in front of it; `app.ctx.fast_lane` and `app.ctx.process` must be set."""
+    """Sanic's protocol with the lane in front of it; `app.ctx.fast_path` and `app.ctx.process` must be set."""
 
     __slots__ = ("_busy", "_handed_over", "_lane", "_need", "_process", "_unread")
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._lane: Lane = self.app.ctx.fast_lane
+        self._lane: Lane = self.app.ctx.fast_path
         self._process: Process = self.app.ctx.process
         self._unread = bytearray()
         self._need = 0

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from dronedispatch.kv import view as views
-from dronedispatch.kv.hashing import assignment
-from dronedispatch.kv.rules import without
-from dronedispatch.kv.view import Member, Node, Slot, View
+from dronedispatch.replication import view as views
+from dronedispatch.replication.hashing import assignment
+from dronedispatch.replication.rules import without
+from dronedispatch.replication.view import Member, Replica, Slot, View
 
 NAMES = ("A", "B", "C")
 
 
 def first_view(rf: int = 2, names: tuple[str, ...] = NAMES) -> View:
-    nodes = {name: Node(f"http://{name}", f"{name}1") for name in names}
-    return views.bootstrap("cluster", nodes, rf, assignment(names, rf), "me")
+    replicas = {name: Replica(f"http://{name}", f"{name}1") for name in names}
+    return views.bootstrap("cluster", replicas, rf, assignment(names, rf), "me")
 
 
 def small(*slots: tuple[str, ...]) -> View:
-    nodes = {name: Node(f"http://{name}", f"{name}1") for name in (*NAMES, "D")}
-    return views.bootstrap("cluster", nodes, 2, slots, "me")
+    replicas = {name: Replica(f"http://{name}", f"{name}1") for name in (*NAMES, "D")}
+    return views.bootstrap("cluster", replicas, 2, slots, "me")
 
 
 def test_the_document_is_read_back_as_it_was_written_and_is_small() -> None:
@@ -39,7 +39,7 @@ def test_a_document_that_is_no_view_is_refused(document: bytes) -> None:
 
 def test_a_slot_without_a_replica_is_no_view() -> None:
     view = first_view()
-    emptied = views.encode(View("c", 1, "", 2, view.nodes, (Slot(("A",), {}), *view.slots[1:])))
+    emptied = views.encode(View("c", 1, "", 2, view.replicas, (Slot(("A",), {}), *view.slots[1:])))
     with pytest.raises(ValueError, match="slot without a replica"):
         views.decode(emptied)
 
@@ -80,7 +80,7 @@ def test_a_joiner_is_in_sync_since_the_new_epoch_with_its_present_disk() -> None
     assert back.epoch == 3
     assert back.since(0, "A", "A2") == 3
     assert back.since(0, "A", "A1") is None
-    assert back.nodes["A"] == Node("http://A", "A2")
+    assert back.replicas["A"] == Replica("http://A", "A2")
     assert back.members(0) == (("A", "A2"), ("B", "B1"))
 
 
@@ -132,15 +132,15 @@ def test_only_the_operator_starts_a_lost_slot_again() -> None:
 def test_a_node_with_slots_cannot_be_forgotten() -> None:
     view = small(("A", "B"))
     with pytest.raises(ValueError, match="still has 1 slots"):
-        views.without_node(view, "A", "x")
-    assert "D" not in views.without_node(view, "D", "x").nodes
+        views.without_replica(view, "A", "x")
+    assert "D" not in views.without_replica(view, "D", "x").replicas
 
 
 def test_a_known_node_changes_nothing_and_a_new_address_raises_the_epoch() -> None:
     view = small(("A", "B"))
-    assert views.with_node(view, "A", view.nodes["A"], "x") is view
-    moved = views.with_node(view, "A", Node("http://elsewhere", "A1"), "x")
-    assert (moved.epoch, moved.nodes["A"].url) == (2, "http://elsewhere")
+    assert views.with_replica(view, "A", view.replicas["A"], "x") is view
+    moved = views.with_replica(view, "A", Replica("http://elsewhere", "A1"), "x")
+    assert (moved.epoch, moved.replicas["A"].url) == (2, "http://elsewhere")
 
 
 def test_a_bump_changes_the_epoch_alone() -> None:
