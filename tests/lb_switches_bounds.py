@@ -240,7 +240,23 @@ LIMITS = (
     Switch(
         "connections have a limit",
         put({"door.Door.__init__": afterwards(Door.__init__, any_number)}),
-        bounds.test_beyond_its_connections_the_door_says_so_and_closes,
+        bounds.test_when_every_connection_has_a_request_under_way_the_door_says_so_and_closes,
+    ),
+    Switch(
+        "silent connections make room",
+        put({"core.crowd.Crowd.who_must_go": always(None)}),
+        bounds.test_silent_connections_keep_nobody_out,
+        (b"",),
+    ),
+    Switch(
+        "an event stream gives its place back",
+        put({"exchange.is_event_stream": always(False)}),
+        bounds.test_event_streams_take_no_places_of_requests,
+    ),
+    Switch(
+        "full is not broken",
+        put({"exchange.OVERLOADED": (b"", b"")}),
+        bounds.test_a_gateway_that_is_full_is_not_a_gateway_that_fails,
     ),
 )
 

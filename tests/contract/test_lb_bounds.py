@@ -11,7 +11,7 @@ import pytest
 
 from dronedispatch.lb.access_log import AccessLog
 from dronedispatch.testing.door import SHORT, open_door, read_until_quiet, with_settings
-from dronedispatch.testing.peer import OK, always, peer, silent
+from dronedispatch.testing.peer import OK, always, peer, read_request, silent
 from dronedispatch.testing.waiting import until
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -87,19 +87,110 @@ async def test_a_key_header_names_the_client_where_there_is_one() -> None:
     assert statuses(answers) == [200, 200, 429, 200, 429]
 
 
-async def test_beyond_its_connections_the_door_says_so_and_closes() -> None:
+PATIENT = replace(SHORT, head_s=60.0, keep_alive_s=60.0, try_s=60.0, response_s=60.0, total_s=60.0)
+
+
+async def test_when_every_connection_has_a_request_under_way_the_door_says_so_and_closes() -> None:
     async with (
-        peer(always(OK)) as gateway,
-        open_door([gateway.port], with_settings(connections_max=1)) as door,
+        peer(silent) as gateway,
+        open_door([gateway.port], with_settings(connections_max=1, timeouts=PATIENT)) as door,
     ):
         _, writer = await asyncio.open_connection("127.0.0.1", door.port)
         writer.write(GET)
-        refused = await door.exchange(b"", timeout_s=1.0)
+        await until(lambda: gateway.connections == 1, "the first has its request under way")
+        refused = await door.exchange(b"", timeout_s=5.0)
         writer.close()
-        await until(lambda: not door.door.connections, "both have gone")
-        served = await door.exchange(GET)
-    assert statuses([refused, served]) == [503, 200]
+    assert statuses([refused]) == [503]
     assert b"\r\nretry-after: 1\r\n" in refused
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /x HT", GET], ids=["nothing", "half a head", "a whole request before"]
+)
+async def test_silent_connections_keep_nobody_out(sent: bytes) -> None:
+    """However many there are: who has no request under way makes room for who comes."""
+    settings = with_settings(connections_max=4, timeouts=PATIENT)
+    async with peer(always(OK)) as gateway, open_door([gateway.port], settings) as door:
+        idlers = []
+        for _ in range(12):
+            reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            writer.write(sent)
+            if sent == GET:
+                await reader.readuntil(b"ok")
+            idlers.append(writer)
+        await until(lambda: len(door.door.connections) <= 4, "the door keeps its bound")
+        answers = [await door.exchange(GET) for _ in range(8)]
+        for writer in idlers:
+            writer.close()
+    assert statuses(answers) == [200] * 8
+
+
+STREAM = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n:a\n\r\n"
+)
+FULL = b"HTTP/1.1 503 Service Unavailable\r\nX-Overloaded: 1\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+
+
+async def test_event_streams_take_no_places_of_requests() -> None:
+    settings = with_settings(in_flight_max=1, timeouts=replace(PATIENT, queue_s=60.0))
+
+    async def streams(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        writer.write(STREAM if b"/events" in head else OK)
+        await reader.read()
+
+    async with peer(streams) as gateway, open_door([gateway.port], settings) as door:
+        readers = []
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            writer.write(GET.replace(b"/x", b"/events"))
+            await reader.readuntil(b":a\n")
+            readers.append(writer)
+        there = door.door.table.gateways["g0"]
+        assert (there.streams, there.in_flight) == (3, 0)
+        assert statuses([await door.exchange(GET)]) == [200]
+        for writer in readers:
+            writer.close()
+        await until(lambda: there.streams == 0, "the readers are counted off")
+        assert there.in_flight == 0
+
+
+async def test_a_gateway_that_is_full_is_not_a_gateway_that_fails() -> None:
+    async with (
+        peer(always(FULL)) as one,
+        peer(always(FULL)) as two,
+        open_door([one.port, two.port]) as door,
+    ):
+        answers = [await door.exchange(GET) for _ in range(12)]
+        assert [gateway.failures for gateway in door.door.table.gateways.values()] == [0, 0]
+    assert statuses(answers) == [503] * 12
+    assert all(b"\r\nretry-after: 1\r\n" in answer and b"x-overloaded" not in answer for answer in answers)
+
+
+async def test_a_retry_that_waits_in_vain_for_room_was_not_carried_out_and_is_told_so() -> None:
+    """The first gateway answered 503: nothing was done there, so the honest answer is 503, not 504."""
+    release = asyncio.Event()
+
+    async def held(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await release.wait()
+
+    settings = with_settings(
+        in_flight_max=1, timeouts=replace(SHORT, try_s=60.0, response_s=60.0, total_s=60.0)
+    )
+    async with (
+        peer(always(BUSY)) as busy,
+        peer(held) as full,
+        open_door([full.port, busy.port], settings) as door,
+    ):
+        _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(GET)
+        await until(lambda: full.connections == 1, "one gateway has all that it may have")
+        answer = await door.exchange(GET, timeout_s=30.0)
+        writer.close()
+        release.set()
+    assert statuses([answer]) == [503]
+    assert b"\r\nretry-after: 1\r\n" in answer
 
 
 async def drip(port: int, body_bytes: int, pieces: int) -> bytes:

@@ -18,7 +18,7 @@ from dronedispatch.testing.waiting import until
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
-KEYED = POST.replace(b"Host: a\r\n", b"Host: a\r\nIdempotency-Key: k1\r\n")
+KEYED = POST.replace(b"/x", b"/deliveries").replace(b"Host: a\r\n", b"Host: a\r\nIdempotency-Key: k1\r\n")
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
 UNKNOWN = b"HTTP/1.1 504 Gateway Timeout\r\nX-Outcome: unknown\r\nContent-Length: 4\r\n\r\nlate"
 Seen = list[tuple[bytes, bytes]]

@@ -11,7 +11,7 @@ from dronedispatch.testing.door import SHORT, OpenDoor, open_door, with_settings
 from dronedispatch.testing.peer import OK, Script, always, answering, hang_up, peer, read_request
 
 POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
-KEYED = POST.replace(b"Host: a\r\n", b"Host: a\r\nIdempotency-Key: k1\r\n")
+KEYED = POST.replace(b"/x", b"/deliveries").replace(b"Host: a\r\n", b"Host: a\r\nIdempotency-Key: k1\r\n")
 GET, PUT, DELETE = (
     POST.replace(b"POST", method).replace(b"Content-Length: 3\r\n\r\nabc", rest)
     for method, rest in ((b"GET", b"\r\n"), (b"PUT", b"Content-Length: 3\r\n\r\nabc"), (b"DELETE", b"\r\n"))

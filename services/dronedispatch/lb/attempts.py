@@ -122,14 +122,14 @@ class Attempts(Ending):
         return self._upload is None or self._upload.kept is not None
 
     def _may_resend(self) -> bool:
-        return self._body_kept() and may_repeat(self.request.method, keyed=self.request.idempotency_key)
+        return self._body_kept() and may_repeat(self.request.method, keyed=self.request.keyed)
 
     def _why_no_retry(self, gateway: Gateway, *, sent: bool, unknown: bool = False) -> str | None:
         """Takes from the budget when there is nothing else against it, and the request had been sent."""
         door = self._door
         why_not = why_no_retry(
             method=self.request.method,
-            keyed=self.request.idempotency_key,
+            keyed=self.request.keyed,
             sent=sent,
             outcome_unknown=unknown,
             tries=self.tries,

@@ -18,6 +18,7 @@ class Counters:
         "bytes_out",
         "connections",
         "ended",
+        "evicted",
         "resent",
         "retries",
         "seconds",
@@ -31,6 +32,7 @@ class Counters:
         self.seconds = 0.0
         self.ended: Counter[str] = Counter()
         self.connections = 0
+        self.evicted = 0  # connections closed to make room for others
         self.bytes_in = 0
         self.bytes_out = 0
         self.retries = 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dronedispatch.lb.access_log import AccessLog
 from dronedispatch.lb.core.access import Access, Stamp, as_json, as_text
 from dronedispatch.lb.core.buckets import Limiter
+from dronedispatch.lb.core.crowd import Crowd
 from dronedispatch.lb.core.identity import limiter_key
 from dronedispatch.lb.core.retry import RetryBudget
 from dronedispatch.lb.counters import Counters
@@ -57,6 +58,7 @@ class Door:
         self.budget = RetryBudget(share=settings.retry_share, floor=settings.retry_floor)
         self.counters = Counters()
         self.connections: set[Downstream] = set()
+        self.crowd: Crowd[Downstream] = Crowd()
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
         self._empty = asyncio.Event()
@@ -67,14 +69,35 @@ class Door:
         self._id_count = 0
         self._ticker = self.loop.call_later(TICK_S, self._tick)
 
+    def date(self) -> bytes:
+        """The value of a Date header, now."""
+        return self._stamp.date(self.clock.wall_s())
+
     def request_id(self) -> bytes:
         """A new id, unique over processes and restarts."""
         self._id_count += 1
         return self._id_prefix + b"%x" % self._id_count
 
+    def came(self, connection: Downstream) -> bool:
+        """A client has connected; False when there is no room for it, and nobody who could make some."""
+        self.connections.add(connection)
+        self.crowd.came(connection, connection.party)
+        self.counters.connections += 1
+        if len(self.connections) <= self.settings.connections_max:
+            return True
+        idler = self.crowd.who_must_go(connection)
+        if idler is None:
+            return False
+        self.counters.evicted += 1
+        self.left(idler)
+        idler.cut()
+        return True
+
     def left(self, connection: Downstream) -> None:
-        """A client's connection is over."""
-        self.connections.discard(connection)
+        """A client's connection is over. Asked twice, it does nothing the second time."""
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self.crowd.left(connection, connection.party)
         if self.draining and not self.connections:
             self._empty.set()
 

@@ -9,7 +9,7 @@ from typing import Final, cast
 from dronedispatch.lb.core.answers import own_answer
 from dronedispatch.lb.core.forward import peer_lines
 from dronedispatch.lb.core.heads import HEAD_BYTES_MAX, Refusal, read_head
-from dronedispatch.lb.core.identity import client_address, is_trusted
+from dronedispatch.lb.core.identity import client_address, is_trusted, limiter_key
 from dronedispatch.lb.door import Door
 from dronedispatch.lb.exchange import Exchange
 
@@ -32,6 +32,7 @@ class Downstream(asyncio.Protocol):
         "half_closed",
         "lines",
         "lingering",
+        "party",
         "transport",
         "trusted",
         "write_paused",
@@ -42,6 +43,9 @@ class Downstream(asyncio.Protocol):
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.exchange: Exchange | None = None
         self.address = ""
+        self.party = (
+            ""  # whom its connections are counted with: an IPv4 address, or the /64 of an IPv6 customer
+        )
         self.lines = b""
         self.trusted = False
         self.deadline_s = math.inf
@@ -62,10 +66,9 @@ class Downstream(asyncio.Protocol):
         self.address = str(peer[0]) if peer else "unknown"
         self.lines = peer_lines(self.address)
         self.trusted = bool(door.trusted) and is_trusted(self.address, door.trusted)
-        door.connections.add(self)
-        door.counters.connections += 1
+        self.party = limiter_key(self.address)
         self.deadline_s = door.now() + door.timeouts.head_s
-        if len(door.connections) > door.settings.connections_max:
+        if not door.came(self):
             self._answer_and_close(503, "too many connections", retry_after_s=1)
 
     def data_received(self, data: bytes) -> None:
@@ -130,6 +133,7 @@ class Downstream(asyncio.Protocol):
         if not self._reading and not self.write_paused:
             self.resume()
         door = self.door
+        door.crowd.rests(self, self.party)
         self.deadline_s = door.now() + (1.0 if door.draining else door.timeouts.keep_alive_s)
         if self._buffer and not self._pumping and not self.write_paused:
             self._pump()
@@ -183,6 +187,7 @@ class Downstream(asyncio.Protocol):
         address = self.address
         if self.trusted:
             address = client_address(address, request.forwarded_for, door.trusted)
+        door.crowd.busy(self, self.party)
         exchange = self.exchange = Exchange(self, request, address, began_s, now_s)
         rest, self._buffer = self._buffer, b""
         rest = exchange.begin(rest)
@@ -213,7 +218,9 @@ class Downstream(asyncio.Protocol):
         self._answer_and_close(refusal.status, refusal.reason)
 
     def _answer_and_close(self, status: int, reason: str, *, retry_after_s: int | None = None) -> None:
-        self.transport.write(own_answer(status, reason, b"", close=True, retry_after_s=retry_after_s))
+        self.transport.write(
+            own_answer(status, reason, b"", close=True, retry_after_s=retry_after_s, date=self.door.date())
+        )
         self._close(linger=True)
 
     def _close(self, *, linger: bool) -> None:

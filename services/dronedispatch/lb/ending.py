@@ -32,6 +32,7 @@ class Ending(Receiver):
         "_door",
         "_gateway",
         "_retry",
+        "_streaming",
         "_tried",
         "_unresolved",
         "_upload",
@@ -71,6 +72,7 @@ class Ending(Receiver):
         self._gateway: Gateway | None = None
         self._tried: tuple[str, ...] = ()
         self._retry: asyncio.TimerHandle | None = None
+        self._streaming = False  # the answer is an event stream
         self._unresolved = False  # a try was sent, got no answer, and may have changed something
 
     @property
@@ -107,6 +109,7 @@ class Ending(Receiver):
                     head_only=request.method == b"HEAD",
                     retry_after_s=retry_after_s,
                     outcome_unknown=self._unresolved,
+                    date=self._door.date(),
                 )
             )
         self._finish(ended, close=close)
@@ -134,5 +137,5 @@ class Ending(Receiver):
         door.account(self)
         if gateway is not None:
             self._gateway = None
-            door.table.release(gateway)
+            door.table.release(gateway, streaming=self._streaming)
         self._client.done(close=close, linger=not self.body_done)

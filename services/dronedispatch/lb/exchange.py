@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from dronedispatch.lb.attempts import Attempts
-from dronedispatch.lb.core.answers import client_head, interim_head
+from dronedispatch.lb.core.answers import OVERLOADED, client_head, interim_head, is_event_stream
 from dronedispatch.lb.core.heads import Refusal, RequestHead
 from dronedispatch.lb.core.retry import RETRY_STATUSES, may_be_own_doing
 from dronedispatch.lb.core.upload import Upload
@@ -110,7 +110,8 @@ class Exchange(Attempts):
         assert gateway is not None
         self.response_s = door.now()
         if status in RETRY_STATUSES:
-            door.table.failed(gateway, hard=False, reason=f"answered {status}")
+            if OVERLOADED not in headers:  # full is not broken: nobody else would have more room without it
+                door.table.failed(gateway, hard=False, reason=f"answered {status}")
             unknown = (b"x-outcome", b"unknown") in headers
             if self._why_no_retry(gateway, sent=True, unknown=unknown) is None:
                 if unknown:
@@ -121,15 +122,16 @@ class Exchange(Attempts):
             misleading = self._unresolved and not unknown
         else:
             door.table.succeeded(gateway)
-            misleading = self._unresolved and may_be_own_doing(
-                status, request.method, keyed=request.idempotency_key
-            )
+            misleading = self._unresolved and may_be_own_doing(status, request.method, keyed=request.keyed)
         if misleading:
             self._let_go(body_bytes)
             self._answer(504, "an earlier try may have been carried out", "unknown")
             return
         self.status = status
         unknown_length = body_bytes is None
+        if unknown_length and is_event_stream(headers):
+            self._streaming = True
+            door.table.became_stream(gateway)
         self._chunked_out = unknown_length and request.minor == 1
         if (
             not request.keep_alive
@@ -147,6 +149,7 @@ class Exchange(Attempts):
                 declared_only=status == 304 or request.method == b"HEAD",
                 connection=b"close" if self._close else b"" if request.minor else b"keep-alive",
                 request_id=request.request_id,
+                date=door.date(),
             )
         )
 
@@ -227,7 +230,9 @@ class Exchange(Attempts):
             self._cut("upstream_timeout")
         elif sent:
             self._answer(408, "the body of the request did not come in time", "client_timeout", close=True)
-        elif gateway is None and not self.tries:
+        elif (
+            gateway is None
+        ):  # it waits in the queue; `_answer` says 504 where an earlier try may have been carried out
             self._answer(503, "every gateway is busy", "queue_timeout", retry_after_s=1)
         else:
             self._answer(504, "no gateway answered in time", "upstream_timeout")

@@ -41,6 +41,7 @@ class Gateway:
         "record",
         "requests",
         "since_s",
+        "streams",
     )
 
     def __init__(self, endpoint: Endpoint, pool: Pool, record: ejection.Record, since_s: float) -> None:
@@ -52,6 +53,7 @@ class Gateway:
         self.since_s = since_s
         self.credit = 0.0
         self.in_flight = 0
+        self.streams = 0
         self.requests = 0
         self.failures = 0
         self.last_error = ""
@@ -153,11 +155,19 @@ class Table:
             gateway.requests += 1
         return gateway
 
-    def release(self, gateway: Gateway) -> None:
+    def release(self, gateway: Gateway, *, streaming: bool = False) -> None:
         """The request is over there."""
+        if streaming:
+            gateway.streams -= 1
+            return
         gateway.in_flight -= 1
         if self.waiting:
             self._serve_waiting()
+
+    def became_stream(self, gateway: Gateway) -> None:
+        """Its answer is an event stream, which lasts for hours: it gives its place among the requests to another."""
+        gateway.streams += 1
+        self.release(gateway)
 
     def has_untried(self, tried: Collection[str]) -> bool:
         """Whether there is anybody left to ask, be it later."""

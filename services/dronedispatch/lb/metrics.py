@@ -36,6 +36,9 @@ class DoorCollector(Collector):
         yield CounterMetricFamily("dd_lb_retries_refused", "No budget left", value=counters.without_budget)
         yield CounterMetricFamily("dd_lb_ejections", "Gateways left out", value=table.ejections)
         yield CounterMetricFamily("dd_lb_connections", "Clients' connections", value=counters.connections)
+        yield CounterMetricFamily(
+            "dd_lb_connections_evicted", "Closed without a request, to make room", value=counters.evicted
+        )
         yield CounterMetricFamily("dd_lb_bytes_in", "Bytes of request bodies", value=counters.bytes_in)
         yield CounterMetricFamily("dd_lb_bytes_out", "Bytes of response bodies", value=counters.bytes_out)
         yield GaugeMetricFamily(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Coroutine
+from email.utils import formatdate
 from functools import wraps
 from typing import Any, Literal
 
@@ -36,6 +37,8 @@ SECONDS = Histogram(
     ["method"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
+HEAD_BYTES_MAX = 24_576  # what the load balancer lets through (16 KiB), with the lines that it adds
+HEAD_TOO_LONG = "Request header exceeds the size limit"  # Sanic's words: its status, 413, is for bodies
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 
 log = structlog.get_logger()
@@ -100,6 +103,7 @@ def create_web(
         f"{service}-{ULID()}".replace("_", "-"), configure_logging=False, strict_slashes=True
     )
     app.config.REQUEST_MAX_SIZE = settings.body_bytes_max
+    app.config.REQUEST_MAX_HEADER_SIZE = HEAD_BYTES_MAX
     app.config.REQUEST_TIMEOUT = request_timeout_s
     app.config.RESPONSE_TIMEOUT = response_timeout_s
     app.config.KEEP_ALIVE_TIMEOUT = 120
@@ -180,6 +184,7 @@ def _add_middleware(app: Sanic[Any, Any], process: Process) -> None:
             process.in_flight -= 1
             SECONDS.labels(request.method).observe(time.perf_counter() - request.ctx.began_s)
             response.headers["x-request-id"] = request.ctx.request_id
+        response.headers.setdefault("date", formatdate(usegmt=True))
         REQUESTS.labels(request.method, f"{response.status // 100}xx").inc()
         if process.draining and request.stream is not None:
             setattr(request.stream, "keep_alive", False)  # noqa: B010 - untyped. Answered with Connection: close, then closed
@@ -192,6 +197,8 @@ def _add_errors(app: Sanic[Any, Any]) -> None:
 
     @app.exception(SanicException)
     async def library(request: Request, exc: SanicException) -> HTTPResponse:
+        if str(exc) == HEAD_TOO_LONG:
+            return problem_answer(request, Problem(431, f"a head of more than {HEAD_BYTES_MAX} bytes"))
         headers = {str(name): str(value) for name, value in (getattr(exc, "headers", None) or {}).items()}
         return problem_answer(request, Problem(exc.status_code or 500, str(exc) or "error", headers=headers))
 

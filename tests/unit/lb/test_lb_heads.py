@@ -187,7 +187,25 @@ def test_names_in_connection_are_dropped_with_their_headers() -> None:
 
 
 def test_a_key_that_connection_names_is_no_key() -> None:
-    assert not read(HOST, b"Idempotency-Key: k", b"Connection: idempotency-key").idempotency_key
+    start = b"POST /deliveries HTTP/1.1"
+    assert read(HOST, b"Idempotency-Key: k", start=start).keyed
+    assert not read(HOST, b"Idempotency-Key: k", b"Connection: idempotency-key", start=start).keyed
+
+
+@pytest.mark.parametrize(
+    ("start", "remembered"),
+    [
+        (b"POST /deliveries HTTP/1.1", True),
+        (b"POST /deliveries?x=1 HTTP/1.1", True),
+        (b"POST http://a.example:8080/deliveries HTTP/1.1", True),
+        (b"POST /deliveries/ HTTP/1.1", False),
+        (b"POST /deliveries/D1/cancel HTTP/1.1", False),
+        (b"POST /drones/D1/decommission HTTP/1.1", False),
+        (b"PATCH /deliveries HTTP/1.1", False),
+    ],
+)
+def test_a_key_counts_only_where_the_gateway_remembers_it(start: bytes, remembered: bool) -> None:
+    assert read(HOST, b"Idempotency-Key: k", start=start).keyed is remembered
 
 
 def test_the_gateway_gets_the_clients_headers_in_order_then_ours() -> None:

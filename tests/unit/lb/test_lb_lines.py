@@ -32,6 +32,15 @@ def test_the_text_line_is_what_the_manual_says() -> None:
     assert as_text(access("GET / HTTP/1.1")) == b't c "GET / HTTP/1.1" 200 1/2 3/4/5/6/7 g 1 ok id\n'
 
 
+DATE = b"Thu, 01 Jan 1970 00:00:01 GMT"
+OTHER_DATE = b"Fri, 02 Jan 1970 00:00:00 GMT"
+
+
+def test_a_date_header_is_an_http_date() -> None:
+    stamp = Stamp()
+    assert [stamp.date(at_s) for at_s in (1.9, 86_400.0)] == [DATE, OTHER_DATE]
+
+
 def test_the_stamp_is_utc_with_milliseconds() -> None:
     stamp = Stamp()
     assert [stamp.of(at_s) for at_s in (0.25, 0.999, 86_400.0)] == [
@@ -42,7 +51,9 @@ def test_the_stamp_is_utc_with_milliseconds() -> None:
 
 
 def test_our_own_answer_is_a_problem_document() -> None:
-    head, _, body = own_answer(503, "no gateway", b"id-1", close=True, retry_after_s=1).partition(b"\r\n\r\n")
+    head, _, body = own_answer(503, "no gateway", b"id-1", close=True, retry_after_s=1, date=DATE).partition(
+        b"\r\n\r\n"
+    )
     assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json")
     assert b"\r\nretry-after: 1\r\n" in head
     assert b"\r\nconnection: close\r\n" in head
@@ -56,7 +67,7 @@ def test_our_own_answer_is_a_problem_document() -> None:
 
 
 def test_our_own_answer_to_head_has_the_length_and_no_body() -> None:
-    assert own_answer(503, "x", b"", close=False, head_only=True).endswith(b"\r\n\r\n")
+    assert own_answer(503, "x", b"", close=False, head_only=True, date=DATE).endswith(b"\r\n\r\n")
 
 
 def test_headers_that_an_upstreams_connection_names_end_here() -> None:
@@ -73,8 +84,30 @@ def test_headers_that_an_upstreams_connection_names_end_here() -> None:
         declared_only=False,
         connection=b"",
         request_id=b"i",
+        date=DATE,
     )
-    assert head == b"HTTP/1.1 200 OK\r\nx-here: 2\r\ntransfer-encoding: chunked\r\nx-request-id: i\r\n\r\n"
+    assert head == (
+        b"HTTP/1.1 200 OK\r\nx-here: 2\r\ntransfer-encoding: chunked\r\ndate: "
+        + DATE
+        + b"\r\nx-request-id: i\r\n\r\n"
+    )
+
+
+@pytest.mark.parametrize(("said", "dates"), [([], [DATE]), ([(b"date", OTHER_DATE)], [OTHER_DATE])])
+def test_every_answer_has_one_date_the_gateways_own_if_it_said_one(
+    said: list[tuple[bytes, bytes]], dates: list[bytes]
+) -> None:
+    head = client_head(
+        200,
+        said,
+        body_bytes=0,
+        chunked=False,
+        declared_only=False,
+        connection=b"",
+        request_id=b"i",
+        date=DATE,
+    )
+    assert re.findall(rb"\r\ndate: ([^\r]+)", head) == dates
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,11 @@ class EventRoutes:
         topics = parse_topics(arguments.pop("topics", [None])[0])
         no_query(arguments)
         if self._feed.watchers >= self._watchers_max:
-            raise Problem(503, f"{self._watchers_max} streams are open here", headers={"Retry-After": "1"})
+            raise Problem(
+                503,
+                f"{self._watchers_max} streams are open here",
+                headers={"Retry-After": "1", "X-Overloaded": "1"},
+            )
         reader = Reader(self._feed.board, topics, request.headers.get("last-event-id"))
         self._feed.enter()
         try:

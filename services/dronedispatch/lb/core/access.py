@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from email.utils import formatdate
 from typing import Final
 
 import msgspec
@@ -55,11 +56,13 @@ def _escaped(line: str) -> str:
 class Stamp:
     """UTC wall time as text, RFC 3339 with ms; the seconds are formatted once each."""
 
-    __slots__ = ("_second", "_text")
+    __slots__ = ("_date", "_date_second", "_second", "_text")
 
     def __init__(self) -> None:
         self._second = -1
         self._text = ""
+        self._date_second = -1
+        self._date = b""
 
     def of(self, wall_s: float) -> str:
         second = int(wall_s)
@@ -67,3 +70,11 @@ class Stamp:
             self._second = second
             self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         return f"{self._text}.{int((wall_s - second) * 1000):03d}Z"
+
+    def date(self, wall_s: float) -> bytes:
+        """The value of a Date header (IMF-fixdate, RFC 9110 section 5.6.7)."""
+        second = int(wall_s)
+        if second != self._date_second:
+            self._date_second = second
+            self._date = formatdate(second, usegmt=True).encode()
+        return self._date

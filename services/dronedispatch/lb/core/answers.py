@@ -14,11 +14,13 @@ STATUS_LINES: Final = tuple(
 )
 _HOP: Final = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate te trailer transfer-encoding upgrade content-length "
-    b"x-request-id".split()
+    b"x-request-id x-overloaded".split()
 )
+# A gateway's 503 with this header is about room, not about health.
+OVERLOADED: Final = (b"x-overloaded", b"1")
 _FORWARDED_AS_IS: Final = (
     b"accept-ranges access-control-allow-origin age allow cache-control content-disposition content-encoding "
-    b"content-language content-security-policy content-type date etag expires last-modified link location "
+    b"content-language content-security-policy content-type etag expires last-modified link location "
     b"retry-after server set-cookie strict-transport-security vary x-content-type-options x-outcome".split()
 )
 _PREFIXES: Final = {name: name + b": " for name in _FORWARDED_AS_IS}
@@ -33,18 +35,21 @@ def client_head(
     declared_only: bool,
     connection: bytes,
     request_id: bytes,
+    date: bytes,
 ) -> bytes:
     """The response head for the client.
 
     `body_bytes`: None when unknown; then `chunked` says whether the client takes chunks, else the end is the close.
-    `declared_only`: HEAD or 304, whose Content-Length (the upstream's) describes a body that does not come.
-    `connection`: b"", b"close" or b"keep-alive". Headers that the upstream's Connection names are dropped too.
+    `declared_only`: HEAD or 304, whose Content-Length describes a body that does not come. `connection`: b"", b"close"
+    or b"keep-alive". `date`: for an upstream that said none. Headers that its Connection names are dropped too.
     """
     out = [STATUS_LINES[status]]
     for name, value in headers:
         prefix = _PREFIXES.get(name)
         if prefix is not None:
             out.append(prefix + value + b"\r\n")
+        elif name == b"date":
+            date = value
         elif name not in _HOP:
             out.append(name + b": " + value + b"\r\n")
         elif name == b"connection":
@@ -57,6 +62,7 @@ def client_head(
                     declared_only=declared_only,
                     connection=connection,
                     request_id=request_id,
+                    date=date,
                 )
         elif name == b"content-length" and declared_only:
             out.append(b"content-length: " + value + b"\r\n")
@@ -67,8 +73,13 @@ def client_head(
         out.append(b"content-length: %d\r\n" % body_bytes)
     if connection:
         out.append(b"connection: " + connection + b"\r\n")
-    out.append(b"x-request-id: " + request_id + b"\r\n\r\n")
+    out.append(b"date: " + date + b"\r\nx-request-id: " + request_id + b"\r\n\r\n")
     return b"".join(out)
+
+
+def is_event_stream(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether the answer is a stream of server-sent events, which has no end of its own."""
+    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
 
 
 def _without_named(headers: Sequence[tuple[bytes, bytes]], value: bytes) -> list[tuple[bytes, bytes]]:
@@ -99,6 +110,7 @@ def own_answer(
     head_only: bool = False,
     retry_after_s: int | None = None,
     outcome_unknown: bool = False,
+    date: bytes,
 ) -> bytes:
     """A problem document (RFC 9457) from the door itself. `outcome_unknown`: the request may have been carried out."""
     body = msgspec.json.encode(
@@ -107,7 +119,7 @@ def own_answer(
     lines = [
         STATUS_LINES[status],
         b"content-type: application/problem+json\r\ncontent-length: %d\r\n" % len(body),
-        b"cache-control: no-store\r\n",
+        b"cache-control: no-store\r\ndate: " + date + b"\r\n",
     ]
     if retry_after_s is not None:
         lines.append(b"retry-after: %d\r\n" % retry_after_s)

@@ -13,6 +13,8 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
+from dronedispatch.lb.core.retry import remembers_keys
+
 HEAD_BYTES_MAX: Final = 16_384
 HEADERS_MAX: Final = 100
 CHUNKED: Final = -1
@@ -56,7 +58,8 @@ class RequestHead:
     """A request that may be forwarded.
 
     `body_bytes`: 0 none, > 0 exactly so many, CHUNKED unknown. `lines`: the end-to-end headers, ready to write, without
-    line ends. `forwarded_for`: X-Forwarded-For as a trusted peer sent it, else empty.
+    line ends. `forwarded_for`: X-Forwarded-For as a trusted peer sent it, else empty. `keyed`: it has an
+    Idempotency-Key, and the gateway remembers keys of this call.
     """
 
     __slots__ = (
@@ -69,8 +72,8 @@ class RequestHead:
         "expects_continue",
         "forwarded_for",
         "host",
-        "idempotency_key",
         "keep_alive",
+        "keyed",
         "lines",
         "method",
         "minor",
@@ -95,7 +98,7 @@ class RequestHead:
         self.body_bytes = 0
         self.keep_alive = True
         self.expects_continue = False
-        self.idempotency_key = False
+        self.keyed = False
         self.request_id = b""
 
     # --- httptools callbacks ---
@@ -153,7 +156,7 @@ class RequestHead:
             self.request_id = value
 
     def _idempotency_key(self, value: bytes) -> None:
-        self.idempotency_key = bool(value)
+        self.keyed = bool(value)
         self.lines.append(b"idempotency-key: " + value)
 
     def _x_forwarded_for(self, value: bytes) -> None:
@@ -183,6 +186,8 @@ class RequestHead:
         if not self.host:
             raise Refusal(400, "no Host")
         self.target = self._origin_form(url)
+        if self.keyed:
+            self.keyed = remembers_keys(method, self.target)
         if self._te:
             if self.minor == 0 or self._length >= 0:
                 raise Refusal(400, "Transfer-Encoding with HTTP/1.0 or Content-Length")
@@ -226,7 +231,7 @@ class RequestHead:
             if name not in (b"close", b"keep-alive", b""):
                 self.lines = [line for line in self.lines if not line.startswith(name + b": ")]
                 if name == b"idempotency-key":
-                    self.idempotency_key = False
+                    self.keyed = False
 
 
 _ACTIONS: Final = {

@@ -6,16 +6,24 @@ from typing import Final
 
 SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 IDEMPOTENT: Final = SAFE | {b"PUT", b"DELETE"}
-KEYED: Final = frozenset({b"POST", b"PATCH"})
+KEYED_POSTS: Final = frozenset({b"/deliveries"})
 RETRY_STATUSES: Final = frozenset({502, 503, 504})
 CAUSED_BY_STATE: Final = frozenset({404, 409, 410, 412})
 TRIES_MAX: Final = 3
 BODY_KEPT_BYTES_MAX: Final = 65_536
 
 
+def remembers_keys(method: bytes, target: bytes) -> bool:
+    """Whether the gateway remembers the Idempotency-Key of this call: a key elsewhere is a promise that nobody keeps."""
+    return method == b"POST" and target.partition(b"?")[0] in KEYED_POSTS
+
+
 def may_repeat(method: bytes, *, keyed: bool) -> bool:
-    """Whether doing it twice is the same as doing it once: by the method's meaning, or by the gateway's memory of keys."""
-    return method in IDEMPOTENT or (keyed and method in KEYED)
+    """Whether doing it twice is the same as doing it once: by the method's meaning, or by the gateway's memory of keys.
+
+    `keyed`: the request has a key, and `remembers_keys`.
+    """
+    return method in IDEMPOTENT or keyed
 
 
 def may_be_own_doing(status: int, method: bytes, *, keyed: bool) -> bool:
@@ -23,7 +31,7 @@ def may_be_own_doing(status: int, method: bytes, *, keyed: bool) -> bool:
 
     A PUT under If-Match changes the version that it names, a DELETE takes away what it names; a key is recognised.
     """
-    return status in CAUSED_BY_STATE and not (keyed and method in KEYED)
+    return status in CAUSED_BY_STATE and not (keyed and method not in IDEMPOTENT)
 
 
 def why_no_retry(
