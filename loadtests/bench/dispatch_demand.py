@@ -68,5 +68,5 @@ def places(city: City, rng: np.random.Generator, count: int, clusters: int) -> l
 
 
 def benchmark_flight() -> FlightModel:
-    """dispatch.md's: 60 km/h, 2 % a km whatever the load, 5 % a minute, 5 % margin, 15 % uncertainty."""
+    """docs/dispatch.md's: 60 km/h, 2 % a km whatever the load, 5 % a minute, 5 % margin, 15 % uncertainty."""
     return FlightModel(payload_share=0.0)

@@ -113,7 +113,7 @@ def print_row(row: Row) -> None:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table for docs/order-budget.md."""
+    """The budget of an order as a Markdown table."""
     names = [name for name in rows[0].cpu_ms if any(row.cpu_ms[name] >= 0.005 for row in rows)]
     head = ["", *(f"{row.rate:g}/s" for row in rows)]
     lines: list[list[str]] = [

@@ -3,8 +3,8 @@
 The identity of a replica is its disk's: a uuid made together with the data file and kept inside it. A note beside the file
 says which inode it is, of which generation (inode numbers are reused at once by ext4), and how many transactions it had
 committed lately. A wiped directory, a file copied back under another inode, or one overwritten in place with an older state
-therefore comes up as another disk, and the replica must JOIN before it answers for any slot (kv-protocol, State). The same
-holds for the journal, which has what is acknowledged and not in the data file yet.
+therefore comes up as another disk, and the replica must JOIN before it answers for any slot (State in docs/protocol.md). The
+same holds for the journal, which has what is acknowledged and not in the data file yet.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ transaction held; whoever opens the disk next carries out the journal's entries 
 and the meta page that makes them count; the second one is `sync` here, as for the journal: no reply leaves before it.
 
 Foreign errors stop here. DiskFull: nothing was done, and the next transaction may succeed. An fsync of unknown outcome is
-FatalDisk: nobody may answer anything any more, the process must end (kv-protocol R9).
+FatalDisk: nobody may answer anything any more, the process must end (docs/protocol.md, R9).
 """
 
 from __future__ import annotations

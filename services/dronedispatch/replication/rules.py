@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Rules(NamedTuple):
-    """True: the rule is in force. The order is the numbering of the protocol's page."""
+    """True: the rule is in force. The order is the numbering of docs/protocol.md."""
 
     promise_before_grow: bool = True  # 1: JOIN 2
     refuse_older_epoch: bool = True  # 2: R2

@@ -1,0 +1,133 @@
+"""The pages say what the code cites, and what they point at exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from scripts.local.home import CHECKOUT
+
+LINE_MAX = 160
+PROTOCOL = CHECKOUT / "docs" / "protocol.md"
+CODE_ENDINGS = {".py", ".sh", ".hcl", ".js", ".yml", ".toml", ""}
+CODE_ROOMS = ("services", "scripts", "loadtests", "jobs", "tests")
+# Every replica rule, numbered step and numbered rule that code may cite, as the protocol's page writes its definition.
+CITED = re.compile(r"\b(?:R[1-9]|JOIN \d|READ \d|WRITE \d|FINISH \d|REFRESH \d|VOTE_OUT \d)\b")
+OPERATION = re.compile(r"\b(JOIN|FINISH|REFRESH|VOTE_OUT)\b")
+NUMBERED_RULE = re.compile(r"\b[Rr]ule (\d+)\b")
+# A name in quotes, or behind a slash, is a file that a program writes.
+PAGE = re.compile(r"""(?<![\w.*"'/}-])([A-Za-z][\w/-]*\.md)\b""")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#{1,6}\s+(.*)$", re.MULTILINE)
+FENCED = re.compile(r"^(```.*?^```)", re.MULTILINE | re.DOTALL)
+
+
+def tracked(*endings: str) -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, check=True)
+    paths = [CHECKOUT / name for name in listed.stdout.decode().split("\0") if name]
+    return [path for path in paths if path.is_file() and path.suffix in endings]
+
+
+def pages() -> list[Path]:
+    return tracked(".md")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(CHECKOUT))
+
+
+def code() -> list[Path]:
+    found = [path for path in tracked(*CODE_ENDINGS) if path.relative_to(CHECKOUT).parts[0] in CODE_ROOMS]
+    return [path for path in found if path.name != Path(__file__).name]
+
+
+def cited(pattern: re.Pattern[str]) -> dict[str, str]:
+    """What `pattern` finds in code, and the first file that says it."""
+    found: dict[str, str] = {}
+    for path in code():
+        for match in pattern.finditer(path.read_text(encoding="utf-8", errors="replace")):
+            found.setdefault(match[match.lastindex or 0], name_of(path))
+    return found
+
+
+def steps_of(heading: str) -> set[str]:
+    """The numbered steps below a heading of the protocol's page: {"READ 1", ...}."""
+    text = PROTOCOL.read_text(encoding="utf-8")
+    body = text.partition(f"\n### {heading}\n")[2].partition("\n#")[0]
+    return {f"{heading} {number}" for number in re.findall(r"^(\d+)\. ", body, re.MULTILINE)}
+
+
+def defined() -> set[str]:
+    text = PROTOCOL.read_text(encoding="utf-8")
+    bold = set(re.findall(r"^\* \*\*(R\d|JOIN \d)\*\*", text, re.MULTILINE))
+    return bold.union(*(steps_of(name) for name in ("READ", "WRITE", "FINISH", "REFRESH", "VOTE_OUT")))
+
+
+def test_every_rule_and_step_that_code_or_a_page_cites_is_defined_by_the_protocol() -> None:
+    everything = cited(CITED)
+    for page in pages():
+        for match in CITED.finditer(page.read_text(encoding="utf-8")):
+            everything.setdefault(match[0], name_of(page))
+    missing = {cite: where for cite, where in everything.items() if cite not in defined()}
+    assert missing == {}, f"define them in {name_of(PROTOCOL)}, or cite another number"
+
+
+def test_every_operation_that_code_names_has_a_heading() -> None:
+    headings = set(HEADING.findall(PROTOCOL.read_text(encoding="utf-8")))
+    assert {name: where for name, where in cited(OPERATION).items() if name not in headings} == {}
+
+
+def test_every_numbered_rule_that_code_names_is_a_row_with_a_story() -> None:
+    text = PROTOCOL.read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d+) \| .* \| `(\w+)` \|$", text, re.MULTILINE))
+    assert sorted(rows, key=int) == [str(number) for number in range(1, 17)]
+    stories = (CHECKOUT / "tests/simulation/test_store_rule_stories.py").read_text(encoding="utf-8")
+    assert [name for name in rows.values() if f"def {name}(" not in stories] == []
+    ours = {number: where for number, where in cited(NUMBERED_RULE).items() if number != "17"}
+    assert {number: where for number, where in ours.items() if number not in rows} == {}
+
+
+def test_every_page_that_code_names_exists() -> None:
+    known = {name_of(page) for page in pages()} | {page.name for page in pages()}
+    missing = {name: where for name, where in cited(PAGE).items() if name not in known}
+    assert missing == {}, "write the page, or cite one that is in the repository"
+
+
+def anchor_of(heading: str) -> str:
+    """As the forges make it: lower case, punctuation gone, spaces to dashes."""
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").lower()
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+
+
+def anchors_of(page: Path) -> set[str]:
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    return {anchor_of(heading) for heading in HEADING.findall(text)}
+
+
+def why_broken(page: Path, target: str) -> str | None:
+    if target.startswith(("http://", "https://", "mailto:")):
+        return None
+    path, _, anchor = target.partition("#")
+    other = (page.parent / path).resolve() if path else page
+    if not other.exists():
+        return "no such file"
+    if anchor and anchor not in anchors_of(other):
+        return f"no such heading; there are {', '.join(sorted(anchors_of(other)))}"
+    return None
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_every_relative_link_and_anchor_resolves(page: Path) -> None:
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    broken = {target: why for target in LINK.findall(text) if (why := why_broken(page, target)) is not None}
+    assert broken == {}
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in pages() if name_of(page) not in {"README.md", "ARCHITECTURE.md"}], ids=name_of
+)
+def test_no_line_of_a_page_is_wider_than_160(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert {number: len(line) for number, line in enumerate(lines, 1) if len(line) > LINE_MAX} == {}
