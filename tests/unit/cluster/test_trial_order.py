@@ -41,10 +41,10 @@ def test_an_accepted_order_is_followed_until_it_is_delivered(
 
 
 @pytest.mark.parametrize(
-    ("status", "sentence"),
+    ("status", "deadline_s", "sentence"),
     [
-        ("failed", "the order ended as failed"),
-        ("assigned", "not delivered after 0 s; the last answer was: assigned"),
+        ("failed", 60, "the order ended as failed"),
+        ("assigned", 0, "not delivered after 0 s; the last answer was: assigned"),
     ],
 )
 def test_an_order_that_is_not_delivered_is_an_error(
@@ -52,12 +52,13 @@ def test_an_order_that_is_not_delivered_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     status: str,
+    deadline_s: int,
     sentence: str,
 ) -> None:
     monkeypatch.setattr(order, "INTERVAL_S", 0.01)
-    door.on("POST", "/deliveries", PLACED, status=201)
+    door.on("POST", "/deliveries", PLACED | {"status": status}, status=201)
     door.on("GET", "/deliveries/d1", PLACED | {"status": status})
-    assert order.main([door.address, "--deadline", "0.3"]) == 1
+    assert order.main([door.address, "--deadline", str(deadline_s)]) == 1
     assert capsys.readouterr().err == f"error: {sentence}\n"
 
 
