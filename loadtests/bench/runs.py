@@ -1,0 +1,106 @@
+"""One run of a benchmark, noted: what was typed, on which machine, when, at which commit, and what it printed.
+
+`scripts/bench NAME ...` comes in here. The note is .artifacts/bench/NAME/run.json, the words output.txt beside it;
+`scripts/bench record` makes an entry of docs/benchmarks.md of them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import runpy
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+ROOT = Path(__file__).resolve().parents[2]
+ARTIFACTS = ROOT / ".artifacts" / "bench"
+
+
+class Tee:
+    """Standard output that is also kept."""
+
+    def __init__(self, shown: TextIO, kept: TextIO) -> None:
+        self._shown = shown
+        self._kept = kept
+
+    def write(self, text: str) -> int:
+        self._kept.write(text)
+        return self._shown.write(text)
+
+    def flush(self) -> None:
+        self._kept.flush()
+        self._shown.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._shown, name)
+
+
+def machine() -> str:
+    """One line: cores, processor, memory, system, Python."""
+    model, memory_gb = platform.machine(), 0
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next(
+            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model
+        )
+        memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024**3
+    memory = f", {memory_gb} GB" if memory_gb else ""
+    python = f"Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {model}{memory}, {platform.system()} {platform.release()}, {python}"
+
+
+def commit() -> str:
+    """The short hash, with "+" for a tree that differs from it; "unknown" without git."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=8", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def run(name: str, arguments: Sequence[str], folder: Path) -> int:
+    """Run the benchmark `name` in this process and note it in `folder`; returns its exit code."""
+    folder.mkdir(parents=True, exist_ok=True)
+    note: dict[str, object] = {
+        "command": shlex.join(["scripts/bench", name, *arguments]),
+        "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "commit": commit(),
+    }
+    began_s, code = time.monotonic(), 1
+    sys.argv = [f"scripts/bench {name}", *arguments]
+    with (folder / "output.txt").open("w", encoding="utf-8") as kept:
+        shown = sys.stdout
+        sys.stdout = Tee(shown, kept)
+        try:
+            runpy.run_module(f"loadtests.bench.{name}", run_name="__main__", alter_sys=True)
+            code = 0
+        except SystemExit as ended:
+            code = _code_of(ended)
+        finally:
+            sys.stdout = shown
+            note |= {"exit": code, "seconds": round(time.monotonic() - began_s, 1)}
+            (folder / "run.json").write_text(json.dumps(note, indent=1), encoding="utf-8")
+    return code
+
+
+def _code_of(ended: SystemExit) -> int:
+    if isinstance(ended.code, str):
+        print(ended.code, file=sys.stderr)
+        return 1
+    return ended.code or 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(sys.argv[1], sys.argv[2:], ARTIFACTS / sys.argv[1]))
