@@ -15,8 +15,8 @@ from scripts.local.home import CHECKOUT
 from scripts.local.programs import TIMED_OUT, Ended, run
 
 STEP_TIMEOUT_S = 300.0
-PYTHON_ROOMS = ("services", "tests", "loadtests", "scripts")
-SHELL_ROOMS = (".ci", "scripts", "tests", "jobs")
+PYTHON_ROOMS = ("services", "tests", "loadtests", "scripts", "examples")
+SHELL_ROOMS = (".ci", "scripts", "tests", "jobs", "examples")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
