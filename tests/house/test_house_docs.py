@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from scripts.local.home import CHECKOUT
 
-LINE_MAX = 160
 PROTOCOL = CHECKOUT / "docs" / "protocol.md"
 CODE_ENDINGS = {".py", ".sh", ".hcl", ".js", ".yml", ".toml", ""}
 CODE_ROOMS = ("services", "scripts", "loadtests", "jobs", "tests")
@@ -123,11 +122,3 @@ def test_every_relative_link_and_anchor_resolves(page: Path) -> None:
     text = FENCED.sub("", page.read_text(encoding="utf-8"))
     broken = {target: why for target in LINK.findall(text) if (why := why_broken(page, target)) is not None}
     assert broken == {}
-
-
-@pytest.mark.parametrize(
-    "page", [page for page in pages() if name_of(page) not in {"README.md", "ARCHITECTURE.md"}], ids=name_of
-)
-def test_no_line_of_a_page_is_wider_than_160(page: Path) -> None:
-    lines = page.read_text(encoding="utf-8").splitlines()
-    assert {number: len(line) for number, line in enumerate(lines, 1) if len(line) > LINE_MAX} == {}

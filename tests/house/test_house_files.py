@@ -117,3 +117,42 @@ def test_rooms_import_downward_only() -> None:
     linter = Path(sys.executable).parent / "lint-imports"
     done = subprocess.run([linter], cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_core_takes_no_more_of_chance_than_a_seeded_generator() -> None:
+    rooms = [
+        CHECKOUT / "services" / "dronedispatch" / "fleet",
+        *CHECKOUT.glob("services/dronedispatch/*/core"),
+    ]
+    found = []
+    for path in (path for room in rooms for path in room.rglob("*.py")):
+        for node in ast.walk(ast.parse(text_of(path))):
+            if isinstance(node, ast.ImportFrom) and node.module == "random":
+                found += [(where(path), name.name) for name in node.names if name.name != "Random"]
+            if isinstance(node, ast.Import):
+                found += [(where(path), name.name) for name in node.names if name.name == "random"]
+    assert found == []
+
+
+def test_the_files_of_a_service_import_nothing_from_above_them() -> None:
+    """What import-linter cannot say without naming every file: app > routes, consumers, loops > the other files."""
+    above = {"app", "routes", "consumers", "loops"}
+    today = {"dispatcher/loops.py"}  # asks its consumers when they last heard
+    services = ("kvstore", "kvfront", "gateway", "lb", "dispatcher", "drone_sim")
+    found = {}
+    for service in services:
+        room = CHECKOUT / "services" / "dronedispatch" / service
+        for path in room.rglob("*.py"):
+            first = path.relative_to(room).parts[0].removesuffix(".py")
+            if first in {"__main__", "app"}:
+                continue
+            forbidden = above - {first}
+            imported = {
+                (node.module or "").removeprefix(f"dronedispatch.{service}.").split(".")[0]
+                for node in ast.walk(ast.parse(text_of(path)))
+                if isinstance(node, ast.ImportFrom)
+                and (node.module or "").startswith(f"dronedispatch.{service}.")
+            }
+            if (wrong := imported & forbidden) and f"{service}/{path.name}" not in today:
+                found[where(path)] = sorted(wrong)
+    assert found == {}

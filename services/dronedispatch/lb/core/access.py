@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Final
 
@@ -68,7 +68,7 @@ class Stamp:
         second = int(wall_s)
         if second != self._second:
             self._second = second
-            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         return f"{self._text}.{int((wall_s - second) * 1000):03d}Z"
 
     def date(self, wall_s: float) -> bytes:

@@ -1,0 +1,69 @@
+"""Every command that a page tells people to type is executed by a test, or said not to be."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+
+import pytest
+from scripts.local.home import CHECKOUT
+
+from page_commands import ELSEWHERE, NOT_EXECUTED, PAGES, Block, blocks, typed_by_the_live_test
+
+EVERY = [block for page in PAGES for block in blocks(page)]
+
+
+def name_of(block: Block) -> str:
+    return f"{block.page}: {block.commands[0][:40]}"
+
+
+def test_no_other_page_has_shell_blocks() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    others = [page for page in listed.stdout.split() if page not in PAGES and blocks(page)]
+    assert others == [], "add the page to PAGES in page_commands.py, and its blocks to a test"
+
+
+@pytest.mark.parametrize("block", EVERY, ids=name_of)
+def test_a_block_of_commands_is_executed_or_says_that_it_is_not(block: Block) -> None:
+    if block.language != "bash":
+        assert block.text.startswith(NOT_EXECUTED), (
+            f"open it with ```bash, or begin it with '{NOT_EXECUTED}<why>'"
+        )
+        return
+    if block in typed_by_the_live_test():
+        return
+    for command in block.commands:
+        assert command in ELSEWHERE, f"{command}: name the test that types it in page_commands.py"
+        where, evidence = ELSEWHERE[command]
+        assert evidence in (CHECKOUT / where).read_text(encoding="utf-8")
+
+
+def test_the_live_test_types_the_pages_blocks() -> None:
+    assert [block.page for block in typed_by_the_live_test()].count("docs/operations.md") >= 4
+    assert (CHECKOUT / "tests" / "integration" / "test_pages.py").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        command
+        for block in blocks("CONTRIBUTING.md")
+        if block.language == "bash"
+        for command in block.commands
+    ],
+)
+def test_how_to_run_one_test_is_how_it_is_run(command: str) -> None:
+    program, *arguments = shlex.split(command)
+    assert program == ".venv/bin/python"
+    done = subprocess.run(
+        [sys.executable, *arguments, "-q", "-p", "no:cacheprovider"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
