@@ -1,77 +1,36 @@
-# One instance leads (a Consul lock), the others stand by and take over within seconds.
-
-variable "datacenters" {
-  description = "Nomad datacenters that may run this job."
-  type        = list(string)
-  default     = ["dc1"]
-
-  validation {
-    condition     = length(var.datacenters) > 0
-    error_message = "At least one datacenter is needed."
-  }
-}
+# Matches orders and drones. One leads, the others stand by.
 
 variable "driver" {
-  description = "exec (isolated, on provisioned machines) or raw_exec (one machine, a laboratory)."
+  description = "raw_exec (one machine, nomad agent -dev) or exec (isolated; provisioned machines)."
   type        = string
-  default     = "exec"
+  default     = "raw_exec"
 
   validation {
-    condition     = contains(["exec", "raw_exec"], var.driver)
-    error_message = "The driver must be exec or raw_exec."
-  }
-}
-
-variable "user" {
-  description = "Unprivileged account that the process runs as; empty keeps the driver's default."
-  type        = string
-  default     = "dronedispatch"
-}
-
-variable "release_dir" {
-  description = "Directory that holds one folder for each installed release."
-  type        = string
-  default     = "/opt/dronedispatch"
-
-  validation {
-    condition     = substr(var.release_dir, 0, 1) == "/"
-    error_message = "The release directory must be an absolute path."
+    condition     = contains(["raw_exec", "exec"], var.driver)
+    error_message = "The driver must be raw_exec or exec."
   }
 }
 
 variable "release" {
-  description = "Folder below release_dir: a version, or `current` for what provisioning installed last."
+  description = "Folder of the installed release that the job runs."
   type        = string
-  default     = "current"
+  default     = "/opt/dronedispatch/current"
 
   validation {
-    condition     = length(var.release) > 0
-    error_message = "The release must not be empty."
+    condition     = substr(var.release, 0, 1) == "/"
+    error_message = "The release must be an absolute path."
   }
 }
 
-variable "consul_addr" {
-  description = "host:port of the Consul agent of the same machine."
-  type        = string
-  default     = "127.0.0.1:8500"
-}
-
-variable "distinct_hosts" {
-  description = "Place every instance on another machine; false only where there is a single machine."
-  type        = bool
-  default     = true
-}
-
-variable "data_dir" {
-  description = "Where data lives on the host when the driver is raw_exec, which mounts no volumes."
-  type        = string
-  default     = "/var/lib/dronedispatch"
-}
-
-variable "generation" {
-  description = "Counts the rotations of the tokens: a new number rolls the job through its update block (scripts/rotate-tokens)."
+variable "machines" {
+  description = "Nomad clients that the system may use; from two on, the instances are spread over them."
   type        = number
   default     = 1
+
+  validation {
+    condition     = var.machines >= 1 && floor(var.machines) == var.machines
+    error_message = "The machines must be a whole number from 1 on."
+  }
 }
 
 variable "instances" {
@@ -81,12 +40,12 @@ variable "instances" {
 
   validation {
     condition     = var.instances >= 1 && var.instances <= 5
-    error_message = "The number of instances must be between 1 and 5."
+    error_message = "The instances must be between 1 and 5."
   }
 }
 
 variable "speed" {
-  description = "Simulated seconds in a real one; the same for gateway, dispatcher and drone-sim (scripts/deploy --var speed=60)."
+  description = "Simulated seconds in a real one; the same for gateway, dispatcher and drone-sim."
   type        = number
   default     = 1
 
@@ -96,14 +55,18 @@ variable "speed" {
   }
 }
 
-job "dispatcher" {
-  datacenters = var.datacenters
-  type        = "service"
+variable "generation" {
+  description = "Counts the rotations of the tokens; a new number rolls the job (scripts/rotate-tokens)."
+  type        = number
+  default     = 1
+}
 
-  # scripts/deploy reads these back: a later deployment keeps the release and the generation that run.
+job "dispatcher" {
+  type = "service"
+
+  # scripts/deploy, rollout and rotate-tokens read it back: what runs is kept unless it is told otherwise.
   meta {
-    release    = var.release
-    generation = var.generation
+    variables = jsonencode({ driver = var.driver, release = var.release, machines = var.machines, speed = var.speed, generation = var.generation })
   }
 
   update {
@@ -113,8 +76,8 @@ job "dispatcher" {
     auto_revert       = true # back to the last version that was healthy
     health_check      = "checks"
     min_healthy_time  = "5s"
-    healthy_deadline  = "2m"
-    progress_deadline = "5m"
+    healthy_deadline  = "5m" # whoever is deployed first waits for the others
+    progress_deadline = "10m"
   }
 
   group "server" {
@@ -126,10 +89,14 @@ job "dispatcher" {
       max     = 5
     }
 
-    # Spread, not distinct_hosts: a canary must find a place even where every machine has an instance.
-    spread {
-      attribute = "${node.unique.name}"
-      weight    = 100
+    consul {} # where the servers name a workload identity for Consul, the task is given a token of its own
+
+    dynamic "spread" {
+      for_each = var.machines > 1 ? ["over the machines"] : []
+      content {
+        attribute = "${node.unique.name}"
+        weight    = 100
+      }
     }
 
     restart {
@@ -162,7 +129,7 @@ job "dispatcher" {
       }
 
       check {
-        name     = "ready" # discovery, rolling updates and canaries follow this one
+        name     = "ready" # discovery and rolling updates follow this one
         type     = "http"
         port     = "http"
         path     = "/health"
@@ -187,14 +154,14 @@ job "dispatcher" {
 
     task "dispatcher" {
       driver = var.driver
-      user   = var.user
+      user   = var.driver == "exec" ? "dronedispatch" : ""
 
       shutdown_delay = "3s"      # out of Consul first; twice the second that a watcher needs to notice
       kill_signal    = "SIGTERM" # Nomad's default is SIGINT
       kill_timeout   = "20s"     # above DISPATCHER_DRAIN_S, below the client's cap of 30 s
 
       config {
-        command = "${var.release_dir}/${var.release}/bin/dronedispatch"
+        command = "${var.release}/bin/dronedispatch"
         args    = ["dispatcher"]
       }
 
@@ -202,56 +169,31 @@ job "dispatcher" {
         DISPATCHER_HOST         = "${NOMAD_IP_http}"
         DISPATCHER_PORT         = "${NOMAD_PORT_http}"
         DISPATCHER_INSTANCE     = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
-        AMQP_USER               = "dronedispatch"
-        AMQP_VHOST              = "dronedispatch"
         DISPATCHER_SPEED        = var.speed
         DISPATCHER_REGISTRATION = "nomad"
         DISPATCHER_DRAIN_S      = "10"
-        CONSUL_HTTP_ADDR        = var.consul_addr
+        AMQP_USER               = "dronedispatch"
+        AMQP_VHOST              = "dronedispatch"
         STORE_TOKEN_FILE        = "${NOMAD_SECRETS_DIR}/store_token"
         METRICS_TOKEN_FILE      = "${NOMAD_SECRETS_DIR}/metrics_token"
         AMQP_PASSWORD_FILE      = "${NOMAD_SECRETS_DIR}/amqp_password"
       }
 
-      template {
-        data        = "{{ key \"dronedispatch/secrets/store_token\" }}"
-        destination = "secrets/store_token"
-        perms       = "0444" # inside the task's private tmpfs; the task's user must read it
-        change_mode = "noop" # read at the start; scripts/rotate-tokens rolls the job instead of restarting all at once
+      # One file each, from the job's own Nomad Variable, which no other job can read.
+      dynamic "template" {
+        for_each = ["store_token", "metrics_token", "amqp_password"]
+        content {
+          data        = "{{ with nomadVar \"nomad/jobs/dispatcher\" }}{{ .${template.value} }}{{ end }}"
+          destination = "secrets/${template.value}"
+          perms       = "0444" # the folder is the task's own; its user must read it
+          change_mode = "noop" # read at the start: scripts/rotate-tokens rolls the job
+        }
       }
 
-      template {
-        data        = "{{ key \"dronedispatch/secrets/metrics_token\" }}"
-        destination = "secrets/metrics_token"
-        perms       = "0444" # inside the task's private tmpfs; the task's user must read it
-        change_mode = "noop" # read at the start; scripts/rotate-tokens rolls the job instead of restarting all at once
-      }
-
-      template {
-        data        = "{{ key \"dronedispatch/secrets/amqp_password\" }}"
-        destination = "secrets/amqp_password"
-        perms       = "0444" # inside the task's private tmpfs; the task's user must read it
-        change_mode = "noop" # read at the start; scripts/rotate-tokens rolls the job instead of restarting all at once
-      }
-
-      # Only where Consul has ACLs: without, there is no such key, and the process is told of no file.
-      template {
-        data        = "{{ keyOrDefault \"dronedispatch/consul-tokens/dispatcher\" \"\" }}"
-        destination = "secrets/consul_token"
-        perms       = "0444"
-        change_mode = "noop"
-      }
-
-      template {
-        data        = "{{ with keyOrDefault \"dronedispatch/consul-tokens/dispatcher\" \"\" }}CONSUL_HTTP_TOKEN_FILE={{ env \"NOMAD_SECRETS_DIR\" }}/consul_token{{ end }}"
-        destination = "local/consul.env"
-        env         = true
-        change_mode = "noop"
-      }
-
+      # Measured under 5 orders a second (docs/cluster.md), and half as much again.
       resources {
-        cpu    = 800
-        memory = 512
+        cpu    = 150
+        memory = 192
       }
     }
   }

@@ -1,77 +1,36 @@
 # The store's replicas, one LMDB each. A replica is its disk: it is updated in place, one after the other, and never moves.
 
-variable "datacenters" {
-  description = "Nomad datacenters that may run this job."
-  type        = list(string)
-  default     = ["dc1"]
-
-  validation {
-    condition     = length(var.datacenters) > 0
-    error_message = "At least one datacenter is needed."
-  }
-}
-
 variable "driver" {
-  description = "exec (isolated, on provisioned machines) or raw_exec (one machine, a laboratory)."
+  description = "raw_exec (one machine, nomad agent -dev) or exec (isolated; provisioned machines)."
   type        = string
-  default     = "exec"
+  default     = "raw_exec"
 
   validation {
-    condition     = contains(["exec", "raw_exec"], var.driver)
-    error_message = "The driver must be exec or raw_exec."
-  }
-}
-
-variable "user" {
-  description = "Unprivileged account that the process runs as; empty keeps the driver's default."
-  type        = string
-  default     = "dronedispatch"
-}
-
-variable "release_dir" {
-  description = "Directory that holds one folder for each installed release."
-  type        = string
-  default     = "/opt/dronedispatch"
-
-  validation {
-    condition     = substr(var.release_dir, 0, 1) == "/"
-    error_message = "The release directory must be an absolute path."
+    condition     = contains(["raw_exec", "exec"], var.driver)
+    error_message = "The driver must be raw_exec or exec."
   }
 }
 
 variable "release" {
-  description = "Folder below release_dir: a version, or `current` for what provisioning installed last."
+  description = "Folder of the installed release that the job runs."
   type        = string
-  default     = "current"
+  default     = "/opt/dronedispatch/current"
 
   validation {
-    condition     = length(var.release) > 0
-    error_message = "The release must not be empty."
+    condition     = substr(var.release, 0, 1) == "/"
+    error_message = "The release must be an absolute path."
   }
 }
 
-variable "consul_addr" {
-  description = "host:port of the Consul agent of the same machine."
-  type        = string
-  default     = "127.0.0.1:8500"
-}
-
-variable "distinct_hosts" {
-  description = "Place every instance on another machine; false only where there is a single machine."
-  type        = bool
-  default     = true
-}
-
-variable "data_dir" {
-  description = "Where data lives on the host when the driver is raw_exec, which mounts no volumes."
-  type        = string
-  default     = "/var/lib/dronedispatch"
-}
-
-variable "generation" {
-  description = "Counts the rotations of the tokens: a new number rolls the job through its update block (scripts/rotate-tokens)."
+variable "machines" {
+  description = "Nomad clients that the system may use; from two on, no two replicas share one."
   type        = number
   default     = 1
+
+  validation {
+    condition     = var.machines >= 1 && floor(var.machines) == var.machines
+    error_message = "The machines must be a whole number from 1 on."
+  }
 }
 
 variable "instances" {
@@ -81,31 +40,53 @@ variable "instances" {
 
   validation {
     condition     = var.instances >= 1 && var.instances <= 9
-    error_message = "The number of instances must be between 1 and 9."
+    error_message = "The instances must be between 1 and 9."
   }
+}
+
+variable "rf" {
+  description = "Copies of each key, for a new store. 2 survives one machine; 3 costs half as much again in writes."
+  type        = number
+  default     = 2
+
+  validation {
+    condition     = var.rf >= 1 && var.rf <= 3
+    error_message = "The replication factor must be 1, 2 or 3."
+  }
+}
+
+variable "data_dir" {
+  description = "Where the replicas' disks are under raw_exec, which mounts no volumes."
+  type        = string
+  default     = "/var/lib/dronedispatch"
+}
+
+variable "generation" {
+  description = "Counts the rotations of the tokens; a new number rolls the job (scripts/rotate-tokens)."
+  type        = number
+  default     = 1
 }
 
 locals {
   # With a machine each, a replica is called after its machine, whose disk it is; on one machine by its index.
-  replica   = var.distinct_hosts ? "$${node.unique.name}" : "kvstore-$${NOMAD_ALLOC_INDEX}"
-  data_path = var.driver == "exec" ? "/data" : "${var.data_dir}/kvstore-$${NOMAD_ALLOC_INDEX}"
+  replica   = var.machines > 1 ? "$${node.unique.name}" : "kvstore-$${NOMAD_ALLOC_INDEX}"
+  replicas  = var.machines > 1 ? min(var.instances, var.machines) : var.instances
+  data_path = var.driver == "raw_exec" ? "${var.data_dir}/${local.replica}" : var.machines > 1 ? "/data" : "/data/${local.replica}"
 }
 
 job "kvstore" {
-  datacenters = var.datacenters
-  type        = "service"
+  type = "service"
 
-  # scripts/deploy reads these back: a later deployment keeps the release and the generation that run.
+  # scripts/deploy, rollout and rotate-tokens read it back: what runs is kept unless it is told otherwise.
   meta {
-    release    = var.release
-    generation = var.generation
+    variables = jsonencode({ driver = var.driver, release = var.release, machines = var.machines, rf = var.rf, data_dir = var.data_dir, generation = var.generation })
   }
 
   # No canary: a second process must not open the same disk. One by one, and the next only when the last is in sync again,
   # which is what /health of a kvstore means by ready.
   update {
     max_parallel      = 1
-    auto_revert       = true
+    auto_revert       = true # back to the last version that was healthy
     health_check      = "checks"
     min_healthy_time  = "5s"
     healthy_deadline  = "5m" # a replica that was away for long reads the changes first
@@ -113,7 +94,7 @@ job "kvstore" {
   }
 
   group "replica" {
-    count = var.instances
+    count = local.replicas
 
     scaling {
       enabled = true
@@ -121,18 +102,22 @@ job "kvstore" {
       max     = 9
     }
 
-    # A block that is there or not: old Nomads read `value = "false"` as true.
+    consul {} # where the servers name a workload identity for Consul, the task is given a token of its own
+
     dynamic "constraint" {
-      for_each = var.distinct_hosts ? ["one"] : []
+      for_each = var.machines > 1 ? ["one a machine"] : []
       content {
         operator = "distinct_hosts"
         value    = "true"
       }
     }
 
-    spread {
-      attribute = "${node.unique.name}"
-      weight    = 100
+    dynamic "spread" {
+      for_each = var.machines > 1 ? ["over the machines"] : []
+      content {
+        attribute = "${node.unique.name}"
+        weight    = 100
+      }
     }
 
     restart {
@@ -151,7 +136,7 @@ job "kvstore" {
       port "http" {}
     }
 
-    # exec mounts the client's static host volume; raw_exec mounts nothing and writes below data_dir.
+    # exec mounts the client's host volume; raw_exec mounts nothing and writes below data_dir.
     dynamic "volume" {
       for_each = var.driver == "exec" ? ["data"] : []
       labels   = ["data"]
@@ -174,7 +159,7 @@ job "kvstore" {
       }
 
       check {
-        name     = "ready" # discovery, rolling updates and canaries follow this one
+        name     = "ready" # discovery and rolling updates follow this one
         type     = "http"
         port     = "http"
         path     = "/health"
@@ -199,14 +184,14 @@ job "kvstore" {
 
     task "kvstore" {
       driver = var.driver
-      user   = var.user
+      user   = var.driver == "exec" ? "dronedispatch" : ""
 
       shutdown_delay = "3s"      # out of Consul first; twice the second that a watcher needs to notice
       kill_signal    = "SIGTERM" # Nomad's default is SIGINT
       kill_timeout   = "20s"     # above KVSTORE_DRAIN_S, below the client's cap of 30 s
 
       config {
-        command = "${var.release_dir}/${var.release}/bin/dronedispatch"
+        command = "${var.release}/bin/dronedispatch"
         args    = ["kvstore"]
       }
 
@@ -217,7 +202,6 @@ job "kvstore" {
         KVSTORE_DATA_DIR     = local.data_path
         KVSTORE_REGISTRATION = "nomad"
         KVSTORE_DRAIN_S      = "10"
-        CONSUL_HTTP_ADDR     = var.consul_addr
         STORE_TOKEN_FILE     = "${NOMAD_SECRETS_DIR}/store_token"
         METRICS_TOKEN_FILE   = "${NOMAD_SECRETS_DIR}/metrics_token"
       }
@@ -231,38 +215,52 @@ job "kvstore" {
         }
       }
 
+      # One file each, from the job's own Nomad Variable, which no other job can read.
+      dynamic "template" {
+        for_each = ["store_token", "metrics_token"]
+        content {
+          data        = "{{ with nomadVar \"nomad/jobs/kvstore\" }}{{ .${template.value} }}{{ end }}"
+          destination = "secrets/${template.value}"
+          perms       = "0444" # the folder is the task's own; its user must read it
+          change_mode = "noop" # read at the start: scripts/rotate-tokens rolls the job
+        }
+      }
+
+      # Measured under 5 orders a second (docs/cluster.md), and half as much again.
+      resources {
+        cpu    = 200
+        memory = 160
+      }
+    }
+
+    # Writes the store's first view (which replicas hold which slots), once: an existing view is success.
+    task "bootstrap" {
+      driver = var.driver
+      user   = var.driver == "exec" ? "dronedispatch" : ""
+
+      lifecycle {
+        hook = "poststart"
+      }
+
+      config {
+        command = "${var.release}/bin/dronedispatch"
+        args    = ["kvctl", "bootstrap", "--rf", "${min(var.rf, local.replicas)}", "--replicas", "${local.replicas}"]
+      }
+
+      env {
+        STORE_TOKEN_FILE = "${NOMAD_SECRETS_DIR}/store_token"
+      }
+
       template {
-        data        = "{{ key \"dronedispatch/secrets/store_token\" }}"
+        data        = "{{ with nomadVar \"nomad/jobs/kvstore\" }}{{ .store_token }}{{ end }}"
         destination = "secrets/store_token"
-        perms       = "0444" # inside the task's private tmpfs; the task's user must read it
-        change_mode = "noop" # read at the start; scripts/rotate-tokens rolls the job instead of restarting all at once
-      }
-
-      template {
-        data        = "{{ key \"dronedispatch/secrets/metrics_token\" }}"
-        destination = "secrets/metrics_token"
-        perms       = "0444" # inside the task's private tmpfs; the task's user must read it
-        change_mode = "noop" # read at the start; scripts/rotate-tokens rolls the job instead of restarting all at once
-      }
-
-      # Only where Consul has ACLs: without, there is no such key, and the process is told of no file.
-      template {
-        data        = "{{ keyOrDefault \"dronedispatch/consul-tokens/kvstore\" \"\" }}"
-        destination = "secrets/consul_token"
         perms       = "0444"
         change_mode = "noop"
       }
 
-      template {
-        data        = "{{ with keyOrDefault \"dronedispatch/consul-tokens/kvstore\" \"\" }}CONSUL_HTTP_TOKEN_FILE={{ env \"NOMAD_SECRETS_DIR\" }}/consul_token{{ end }}"
-        destination = "local/consul.env"
-        env         = true
-        change_mode = "noop"
-      }
-
       resources {
-        cpu    = 400
-        memory = 512
+        cpu    = 50
+        memory = 80
       }
     }
   }

@@ -1,113 +1,74 @@
-# The public door: the only job with fixed ports, and its public port is the only one that faces the world.
-
-variable "datacenters" {
-  description = "Nomad datacenters that may run this job."
-  type        = list(string)
-  default     = ["dc1"]
-
-  validation {
-    condition     = length(var.datacenters) > 0
-    error_message = "At least one datacenter is needed."
-  }
-}
+# The door: round robin over the healthy gateways, on a fixed port, one a machine.
 
 variable "driver" {
-  description = "exec (isolated, on provisioned machines) or raw_exec (one machine, a laboratory)."
+  description = "raw_exec (one machine, nomad agent -dev) or exec (isolated; provisioned machines)."
   type        = string
-  default     = "exec"
+  default     = "raw_exec"
 
   validation {
-    condition     = contains(["exec", "raw_exec"], var.driver)
-    error_message = "The driver must be exec or raw_exec."
-  }
-}
-
-variable "user" {
-  description = "Unprivileged account that the process runs as; empty keeps the driver's default."
-  type        = string
-  default     = "dronedispatch"
-}
-
-variable "release_dir" {
-  description = "Directory that holds one folder for each installed release."
-  type        = string
-  default     = "/opt/dronedispatch"
-
-  validation {
-    condition     = substr(var.release_dir, 0, 1) == "/"
-    error_message = "The release directory must be an absolute path."
+    condition     = contains(["raw_exec", "exec"], var.driver)
+    error_message = "The driver must be raw_exec or exec."
   }
 }
 
 variable "release" {
-  description = "Folder below release_dir: a version, or `current` for what provisioning installed last."
+  description = "Folder of the installed release that the job runs."
   type        = string
-  default     = "current"
+  default     = "/opt/dronedispatch/current"
 
   validation {
-    condition     = length(var.release) > 0
-    error_message = "The release must not be empty."
+    condition     = substr(var.release, 0, 1) == "/"
+    error_message = "The release must be an absolute path."
   }
 }
 
-variable "consul_addr" {
-  description = "host:port of the Consul agent of the same machine."
-  type        = string
-  default     = "127.0.0.1:8500"
-}
-
-variable "distinct_hosts" {
-  description = "Place every instance on another machine; false only where there is a single machine."
-  type        = bool
-  default     = true
-}
-
-variable "data_dir" {
-  description = "Where data lives on the host when the driver is raw_exec, which mounts no volumes."
-  type        = string
-  default     = "/var/lib/dronedispatch"
-}
-
-variable "generation" {
-  description = "Counts the rotations of the tokens: a new number rolls the job through its update block (scripts/rotate-tokens)."
+variable "machines" {
+  description = "Nomad clients that the system may use; from two on, no two doors share one."
   type        = number
   default     = 1
+
+  validation {
+    condition     = var.machines >= 1 && floor(var.machines) == var.machines
+    error_message = "The machines must be a whole number from 1 on."
+  }
 }
 
 variable "instances" {
-  description = "Load balancers, one a machine: give clients both addresses, or a name that has both."
+  description = "Load balancers: give clients every address, or a name that has them all."
   type        = number
   default     = 2
 
   validation {
     condition     = var.instances >= 1 && var.instances <= 9
-    error_message = "The number of instances must be between 1 and 9."
+    error_message = "The instances must be between 1 and 9."
   }
 }
 
-job "lb" {
-  datacenters = var.datacenters
-  type        = "service"
+variable "generation" {
+  description = "Counts the rotations of the tokens; a new number rolls the job (scripts/rotate-tokens)."
+  type        = number
+  default     = 1
+}
 
-  # scripts/deploy reads these back: a later deployment keeps the release and the generation that run.
+job "lb" {
+  type = "service"
+
+  # scripts/deploy, rollout and rotate-tokens read it back: what runs is kept unless it is told otherwise.
   meta {
-    release    = var.release
-    generation = var.generation
+    variables = jsonencode({ driver = var.driver, release = var.release, machines = var.machines, generation = var.generation })
   }
 
   update {
     max_parallel      = 1
-    canary            = var.distinct_hosts ? 1 : 0 # the port is fixed: a canary needs another machine
-    auto_promote      = var.distinct_hosts
     auto_revert       = true # back to the last version that was healthy
     health_check      = "checks"
     min_healthy_time  = "5s"
-    healthy_deadline  = "2m"
-    progress_deadline = "5m"
+    healthy_deadline  = "5m" # whoever is deployed first waits for the others
+    progress_deadline = "10m"
   }
 
   group "server" {
-    count = var.instances
+    count = min(var.instances, var.machines) # the port is fixed: one a machine
 
     scaling {
       enabled = true
@@ -115,18 +76,22 @@ job "lb" {
       max     = 9
     }
 
-    # A block that is there or not: old Nomads read `value = "false"` as true.
+    consul {} # where the servers name a workload identity for Consul, the task is given a token of its own
+
     dynamic "constraint" {
-      for_each = var.distinct_hosts ? ["one"] : []
+      for_each = var.machines > 1 ? ["one a machine"] : []
       content {
         operator = "distinct_hosts"
         value    = "true"
       }
     }
 
-    spread {
-      attribute = "${node.unique.name}"
-      weight    = 100
+    dynamic "spread" {
+      for_each = var.machines > 1 ? ["over the machines"] : []
+      content {
+        attribute = "${node.unique.name}"
+        weight    = 100
+      }
     }
 
     restart {
@@ -165,7 +130,7 @@ job "lb" {
       }
 
       check {
-        name     = "ready" # discovery, rolling updates and canaries follow this one
+        name     = "ready" # discovery and rolling updates follow this one
         type     = "http"
         port     = "control"
         path     = "/health"
@@ -190,61 +155,43 @@ job "lb" {
 
     task "lb" {
       driver = var.driver
-      user   = var.user
+      user   = var.driver == "exec" ? "dronedispatch" : ""
 
       shutdown_delay = "3s"      # out of Consul first; twice the second that a watcher needs to notice
       kill_signal    = "SIGTERM" # Nomad's default is SIGINT
       kill_timeout   = "25s"     # above LB_DRAIN_S, below the client's cap of 30 s
 
       config {
-        command = "${var.release_dir}/${var.release}/bin/dronedispatch"
+        command = "${var.release}/bin/dronedispatch"
         args    = ["lb"]
       }
 
       env {
         LB_HOST             = "${NOMAD_IP_http}"
         LB_PORT             = "${NOMAD_PORT_http}"
-        LB_CONTROL_PORT     = "${NOMAD_PORT_control}"
         LB_INSTANCE         = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
+        LB_CONTROL_PORT     = "${NOMAD_PORT_control}"
         LB_REGISTRATION     = "nomad"
         LB_DRAIN_S          = "15"
-        CONSUL_HTTP_ADDR    = var.consul_addr
         OPERATOR_TOKEN_FILE = "${NOMAD_SECRETS_DIR}/operator_token"
         METRICS_TOKEN_FILE  = "${NOMAD_SECRETS_DIR}/metrics_token"
       }
 
-      template {
-        data        = "{{ key \"dronedispatch/secrets/operator_token\" }}"
-        destination = "secrets/operator_token"
-        perms       = "0444" # inside the task's private tmpfs; the task's user must read it
-        change_mode = "noop" # read at the start; scripts/rotate-tokens rolls the job instead of restarting all at once
+      # One file each, from the job's own Nomad Variable, which no other job can read.
+      dynamic "template" {
+        for_each = ["operator_token", "metrics_token"]
+        content {
+          data        = "{{ with nomadVar \"nomad/jobs/lb\" }}{{ .${template.value} }}{{ end }}"
+          destination = "secrets/${template.value}"
+          perms       = "0444" # the folder is the task's own; its user must read it
+          change_mode = "noop" # read at the start: scripts/rotate-tokens rolls the job
+        }
       }
 
-      template {
-        data        = "{{ key \"dronedispatch/secrets/metrics_token\" }}"
-        destination = "secrets/metrics_token"
-        perms       = "0444" # inside the task's private tmpfs; the task's user must read it
-        change_mode = "noop" # read at the start; scripts/rotate-tokens rolls the job instead of restarting all at once
-      }
-
-      # Only where Consul has ACLs: without, there is no such key, and the process is told of no file.
-      template {
-        data        = "{{ keyOrDefault \"dronedispatch/consul-tokens/lb\" \"\" }}"
-        destination = "secrets/consul_token"
-        perms       = "0444"
-        change_mode = "noop"
-      }
-
-      template {
-        data        = "{{ with keyOrDefault \"dronedispatch/consul-tokens/lb\" \"\" }}CONSUL_HTTP_TOKEN_FILE={{ env \"NOMAD_SECRETS_DIR\" }}/consul_token{{ end }}"
-        destination = "local/consul.env"
-        env         = true
-        change_mode = "noop"
-      }
-
+      # Measured under 5 orders a second (docs/cluster.md), and half as much again.
       resources {
-        cpu    = 400
-        memory = 192
+        cpu    = 150
+        memory = 96
       }
     }
   }

@@ -1,77 +1,25 @@
-# Optional: Prometheus with every service found in Consul (jobs/prometheus/start, part of the release), judging by jobs/prometheus/rules.
-
-variable "datacenters" {
-  description = "Nomad datacenters that may run this job."
-  type        = list(string)
-  default     = ["dc1"]
-
-  validation {
-    condition     = length(var.datacenters) > 0
-    error_message = "At least one datacenter is needed."
-  }
-}
+# Optional: Prometheus with every instance that Consul knows, judging by the release's rules (etc/prometheus/rules).
 
 variable "driver" {
-  description = "exec (isolated, on provisioned machines) or raw_exec (one machine, a laboratory)."
+  description = "raw_exec (one machine, nomad agent -dev) or exec (isolated; provisioned machines)."
   type        = string
-  default     = "exec"
+  default     = "raw_exec"
 
   validation {
-    condition     = contains(["exec", "raw_exec"], var.driver)
-    error_message = "The driver must be exec or raw_exec."
-  }
-}
-
-variable "user" {
-  description = "Unprivileged account that the process runs as; empty keeps the driver's default."
-  type        = string
-  default     = "dronedispatch"
-}
-
-variable "release_dir" {
-  description = "Directory that holds one folder for each installed release."
-  type        = string
-  default     = "/opt/dronedispatch"
-
-  validation {
-    condition     = substr(var.release_dir, 0, 1) == "/"
-    error_message = "The release directory must be an absolute path."
+    condition     = contains(["raw_exec", "exec"], var.driver)
+    error_message = "The driver must be raw_exec or exec."
   }
 }
 
 variable "release" {
-  description = "Folder below release_dir: a version, or `current` for what provisioning installed last."
+  description = "Folder of the installed release that the job runs."
   type        = string
-  default     = "current"
+  default     = "/opt/dronedispatch/current"
 
   validation {
-    condition     = length(var.release) > 0
-    error_message = "The release must not be empty."
+    condition     = substr(var.release, 0, 1) == "/"
+    error_message = "The release must be an absolute path."
   }
-}
-
-variable "consul_addr" {
-  description = "host:port of the Consul agent of the same machine."
-  type        = string
-  default     = "127.0.0.1:8500"
-}
-
-variable "distinct_hosts" {
-  description = "Place every instance on another machine; false only where there is a single machine."
-  type        = bool
-  default     = true
-}
-
-variable "data_dir" {
-  description = "Where data lives on the host when the driver is raw_exec, which mounts no volumes."
-  type        = string
-  default     = "/var/lib/dronedispatch"
-}
-
-variable "generation" {
-  description = "Counts the rotations of the tokens: a new number rolls the job through its update block (scripts/rotate-tokens)."
-  type        = number
-  default     = 1
 }
 
 variable "prometheus" {
@@ -86,19 +34,48 @@ variable "retention" {
   default     = "15d"
 }
 
-job "prometheus" {
-  datacenters = var.datacenters
-  type        = "service"
+locals {
+  files = {
+    "secrets/metrics_token" = "{{ with nomadVar \"nomad/jobs/prometheus\" }}{{ .metrics_token }}{{ end }}"
+    "local/prometheus.yml"  = <<-EOT
+      global: { scrape_interval: 5s, scrape_timeout: 4s, evaluation_interval: 5s }
+      rule_files: ["${var.release}/etc/prometheus/rules/*.yml"]
+      scrape_configs:
+        - job_name: dronedispatch
+          authorization: { credentials_file: "{{ env "NOMAD_SECRETS_DIR" }}/metrics_token" }
+          file_sd_configs: [{ files: ["{{ env "NOMAD_TASK_DIR" }}/dronedispatch.yml"], refresh_interval: 1m }]
+        # The broker's own figures, per queue: the dead letters would drown in a sum.
+        - job_name: rabbitmq
+          metrics_path: /metrics/detailed
+          params: { family: [queue_coarse_metrics], vhost: [dronedispatch] }
+          file_sd_configs: [{ files: ["{{ env "NOMAD_TASK_DIR" }}/rabbitmq.yml"], refresh_interval: 1m }]
+      EOT
+    # Every instance, healthy or not: one that does not answer is a sample too. The door answers at the port that its entry names.
+    "local/dronedispatch.yml" = <<-EOT
+      {{ range services }}{{ if .Tags | contains "dronedispatch" }}{{ range service (print .Name "|any") }}
+      - targets: ["{{ .Address }}:{{ .ServiceMeta.metrics_port }}"]
+        labels: { service: "{{ .Name }}", instance: "{{ .ID }}", machine: "{{ .Node }}" }
+      {{ end }}{{ end }}{{ end }}
+      EOT
+    "local/rabbitmq.yml"      = <<-EOT
+      {{ range service "rabbitmq|any" }}
+      - targets: ["{{ .Address }}:15692"]
+        labels: { service: "{{ .Name }}", instance: "{{ .ID }}", machine: "{{ .Node }}" }
+      {{ end }}
+      EOT
+  }
+}
 
-  # scripts/deploy reads these back: a later deployment keeps the release and the generation that run.
+job "prometheus" {
+  type = "service"
+
   meta {
-    release    = var.release
-    generation = var.generation
+    variables = jsonencode({ driver = var.driver, release = var.release, prometheus = var.prometheus, retention = var.retention })
   }
 
   update {
     max_parallel      = 1
-    auto_revert       = true
+    auto_revert       = false # one that does not start is read, not rolled back
     health_check      = "checks"
     min_healthy_time  = "5s"
     healthy_deadline  = "2m"
@@ -106,8 +83,7 @@ job "prometheus" {
   }
 
   group "server" {
-    # One: two would judge twice and alert twice.
-    count = 1
+    consul {} # its templates read the catalogue: with ACLs, by the workload identity's own token
 
     # Samples outlive an update of the job; a lost machine starts an empty history, which no promise rests on.
     ephemeral_disk {
@@ -150,47 +126,37 @@ job "prometheus" {
 
     task "prometheus" {
       driver = var.driver
-      user   = var.user
+      user   = var.driver == "exec" ? "dronedispatch" : ""
 
       kill_signal  = "SIGTERM"
       kill_timeout = "20s" # it writes its head block
 
-      # The release's configuration names neither an address nor a path of this machine: its start script fills them in.
       config {
-        command = "${var.release_dir}/${var.release}/etc/prometheus/start"
+        command = var.prometheus
         args = [
-          var.prometheus,
+          "--config.file=${NOMAD_TASK_DIR}/prometheus.yml",
           "--storage.tsdb.path=${NOMAD_ALLOC_DIR}/data",
           "--storage.tsdb.retention.time=${var.retention}",
           "--web.listen-address=${NOMAD_IP_http}:${NOMAD_PORT_http}",
         ]
       }
 
-      env {
-        CONSUL_HTTP_ADDR   = var.consul_addr
-        CONSUL_TOKEN_FILE  = "${NOMAD_SECRETS_DIR}/consul_token"
-        METRICS_TOKEN_FILE = "${NOMAD_SECRETS_DIR}/metrics_token"
-        PROMETHEUS_WORK    = "${NOMAD_TASK_DIR}"
+      # Prometheus reads each of these again when it changes, so that no change restarts it. Debian's is built without
+      # Consul's discovery: Nomad's template asks Consul for it.
+      dynamic "template" {
+        for_each = local.files
+        content {
+          destination = template.key
+          data        = template.value
+          perms       = "0444"
+          change_mode = "noop"
+        }
       }
 
-      template {
-        data        = "{{ key \"dronedispatch/secrets/metrics_token\" }}"
-        destination = "secrets/metrics_token"
-        perms       = "0444"
-        change_mode = "noop" # Prometheus reads the file again for each scrape
-      }
-
-      # Empty without ACLs.
-      template {
-        data        = "{{ keyOrDefault \"dronedispatch/consul-tokens/prometheus\" \"\" }}"
-        destination = "secrets/consul_token"
-        perms       = "0444"
-        change_mode = "noop"
-      }
-
+      # Measured under 5 orders a second (docs/cluster.md), and half as much again.
       resources {
-        cpu    = 300
-        memory = 384
+        cpu    = 200
+        memory = 256
       }
     }
   }

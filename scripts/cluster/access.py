@@ -1,4 +1,4 @@
-"""Who may do what: Consul's policies and tokens, Nomad's management token, and the services' secrets in Consul's KV.
+"""Who may do what: Consul's policies and tokens, Nomad's management token, and the jobs' secrets in Nomad's variables.
 
 Runs on a server at provisioning, and again after every change: it writes what differs.
 """
@@ -6,6 +6,7 @@ Runs on a server at provisioning, and again after every change: it writes what d
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from scripts.cluster.consul import Consul, ConsulError
-from scripts.cluster.nomad import Nomad, NomadAbsent, NomadError
+from scripts.cluster.deploy import OPTIONAL, ORDER, DeployError, ask, nomad
 from scripts.cluster.patience import Patience
-from scripts.cluster.secrets import BEARER, SERVICES
+from scripts.cluster.rotate import put
+from scripts.cluster.secrets import BEARER, GIVEN, SERVICES
 
 POLICIES = Path(__file__).resolve().parents[1] / "provision" / "policies"
 ANONYMOUS = "00000000-0000-0000-0000-000000000002"  # Consul's own, for whoever shows no token
 NOMAD_POLICIES = POLICIES.parent / "nomad-policies"
 # Management alone reads it; Nomad chooses its tokens by itself.
 DEPLOY_KEY = "dronedispatch/operator/nomad_deploy"
-SECRETS_KEY = "dronedispatch/secrets/"
-TOKENS_KEY = "dronedispatch/consul-tokens/"
+METHOD = "nomad-workloads"  # Nomad's default name of it
 
 Json = dict[str, Any]
 
@@ -85,68 +86,82 @@ def _known(consul: Consul) -> bool:
         return False  # "ACL not found": a token that this cluster has not
 
 
-def give_secrets(consul: Consul, secrets: Path) -> int:
-    """The services' secrets and tokens into the KV, where Nomad's templates read them; how many were written.
+def give_workloads(consul: Consul, jwks_url: str, ca: str) -> int:
+    """Let Nomad's workloads log in to Consul by their identity; how much was written.
+
+    A job's task gets the policy of its job, a service may register itself; `ca` signs who answers at `jwks_url`.
+    """
+    config: Json = {
+        "JWKSURL": jwks_url,
+        "JWTSupportedAlgs": ["RS256", "EdDSA", "ES256"],
+        "BoundAudiences": ["consul.io"],
+        "ClaimMappings": {name: name for name in ("nomad_namespace", "nomad_job_id", "nomad_service")},
+    }
+    if ca:
+        config["JWKSCACert"] = ca
+    method = {"Name": METHOD, "Type": "jwt", "Description": "Nomad's workloads", "Config": config}
+    there: Json = consul.call("GET", f"/v1/acl/auth-method/{METHOD}") or {}
+    written = 0
+    if any((there.get("Config") or {}).get(name) != value for name, value in config.items()):
+        consul.call("PUT", f"/v1/acl/auth-method/{METHOD}" if there else "/v1/acl/auth-method", method)
+        written += 1
+    for job in (*ORDER, *OPTIONAL):
+        role = f"dd-{job}"
+        if consul.call("GET", f"/v1/acl/role/name/{role}") is None:
+            policy = "dd-reader" if job == "locust" else role
+            consul.call("PUT", "/v1/acl/role", {"Name": role, "Policies": [{"Name": policy}]})
+            written += 1
+    if not consul.call("GET", f"/v1/acl/binding-rules?authmethod={METHOD}"):
+        for selector, kind, name in (
+            ('"nomad_service" in value', "service", "${value.nomad_service}"),
+            ('"nomad_service" not in value', "role", "dd-${value.nomad_job_id}"),
+        ):
+            rule = {"AuthMethod": METHOD, "Selector": selector, "BindType": kind, "BindName": name}
+            consul.call("PUT", "/v1/acl/binding-rule", rule)
+            written += 1
+    return written
+
+
+def give_secrets(secrets: Path) -> int:
+    """Each job's secrets into its Nomad Variable; how many variables were written.
 
     A bearer token that is there already stays: scripts/rotate-tokens alone changes it.
     """
     written = 0
-    for name in BEARER:
-        if not consul.get(f"{SECRETS_KEY}{name}"):
-            written += consul.put(f"{SECRETS_KEY}{name}", read(secrets, name))
-    written += consul.put(f"{SECRETS_KEY}amqp_password", read(secrets, "amqp/dronedispatch"))
-    for service in SERVICES:
-        written += consul.put(f"{TOKENS_KEY}{service}", read(secrets, f"consul/{service}"))
+    for job, names in GIVEN.items():
+        code, text = nomad("var", "get", "-out=json", f"nomad/jobs/{job}", fine=(0, 1))
+        there: dict[str, str] = json.loads(text)["Items"] if code == 0 else {}
+        items = {name: read(secrets, name) for name in names if name in BEARER}
+        items |= {name: one for name, one in there.items() if name in items}
+        if "amqp_password" in names:
+            items["amqp_password"] = read(secrets, "amqp/dronedispatch")
+        if items != there:
+            put(job, items)
+            written += 1
     return written
 
 
-def bootstrap_nomad(nomad: Nomad, secret: str) -> bool:
-    """Make `secret` Nomad's management token, where there is none yet; whether it did.
-
-    Raises NomadError when another one was made before, and `secret` is not it.
-    """
+def bootstrap_nomad(secret: Path) -> bool:
+    """Make what `secret` holds Nomad's management token, where there is none yet; whether it did."""
     try:
-        nomad.call("POST", "/v1/acl/bootstrap", {"BootstrapSecret": secret})
-    except NomadError as exc:
+        nomad("acl", "bootstrap", str(secret))
+    except DeployError as exc:
         if "bootstrap already done" not in str(exc):
             raise
-        Nomad(nomad.address, secret, nomad.cacert).call("GET", "/v1/acl/token/self")
+        nomad("acl", "token", "self")  # raises where another one was made before
         return False
     return True
 
 
-def give_nomad(consul: Consul, nomad: Nomad, directory: Path = NOMAD_POLICIES) -> int:
-    """A token that deploys and does nothing else, kept in Consul's KV for the operator; how much was written.
-
-    `nomad` shows the management token. Raises NomadError or ConsulError.
-    """
-    written = 0
+def give_nomad(consul: Consul, directory: Path = NOMAD_POLICIES) -> int:
+    """A token that deploys and does nothing else, kept in Consul's KV for the operator; how much was written."""
     for path in sorted(directory.glob("*.hcl")):
-        name, rules = f"dd-{path.stem}", path.read_text(encoding="utf-8")
-        if _nomad_rules(nomad, name) != rules:
-            body = {"Name": name, "Description": "DroneDispatch", "Rules": rules}
-            nomad.call("POST", f"/v1/acl/policy/{name}", body)
-            written += 1
+        nomad("acl", "policy", "apply", "-description=DroneDispatch", f"dd-{path.stem}", str(path))
     kept = consul.get(DEPLOY_KEY)
-    if kept is None or not _deploys(Nomad(nomad.address, kept, nomad.cacert)):
-        wanted: Json = {"Name": "dd deploy", "Type": "client", "Policies": ["dd-deploy"]}
-        made: Json = nomad.call("POST", "/v1/acl/token", wanted)
-        written += consul.put(DEPLOY_KEY, str(made["SecretID"]))
-    return written
-
-
-def _nomad_rules(nomad: Nomad, name: str) -> str | None:
-    try:
-        return str(nomad.call("GET", f"/v1/acl/policy/{name}")["Rules"])
-    except NomadAbsent:
-        return None
-
-
-def _deploys(nomad: Nomad) -> bool:
-    try:
-        return nomad.call("GET", "/v1/acl/token/self") is not None
-    except NomadError:
-        return False  # made by a cluster that is no more
+    if kept is not None and nomad("acl", "token", "self", f"-token={kept}", fine=(0, 1))[0] == 0:
+        return 0
+    made = ask("acl", "token", "create", "-name=dd deploy", "-type=client", "-policy=dd-deploy", "-json")
+    return int(consul.put(DEPLOY_KEY, str(made["SecretID"])))
 
 
 def give(consul: Consul, secrets: Path, patience: Patience) -> str:
@@ -166,7 +181,7 @@ def give(consul: Consul, secrets: Path, patience: Patience) -> str:
         )
     policies = give_policies(consul)
     tokens = give_tokens(consul, {role: read(secrets, f"consul/{role}") for role in _roles()})
-    return f"wrote {policies} policies, {tokens} tokens, {give_secrets(consul, secrets)} secrets"
+    return f"wrote {policies} policies, {tokens} tokens"
 
 
 def _roles() -> tuple[str, ...]:
@@ -182,19 +197,31 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument(
         "--deadline", type=float, default=60.0, metavar="SECONDS", help="patience with the leader"
     )
-    parser.add_argument("--nomad", action="store_true", help="Nomad's ACLs too")
+    parser.add_argument("--nomad", action="store_true", help="Nomad's workloads and variables too")
+    parser.add_argument(
+        "--variables", action="store_true", help="the jobs' secrets in Nomad's variables, no more"
+    )
+    parser.add_argument("--acl", action="store_true", help="Nomad's ACLs too")
     options = parser.parse_args(argv)
     try:
+        if options.variables:
+            print(f"wrote {give_secrets(options.secrets)} jobs' secrets")
+            return 0
         consul = Consul.from_environment(environ, read(options.secrets, "consul/management"))
-        print(give(consul, options.secrets, Patience(options.deadline)))
-        if options.nomad:
-            secret = read(options.secrets, "nomad/management")
-            nomad = Nomad.from_environment(environ)
-            made = bootstrap_nomad(nomad, secret)
+        patience = Patience(options.deadline)
+        print(give(consul, options.secrets, patience))
+        if options.acl:
+            os.environ["NOMAD_TOKEN"] = read(options.secrets, "nomad/management")
+            patience.until(lambda: nomad("server", "members", fine=(0, 1))[0] == 0)
+            made = bootstrap_nomad(options.secrets / "nomad" / "management")
             print(f"Nomad's management token: {'made' if made else 'there'}")
-            ruling = Nomad(nomad.address, secret, nomad.cacert)
-            print(f"Nomad: wrote {give_nomad(consul, ruling)} of a policy and a token for deployments")
-    except (AccessError, ConsulError, NomadError) as exc:
+            print(f"Nomad: wrote {give_nomad(consul)} tokens for deployments")
+        if options.nomad:
+            address, ca = environ.get("NOMAD_ADDR", "http://127.0.0.1:4646"), environ.get("NOMAD_CACERT", "")
+            signed = Path(ca).read_text(encoding="ascii") if ca else ""
+            written = give_workloads(consul, f"{address}/.well-known/jwks.json", signed)
+            print(f"wrote {written} of the workloads' access, {give_secrets(options.secrets)} jobs' secrets")
+    except (AccessError, ConsulError, DeployError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
     return 0

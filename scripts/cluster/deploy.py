@@ -1,191 +1,218 @@
-"""scripts/deploy: every job, in order, each healthy before the next."""
+"""scripts/deploy: every job in order, each healthy before the next. Nomad works; order, patience and reasons are ours."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
+import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scripts.cluster import diagnosis, submit
-from scripts.cluster.jobfile import JobFile, JobFileError, read_job
-from scripts.cluster.nomad import Nomad, NomadError
-from scripts.cluster.patience import Patience
-from scripts.cluster.values import Values
+from scripts.cluster import diagnosis
 
-JOBS = Path(__file__).resolve().parents[2] / "jobs"
-ORDER = ("kvstore", "bootstrap", "kvfront", "drone-sim", "dispatcher", "gateway", "lb")
+Json = dict[str, Any]
+
+ROOT = Path(__file__).resolve().parents[2]
+JOBS = ROOT / "jobs"
+ORDER = ("kvstore", "kvfront", "drone-sim", "dispatcher", "gateway", "lb")
 OPTIONAL = ("prometheus", "locust")
+EPILOG = """NOMAD_ADDR, NOMAD_TOKEN and NOMAD_CACERT say which Nomad, as for the nomad program.
 
-_EPILOG = """
-NOMAD_ADDR, NOMAD_TOKEN and NOMAD_CACERT say which Nomad, as for the nomad program.
-
-examples:
-  scripts/deploy                                   the machines of the Vagrantfile
-  scripts/deploy --plan                            what that would change
-  scripts/deploy --vars one-machine                a single `nomad agent -dev`
+  scripts/deploy                                   one machine, `nomad agent -dev` (docs/cluster.md)
+  scripts/deploy --vars cluster                    the machines of the Vagrantfile
   scripts/deploy --with prometheus --with locust   the optional jobs too
   scripts/deploy --var gateway.instances=5         one variable of one job
 """
 
 
+class DeployError(Exception):
+    """What was asked for is not, or cannot be; the message says why and what to do."""
+
+
+def nomad(
+    *words: str, given: str | None = None, fine: Sequence[int] = (0,), kept: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """(exit code, output) of Nomad's program; raises DeployError. A file or an argument may replace what is `kept`."""
+    told = {"NOMAD_CLI_NO_COLOR": "1"} | {f"NOMAD_VAR_{key}": one for key, one in (kept or {}).items()}
+    run = partial(subprocess.run, capture_output=True, text=True, timeout=15, check=False)
+    try:
+        done = run(["nomad", *words], input=given, env=os.environ | told)
+    except (FileNotFoundError, subprocess.TimeoutExpired) as exc:
+        raise DeployError(f"{exc}: is nomad on the PATH, and does Nomad answer at NOMAD_ADDR?") from exc
+    if done.returncode not in fine:
+        raise DeployError(f"nomad {' '.join(words[:2])}: {diagnosis.refusal(done.stderr or done.stdout)}")
+    return done.returncode, done.stdout
+
+
+def ask(*words: str, kept: Mapping[str, str] | None = None) -> Any:
+    """What the program answers as JSON."""
+    return json.loads(nomad(*words, kept=kept)[1] or "null")
+
+
+def running(name: str) -> Json | None:
+    """The job as it is registered; None: it is not, or was stopped."""
+    try:
+        job: Json = ask("job", "inspect", name)["Job"]
+    except DeployError as exc:
+        if "No job(s)" in str(exc):
+            return None
+        raise
+    return job if job["ID"] == name and not job["Stop"] else None
+
+
+def said(job: Json) -> Json:
+    """The variables that a job was submitted with: it says them in its meta."""
+    variables: Json = json.loads((job.get("Meta") or {}).get("variables", "{}"))
+    return variables
+
+
+def declared(name: str) -> set[str]:
+    """The variables that a job file takes."""
+    return set(
+        re.findall(r'^variable "(\w+)"', (JOBS / f"{name}.nomad.hcl").read_text("utf-8"), re.MULTILINE)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Brings `names` to what the job files and `values` say."""
+    """Brings jobs to what their files, `file` (of variables) and `told` ("speed" or "gateway.speed" -> value) say."""
 
-    nomad: Nomad
-    values: Values
-    say: Callable[[str], None]
-    patience: Patience
-    jobs: Path = JOBS
+    file: Path | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
+    deadline_s: float = 600.0
+    keep_counts: bool = True
 
-    def files(self, names: Sequence[str]) -> list[JobFile]:
-        """The job files as written. Raises JobFileError, also for a typed value that none of them takes."""
-        files = [read_job(self.jobs, name) for name in names]
-        self.values.check(files)
-        return files
+    def filled(self, name: str) -> tuple[list[str], dict[str, str]]:
+        """(arguments, kept variables) of a job's submission: what runs is kept where nobody says otherwise."""
+        job, takes = running(name) or {}, declared(name)
+        kept = {key: str(value) for key, value in said(job).items()}
+        if job and self.keep_counts:
+            kept["instances"] = str(job["TaskGroups"][0]["Count"])
+        told = {
+            key.rpartition(".")[2]: one
+            for key, one in self.told.items()
+            if key.rpartition(".")[0] in {"", name}
+        }
+        words = [f"-var={key}={value}" for key, value in told.items() if key in takes]
+        words += (
+            [f"-var-file={self.file}", "-hcl2-strict=false"] if self.file else []
+        )  # one file for every job
+        return [*words, str(JOBS / f"{name}.nomad.hcl")], kept
 
-    def filled(self, file: JobFile) -> JobFile:
-        """`file` with its values, the running release and generation kept."""
-        values = self.values.of(file, self.nomad.job(file.name))
-        if file.name == "bootstrap" and "replicas" not in values:
-            kvstore = read_job(self.jobs, "kvstore")
-            values["replicas"] = self.values.of(kvstore).get(
-                "instances", kvstore.variables["instances"].literal
-            )
-        return file.filled(values)
-
-    def check_cluster(self, file: JobFile) -> None:
-        """Raises NotHealthy when no client could run `file`, whatever its counts."""
-        nodes = self.nomad.nodes()
-        reason = diagnosis.why_no_cluster(nodes)
+    def check(self, names: Sequence[str]) -> None:
+        """All that can be known before the first job is submitted. Raises DeployError."""
+        text = self.file.read_text("utf-8") if self.file else ""
+        for key in [*self.told, *re.findall(r"^(\w+)\s*=", text, re.MULTILINE)]:
+            job, _, variable = key.rpartition(".")
+            if not any(variable in declared(name) for name in names if job in {"", name}):
+                known = ", ".join(sorted(set().union(*map(declared, names))))
+                raise DeployError(f"{key}: no job takes this variable; known are {known}")
+        nodes = ask("node", "status", "-json") or []
+        jobs = [
+            ask("job", "run", "-output", *words, kept=kept)["Job"] for words, kept in map(self.filled, names)
+        ]
+        reason = diagnosis.why_unsupported(nomad("version")[1].split()[1], "the program nomad")
+        reason = reason or diagnosis.why_no_clients(nodes, jobs[0]["TaskGroups"][0]["Tasks"][0]["Driver"])
         if reason is None:
-            full = [self.nomad.node(str(node["ID"])) for node in nodes if node.get("Status") == "ready"]
-            driver = self.filled(file).variables["driver"].literal.strip('"')
-            reason = diagnosis.why_no_consul(full) or diagnosis.why_no_driver(full, driver)
+            full = [ask("node", "status", "-json", one["ID"]) for one in nodes if one["Status"] == "ready"]
+            reason = diagnosis.why_too_small(jobs, full)
+            for release in {said(job)["release"] for job in jobs}:
+                for place in (Path(release), ROOT / ".artifacts" / f"release-{Path(release).name}"):
+                    made = place / "release.json"
+                    if reason is None and made.is_file():
+                        reason = diagnosis.why_wrong_release(
+                            release, json.loads(made.read_text("utf-8")), full
+                        )
         if reason is not None:
-            raise submit.NotHealthy(reason)
+            raise DeployError(reason)
 
-    def plan(self, names: Sequence[str]) -> None:
-        """Say what a deployment would change; change nothing."""
-        for file in self.files(names):
-            proposal = submit.propose(self.nomad, self.filled(file))
-            self.say(f"{file.name}: {diagnosis.describe_plan(proposal.plan)}")
-            if (proposal.plan.get("Diff") or {}).get("Type") == "Edited":
-                for line in diagnosis.describe_fields(proposal.plan["Diff"]):
-                    self.say(f"    {line}")
-            missing = diagnosis.why_not_placed(proposal.plan.get("FailedTGAllocs") or {})
-            if missing is not None:
-                self.say(f"    would not fit: {missing}")
+    def run(self, names: Sequence[str], *, plan: bool = False) -> None:
+        """Deploy, or with `plan` show what would change. Raises DeployError at the first job that fails."""
+        self.check(names)
+        for name in names:
+            words, kept = self.filled(name)
+            code, text = nomad("job", "plan", *words, fine=(0, 1), kept=kept)
+            reason = diagnosis.why_not_placed(text)
+            if reason is not None:
+                raise DeployError(f"{name}: {reason}")
+            print(f"{name}: {(text if plan else 'changes') if code else 'no change'}", flush=True)
+            if code and not plan:
+                index = re.findall(r"Job Modify Index: (\d+)", text)[0]
+                nomad("job", "run", "-detach", f"-check-index={index}", *words, kept=kept)
+                self.watch(name)
 
-    def run(self, names: Sequence[str], *, keep_counts: bool = True) -> None:
-        """Deploy. Raises NotHealthy or NomadError at the first job that does not become healthy."""
-        files = self.files(names)
-        self.check_cluster(files[0])
-        waiting: list[tuple[str, int]] = []
-        for file in files:
-            proposal = submit.propose(self.nomad, self.filled(file))
-            self.say(f"{file.name}: {diagnosis.describe_plan(proposal.plan)}")
-            version = submit.register(self.nomad, proposal, self.patience, keep_counts=keep_counts)
-            if file.name == "kvstore" and "bootstrap" in names:
-                # A replica is ready when it is in a view, and bootstrap writes the first one: healthy comes after it.
-                submit.wait_running(self.nomad, file.name, version, self.patience)
-                waiting.append((file.name, version))
-                continue
-            if proposal.job.get("Type") == "batch":
-                submit.wait_complete(self.nomad, file.name, version, self.patience)
-            else:
-                waiting.append((file.name, version))
-            for name, wanted in waiting:
-                submit.wait_healthy(self.nomad, name, wanted, self.patience)
-                self.say(f"{name}: healthy")
-            waiting.clear()
-
-
-def addresses(nomad: Nomad) -> list[str]:
-    """Where a person finds the system: the machines of the lb and of the optional web pages."""
-    shown = {"lb": ("dashboard", "/dashboard"), "prometheus": ("Prometheus", "/"), "locust": ("Locust", "/")}
-    lines = []
-    for name, (title, path) in shown.items():
-        for allocation in nomad.allocations(name) if nomad.job(name) is not None else []:
-            if allocation.get("ClientStatus") != "running" or allocation.get("DesiredStatus") != "run":
-                continue
-            full: Mapping[str, Any] = nomad.call("GET", f"/v1/allocation/{allocation['ID']}")
-            shared = (full.get("AllocatedResources") or {}).get("Shared") or {}
-            public = [port for port in shared.get("Ports") or [] if port.get("Label") == "http"]
-            lines += [f"{title:<12} http://{port['HostIP']}:{port['Value']}{path}" for port in public]
-    return lines
+    def watch(self, name: str) -> None:
+        """Until the version that was submitted last is healthy. Raises DeployError as soon as Nomad knows of a cause."""
+        version, end_s = int((running(name) or {"Version": 0})["Version"]), time.monotonic() + self.deadline_s
+        while True:
+            mine = [one for one in ask("job", "allocs", "-json", name) or [] if one["JobVersion"] == version]
+            latest = ask("job", "deployments", "-json", "-latest", name) or {}
+            if latest.get("JobVersion", version) > version:
+                raise DeployError(f"{name}: somebody else changed it meanwhile: `nomad job history {name}`")
+            status = latest.get("Status") if latest.get("JobVersion") == version else None
+            if status == "successful":
+                print(f"{name}: healthy", flush=True)
+                return
+            for one, doomed in ((one, diagnosis.why_doomed(one)) for one in mine):
+                if doomed is not None:
+                    raise DeployError(f"{name}: {give_up(latest if status else {}, one, *doomed)}")
+            if status in {"failed", "cancelled"} or time.monotonic() > end_s:
+                why = latest["StatusDescription"] if status else "no deployment"
+                raise DeployError(f"{name}: not healthy: {why}; {diagnosis.last_said(mine)}")
+            time.sleep(1.0)
 
 
-def variables_file(name: str | None) -> Path | None:
-    """`vagrant` -> jobs/vars/vagrant.hcl; a path stays one."""
-    if name is None:
-        return None
-    return JOBS / "vars" / f"{name}.hcl" if "/" not in name and not name.endswith(".hcl") else Path(name)
+def give_up(deployment: Json, allocation: Json, task: str, reason: str) -> str:
+    """End a deployment that cannot succeed, so that Nomad goes back now; the sentence of why."""
+    words = ("alloc", "logs", "-stderr", "-tail", "-n", "5", allocation["ID"], task)
+    last = nomad(*words, fine=(0, 1))[1].strip()  # none where it never started
+    if deployment.get("Status") == "running":
+        nomad("deployment", "fail", "-detach", deployment["ID"], fine=(0, 1))
+    back = "the old version goes on serving" if allocation["JobVersion"] else "there was no older version"
+    lines = "".join(f"\n    {line}" for line in last.splitlines())
+    where = f"{back}. Instance {allocation['ID'][:8]} on {allocation['NodeName']}, task {task}"
+    return f"{where}: {reason}.{lines}\n  More: nomad alloc status {allocation['ID'][:8]}"
 
 
-def arguments() -> argparse.ArgumentParser:
-    """The command line."""
+def main(argv: Sequence[str]) -> int:
+    """0: every job is healthy (or the plan was shown). 1: it is not, and why was said. 2: a wrong argument."""
+    form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        "scripts/deploy",
-        description="Deploy DroneDispatch on a Nomad cluster: every job in order, each healthy before the next.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "scripts/deploy", description=__doc__, epilog=EPILOG, formatter_class=form
     )
-    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"only these (default: {' '.join(ORDER)})")
-    parser.add_argument("--plan", action="store_true", help="show what would change, change nothing")
-    parser.add_argument("--vars", metavar="NAME", help="a file of jobs/vars (vagrant, one-machine) or a path")
-    parser.add_argument(
-        "--var", metavar="[JOB.]NAME=VALUE", action="append", default=[], help="one variable; repeatable"
+    add, known = parser.add_argument, (*ORDER, *OPTIONAL)
+    add(
+        "jobs", nargs="*", metavar="JOB", help=f"only these of {' '.join(known)} (default: {' '.join(ORDER)})"
     )
-    parser.add_argument(
-        "--with",
-        dest="extra",
-        choices=OPTIONAL,
-        action="append",
-        default=[],
-        help="an optional job too; repeatable",
-    )
-    parser.add_argument(
-        "--reset-counts", action="store_true", help="undo `nomad job scale`: counts as the job files say"
-    )
-    parser.add_argument(
-        "--deadline",
-        metavar="SECONDS",
-        type=float,
-        default=300.0,
-        help="patience with each job (default 300)",
-    )
-    return parser
-
-
-def main(argv: Sequence[str], environ: Mapping[str, str], *, interval_s: float = 1.0) -> int:
-    """0: every job is healthy (or the plan was shown). 1: what is wrong was said. 2: a wrong argument."""
-    options = arguments().parse_args(argv)
+    add("--plan", action="store_true", help="show what would change, change nothing")
+    add("--vars", metavar="NAME", help="a file of jobs/vars (cluster), or a path")
+    add("--var", metavar="[JOB.]NAME=VALUE", action="append", default=[], help="one variable; repeatable")
+    add("--with", dest="extra", choices=OPTIONAL, action="append", default=[], help="an optional job too")
+    add("--reset-counts", action="store_true", help="undo `nomad job scale`: counts as the job files say")
+    add("--deadline", metavar="SECONDS", type=float, default=600.0, help="patience with each job (600)")
+    options = parser.parse_args(argv)
     names = options.jobs or [*ORDER, *options.extra]
-    nomad = Nomad.from_environment(environ)
+    wrong = [one for one in names if one not in known] + [one for one in options.var if "=" not in one]
+    if wrong:
+        parser.error(f"{wrong[0]}: no such job, or no NAME=VALUE")
+    file = options.vars and Path(
+        options.vars if "/" in options.vars else JOBS / "vars" / f"{options.vars}.hcl"
+    )
+    told = dict(one.split("=", 1) for one in options.var)
     try:
-        values = Values.read(variables_file(options.vars), options.var)
-        deployment = Deployment(
-            nomad, values, lambda line: print(line, flush=True), Patience(options.deadline, interval_s)
-        )
-        if options.plan:
-            deployment.plan(names)
-            return 0
-        deployment.run(names, keep_counts=not options.reset_counts)
-        for line in addresses(nomad):
-            print(line)
-    except JobFileError as exc:
-        print(f"error: {exc}", file=sys.stderr)
-        return 2
-    except (NomadError, submit.NotHealthy) as exc:
+        Deployment(file, told, options.deadline, not options.reset_counts).run(names, plan=options.plan)
+    except (DeployError, FileNotFoundError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    sys.exit(main(sys.argv[1:]))

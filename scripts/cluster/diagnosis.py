@@ -1,4 +1,4 @@
-"""What is wrong with a cluster or a deployment, in one sentence: pure functions of Nomad's answers."""
+"""What is wrong with a cluster or a job, in one sentence: pure functions of what Nomad's program says."""
 
 from __future__ import annotations
 
@@ -8,141 +8,112 @@ from typing import Any
 
 Json = Mapping[str, Any]
 
-NOMAD_OLDEST = (1, 1, 0)
-CONSUL_OLDEST = (1, 8, 0)
+SUPPORTED = ("1.9", "1.11", "2.0")
+AT_ONCE = {"Driver Failure", "Setup Failure", "Failed Validation", "Task hook failed"}
+# What the program says -> what to do about it. The first that fits.
+REFUSALS = (
+    (
+        r"refused|no such host|timeout|dial tcp|EOF",
+        "Nomad does not answer: is it running, is NOMAD_ADDR right?",
+    ),
+    (r"403|ACL token not found", "Nomad refuses the token: set NOMAD_TOKEN to one that may submit jobs"),
+    (r"No cluster leader", "Nomad has no leader: fewer than half of its servers are there"),
+    (r"certificate|HTTP response", "Nomad is not who it should be: set NOMAD_ADDR (https) and NOMAD_CACERT"),
+    (r"(?i)job modify index", "somebody else changed the job meanwhile: `nomad job history`, then again"),
+)
+NO_PLACE = (
+    (r"reserved port", "another job has the port: `nomad job status`"),
+    (r"distinct_hosts", "there are fewer clients than --var machines= says"),
+    (r"consul\.version", "no Consul runs beside the client, or Nomad's consul { address } is wrong"),
+    (r"", "free some, or ask for less (--var JOB.instances=...)"),
+)
 
 
-def version(text: str) -> tuple[int, int, int]:
-    """(1, 7, 2) for "1.7.2", "v1.7.2-dev" or "1.7.2+ent"; (0, 0, 0) for what is no version."""
-    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", text)
-    return (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
+def refusal(told: str) -> str:
+    """What the program meant by its standard error."""
+    text = " ".join(told.split())
+    return next((f"{hint} ({text[-200:]})" for sign, hint in REFUSALS if re.search(sign, text)), text)
 
 
-def why_no_cluster(nodes: Sequence[Json]) -> str | None:
-    """Why nothing can be placed on `nodes` (Nomad's list), whatever the job; None: something can."""
-    if not nodes:
-        return "Nomad has no clients: start an agent with client { enabled = true } on the machines that shall work"
-    ready = [node for node in nodes if node.get("Status") == "ready"]
-    if not ready:
-        names = ", ".join(f"{node.get('Name')} is {node.get('Status')}" for node in nodes)
-        return f"no Nomad client is ready ({names}): see `nomad node status` and the agents' logs"
-    if not any(node.get("SchedulingEligibility", "eligible") == "eligible" for node in ready):
-        return "every Nomad client is drained or ineligible: `nomad node eligibility -enable <id>`"
-    old = [node for node in ready if version(str(node.get("Version", ""))) < NOMAD_OLDEST]
-    if old:
-        return f"Nomad {old[0].get('Version')} on {old[0].get('Name')} is too old: 1.1 or newer is needed"
-    return None
+def why_unsupported(version: str, whose: str) -> str | None:
+    """Why this Nomad is not used."""
+    known = ".".join(version.lstrip("v").split(".")[:2]) in SUPPORTED
+    return None if known else f"{whose} is Nomad {version}: {', '.join(SUPPORTED)} are supported"
 
 
-def why_no_consul(nodes: Sequence[Json]) -> str | None:
-    """Why jobs with services find no place on `nodes` (full records): none of them sees its Consul, or an old one."""
-    seen = [
-        (str(node.get("Name")), str((node.get("Attributes") or {}).get("consul.version", "")))
-        for node in nodes
-    ]
-    blind = [name for name, found in seen if not found]
-    if len(blind) == len(seen):
-        return (
-            f"no Nomad client sees a Consul agent ({', '.join(blind)}): "
-            "Consul is down there, or Nomad's consul { address } is wrong"
-        )
-    old = [(name, found) for name, found in seen if found and version(found) < CONSUL_OLDEST]
-    if old:
-        return f"Consul {old[0][1]} on {old[0][0]} is too old: 1.8 or newer is needed"
-    return None
+def why_no_clients(nodes: Sequence[Json], driver: str) -> str | None:
+    """Why nothing can be placed on `nodes` (`nomad node status -json`), whatever the job."""
+    usable = [one for one in nodes if one["Status"] == "ready" and one["SchedulingEligibility"] == "eligible"]
+    if not usable:
+        states = [f"{one['Name']} is {one['Status']} and {one['SchedulingEligibility']}" for one in nodes]
+        return f"no Nomad client is ready and eligible ({', '.join(states) or 'there is none'}): `nomad node status`"
+    old = filter(None, (why_unsupported(one["Version"], f"the client {one['Name']}") for one in usable))
+    drivers = [(one.get("Drivers") or {}).get(driver) or {} for one in usable]
+    if any(state.get("Healthy") for state in drivers):
+        return next(old, None)
+    told = drivers[0].get("HealthDescription") or "not enabled"
+    return f"no Nomad client offers the driver {driver} ({told}): enable it, or --var driver=..."
 
 
-def why_no_driver(nodes: Sequence[Json], driver: str) -> str | None:
-    """Why `driver` runs on none of `nodes` (full records)."""
-    states = [(node.get("Drivers") or {}).get(driver) for node in nodes]
-    if any(state and state.get("Healthy") for state in states):
+def why_too_small(jobs: Iterable[Json], nodes: Sequence[Json]) -> str | None:
+    """Why `nodes` (full records) are not the machines that `jobs` are for: every instance added up, and a canary."""
+    asked = {"CPU": 0, "MemoryMB": 0}
+    for group in (group for job in jobs for group in job["TaskGroups"]):
+        count = int(group.get("Count") or 1) + int((group.get("Update") or {}).get("Canary") or 0)
+        for name in asked:
+            asked[name] += count * sum(int(task["Resources"][name]) for task in group["Tasks"])
+    there = [one["NodeResources"] for one in nodes]
+    have = {"CPU": sum(one["Cpu"]["CpuShares"] for one in there)}
+    have["MemoryMB"] = sum(one["Memory"]["MemoryMB"] for one in there)
+    if all(asked[name] <= have[name] for name in asked):
         return None
-    told = next(
-        (str(state["HealthDescription"]) for state in states if state and state.get("HealthDescription")),
-        "not enabled",
-    )
-    return f"no Nomad client offers the driver {driver} ({told}): enable it there, or --var driver=..."
+    return f"the jobs ask for {asked} in all, the {len(nodes)} clients have {have}: larger ones, or fewer instances"
 
 
-def why_not_placed(failed: Mapping[str, Json]) -> str | None:
-    """Why the scheduler found no place, from an evaluation's or a plan's FailedTGAllocs."""
-    for group, metrics in failed.items():
-        reasons = [f"{count} by {text}" for text, count in (metrics.get("ConstraintFiltered") or {}).items()]
-        reasons += [
-            f"{count} short of {text}" for text, count in (metrics.get("DimensionExhausted") or {}).items()
-        ]
-        reasons += [
-            f"{count} by class {text}" for text, count in (metrics.get("ClassFiltered") or {}).items()
-        ]
-        evaluated = metrics.get("NodesEvaluated", 0)
-        if not evaluated:
-            return f"group {group}: no client of its datacenters is ready"
-        missing = 1 + int(metrics.get("CoalescedFailures", 0))
-        detail = "; ".join(reasons) or "no reason given"
-        return f"group {group}: no place for {missing} of its instances; of {evaluated} clients were ruled out: {detail}"
+def why_wrong_release(release: str, made: Json, nodes: Sequence[Json]) -> str | None:
+    """Why a release does not run on a client. `made`: its release.json, for which Python and which CPU it is."""
+    for node in nodes:
+        has = {"arch": node["Attributes"].get("cpu.arch"), "python": (node.get("Meta") or {}).get("python")}
+        wrong = [key for key, value in has.items() if value not in {None, made[key]}]
+        if wrong:
+            return (
+                f"the release {release} is made for {made}, {node['Name']} has {has}: scripts/release --help"
+            )
     return None
 
 
-def why_unhealthy(allocations: Iterable[Json], job_version: int) -> str:
-    """What the newest unhappy allocation of version `job_version` last said."""
-    mine = [one for one in allocations if one.get("JobVersion") == job_version]
-    mine.sort(key=lambda one: (_healthy(one), -int(one.get("ModifyIndex", 0))))
-    if not mine:
-        return "no instance was started"
-    worst = mine[0]
-    where = f"instance {str(worst.get('ID', ''))[:8]} on {worst.get('NodeName', '?')} is {worst.get('ClientStatus')}"
+def why_not_placed(plan: str) -> str | None:
+    """Why the scheduler finds no place, from what `nomad job plan` prints."""
+    missing = sum(map(int, re.findall(r"failed to place (\d+) allocation", plan)))
+    told = "; ".join(dict.fromkeys(re.findall(r"^\s*\* (.+)$", plan, re.MULTILINE)))
+    hint = next(hint for sign, hint in NO_PLACE if re.search(sign, told))
+    return f"no place for {missing} of its instances ({told}): {hint}" if missing else None
+
+
+def why_doomed(allocation: Json) -> tuple[str, str] | None:
+    """(task, reason) where an allocation will not come up; a task that ended once may have had bad luck."""
+    for task, state in (allocation.get("TaskStates") or {}).items():
+        events, ended = state.get("Events") or [], ""
+        stopped = any(event["Type"] == "Killing" for event in events)  # by us or by a check
+        for event in events:
+            kind, told = event["Type"], str(event.get("DisplayMessage") or event["Type"])
+            if kind in AT_ONCE:
+                return task, f"{kind}: {told}"
+            if kind == "Template" and "nomad.var" in told:
+                return task, f"{told}: its secrets are not in Nomad's variables (docs/cluster.md)"
+            if kind == "Terminated" and (event.get("Details") or {}).get("exit_code") != "0" and not stopped:
+                if ended or allocation["ClientStatus"] == "failed":
+                    return task, f"it ends by itself: {told}"
+                ended = told
+    return None
+
+
+def last_said(allocations: Iterable[Json]) -> str:
+    """The newest event of all tasks: for a deadline that passed."""
     events = [
-        (int(event.get("Time", 0)), task, str(event.get("DisplayMessage") or event.get("Type")))
-        for task, state in (worst.get("TaskStates") or {}).items()
+        (event["Time"], f"{one['ID'][:8]} on {one['NodeName']}: {event['DisplayMessage']}")
+        for one in allocations
+        for state in (one.get("TaskStates") or {}).values()
         for event in state.get("Events") or []
     ]
-    if not events:
-        return where
-    telling = [event for event in events if _tells(event[2])] or events
-    _, task, message = max(telling)
-    return f"{where}: {task}: {message}"
-
-
-def _healthy(allocation: Json) -> int:
-    return 1 if (allocation.get("DeploymentStatus") or {}).get("Healthy") else 0
-
-
-def _tells(message: str) -> bool:
-    quiet = ("Task received by client", "Building Task Directory", "Task started by client", "Sent interrupt")
-    return not message.startswith(quiet)
-
-
-def describe_plan(answer: Json) -> str:
-    """One line: what a plan would do."""
-    kind = str((answer.get("Diff") or {}).get("Type", "None"))
-    if kind == "None":
-        return "no change"
-    words = {
-        "Place": "start",
-        "Stop": "stop",
-        "DestructiveUpdate": "replace",
-        "InPlaceUpdate": "update in place",
-        "Canary": "try",
-    }
-    words |= {"Migrate": "move", "Ignore": "leave"}
-    updates = ((answer.get("Annotations") or {}).get("DesiredTGUpdates") or {}).items()
-    parts = [
-        f"{group}: " + ", ".join(f"{word} {counts[name]}" for name, word in words.items() if counts.get(name))
-        for group, counts in updates
-    ]
-    return f"{'new job' if kind == 'Added' else 'change'} ({'; '.join(parts)})" if parts else kind.lower()
-
-
-def describe_fields(diff: Json, path: str = "") -> list[str]:
-    """Each changed value of a plan's diff, one line each: path, old -> new."""
-    lines: list[str] = []
-    for field in diff.get("Fields") or []:
-        if field.get("Type") in {None, "None"}:
-            continue
-        lines.append(
-            f"{path}{field.get('Name')}: {field.get('Old') or '(none)'} -> {field.get('New') or '(none)'}"
-        )
-    for kind in ("Objects", "TaskGroups", "Tasks"):
-        for inner in diff.get(kind) or []:
-            lines += describe_fields(inner, f"{path}{inner.get('Name')}.")
-    return lines
+    return max(events)[1] if events else "no instance was started"

@@ -18,6 +18,17 @@ from scripts.cluster import authority
 SERVICES = ("kvstore", "kvfront", "gateway", "lb", "dispatcher", "drone-sim", "prometheus", "kvctl")
 BEARER = ("store_token", "operator_token", "metrics_token")
 PASSWORDS = ("amqp/dronedispatch", "amqp/operator")
+# What each job is given, in its Nomad Variable nomad/jobs/<job>: no other job can read it.
+GIVEN = {
+    "kvstore": ("store_token", "metrics_token"),
+    "kvfront": ("store_token", "metrics_token"),
+    "drone-sim": ("store_token", "metrics_token", "amqp_password"),
+    "dispatcher": ("store_token", "metrics_token", "amqp_password"),
+    "gateway": ("store_token", "operator_token", "metrics_token", "amqp_password"),
+    "lb": ("operator_token", "metrics_token"),
+    "prometheus": ("metrics_token",),
+    "rabbitmq": ("amqp_password",),  # one machine's; a cluster's brokers are no job
+}
 
 
 class SecretsError(Exception):

@@ -29,6 +29,7 @@ class Suite:
     timeout_s: float
     workers: int = 0
     dist: str = "load"
+    program: str = ""  # which no package registry has: without it on the PATH the suite is `not run`, which is no failure
 
 
 # Cheap ones first. What takes the whole machine runs alone.
@@ -41,6 +42,7 @@ SUITES = (
     Suite("integration", 900, workers=2, dist="loadfile"),
     Suite("browser", 300),
     Suite("faults", 900, workers=2, dist="loadfile"),
+    Suite("nomad", 1800, program="nomad"),
 )
 NAMES = tuple(suite.name for suite in SUITES)
 
@@ -135,7 +137,12 @@ def test(wanted: Sequence[Suite], environ: Mapping[str, str], *, lint: bool) -> 
         _title("check", began_s)
         if check.check(check.steps(tests=False)) != 0:
             failed.append("check")
+    absent: list[str] = []
     for suite in wanted:
+        if suite.program and shutil.which(suite.program) is None:
+            absent.append(f"{suite.name} (no {suite.program})")
+            lines.append(f"{'not run':<9}{suite.name:<12} no {suite.program} on the PATH")
+            continue
         _title(suite.name, began_s)
         report = REPORTS / f"{suite.name}.xml"
         report.unlink(missing_ok=True)
@@ -159,6 +166,7 @@ def test(wanted: Sequence[Suite], environ: Mapping[str, str], *, lint: bool) -> 
     sentence, code = verdict(failed, not_run, ci=on_ci(environ))
     seconds = time.monotonic() - began_s
     print("\n" + "\n".join(lines))
+    sentence += f"; not run: {', '.join(absent)}" if absent else ""
     print(f"Total {int(seconds // 60)} min {seconds % 60:.0f} s\n{sentence}", flush=True)
     return code
 

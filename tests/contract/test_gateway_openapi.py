@@ -26,7 +26,6 @@ from dronedispatch.testing.gateway import OPERATOR_TOKEN, MemoryGateway
 from dronedispatch.testing.serving import serving
 
 UNDOCUMENTED = {
-    "/.well-known/dronedispatch-proof",
     "/",
     "/dashboard",
     "/dashboard/{path}",

@@ -13,10 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from scripts.cluster import secrets, units
+from scripts.cluster import secrets
 from scripts.cluster.authority import machines
-from scripts.cluster.deploy import ORDER
-from scripts.cluster.values import Values
 
 from dronedispatch.testing.chroot import Chroot, debootstrap
 
@@ -46,9 +44,6 @@ def make_release(folder: Path) -> None:
         zipped.writestr("nomad", NOMAD)
     with (folder / "checksums").open("a", encoding="ascii") as known:
         known.write(f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  {archive.name}\n")
-    jobs = ("kvstore", "kvfront", "gateway", "dispatcher", "lb")
-    one_each = Values.read(None, [f"{job}.instances=1" for job in jobs])
-    units.write(folder / "units", units.specs(one_each), HOSTS)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +112,7 @@ class Machine:
         return self.chroot.root / inside.lstrip("/")
 
 
-PROVISIONERS = ("common", "consul", "nomad", "broker", "app", "access", "services")
+PROVISIONERS = ("common", "consul", "nomad", "broker", "app", "access")
 
 
 @pytest.fixture(scope="module", params=["server-3", "client-1"])
@@ -193,19 +188,6 @@ def test_a_server_has_a_broker_of_the_cluster_and_a_client_the_release(machine: 
     assert listed.returncode == 0, listed.stderr
 
 
-def test_without_nomad_a_client_runs_its_units_and_only_root_reads_the_token_for_the_secrets(
-    machine: Machine,
-) -> None:
-    wanted = machine.path("/etc/systemd/system/multi-user.target.wants")
-    enabled = {path.name for path in wanted.glob("dronedispatch-*.service")}
-    if machine.name.startswith("server"):
-        assert enabled == set()
-        return
-    assert enabled == {f"dronedispatch-{job}-0.service" for job in ORDER}
-    header = machine.path("/etc/dronedispatch/consul.header").stat()
-    assert (stat.S_IMODE(header.st_mode), header.st_uid) == (0o600, 0)
-
-
 def test_names_mean_private_addresses(machine: Machine) -> None:
     hosts = machine.path("/etc/hosts").read_text().splitlines()
     for name, address in HOSTS.items():
@@ -267,8 +249,11 @@ def test_a_machine_without_enough_memory_is_told_which_setting_gives_more(machin
     small = "mount --bind /root/meminfo /proc/meminfo && exec /vagrant/scripts/provision/common"
     done = machine.chroot.run(["bash", "-c", small], machine.environ)
     assert done.returncode == 1
-    setting = f"DD_{machine.name.partition('-')[0].upper()}_MEMORY"
-    assert f"has 500 MB of memory, 900 are needed: raise {setting}, then vagrant reload" in done.stderr
+    setting = f"{machine.name.partition('-')[0]}_memory"
+    assert (
+        f"has 500 MB of memory, 900 are needed: raise {setting} in vagrant.yml, then vagrant reload"
+        in done.stderr
+    )
     machine.path("/root/meminfo").unlink()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import textwrap
 import tomllib
 import urllib.parse
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import hcl2
 import pytest
 
 from order_stream import OrderStream, ask
@@ -29,17 +31,50 @@ PANELS = [
     for target in panel["targets"]
 ]
 PORT = 9090
+SERVICES = ("lb", "gateway", "kvfront", "kvstore", "dispatcher", "drone-sim")
+
+
+def configuration(work: Path, token: Path) -> Path:
+    """What the job's template makes of the configuration, with the checkout's rules."""
+    variables = hcl2.loads((ROOT / "jobs" / "prometheus.nomad.hcl").read_text(encoding="utf-8"))
+    text = next(
+        str(value) for key, value in variables["locals"][0]["files"].items() if "prometheus.yml" in key
+    )
+    for mark, value in (
+        ('{{ env "NOMAD_SECRETS_DIR" }}/metrics_token', token),
+        ('{{ env "NOMAD_TASK_DIR" }}', work),
+        ("${var.release}/etc/prometheus/rules", FOLDER / "rules"),
+    ):
+        assert mark in text
+        text = text.replace(mark, str(value))
+    body = text.partition("<<-EOT\n")[2].rpartition("EOT")[0]
+    (work / "prometheus.yml").write_text(textwrap.dedent(body), encoding="utf-8")
+    return work / "prometheus.yml"
+
+
+def write_targets(system: ThreeHosts, work: Path) -> None:
+    """What the job's templates make of Consul's catalogue; Nomad renders the real ones (tests/nomad)."""
+    found = [
+        one["Service"]
+        for name in SERVICES
+        for one in system.ask_consul("server-1", f"/v1/health/service/{name}")
+    ]
+    ours = [
+        {
+            "targets": [f"{one['Address']}:{one['Meta']['metrics_port']}"],
+            "labels": {"service": one["Service"], "instance": one["ID"]},
+        }
+        for one in found
+    ]
+    (work / "dronedispatch.yml").write_text(json.dumps(ours), encoding="utf-8")
+    brokers = [{"targets": [f"{address}:15692"]} for name, address in HOSTS.items() if "server" in name]
+    (work / "rabbitmq.yml").write_text(json.dumps(brokers), encoding="utf-8")
 
 
 def test_promtool_accepts_the_configuration_and_the_rules(tmp_path: Path) -> None:
-    text = (FOLDER / "prometheus.yml").read_text(encoding="utf-8")
-    filled = text.replace("@RULES@", str(FOLDER / "rules")).replace("@TARGETS@", str(tmp_path))
     (tmp_path / "token").write_text("x", encoding="ascii")
-    (tmp_path / "prometheus.yml").write_text(
-        filled.replace("@METRICS_TOKEN@", str(tmp_path / "token")), encoding="utf-8"
-    )
     for words in (
-        ["check", "config", str(tmp_path / "prometheus.yml")],
+        ["check", "config", str(configuration(tmp_path, tmp_path / "token"))],
         ["check", "rules", *map(str, RULES)],
     ):
         done = subprocess.run(["promtool", *words], capture_output=True, text=True, timeout=30, check=False)
@@ -55,22 +90,17 @@ def test_the_rules_judge_by_the_same_thresholds_as_the_load_test() -> None:
 
 @pytest.fixture(scope="module")
 def prometheus(hosts: ThreeHosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreeHosts]:
-    """jobs/prometheus/start on server-1, as its job starts it, after two minutes' worth of orders' samples."""
+    """Prometheus on server-1, as its job starts it, after two minutes' worth of orders' samples."""
     hosts.wait_healthy(90)  # whoever ran before may have hurt them
     machine = hosts.machines["server-1"]
     work = tmp_path_factory.mktemp("prometheus")
-    environ = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(work),
-        "CONSUL_HTTP_ADDR": "127.0.0.1:8500",
-        "CONSUL_TOKEN_FILE": str(hosts.keys / "consul" / "prometheus"),
-        "METRICS_TOKEN_FILE": str(hosts.keys / "metrics_token"),
-        "PROMETHEUS_WORK": str(work),
-    }
+    environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(work)}
+    write_targets(hosts, work)
+    file = configuration(work, hosts.keys / "metrics_token")
     program = shutil.which("prometheus")
     assert program is not None, "Debian's package prometheus is installed (scripts/install-tools --dev)"
     listen = f"--web.listen-address={machine.address}:{PORT}"
-    words = [str(FOLDER / "start"), program, f"--storage.tsdb.path={work / 'data'}", listen]
+    words = [program, f"--config.file={file}", f"--storage.tsdb.path={work / 'data'}", listen]
     process = machine.host.start(words, environ, machine.folder / "prometheus.log")
     doors = tuple(f"{PUBLIC[name]}:{DOOR_PORT}" for name in ("server-1", "server-2"))
     try:

@@ -15,11 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.real
 
 
-def validate(folder: Path, **told: str) -> subprocess.CompletedProcess[str]:
+def validate(folder: Path, settings: str = "", **told: str) -> subprocess.CompletedProcess[str]:
     program = shutil.which("vagrant")
     assert program is not None, "Debian's package vagrant is installed (scripts/install-tools --dev)"
     kept = {"PATH": os.environ["PATH"], "HOME": str(folder), "VAGRANT_HOME": str(folder / "vagrant")}
-    kept |= {"VAGRANT_DOTFILE_PATH": str(folder / "dot"), "DD_SECRETS": str(folder / "secrets")}
+    kept |= {"VAGRANT_DOTFILE_PATH": str(folder / "dot")}
+    if settings:
+        (folder / "settings.yml").write_text(settings, encoding="ascii")
+        kept["DD_SETTINGS"] = str(folder / "settings.yml")
     return subprocess.run(
         # The providers are for `vagrant up`; a machine that only has the package vagrant validates all the same.
         [program, "validate", "--ignore-provider"],
@@ -33,41 +36,51 @@ def validate(folder: Path, **told: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "told",
+    ("settings", "told"),
     [
-        {},
-        {
-            "DD_SECURE": "1",
-            "DD_OFFLINE": "1",
-            "DD_CLIENTS": "9",
-            "DD_BOX": "example/box",
-            "DD_LIBVIRT_DRIVER": "qemu",
-        },
-        {"DD_RUNNER": "systemd", "DD_SERVER_COUNT": "1", "DD_CLIENTS": "2"},
+        ("", {}),
+        ("clients: 9\nbox: example/box\nlibvirt: {driver: qemu}\n", {"DD_SECURE": "1", "DD_OFFLINE": "1"}),
+        ("servers: 1\nclients: 2\nnomad: 2.0.5\n", {}),
     ],
 )
-def test_every_form_is_valid(tmp_path: Path, told: dict[str, str]) -> None:
-    done = validate(tmp_path, **told)
+def test_every_form_is_valid(tmp_path: Path, settings: str, told: dict[str, str]) -> None:
+    done = validate(tmp_path, settings, **told)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ("clients: many\n", "clients: many: a whole number from 1 to 9 is expected"),
+        ("server_memory: 12\n", "server_memory: 12: a whole number from 768 to 65536 is expected"),
+        ("servers: 2\n", "servers: 2: 1, 3 or 5 is expected"),
+        ("runner: docker\n", "runner: no such setting; known are servers, clients,"),
+        ("- clients\n", "name: value lines are expected"),
+    ],
+)
+def test_a_wrong_setting_names_itself(tmp_path: Path, settings: str, sentence: str) -> None:
+    done = validate(tmp_path, settings)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("DD_CLIENTS", "many", "DD_CLIENTS=many: a whole number from 1 to 9 is expected"),
-        ("DD_SERVER_MEMORY", "12", "DD_SERVER_MEMORY=12: a whole number from 768 to 65536 is expected"),
         ("DD_SECURE", "yes", "DD_SECURE=yes: 0 or 1 is expected"),
-        ("DD_SERVER_COUNT", "2", "DD_SERVER_COUNT=2: 1, 3 or 5 is expected"),
-        ("DD_RUNNER", "docker", "DD_RUNNER=docker: nomad or systemd is expected"),
+        ("DD_SETTINGS", "/nowhere.yml", "DD_SETTINGS=/nowhere.yml: there is no such file"),
     ],
 )
-def test_a_wrong_value_of_the_topology_names_itself(
-    tmp_path: Path, name: str, value: str, sentence: str
-) -> None:
+def test_a_wrong_switch_names_itself(tmp_path: Path, name: str, value: str, sentence: str) -> None:
     done = validate(tmp_path, **{name: value})
     assert done.returncode != 0
     assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
+
+
+def test_there_are_at_most_three_switches() -> None:
+    text = (ROOT / "Vagrantfile").read_text(encoding="utf-8")
+    assert len({*re.findall(r'(?:ENV\["|switch\(")(DD_\w+)', text)}) <= 3
 
 
 def test_every_provisioner_of_the_table_is_a_script_and_every_port_stays_on_loopback() -> None:

@@ -1,6 +1,4 @@
-# Nomad's agents: they register what they run and fill its templates with its secrets.
+# Nomad's agents: they register themselves, and look whether Consul is there. What they run has tokens of its own.
 agent_prefix "" { policy = "read" }
 node_prefix "" { policy = "read" }
 service_prefix "" { policy = "write" }
-key_prefix "dronedispatch/secrets/" { policy = "read" }
-key_prefix "dronedispatch/consul-tokens/" { policy = "read" }

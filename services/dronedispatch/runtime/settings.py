@@ -3,7 +3,8 @@
 A field `drain_s: float = 10.0` of a dataclass loaded with the prefix "GATEWAY" is read from GATEWAY_DRAIN_S. A nested
 dataclass reads with the same prefix. `field(metadata={"env": "CONSUL_HTTP_ADDR"})` names a variable that is shared by
 every service. A `Secret` is read from the file that `<NAME>_FILE` names, and from nowhere
-else: one a line, the first is shown to others and each of them is accepted.
+else: one a line, the first is shown to others and each of them is accepted. The one exception is marked `handed`: a
+workload identity's Consul token, which Nomad hands over in CONSUL_HTTP_TOKEN itself.
 """
 
 from __future__ import annotations
@@ -127,6 +128,8 @@ def _load(cls: type[T], prefix: str, environ: Mapping[str, str]) -> T:
         text = environ.get(variable)
         if text is not None and text != "":
             values[field.name] = _parse(kind, variable, text)
+        elif field.metadata.get("handed") and environ.get(field.metadata["env"]):
+            values[field.name] = Secret(environ[field.metadata["env"]].strip())
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise SettingsError(f"{variable} is not set")
     try:
@@ -153,13 +156,13 @@ class ProcessSettings:
     consul_addr: str = dataclasses.field(
         default="http://127.0.0.1:8500", metadata={"env": "CONSUL_HTTP_ADDR"}
     )
-    consul_token: Secret | None = dataclasses.field(default=None, metadata={"env": "CONSUL_HTTP_TOKEN"})
+    consul_token: Secret | None = dataclasses.field(
+        default=None, metadata={"env": "CONSUL_HTTP_TOKEN", "handed": True}
+    )
     consul_cacert: str | None = dataclasses.field(default=None, metadata={"env": "CONSUL_CACERT"})
     store_token: Secret | None = dataclasses.field(default=None, metadata={"env": "STORE_TOKEN"})
     operator_token: Secret | None = dataclasses.field(default=None, metadata={"env": "OPERATOR_TOKEN"})
     metrics_token: Secret | None = dataclasses.field(default=None, metadata={"env": "METRICS_TOKEN"})
-    # What services prove themselves to each other by (runtime/http/proof.py); without it nobody is asked for a proof.
-    service_secret: Secret | None = dataclasses.field(default=None, metadata={"env": "SERVICE_SECRET"})
     nomad_alloc_id: str | None = dataclasses.field(default=None, metadata={"env": "NOMAD_ALLOC_ID"})
 
     def __post_init__(self) -> None:

@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 from scripts.trial import order
 
-from dronedispatch.testing.nomad import ScriptedNomad, scripted_nomad
+from scripted_http import ScriptedServer, scripted_server
 
 ROOT = Path(__file__).resolve().parents[3]
 PLACED = {"id": "d1", "status": "pending"}
 
 
 @pytest.fixture
-def door() -> Iterator[ScriptedNomad]:
+def door() -> Iterator[ScriptedServer]:
     """A server that answers from a script; nothing of it is Nomad's."""
-    with scripted_nomad() as scripted:
+    with scripted_server() as scripted:
         yield scripted
 
 
 def test_an_accepted_order_is_followed_until_it_is_delivered(
-    door: ScriptedNomad, monkeypatch: pytest.MonkeyPatch
+    door: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(order, "INTERVAL_S", 0.01)
     refusals = [{"detail": "no gateway is available", "request_id": f"a-{number}"} for number in range(2)]
@@ -48,7 +48,7 @@ def test_an_accepted_order_is_followed_until_it_is_delivered(
     ],
 )
 def test_an_order_that_is_not_delivered_is_an_error(
-    door: ScriptedNomad,
+    door: ScriptedServer,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     status: str,

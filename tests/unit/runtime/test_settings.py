@@ -58,6 +58,20 @@ def test_a_secret_comes_from_its_file_and_never_prints_itself(tmp_path: Path) ->
     assert "s3cret" not in repr(loaded)
 
 
+def test_the_token_that_nomad_hands_over_is_taken_and_a_file_goes_before_it(tmp_path: Path) -> None:
+    handed = {"CONSUL_HTTP_TOKEN": "handed"}
+    assert load(ProcessSettings, "EX", handed).consul_token == Secret("handed")
+    (tmp_path / "token").write_text("filed\n", encoding="utf-8")
+    both = handed | {"CONSUL_HTTP_TOKEN_FILE": str(tmp_path / "token")}
+    found = load(ProcessSettings, "EX", both).consul_token
+    assert found is not None
+    assert found.value == "filed"
+
+
+def test_no_other_secret_is_taken_from_the_environment_itself() -> None:
+    assert load(ProcessSettings, "EX", {"STORE_TOKEN": "open"}).store_token is None
+
+
 def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("\n")

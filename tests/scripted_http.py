@@ -1,12 +1,8 @@
-"""A Nomad that answers over HTTP from a script: (method, path) -> answers in order, the last one for ever.
-
-The shapes are those of Nomad's HTTP API (1.1 to 1.9); what it decides is up to the test.
-"""
+"""A server that answers over HTTP from a script: (method, path) -> answers in order, the last one for ever."""
 
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +12,9 @@ from typing import Any
 
 Answer = tuple[int, Any]
 
-_JOB = re.compile(r'^job "(?P<name>[a-z-]+)"', re.MULTILINE)
-_TYPE = re.compile(r'^  type +=\s*"(?P<type>[a-z]+)"', re.MULTILINE)
-
 
 @dataclass
-class ScriptedNomad:
+class ScriptedServer:
     """The script and, in `asked`, everything that was asked: (method, path, body)."""
 
     address: str
@@ -33,13 +26,11 @@ class ScriptedNomad:
         self.answers[method, path] = [(status, answer) for answer in answers]
 
     def answer(self, method: str, path: str, body: Any) -> Answer:
-        """The next answer; 404 for what the script does not hold. Parsing answers by itself."""
+        """The next answer; 404 for what the script does not hold."""
         self.asked.append((method, path, body))
         planned = self.answers.get((method, path))
         if planned is not None:
             return planned.pop(0) if len(planned) > 1 else planned[0]
-        if path == "/v1/jobs/parse":
-            return 200, _parsed(str(body["JobHCL"]))
         return 404, "not found"
 
     def bodies(self, method: str, path: str) -> list[Any]:
@@ -59,15 +50,8 @@ def _decoded(body: bytes) -> Any:
         return body.decode()
 
 
-def _parsed(hcl: str) -> dict[str, str]:
-    name, kind = _JOB.search(hcl), _TYPE.search(hcl)
-    assert name is not None, "a job file has a job"
-    assert kind is not None, "a job has a type"
-    return {"ID": name["name"], "Name": name["name"], "Type": kind["type"]}
-
-
 @contextmanager
-def scripted_nomad() -> Iterator[ScriptedNomad]:
+def scripted_server() -> Iterator[ScriptedServer]:
     """A server on a free port of the loopback interface, for as long as the block lasts."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -87,7 +71,7 @@ def scripted_nomad() -> Iterator[ScriptedNomad]:
             """Says nothing: the script remembers what was asked."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    nomad = ScriptedNomad(f"http://127.0.0.1:{server.server_address[1]}")
+    nomad = ScriptedServer(f"http://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -68,10 +68,14 @@ class JobSpec:
         return cast("Block", group)
 
     @property
+    def tasks(self) -> dict[str, Block]:
+        """Every task of the group."""
+        return {name: block for one in self.group["task"] for name, block in one.items()}
+
+    @property
     def task(self) -> Block:
-        """The only task."""
-        (task,) = self.group["task"][0].values()
-        return cast("Block", task)
+        """The task that is called like the job."""
+        return self.tasks[self.name]
 
     @property
     def service(self) -> Block:
@@ -92,13 +96,17 @@ class JobSpec:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment that the task's env block gives (templates give none but CONSUL_HTTP_TOKEN_FILE)."""
+        """The environment that the task's env block gives."""
         return cast("dict[str, str]", self.task["env"][0])
 
-    @property
-    def templates(self) -> dict[str, Block]:
-        """The templates, by destination."""
-        return {template["destination"]: template for template in self.task.get("template", [])}
+    def dynamic(self, block: str) -> Block:
+        """The `dynamic` block of that name, of the task or of the group."""
+        found = [
+            one[block]
+            for one in [*self.task.get("dynamic", []), *self.group.get("dynamic", [])]
+            if block in one
+        ]
+        return cast("Block", found[0])
 
     @property
     def ports(self) -> dict[str, int | None]:

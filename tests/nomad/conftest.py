@@ -1,0 +1,50 @@
+"""A machine of this suite's own: its loopback, /opt/dronedispatch and /var/lib/dronedispatch are nobody else's."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nomad_machine import Machine
+
+CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Consul, Nomad and a broker on one machine, prepared; no job of ours runs yet."""
+    assert shutil.which("nomad"), "nomad is not on the PATH: scripts/test says `not run` then"
+    assert os.geteuid() == 0, "Nomad's client wants root"
+    folder = tmp_path_factory.mktemp("machine")
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.unshare(CLONE_NEWNS | CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+    for words in (
+        ["mount", "--make-rprivate", "/"],
+        ["ip", "link", "set", "lo", "up"],
+        *(["mount", "--bind", str(_made(folder / name)), str(_made(Path(path)))] for name, path in ROOMS),
+    ):
+        subprocess.run(words, check=True, timeout=20)
+    with Machine(folder) as running:
+        yield running
+
+
+ROOMS = (("opt", "/opt/dronedispatch"), ("var", "/var/lib/dronedispatch"))
+
+
+def _made(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def system(machine: Machine) -> Machine:
+    """The same with every job of ours deployed and healthy."""
+    done = machine.script("deploy")
+    assert done.returncode == 0, done.stdout + done.stderr + machine.describe()
+    return machine

@@ -1,0 +1,173 @@
+"""One machine as docs/cluster.md describes it: `consul agent -dev`, `nomad agent -dev`, a release, the secrets, a broker."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+DOOR = "127.0.0.1:8080"
+# No cloud's metadata service is asked who this machine is, and no maker whether there is a newer Nomad.
+CONFIGURATION = """
+disable_update_check = true
+client {
+  options = { "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean" }
+}
+"""
+
+
+class Machine:
+    """Starts its agents on entry, ends them and every job on exit. Commands run in this process's namespaces."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.environ = os.environ | {
+            "DD_SECRETS": str(folder / "secrets"),
+            "NOMAD_ADDR": "http://127.0.0.1:4646",
+            "CHECKPOINT_DISABLE": "1",
+        }
+        for name in ("NOMAD_TOKEN", "NOMAD_CACERT", "CONSUL_HTTP_TOKEN", "CONSUL_HTTP_ADDR"):
+            self.environ.pop(name, None)
+
+    def __enter__(self) -> Machine:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for job in self.jobs():
+            self.nomad("job", "stop", "-purge", "-detach", job)
+        if self.processes:
+            self.until(lambda: not self._live(), "every task has ended", 60, strict=False)
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _live(self) -> bool:
+        return any(one["ClientStatus"] in {"running", "pending"} for one in self.api("/v1/allocations"))
+
+    def _start(self) -> None:
+        self.release("first")
+        os.symlink("first", "/opt/dronedispatch/current")
+        (self.folder / "nomad.hcl").write_text(CONFIGURATION, encoding="ascii")
+        self._spawn("consul", "consul", "agent", "-dev", "-log-level=warn")
+        self.until(lambda: self.consul("/v1/status/leader"), "Consul leads", 60)
+        self._spawn("nomad", "nomad", "agent", "-dev", f"-config={self.folder / 'nomad.hcl'}")
+        self.until(lambda: "ready" in self.nomad("node", "status").stdout, "Nomad's client is ready", 90)
+        for words in (
+            ["scripts/make-secrets"],
+            ["scripts/cluster/run", "access", "--variables", "--secrets", self.environ["DD_SECRETS"]],
+        ):
+            self.run(*words, check=True)
+        done = self.nomad("job", "run", "jobs/rabbitmq.nomad.hcl", timeout_s=180)
+        assert done.returncode == 0, done.stdout + done.stderr + self.describe()
+
+    def _spawn(self, name: str, *words: str) -> None:
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.processes.append(
+                subprocess.Popen(words, stdout=log, stderr=log, env=self.environ, start_new_session=True)
+            )
+
+    def release(self, name: str, *, program: str | None = None) -> str:
+        """A release of the checkout's own code; `program`: a script in the place of `dronedispatch`."""
+        target = Path("/opt/dronedispatch") / name
+        (target / "bin").mkdir(parents=True)
+        for tool in ("dronedispatch", "locust"):
+            os.symlink(ROOT / ".venv/bin" / tool, target / "bin" / tool)
+        if program is not None:
+            (target / "bin/dronedispatch").unlink()
+            (target / "bin/dronedispatch").write_text(program, encoding="utf-8")
+            (target / "bin/dronedispatch").chmod(0o755)
+        os.symlink(ROOT / "loadtests", target / "loadtests")
+        (target / "etc").mkdir()
+        os.symlink(ROOT / "jobs/prometheus", target / "etc/prometheus")
+        return str(target)
+
+    def run(
+        self, *words: str, timeout_s: float = 120, check: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """A command in the checkout."""
+        return subprocess.run(
+            words, cwd=ROOT, env=self.environ, capture_output=True, text=True, timeout=timeout_s, check=check
+        )
+
+    def nomad(self, *words: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+        """Nomad's program."""
+        return self.run("nomad", *words, timeout_s=timeout_s)
+
+    def script(self, name: str, *words: str, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
+        """scripts/NAME."""
+        return self.run(f"scripts/{name}", *words, timeout_s=timeout_s)
+
+    def jobs(self) -> list[str]:
+        """The jobs that are not stopped."""
+        return [one["ID"] for one in self.api("/v1/jobs") if not one["Stop"]]
+
+    def api(self, path: str) -> Any:
+        """What Nomad's HTTP API answers."""
+        return json.loads(self.nomad("operator", "api", path).stdout or "null") or []
+
+    def allocations(self, job: str) -> list[dict[str, Any]]:
+        """The allocations of a job, those of earlier versions among them."""
+        return json.loads(self.nomad("job", "allocs", "-json", job).stdout or "[]") or []
+
+    def running(self, job: str) -> list[dict[str, Any]]:
+        """The allocations that run and shall."""
+        wanted = ("running", "run")
+        return [one for one in self.allocations(job) if (one["ClientStatus"], one["DesiredStatus"]) == wanted]
+
+    def consul(self, path: str) -> Any:
+        """What Consul answers; None when it does not."""
+        return fetch(f"http://127.0.0.1:8500{path}")
+
+    def passing(self, service: str) -> int:
+        """How many instances of a service Consul holds for healthy."""
+        return len(self.consul(f"/v1/health/service/{service}?passing") or [])
+
+    def until(
+        self, look: Callable[[], object], what: str, deadline_s: float, *, strict: bool = True
+    ) -> float:
+        """Wait for `look`; the seconds that it took."""
+        began_s = time.monotonic()
+        while not look():
+            if time.monotonic() - began_s > deadline_s:
+                assert not strict, f"not within {deadline_s:.0f} s: {what}\n{self.describe()}"
+                return deadline_s
+            time.sleep(0.3)
+        return time.monotonic() - began_s
+
+    def describe(self) -> str:
+        """What a person would look at."""
+        status = self.nomad("job", "status").stdout
+        logs = [
+            (self.folder / f"{name}.log").read_text("utf-8", "replace")[-2000:]
+            for name in ("nomad", "consul")
+        ]
+        return "\n".join([status, *logs])
+
+
+def fetch(url: str, body: object = None, headers: dict[str, str] | None = None) -> Any:
+    """The decoded answer; None where there is none or it is no success."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **(headers or {})})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+    except (OSError, ValueError):
+        return None
