@@ -19,7 +19,7 @@ from scripts.local.trouble import Trouble
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DEFAULT = CHECKOUT / ".run"
-SECRETS = ("store", "operator", "metrics", "amqp_password")
+SECRETS = ("store", "operator", "metrics", "service", "amqp_password")
 SOCKET_PATH_BYTES_MAX = (
     100  # a Unix socket's path ends at 103 bytes on macOS, 107 on Linux; supervisor adds a suffix
 )

@@ -50,6 +50,7 @@ def service_environment(home: Home, options: Options) -> dict[str, str]:
         "STORE_TOKEN_FILE": str(home.secret("store")),
         "OPERATOR_TOKEN_FILE": str(home.secret("operator")),
         "METRICS_TOKEN_FILE": str(home.secret("metrics")),
+        "SERVICE_SECRET_FILE": str(home.secret("service")),
         "AMQP_USER": broker.USER,
         "AMQP_PASSWORD_FILE": str(home.secret("amqp_password")),
         "PYTHONUNBUFFERED": "1",

@@ -26,6 +26,7 @@ from dronedispatch.testing.gateway import OPERATOR_TOKEN, MemoryGateway
 from dronedispatch.testing.serving import serving
 
 UNDOCUMENTED = {
+    "/.well-known/dronedispatch-proof",
     "/",
     "/dashboard",
     "/dashboard/{path}",

@@ -14,7 +14,8 @@ from loadtests.bench.lb_peers import child, free_port
 from scripts.local.ports import Ports
 
 from dronedispatch.runtime.consul import ConsulClient, Registration
-from dronedispatch.runtime.http.client import HttpClient, HttpResponse
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import HttpError
 from dronedispatch.testing.peer import OK, always, peer
 from real_parts import Part, running_consul

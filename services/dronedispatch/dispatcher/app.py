@@ -30,6 +30,7 @@ from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.consul import ConsulError
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.leadership import ConsulLock
 from dronedispatch.runtime.loops import Tasks
 from dronedispatch.runtime.web import Process, create_web
@@ -45,7 +46,7 @@ class Dispatcher:
         self.settings = settings
         self.clock = SystemClock()
         self.coordinators = ServiceWatch(process.consul, "kvfront")
-        self.http = HttpClient(resend_on_reuse_reset=False)
+        self.http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
         token = settings.process.store_token
         self.kv = HttpKV(lambda: self.coordinators.endpoints, self.http, token.value if token else "")
         self.bus = Bus(

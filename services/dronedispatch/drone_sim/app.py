@@ -30,6 +30,7 @@ from dronedispatch.runtime.amqp import BrokerSource, Bus, Publisher
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.web import Process, create_web
 
@@ -104,7 +105,7 @@ class DroneSim:
         self._process = process
         self.coordinators = ServiceWatch(process.consul, "kvfront")
         self.peers = ServiceWatch(process.consul, SERVICE)
-        self.http = HttpClient(resend_on_reuse_reset=False)
+        self.http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
         token = settings.process.store_token
         self.kv = HttpKV(lambda: self.coordinators.endpoints, self.http, token.value if token else "")
         self.bus = Bus(

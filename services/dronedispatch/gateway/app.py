@@ -30,6 +30,7 @@ from dronedispatch.runtime.amqp import BrokerSource, Bus, Publisher
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Tasks
 from dronedispatch.runtime.web import Process, create_web
 
@@ -40,7 +41,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     """A gateway on the real store, broker and Consul. Ready at once: a store that pauses must not empty the lb's table."""
     app = create_web(SERVICE, settings.process, ready=lambda: None)
     process: Process = app.ctx.process
-    http = HttpClient(resend_on_reuse_reset=False)
+    http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
     fronts = ServiceWatch(process.consul, "kvfront")
     dispatchers = ServiceWatch(process.consul, "dispatcher")
     token = settings.process.store_token

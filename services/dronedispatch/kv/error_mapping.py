@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from dronedispatch.kv.errors import KVError, LockHeld, OutcomeUnknown, Refused, Unauthorized, Unavailable
-from dronedispatch.runtime.http.client import HttpResponse
+from dronedispatch.runtime.http.collector import HttpResponse
 
 
 def _document(response: HttpResponse) -> dict[str, Any]:

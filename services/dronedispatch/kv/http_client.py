@@ -23,7 +23,8 @@ from dronedispatch.kv.validation import check_key, refusal
 from dronedispatch.kv.version import Version, parse_version
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import Endpoint
-from dronedispatch.runtime.http.client import HttpClient, HttpResponse
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import HttpError, NotSent
 
 T = TypeVar("T")

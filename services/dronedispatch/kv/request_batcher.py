@@ -22,7 +22,8 @@ from dronedispatch.kv.error_mapping import detail_of, failure_of
 from dronedispatch.kv.errors import KVError, OutcomeUnknown, Unavailable
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.discovery import Endpoint
-from dronedispatch.runtime.http.client import HttpClient, HttpResponse
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import HttpError, NotSent
 
 BATCH_OPS: Final = 256

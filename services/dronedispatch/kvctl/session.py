@@ -20,6 +20,7 @@ from dronedispatch.runtime.auth import bearer
 from dronedispatch.runtime.consul import ConsulClient, ConsulError, ConsulUnknown, Endpoint
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError
+from dronedispatch.runtime.http.proof import prover
 
 CHANGE_ATTEMPTS = 20
 
@@ -53,7 +54,7 @@ class Session:
         self.settings = settings
         token = settings.consul_token.value if settings.consul_token else None
         self.consul = ConsulClient(settings.consul_addr, token=token, cacert=settings.consul_cacert)
-        self.http = HttpClient(resend_on_reuse_reset=False)
+        self.http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.service_secret))
         self._fronts: tuple[Endpoint, ...] = ()
         store = settings.store_token.value if settings.store_token else ""
         self.kv = HttpKV(lambda: self._fronts, self.http, store, timeout_s=settings.timeout_s)

@@ -15,4 +15,5 @@ class Settings:
     consul_token: Secret | None = field(default=None, metadata={"env": "CONSUL_HTTP_TOKEN", "handed": True})
     consul_cacert: str | None = field(default=None, metadata={"env": "CONSUL_CACERT"})
     store_token: Secret | None = field(default=None, metadata={"env": "STORE_TOKEN"})
+    service_secret: Secret | None = field(default=None, metadata={"env": "SERVICE_SECRET"})
     timeout_s: float = 10.0

@@ -21,6 +21,7 @@ from dronedispatch.runtime import garbage
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.web import Process, create_web
 
@@ -43,7 +44,7 @@ class Front:
         self._process = process
         self._disputed_until_s = 0.0
         token = settings.process.store_token
-        self.http = HttpClient(resend_on_reuse_reset=False)
+        self.http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
         self.views = ViewStore(process.consul, probe_name=SERVICE)
         self.links = Links(
             self.http,
@@ -51,6 +52,7 @@ class Front:
             self.clock,
             call_timeout_s=settings.call_timeout_s,
             ping_timeout_s=settings.ping_timeout_s,
+            prover=prover(settings.process.service_secret),
         )
         self.coordinators = ServiceWatch(process.consul, SERVICE)
         self.peers = Peers(self.coordinators, self.http, token, settings.opinion_timeout_s)

@@ -27,6 +27,7 @@ from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime import garbage
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.web import Process, create_web
 
@@ -52,10 +53,14 @@ class ReplicaServer:
         self.engine = Engine(disk, self.cache, bounds, threaded=threaded)
         self.committer = Committer(self.engine, clock)
         self.views = ViewStore(process.consul, probe_name=self.name)
-        self.http = HttpClient(resend_on_reuse_reset=False)
+        self.http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
         token = settings.process.store_token
         self.links = Links(
-            self.http, token.value if token else "", clock, call_timeout_s=settings.call_timeout_s
+            self.http,
+            token.value if token else "",
+            clock,
+            call_timeout_s=settings.call_timeout_s,
+            prover=prover(settings.process.service_secret),
         )
         self.driver = ReplicaDriver(self.views, self.links, clock, self.committer)
         url = f"http://{process.address}:{process.port}"

@@ -17,6 +17,7 @@ from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError
 from dronedispatch.runtime.http.pool import Pool
+from dronedispatch.runtime.http.proof import prover
 
 PROBE_S: Final = 0.5
 PROBE_TIMEOUT_S: Final = 1.0
@@ -80,7 +81,8 @@ class Table:
         self._recheck_s = math.inf
         self._filled = False
         self._emptying: asyncio.TimerHandle | None = None
-        self._prober = HttpClient(resend_on_reuse_reset=False)
+        self._prover = prover(settings.process.service_secret)
+        self._prober = HttpClient(resend_on_reuse_reset=False, prover=self._prover)
 
     # --- who is in the table ---
 
@@ -121,6 +123,7 @@ class Table:
             endpoint.port,
             connect_timeout_s=timeouts.connect_s,
             idle_timeout_s=timeouts.idle_s,
+            prover=self._prover,
         )
         if len(self._records) > RECORDS_MAX:
             self._records = {id_: self._records[id_] for id_ in self.gateways}

@@ -15,6 +15,8 @@ from functools import partial
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
+import structlog
+
 from dronedispatch.kv.wire import MSGPACK
 from dronedispatch.replication.calls import NOT_SENT, SILENT, AnyCall, AnyReply, decode_replies, encode_calls
 from dronedispatch.replication.effects import Pulse
@@ -22,6 +24,8 @@ from dronedispatch.replication.replica_connection import ReplicaConnection
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError, NotSent
+from dronedispatch.runtime.http.heads import request_head
+from dronedispatch.runtime.http.proof import Prover
 from dronedispatch.runtime.tally import TallyCounter, TallyHistogram
 
 BATCH_TARGET: Final = "/replica/batch"
@@ -45,6 +49,9 @@ JOINED = TallyHistogram(
 )
 
 
+log = structlog.get_logger()
+
+
 class Receiver(Protocol):
     """Who waits for the reply to one of its calls."""
 
@@ -64,6 +71,10 @@ class _Queued:
     def settle(self, reply: AnyReply) -> None:
         if self.receiver is not None:
             self.receiver.replied(self.place, reply)
+
+
+def _rest(_connection: ReplicaConnection) -> None:
+    """A connection that has not proved itself yet waits for no batch."""
 
 
 class _Away:
@@ -158,16 +169,39 @@ class Link:
         try:
             async with asyncio.timeout(self._links.call_timeout_s):
                 _, connection = await loop.create_connection(
-                    lambda: ReplicaConnection(self._idle.append, self._gone), self._address, self._port
+                    lambda: ReplicaConnection(_rest, self._gone), self._address, self._port
                 )
+                if self._links.prover is not None and not await self._proves(connection, self._links.prover):
+                    connection.drop()
+                    self._end(away, NOT_SENT)
+                    return
         except (OSError, TimeoutError):
             self._end(away, NOT_SENT)
             return
+        connection.free = self._idle.append
         if away.over:
             connection.drop()
             return
         away.connection = connection
         self._ask(away, connection)
+
+    async def _proves(self, connection: ReplicaConnection, prover: Prover) -> bool:
+        """Whether the other end is a service of ours: asked once a connection, before it is told anything."""
+        question = prover.question()
+        request = request_head("GET", f"{self._address}:{self._port}", question.target, (), 0)
+        answered: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        try:
+            connection.ask(request, lambda body: None if answered.done() else answered.set_result(body))
+            body = await answered
+        except asyncio.CancelledError:
+            connection.drop()
+            raise
+        why_not = prover.why_not(question, connection.peer, 0 if body is None else 200, body or b"")
+        if why_not is not None:
+            log.warning(
+                "no proof that this is a replica of ours", replica=self.name, url=self.url, reason=why_not
+            )
+        return why_not is None
 
     def _ask(self, away: _Away, connection: ReplicaConnection) -> None:
         body = encode_calls([queued.call for queued in away.batch])
@@ -280,11 +314,13 @@ class Links:
         *,
         call_timeout_s: float,
         ping_timeout_s: float = 0.2,
+        prover: Prover | None = None,
     ) -> None:
         self.http = http
         self.clock = clock
         self.call_timeout_s = call_timeout_s
         self.ping_timeout_s = ping_timeout_s
+        self.prover = prover
         self._token = token
         self._links: dict[str, Link] = {}
         self._pings: dict[str, asyncio.Task[Pulse]] = {}

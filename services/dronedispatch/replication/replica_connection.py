@@ -8,8 +8,8 @@ line, Content-Length, a body. Anything else breaks the connection, and its batch
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
 
 HEAD_BYTES_MAX: Final = 8_192
 BODY_BYTES_MAX: Final = 256 * 1024 * 1024
@@ -21,12 +21,12 @@ Answered = Callable[[bytes | None], None]
 class ReplicaConnection(asyncio.Protocol):
     """At most one exchange at a time. `free` is told when the next one may begin, `gone` when none will."""
 
-    __slots__ = ("_answered", "_free", "_gone", "_keep", "_received", "_total", "_transport")
+    __slots__ = ("_answered", "_gone", "_keep", "_received", "_total", "_transport", "free")
 
     def __init__(
         self, free: Callable[[ReplicaConnection], None], gone: Callable[[ReplicaConnection], None]
     ) -> None:
-        self._free = free
+        self.free = free
         self._gone = gone
         self._answered: Answered | None = None
         self._received = bytearray()
@@ -38,6 +38,12 @@ class ReplicaConnection(asyncio.Protocol):
     def closing(self) -> bool:
         """No exchange can begin any more."""
         return self._transport.is_closing()
+
+    @property
+    def peer(self) -> Sequence[Any] | None:
+        """Address and port of the other end."""
+        peername: Sequence[Any] | None = self._transport.get_extra_info("peername")
+        return peername
 
     def ask(self, request: bytes, answered: Answered) -> None:
         """Write `request`; `answered` is called exactly once."""
@@ -75,7 +81,7 @@ class ReplicaConnection(asyncio.Protocol):
             self._transport.abort()
         answered, self._answered = self._answered, None
         if keep:
-            self._free(self)
+            self.free(self)
         answered(body if fine and exact else None)
 
     def _read_head(self) -> bool:

@@ -163,6 +163,8 @@ class ProcessSettings:
     store_token: Secret | None = dataclasses.field(default=None, metadata={"env": "STORE_TOKEN"})
     operator_token: Secret | None = dataclasses.field(default=None, metadata={"env": "OPERATOR_TOKEN"})
     metrics_token: Secret | None = dataclasses.field(default=None, metadata={"env": "METRICS_TOKEN"})
+    # What services prove themselves to each other by (runtime/http/proof.py); without it nobody is asked for a proof.
+    service_secret: Secret | None = dataclasses.field(default=None, metadata={"env": "SERVICE_SECRET"})
     nomad_alloc_id: str | None = dataclasses.field(default=None, metadata={"env": "NOMAD_ALLOC_ID"})
 
     def __post_init__(self) -> None:

@@ -21,11 +21,12 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from sanic import HTTPResponse, Request, Sanic
 from sanic.exceptions import SanicException
-from sanic.response import raw
+from sanic.response import raw, text
 from ulid import ULID
 
 from dronedispatch.runtime.auth import check_bearer
 from dronedispatch.runtime.consul import ConsulClient
+from dronedispatch.runtime.http.proof import NONCE, PATH, prove
 from dronedispatch.runtime.logs import bind_request_id
 from dronedispatch.runtime.problems import CONTENT_TYPE, Problem
 from dronedispatch.runtime.settings import ProcessSettings
@@ -102,19 +103,12 @@ def create_web(
     app: Sanic[Any, Any] = Sanic(
         f"{service}-{ULID()}".replace("_", "-"), configure_logging=False, strict_slashes=True
     )
-    app.config.REQUEST_MAX_SIZE = settings.body_bytes_max
-    app.config.REQUEST_MAX_HEADER_SIZE = HEAD_BYTES_MAX
-    app.config.REQUEST_TIMEOUT = request_timeout_s
-    app.config.RESPONSE_TIMEOUT = response_timeout_s
-    app.config.KEEP_ALIVE_TIMEOUT = 120
-    app.config.ACCESS_LOG = False
-    app.config.MOTD = False
-    app.config.AUTO_EXTEND = False
-    app.config.FALLBACK_ERROR_FORMAT = "json"
+    _configure(app, settings, request_timeout_s, response_timeout_s)
     process = Process(service, settings, ready)
     app.ctx.process = process
     _add_middleware(app, process)
     _add_errors(app)
+    _add_proof(app, settings)
 
     @app.route("/health", methods=("GET", "HEAD"), name="health")
     async def health(request: Request) -> HTTPResponse:
@@ -135,6 +129,30 @@ def create_web(
         return raw(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+def _configure(
+    app: Sanic[Any, Any], settings: ProcessSettings, request_timeout_s: float, response_timeout_s: float
+) -> None:
+    app.config.REQUEST_MAX_SIZE = settings.body_bytes_max
+    app.config.REQUEST_MAX_HEADER_SIZE = HEAD_BYTES_MAX
+    app.config.REQUEST_TIMEOUT = request_timeout_s
+    app.config.RESPONSE_TIMEOUT = response_timeout_s
+    app.config.KEEP_ALIVE_TIMEOUT = 120
+    app.config.ACCESS_LOG = False
+    app.config.MOTD = False
+    app.config.AUTO_EXTEND = False
+    app.config.FALLBACK_ERROR_FORMAT = "json"
+
+
+def _add_proof(app: Sanic[Any, Any], settings: ProcessSettings) -> None:
+    @app.get(PATH, name="proof")
+    async def proof(request: Request) -> HTTPResponse:
+        nonce, secret = request.args.get("nonce", ""), settings.service_secret
+        end = request.transport.get_extra_info("sockname") if request.transport is not None else None
+        if secret is None or not NONCE(nonce) or not end:
+            raise Problem(404, "nothing is proved here: no secret, or no nonce of 64 hexadecimal digits")
+        return text(prove(secret.value, nonce, str(end[0]), int(end[1])))
 
 
 def json_answer(document: object, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:

@@ -13,7 +13,8 @@ from dronedispatch.drone_sim.flown import Flown
 from dronedispatch.drone_sim.routes import add_routes
 from dronedispatch.fleet.drones import DroneType
 from dronedispatch.fleet.positions import Point
-from dronedispatch.runtime.http.client import HttpClient, HttpResponse
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.settings import ProcessSettings, Secret
 from dronedispatch.runtime.web import create_web
 from dronedispatch.testing.clock import FakeClock

@@ -14,7 +14,8 @@ from dronedispatch.kv.errors import OutcomeUnknown, Unauthorized, Unavailable
 from dronedispatch.kv.request_batcher import AWAY_MAX, RequestBatcher, Waiting
 from dronedispatch.kv.version import Version
 from dronedispatch.runtime.discovery import Endpoint
-from dronedispatch.runtime.http.client import HttpClient, HttpResponse
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import Broken, NotSent, TimedOut
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.waiting import until

@@ -11,7 +11,8 @@ import pytest
 from dronedispatch.kv.client import Op
 from dronedispatch.kv.errors import KVError, OutcomeUnknown, Unavailable
 from dronedispatch.kv.http import server as http_server
-from dronedispatch.runtime.http.client import HttpClient, HttpResponse
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.settings import ProcessSettings, Secret
 from dronedispatch.runtime.web import create_web
 from dronedispatch.testing.kv import MemoryKV

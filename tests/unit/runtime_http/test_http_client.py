@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from dronedispatch.runtime.http.client import HttpClient, HttpResponse
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import Broken, Malformed, NotSent, TimedOut
 from dronedispatch.runtime.http.heads import request_head
 

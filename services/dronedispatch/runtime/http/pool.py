@@ -4,8 +4,27 @@ from __future__ import annotations
 
 import asyncio
 
+from dronedispatch.runtime.http.collector import Collector
 from dronedispatch.runtime.http.connection import Connection
-from dronedispatch.runtime.http.errors import NotSent
+from dronedispatch.runtime.http.errors import Broken, NotSent
+from dronedispatch.runtime.http.heads import request_head
+from dronedispatch.runtime.http.proof import ANSWER_BYTES_MAX, Prover
+
+
+class _Anteroom:
+    """The home of a connection that has not proved itself: between its exchanges nobody may take it."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def opened(self, connection: Connection) -> None:
+        self._pool.opened(connection)
+
+    def idle(self, connection: Connection) -> None:
+        """Whoever asked for the proof has it in hand."""
+
+    def gone(self, connection: Connection) -> None:
+        self._pool.gone(connection)
 
 
 class Pool:
@@ -14,7 +33,15 @@ class Pool:
     `idle_timeout_s` must be shorter than the peer's keep-alive, or we would write on connections it just closed.
     """
 
-    def __init__(self, address: str, port: int, *, connect_timeout_s: float, idle_timeout_s: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        *,
+        connect_timeout_s: float,
+        idle_timeout_s: float,
+        prover: Prover | None = None,
+    ) -> None:
         self.address = address
         self.port = port
         self.peer = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
@@ -24,6 +51,7 @@ class Pool:
         self._idle: list[Connection] = []
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._prover = prover
 
     @property
     def idle_count(self) -> int:
@@ -46,14 +74,41 @@ class Pool:
         limit_s = self._connect_timeout_s if timeout_s is None else min(timeout_s, self._connect_timeout_s)
         try:
             async with asyncio.timeout(limit_s):
+                home = self if self._prover is None else _Anteroom(self)
                 _, connection = await self._loop.create_connection(
-                    lambda: Connection(self, self.peer), self.address, self.port
+                    lambda: Connection(home, self.peer), self.address, self.port
                 )
+                if self._prover is not None:
+                    await self._let_prove(connection, self._prover)
+                    connection.home = self
         except TimeoutError as error:
             raise NotSent(self.peer, f"no connection within {limit_s:.3g} s") from error
         except OSError as error:
             raise NotSent(self.peer, f"connect failed: {error.strerror or error}") from error
         return connection
+
+    async def _let_prove(self, connection: Connection, prover: Prover) -> None:
+        """The first exchange of a connection. Raises NotSent: who cannot prove itself is told nothing."""
+        question = prover.question()
+        collector = Collector(connection, self._loop.create_future(), ANSWER_BYTES_MAX)
+        request = request_head("GET", self.peer, question.target, (), 0)
+        try:
+            connection.ask(collector, request, head_only=False)
+            answer = await collector.done
+        except Broken as error:
+            raise NotSent(
+                self.peer, f"it did not prove that it is a service of ours: {error.reason}"
+            ) from error
+        except asyncio.CancelledError:
+            connection.drop()
+            raise
+        peer = connection.transport.get_extra_info("peername")
+        why_not = prover.why_not(question, peer, answer.status, answer.body)
+        if why_not is not None or connection.transport.is_closing():
+            connection.transport.abort()
+            raise NotSent(
+                self.peer, f"it did not prove that it is a service of ours: {why_not or 'it hung up'}"
+            )
 
     def sweep(self) -> None:
         """Close what has been idle too long. The oldest is first: each is put back at the end."""
