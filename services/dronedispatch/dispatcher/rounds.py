@@ -131,7 +131,7 @@ class Rounds:
         return "; ".join(said)
 
     async def _gather(self) -> None:
-        """What comes shortly after a round waits for more of its kind: thinking takes half of the time at most."""
+        """Debounce: planning may use at most half the wall time."""
         rest_s = self._rested_s - self._clock.monotonic_s()
         if rest_s > 0 and self._gather_s:
             await asyncio.sleep(min(rest_s, REST_MAX_S))

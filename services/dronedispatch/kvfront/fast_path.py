@@ -1,4 +1,4 @@
-"""The coordinator's fast lane: GET and PUT of one key, and msgpack batches. What is wrong with one is Sanic's to say."""
+"""The coordinator's fast lane: GET and PUT of one key, and msgpack batches. Invalid ones fall through to Sanic."""
 
 from __future__ import annotations
 

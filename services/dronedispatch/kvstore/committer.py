@@ -183,7 +183,7 @@ class Committer:
             asyncio.get_running_loop().call_soon(self._turn)
 
     def _plan_checkpoint(self) -> None:
-        """After the replies: nobody waits for it but who asks next."""
+        """Runs after replies are sent, so only the next request can be delayed."""
         if self._checkpoint_soon:
             return
         loop = asyncio.get_running_loop()

@@ -27,7 +27,8 @@ class Loop:
     """Runs `once` every `interval_s` (plus up to `jitter` of it), or as soon as `wake` is set.
 
     An exception of `once` is logged, counted and answered by a longer pause (full jitter up to `error_cap_s`): a loop
-    never ends but by cancellation. This holds the one broad `except Exception` of the house.
+    never ends but by cancellation. There are two broad `except Exception` in the house: here, and around the handler of a
+    message (amqp.py), which would end its consumer.
     """
 
     def __init__(

@@ -1,4 +1,8 @@
-"""From a configured app to a running process and back: bind, start, register, serve, leave, drain, close."""
+"""From a configured app to a running process and back: bind, start, register, serve, leave, drain, close.
+
+A stop (SIGTERM), in this order: leave Consul, wait for the watchers' lag, run the `before_server_stop` listeners, close
+the listener, answer what is in flight with `Connection: close`, run the `after_server_stop` listeners.
+"""
 
 from __future__ import annotations
 

@@ -3,8 +3,7 @@
     app = create_web("kvstore", settings.process, ready=lambda: None)
     serve(app)
 
-The order of a stop (SIGTERM): leave Consul, wait for the watchers' lag, answer what is in flight with
-`Connection: close`, close the door, run the `before_server_stop` and `after_server_stop` listeners.
+serve.py runs it and holds the order of a stop.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Our fakes (clock, broker, store, network), kept as product code and imported by tests only."""
+"""Our fakes (clock, broker, store, network): product code for tests, benchmarks and scripts/simulate, used by no service."""

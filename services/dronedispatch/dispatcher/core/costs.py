@@ -89,7 +89,7 @@ def load_of(waiting: int, drones: int) -> float:
 
 
 def order_bonus_s(world: World, now_s: float, orders: Orders) -> Array:
-    """By how much an order is dearer to leave than one just made: age, priority, deadline."""
+    """Extra cost of leaving an order waiting, compared with a new one: age, priority, deadline."""
     cross_s = crossing_s(world)
     age = np.array([now_s - delivery.created_s for delivery in orders.deliveries]) / cross_s
     bonus = AGE * np.power(np.maximum(age, 0.0), 3)

@@ -74,7 +74,7 @@ def number(value: object, path: str) -> float:
 
 
 def whole(value: object, path: str, least: int, greatest: int) -> int:
-    """A whole number in least..greatest (3.0 is one, by JSON's own lights). Raises BadField."""
+    """A whole number in least..greatest (3.0 counts: JSON does not distinguish it from 3). Raises BadField."""
     found = number(value, path)
     if not found.is_integer() or not least <= found <= greatest:
         raise BadField(path, f"expected a whole number from {least} to {greatest}")
