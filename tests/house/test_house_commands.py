@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from scripts.local.home import CHECKOUT
@@ -67,3 +69,40 @@ def test_how_to_run_one_test_is_how_it_is_run(command: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_hooks_and_workflow_run_commands_of_this_repository_only() -> None:
+    hooks = (CHECKOUT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    programs = re.findall(r"^ +entry: (\S+)", hooks, re.MULTILINE)
+    assert programs
+    assert [
+        program for program in programs if program != ".venv/bin/python" and not (CHECKOUT / program).exists()
+    ] == []
+    assert re.findall(r"^ *- repo: (\S+)", hooks, re.MULTILINE) == ["local"]
+    workflow = (CHECKOUT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert re.findall(r"^ *- run: (.*)$", workflow, re.MULTILINE) == [".ci/run"]
+
+
+@pytest.mark.parametrize(
+    ("message", "right"),
+    [
+        ("lb: 412 after a lost PUT was reported as a conflict\n\nIt was not one.", True),
+        ("Merge branch 'x'", True),
+        ("412 after a lost PUT was reported as a conflict\n\nIt was not one.", False),
+        ("lb: 412 after a lost PUT was reported as a conflict", False),
+        ("lb: 412 after a lost PUT was reported as a conflict\nIt was not one.", False),
+        (f"lb: {'x' * 70}\n\nToo long.", False),
+        ("lb: a full stop.\n\nIs none of a title's.", False),
+    ],
+)
+def test_a_commit_message_has_an_area_a_short_title_and_a_body(
+    tmp_path: Path, message: str, right: bool
+) -> None:
+    (tmp_path / "message").write_text(message + "\n", encoding="utf-8")
+    done = subprocess.run(
+        [CHECKOUT / "scripts" / "setup" / "commit-message", tmp_path / "message"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0) is right, done.stderr
