@@ -47,6 +47,10 @@ CALLS = TallyCounter("dd_kvstore_calls", "Calls of coordinators and joiners by r
 log = structlog.get_logger()
 
 
+class CommitFailed(Exception):
+    """The transaction ended in an error that is in the log: nothing of it was committed."""
+
+
 class _Batch:
     """The calls of one request, and who waits for their replies."""
 
@@ -137,8 +141,8 @@ class Committer:
             return
         try:
             write = self._transact(group)
-        except BaseException:
-            _cancel(group)
+        except BaseException as error:
+            _fail(group, error)
             raise
         self._finish(group, write)
 
@@ -155,8 +159,8 @@ class Committer:
     async def _transact_on_thread(self, thread: ThreadPoolExecutor, group: list[_Batch | _Job]) -> None:
         try:
             write = await asyncio.get_running_loop().run_in_executor(thread, self._transact, group)
-        except BaseException:
-            _cancel(group)
+        except BaseException as error:
+            _fail(group, error)
             raise
         finally:
             self._under_way = None
@@ -299,10 +303,12 @@ def _work(write: LmdbTxn, job: _Job) -> None:
         job.error = error
 
 
-def _cancel(group: list[_Batch | _Job]) -> None:
-    """Nobody may wait for ever for what ended in a programming error."""
+def _fail(group: list[_Batch | _Job], error: BaseException) -> None:
+    """Nobody may wait for ever for what ended in an error, nor take it for the end of his own task (a cancellation)."""
     for entry in group:
-        entry.done.cancel()
+        if not entry.done.done():
+            entry.done.set_exception(CommitFailed(repr(error)))
+            entry.done.exception()  # retrieved: who waits for it may have gone
 
 
 def _count(replies: list[AnyReply]) -> None:

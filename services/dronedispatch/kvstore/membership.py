@@ -14,7 +14,7 @@ from dronedispatch.kvstore.committer import Committer
 from dronedispatch.kvstore.core.catch_up import forget, settle
 from dronedispatch.kvstore.core.join import hold_down_s, join_once
 from dronedispatch.kvstore.core.leave import announce, leave
-from dronedispatch.kvstore.core.local_effects import Commit, Probe
+from dronedispatch.kvstore.core.local_effects import Commit, NotCommitted, Probe
 from dronedispatch.kvstore.engine import Engine
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
 from dronedispatch.replication import view as views
@@ -48,7 +48,10 @@ class ReplicaDriver(Driver):
         return super().carry_out(request)
 
     async def _commit(self, request: Commit) -> Any:
-        return await self._committer.run(request.step)
+        try:
+            return await self._committer.run(request.step)
+        except DiskFull as error:
+            raise NotCommitted(f"the disk is full: {error}") from error
 
 
 async def _nobody(_node: str) -> bool | None:
@@ -133,8 +136,6 @@ class Membership:
         began_s = time.monotonic()
         try:
             result = await self._driver.run(join_once(self.name))
-        except DiskFull as error:
-            result = f"the disk is full: {error}"
         finally:
             self.joining = False
         if isinstance(result, str):

@@ -95,14 +95,23 @@ class Driver:
         if note.event in _LOGGED:
             log.info("protocol", event_name=note.event, replica=note.replica or None, count=note.count)
 
-    def start(self, work: Coroutine[Any, Any, Any], then: Callable[[Any], None]) -> None:
-        """Carry out `work` in a task and give its result to `then`."""
+    def start(
+        self,
+        work: Coroutine[Any, Any, Any],
+        then: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """Carry out `work` in a task; its result goes to `then`, what it raised (or its cancellation) to `failed`."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
 
         def ended(done: asyncio.Task[Any]) -> None:
             self._tasks.discard(done)
-            if not done.cancelled():
+            if done.cancelled():
+                failed(asyncio.CancelledError("the driver was closed"))
+            elif (error := done.exception()) is not None:
+                failed(error)
+            else:
                 then(done.result())
 
         task.add_done_callback(ended)
@@ -162,11 +171,19 @@ class _Run:
 
     def step(self, answer: Any) -> None:
         """Give the generator what it waited for, and go on until it has to wait again."""
+        self._go_on(self._generator.send, answer)
+
+    def failed(self, error: BaseException) -> None:
+        """What it asked for has raised: so does its `yield`. An operation that nobody resumes is one that never ends."""
+        self._go_on(self._generator.throw, error)
+
+    def _go_on(self, resume: Callable[[Any], Any], answer: Any) -> None:
         driver = self._driver
         send = self._generator.send
         try:
             while True:
-                request = send(answer)
+                request = resume(answer)
+                resume = send
                 kind = type(request)
                 if kind is Ask:
                     self._ask(request)
@@ -187,7 +204,7 @@ class _Run:
                     asyncio.get_running_loop().call_later(request.seconds, self.step, None)
                     return
                 else:
-                    driver.start(driver.carry_out(request), self.step)
+                    driver.start(driver.carry_out(request), self.step, self.failed)
                     return
         except StopIteration as end:
             driver.running -= 1
@@ -195,7 +212,7 @@ class _Run:
         except BaseException as error:
             driver.running -= 1
             self._settle(None, error)
-            if not isinstance(error, Exception):
+            if not isinstance(error, Exception | asyncio.CancelledError):
                 raise
 
     def _ask(self, request: Ask) -> None:

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 BLOCKING_WAIT_S = 30.0
 CALL_TIMEOUT_S = 10.0
+RESET_PAUSE_S = 0.5
+"""Before a query that begins anew because the index went back: it is answered at once, and might go back again."""
 
 
 class ConsulError(Exception):
@@ -92,6 +94,14 @@ class Registration:
             "Tags": list(self.tags),
             "Check": check,
         }
+
+
+def next_index(asked: int, answered: int) -> int:
+    """The index of the next blocking query. 0 (ask without waiting, after RESET_PAUSE_S): Consul's has gone back.
+
+    A Consul that was restored counts from where its snapshot stood, and one that answers 0 does not block at all.
+    """
+    return answered if answered >= max(asked, 1) else 0
 
 
 class _AsyncHTTP(base.HTTPClient):  # type: ignore[misc]

@@ -14,7 +14,8 @@ import structlog
 
 from dronedispatch.runtime.backoff import full_jitter
 from dronedispatch.runtime.clock import Clock, SystemClock
-from dronedispatch.runtime.consul import ConsulClient, ConsulError, Endpoint
+from dronedispatch.runtime.consul import RESET_PAUSE_S, ConsulClient, ConsulError, Endpoint, next_index
+from dronedispatch.runtime.loops import is_cancelled
 
 __all__ = ["Endpoint", "KeyWatch", "ServiceWatch"]
 
@@ -85,9 +86,19 @@ class _Watch(Generic[V]):
         while True:
             try:
                 answered, value = await self._ask(index)
-            except ConsulError as exc:
+                self._take(value)
+            except (Exception, asyncio.CancelledError) as exc:
+                # Whatever it is (an entry of nonsense in the catalogue, too): a watch that ended would go unnoticed.
+                if isinstance(exc, asyncio.CancelledError) and is_cancelled():
+                    raise
                 if failures == 0:
-                    log.warning("watch fails, the last answer stays", watch=self.what, error=str(exc))
+                    traced = None if isinstance(exc, ConsulError) else exc
+                    log.warning(
+                        "watch fails, the last answer stays",
+                        watch=self.what,
+                        error=repr(exc),
+                        exc_info=traced,
+                    )
                     self._failing_since_s = self._failing_since_s or self._clock.monotonic_s()
                 await asyncio.sleep(0.05 + full_jitter(failures, base_s=0.1, cap_s=3.0, rng=self._rng))
                 failures, index = (
@@ -96,8 +107,9 @@ class _Watch(Generic[V]):
                 )  # after an error the answer may be anything: ask without waiting
                 continue
             failures, self._failing_since_s = 0, None
-            index = answered if answered >= index and answered > 0 else 0  # went back: Consul was restored
-            self._take(value)
+            index = next_index(index, answered)
+            if index == 0:
+                await asyncio.sleep(RESET_PAUSE_S)
 
     def _take(self, value: V) -> None:
         news = not self.seen.is_set() or value != self.value

@@ -14,7 +14,14 @@ from random import Random
 import structlog
 
 from dronedispatch.runtime.backoff import full_jitter
-from dronedispatch.runtime.consul import ConsulClient, ConsulError, ConsulRefused, ConsulUnknown
+from dronedispatch.runtime.consul import (
+    RESET_PAUSE_S,
+    ConsulClient,
+    ConsulError,
+    ConsulRefused,
+    ConsulUnknown,
+    next_index,
+)
 
 LOCK_DELAY_S = 1
 WAIT_S = 10.0
@@ -123,7 +130,10 @@ class ConsulLock:
                 continue
             else:
                 self._set(leader=False, term=0)
-            index, entry = await self._consul.kv_entry(self._key, index=index, wait_s=WAIT_S)
+            answered, entry = await self._consul.kv_entry(self._key, index=index, wait_s=WAIT_S)
+            index = next_index(index, answered)
+            if index == 0:
+                await asyncio.sleep(RESET_PAUSE_S)
 
     async def _acquire(self, session: str) -> bool:
         try:

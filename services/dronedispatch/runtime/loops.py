@@ -27,8 +27,8 @@ class Loop:
     """Runs `once` every `interval_s` (plus up to `jitter` of it), or as soon as `wake` is set.
 
     An exception of `once` is logged, counted and answered by a longer pause (full jitter up to `error_cap_s`): a loop
-    never ends but by cancellation. There are two broad `except Exception` in the house: here, and around the handler of a
-    message (amqp.py), which would end its consumer.
+    never ends but by its own cancellation. A CancelledError that `once` brings from somewhere else (a future that
+    another part of the process has given up) is such an exception: it must not end the loop in silence.
     """
 
     def __init__(
@@ -60,7 +60,9 @@ class Loop:
             began = loop.time()
             try:
                 said = await self._once()
-            except Exception as exc:
+            except (Exception, asyncio.CancelledError) as exc:
+                if isinstance(exc, asyncio.CancelledError) and is_cancelled():
+                    raise
                 failures += 1
                 RUNS.labels(self.name, "error").inc()
                 log.warning(
@@ -84,10 +86,17 @@ class Loop:
                 await self._wake.wait()
 
 
+def is_cancelled() -> bool:
+    """Whether the current task itself was told to end, not merely something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Tasks:
     """The background tasks of a process: started together, cancelled and awaited together.
 
-    A task that ends by an exception ends the process by way of `on_death`: half a process is worse than none.
+    A task that ends by itself, however it does, ends the process by way of `on_death`: half a process is worse than
+    none. One that was cancelled by its owner (`cancel` on what `start` returned, or `stop`) has not ended by itself.
     """
 
     def __init__(self, on_death: Callable[[str], None]) -> None:
@@ -105,11 +114,11 @@ class Tasks:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled():
-            return
-        if (error := task.exception()) is not None:
-            log.error("task died", task=task.get_name(), error=repr(error), exc_info=error)
-            self._on_death(task.get_name())
+        if task.cancelling() and (task.cancelled() or task.exception() is None):
+            return  # its owner wanted it so
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        log.error("task ended, ending the process", task=task.get_name(), error=repr(error), exc_info=error)
+        self._on_death(task.get_name())
 
     async def stop(self) -> None:
         """Cancel all and wait until they have ended."""

@@ -7,7 +7,8 @@ from typing import cast
 
 import pytest
 
-from dronedispatch.runtime.consul import ConsulClient, ConsulError, Endpoint
+from dronedispatch.runtime import discovery
+from dronedispatch.runtime.consul import ConsulClient, ConsulError, Endpoint, next_index
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.testing.waiting import until
 
@@ -30,6 +31,11 @@ class Scripted:
         if isinstance(answer, ConsulError):
             raise answer
         return answer
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "RESET_PAUSE_S", 0.0)
 
 
 async def watched(consul: Scripted) -> tuple[ServiceWatch, list[tuple[Endpoint, ...]]]:
@@ -75,4 +81,44 @@ async def test_after_an_error_or_an_index_that_went_back_it_asks_from_the_beginn
 async def test_the_same_answer_again_is_no_news() -> None:
     watch, told = await watched(Scripted((5, (A,)), (6, (A,))))
     assert told == [(A,)]
+    await watch.stop()
+
+
+class Nonsense(Exception):
+    """Not one of ours: an entry of the catalogue that cannot be read."""
+
+
+async def test_an_error_of_any_kind_leaves_the_watch_alive() -> None:
+    class Broken(Scripted):
+        async def health(self, service: str, *, index: int) -> tuple[int, tuple[Endpoint, ...]]:
+            if not self.asked:
+                self.asked.append(index)
+                raise Nonsense
+            return await super().health(service, index=index)
+
+    consul = Broken((5, (A,)))
+    watch = ServiceWatch(cast(ConsulClient, consul), "gateway")
+    watch.start()
+    await until(lambda: watch.endpoints == (A,), "it asked on, and was told")
+    await watch.stop()
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "following"), [(0, 5, 5), (5, 5, 5), (5, 9, 9), (9, 5, 0), (5, 0, 0), (0, 0, 0)]
+)
+def test_an_index_that_goes_back_begins_anew(asked: int, answered: int, following: int) -> None:
+    assert next_index(asked, answered) == following
+
+
+async def test_a_consul_that_answers_index_0_is_not_asked_without_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(discovery, "RESET_PAUSE_S", 3600.0)
+    consul = Scripted(*[(0, (A,))] * 50)
+    watch = ServiceWatch(cast(ConsulClient, consul), "gateway")
+    watch.start()
+    await until(watch.seen.is_set, "the first answer")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert consul.asked == [0]
     await watch.stop()

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from random import Random
 
+import pytest
+
 from dronedispatch.runtime.backoff import full_jitter
 from dronedispatch.runtime.loops import Loop, Tasks
 
@@ -33,6 +35,24 @@ async def test_an_exception_is_no_end() -> None:
 
     await run_until(Loop("t", once, 60.0, error_cap_s=0.01), done)
     assert runs == 3
+
+
+async def test_a_cancelled_future_that_it_waited_for_is_no_end_either() -> None:
+    runs = 0
+    done = asyncio.Event()
+
+    async def once() -> str:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            given_up.cancel()
+            await given_up
+        done.set()
+        return "well again"
+
+    await run_until(Loop("t", once, 60.0, error_cap_s=0.01), done)
+    assert runs == 2
 
 
 async def test_a_wake_runs_it_before_its_interval() -> None:
@@ -70,6 +90,21 @@ async def test_a_dead_task_is_told_and_a_cancelled_one_is_not() -> None:
         await told.wait()
     await tasks.stop()
     assert dead == ["dies"]
+
+
+@pytest.mark.parametrize("way", ["returns", "is cancelled from within"])
+async def test_a_task_that_ends_by_itself_without_an_error_ends_the_process_too(way: str) -> None:
+    told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    tasks = Tasks(told.set_result)
+
+    async def ends() -> None:
+        if way != "returns":
+            raise asyncio.CancelledError
+
+    tasks.start("ends", ends())
+    async with asyncio.timeout(5):
+        assert await told == "ends"
+    await tasks.stop()
 
 
 def test_full_jitter_stays_below_its_cap_and_doubles_before_it() -> None:

@@ -27,7 +27,7 @@ from dronedispatch.kvstore.core.catch_up import (
     raise_own_floor,
     settle,
 )
-from dronedispatch.kvstore.core.local_effects import Commit, LocalSteps, Probe
+from dronedispatch.kvstore.core.local_effects import Commit, LocalSteps, NotCommitted, Probe
 from dronedispatch.replication import view as views
 from dronedispatch.replication.calls import (
     AnyCall,
@@ -90,7 +90,7 @@ def join_once(name: str, rules: Rules = ALL) -> LocalSteps[Joined | str]:
     """
     try:
         return (yield from _join(name, rules))
-    except Trouble as trouble:
+    except (Trouble, NotCommitted) as trouble:
         return str(trouble)
 
 
@@ -282,7 +282,7 @@ def _grow(at: ViewAt, sources: Sequence[Source], name: str, disk: str, rules: Ru
         yield from _promises(view, sources, name, rules)
         if not (yield Commit(partial(raise_own_floor, promise=view.epoch + 1))):
             raise Trouble("a slot has joined meanwhile")
-    except Trouble:
+    except (Trouble, NotCommitted):
         yield from _abandon(at)
         raise
     slots = frozenset(slot for source in sources for slot in source.slots)

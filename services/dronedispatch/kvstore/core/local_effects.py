@@ -13,9 +13,13 @@ from dronedispatch.replication.effects import Request
 T = TypeVar("T")
 
 
+class NotCommitted(Exception):
+    """Raised by the `yield` of a Commit: nothing of the step was done; the message is the reason (the disk is full)."""
+
+
 class Commit(msgspec.Struct):
     """Run `step` in one local write transaction and sync it. Answer: what `step` returned, after the commit is
-    durable.
+    durable. Raises NotCommitted.
     """
 
     step: Callable[[Txn], Any]
