@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from dronedispatch.dispatcher.core.world import UNFLOWN_TICKS
+
 OWN_PAUSE_S = 5.0  # who has heard and judged nothing for so long was stopped himself
-LONG_SILENT_TICKS = 1_000_000  # what a drone has missed that nobody has told of for `rest_s`
 NOBODY = ""  # the source of drones that were only seen in the store
 
 
@@ -114,7 +115,7 @@ class RollCall:
         self._seen_s.pop(drone, None)
 
     def missed(self, now_s: float) -> dict[str, int]:
-        """Ticks missed, of the drones that have missed any."""
+        """Ticks missed, of the drones that have missed any; UNFLOWN_TICKS: nobody has told of it for `rest_s`."""
         self._stay_awake(now_s)
         found: dict[str, int] = {}
         for source in self._sources.values():
@@ -122,13 +123,13 @@ class RollCall:
                 found |= source.behind
                 continue
             found |= {
-                drone: LONG_SILENT_TICKS
+                drone: UNFLOWN_TICKS
                 for drone in source.flock
                 if now_s - self._seen_s.get(drone, source.heard_s) > self._rest_s
             }
         for drone, seen_s in self._seen_s.items():
             if now_s - seen_s > self._rest_s and self._source_of[drone] == NOBODY:
-                found[drone] = LONG_SILENT_TICKS
+                found[drone] = UNFLOWN_TICKS
         return found
 
     def _stay_awake(self, now_s: float) -> None:

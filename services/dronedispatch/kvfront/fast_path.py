@@ -74,8 +74,8 @@ def _put_of(request: FastRequest, key: str) -> Op:
         json_api.write_id_of(headers[b"idempotency-key"].decode()) if b"idempotency-key" in headers else None
     )
     if b"if-none-match" in headers:
-        if headers[b"if-none-match"] != b"*":
-            raise ValueError("If-None-Match can only be *")
+        if headers[b"if-none-match"] != b"*" or b"if-match" in headers:
+            raise ValueError("Sanic's side says what is wrong")
         return Cas(key, None, request.body, tags, fence, write_id)
     if b"if-match" in headers:
         expected = parse_version(headers[b"if-match"].decode().strip('"'))

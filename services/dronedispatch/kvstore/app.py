@@ -19,6 +19,7 @@ from dronedispatch.kvstore.engine import Bounds, Engine
 from dronedispatch.kvstore.local import LocalKV
 from dronedispatch.kvstore.loops import Housekeeping
 from dronedispatch.kvstore.membership import Membership, ReplicaDriver
+from dronedispatch.kvstore.reachability import Reachability
 from dronedispatch.kvstore.settings import Settings
 from dronedispatch.kvstore.txn import LmdbTxn
 from dronedispatch.replication.calls import AnyCall, AnyReply
@@ -26,6 +27,7 @@ from dronedispatch.replication.links import Links
 from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime import garbage
 from dronedispatch.runtime.clock import SystemClock
+from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
@@ -62,7 +64,9 @@ class ReplicaServer:
             call_timeout_s=settings.call_timeout_s,
             prover=prover(settings.process.service_secret),
         )
-        self.driver = ReplicaDriver(self.views, self.links, clock, self.committer)
+        self.coordinators = ServiceWatch(process.consul, "kvfront")
+        reachability = Reachability(self.name, self.coordinators, self.http, token)
+        self.driver = ReplicaDriver(self.views, self.links, clock, self.committer, reachability.reached)
         url = f"http://{process.address}:{process.port}"
         self.membership = Membership(self.name, url, self.engine, self.committer, self.driver)
         self.housekeeping = Housekeeping(self.engine, self.committer, clock, settings.hint_age_max_s)
@@ -94,6 +98,7 @@ class ReplicaServer:
     def start(self, tasks: Tasks) -> None:
         """Everything in the background."""
         self.views.start()
+        self.coordinators.start()
         membership = Loop(
             "membership", self.membership.once, self.settings.membership_s, wake=self.membership.wake
         )
@@ -124,6 +129,7 @@ class ReplicaServer:
     async def stop(self) -> None:
         """After the last answer."""
         await self.views.stop()
+        await self.coordinators.stop()
         await self.driver.close()
         await self.links.close()
         await self.http.close()

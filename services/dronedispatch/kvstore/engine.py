@@ -40,6 +40,10 @@ CHECKPOINT_CHANGES: Final = 2_048
 """So many changes are worth a commit: it takes 4 ms, in which nobody is answered, and as many pages of memory at most."""
 
 
+ROOM_BYTES_MIN: Final = 1024**2
+"""Above what is reserved: with less it is not worth to begin a join."""
+
+
 class FatalDisk(Exception):
     """The disk answered a sync in a way that leaves the outcome unknown: end the process without another answer."""
 
@@ -145,6 +149,12 @@ class Engine:
                 f"{self.bounds.reserve_bytes} bytes are reserved, {size} more would not be left free"
             )
         self._room -= size + 4096
+
+    def why_no_room(self) -> str | None:
+        """The reason why records cannot be taken now; None: there is room for them."""
+        free = free_bytes(self.disk.path)
+        needed = self.bounds.reserve_bytes + COMMIT_BYTES + ROOM_BYTES_MIN
+        return None if free >= needed else f"the disk is full: {free} bytes are free, {needed} are needed"
 
     @property
     def journaled(self) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from functools import partial
 from typing import Any
 
@@ -12,9 +11,10 @@ import structlog
 
 from dronedispatch.kvstore.committer import Committer
 from dronedispatch.kvstore.core.catch_up import forget, settle
-from dronedispatch.kvstore.core.join import hold_down_s, join_once
+from dronedispatch.kvstore.core.hold_down import HoldDown
+from dronedispatch.kvstore.core.join import NotYet, join_once
 from dronedispatch.kvstore.core.leave import announce, leave
-from dronedispatch.kvstore.core.local_effects import Commit, NotCommitted, Probe
+from dronedispatch.kvstore.core.local_effects import Commit, NotCommitted, Probe, Reached
 from dronedispatch.kvstore.engine import Engine
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
 from dronedispatch.replication import view as views
@@ -33,11 +33,19 @@ log = structlog.get_logger()
 
 
 class ReplicaDriver(Driver):
-    """A driver whose generators may also commit to the replica's own disk and probe Consul."""
+    """A driver whose generators may also commit to the replica's own disk, probe Consul, and ask who reaches it."""
 
-    def __init__(self, views: ViewStore, links: Links, clock: Clock, committer: Committer) -> None:
+    def __init__(
+        self,
+        views: ViewStore,
+        links: Links,
+        clock: Clock,
+        committer: Committer,
+        reached: Callable[[], Coroutine[Any, Any, bool | None]],
+    ) -> None:
         super().__init__(views, links, clock, second_opinion=_nobody)
         self._committer = committer
+        self._reached = reached
 
     def carry_out(self, request: Any) -> Coroutine[Any, Any, Any]:
         """See Driver."""
@@ -45,6 +53,8 @@ class ReplicaDriver(Driver):
             return self._commit(request)
         if isinstance(request, Probe):
             return self.views.probe()
+        if isinstance(request, Reached):
+            return self._reached()
         return super().carry_out(request)
 
     async def _commit(self, request: Commit) -> Any:
@@ -75,8 +85,8 @@ class Membership:
         self._driver = driver
         self._kept_epoch = 0
         self._clean_epoch = 0
-        self._failures = 0
-        self._not_before_s = 0.0
+        self._hold_down = HoldDown()
+        self._no_room = False
         self._leaving = False
         driver.views.on_change(self._changed)
 
@@ -129,29 +139,33 @@ class Membership:
         self._kept_epoch = view.epoch
 
     async def _join(self) -> str:
-        wait_s = self._not_before_s - time.monotonic()
-        if wait_s > 0:
+        clock = self._driver.clock
+        if (why_no_room := self._engine.why_no_room()) is not None:
+            if not self._no_room:
+                log.warning("cannot join", reason=why_no_room)
+            self._no_room, self.last_join = True, why_no_room
+            return f"not joined: {why_no_room}"
+        if self._no_room:
+            self._no_room = False
+            self._hold_down.forgive()
+        began_s = clock.monotonic_s()
+        self._hold_down.lacks(began_s)
+        if (wait_s := self._hold_down.wait_s(began_s)) > 0:
             return f"joins again in {wait_s:.0f} s: {self.last_join}"
         self.joining = True
-        began_s = time.monotonic()
         try:
             result = await self._driver.run(join_once(self.name))
         finally:
             self.joining = False
+        now_s = clock.monotonic_s()
         if isinstance(result, str):
-            self._failures += 1
-            self._not_before_s = time.monotonic() + hold_down_s(self._failures)
+            self._hold_down.failed(now_s, cheap=isinstance(result, NotYet))
             self.last_join = result
-            log.warning("join failed", reason=result, failures=self._failures)
+            log.warning("join failed", reason=result, failures=self._hold_down.failures)
             return f"not joined: {result}"
-        self._failures = 0
-        self.last_join = f"joined {len(result.slots)} slots in {time.monotonic() - began_s:.2f} s"
-        log.info(
-            "joined",
-            slots=len(result.slots),
-            epoch=result.epoch,
-            seconds=round(time.monotonic() - began_s, 3),
-        )
+        self._hold_down.joined(now_s)
+        self.last_join = f"joined {len(result.slots)} slots in {now_s - began_s:.2f} s"
+        log.info("joined", slots=len(result.slots), epoch=result.epoch, seconds=round(now_s - began_s, 3))
         self.wake.set()
         return self.last_join
 

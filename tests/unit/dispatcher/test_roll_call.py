@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dronedispatch.dispatcher.silence import LONG_SILENT_TICKS, RollCall
+from dronedispatch.dispatcher.core.world import UNFLOWN_TICKS
+from dronedispatch.dispatcher.silence import RollCall
 
 
 def hear(roll: RollCall, tick: int, *drones: str, quiet: tuple[str, ...] = (), source: str = "sim-1") -> None:
@@ -27,7 +28,7 @@ def test_a_drone_that_its_source_no_longer_names_is_judged_by_nobody_until_the_r
         hear(roll, tick, "b")
         found.append(roll.missed(float(tick)))
     assert found[:61] == [{}] * 61
-    assert found[-1] == {"a": LONG_SILENT_TICKS}
+    assert found[-1] == {"a": UNFLOWN_TICKS}
 
 
 def test_a_drone_that_is_heard_again_has_missed_nothing() -> None:
@@ -61,7 +62,7 @@ def test_a_source_that_says_nothing_makes_its_drones_silent_after_the_rest_only(
     hear(roll, 0, "a")
     found = [roll.missed(now_s) for now_s in (float(n) for n in range(1, 62))]
     assert found[:60] == [{}] * 60
-    assert found[60] == {"a": LONG_SILENT_TICKS}
+    assert found[60] == {"a": UNFLOWN_TICKS}
 
 
 def test_a_drone_that_is_flown_by_another_source_is_counted_by_that_one_alone() -> None:
@@ -86,7 +87,7 @@ def test_a_drone_that_was_never_heard_is_silent_after_the_rest() -> None:
     roll.expect("a", 0.0)
     found = [roll.missed(float(now_s)) for now_s in range(62)]
     assert found[60] == {}
-    assert found[61] == {"a": LONG_SILENT_TICKS}
+    assert found[61] == {"a": UNFLOWN_TICKS}
 
 
 @pytest.mark.parametrize("pause_s", [6.0, 3600.0])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import uuid
 from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 
-from dronedispatch.kv.client import Op
+from dronedispatch.kv.client import Op, Page
 from dronedispatch.kv.errors import KVError, OutcomeUnknown, Unavailable
 from dronedispatch.kv.http import server as http_server
 from dronedispatch.runtime.http.client import HttpClient
@@ -177,6 +180,12 @@ async def test_locks_by_json(api: Api) -> None:
         ("GET", "/kv?prefixx=a", b"", {}, 400),
         ("POST", "/lock/acquire", b'{"name": "", "owner": "me", "ttl_ms": 1}', {}, 400),
         ("POST", "/lock/acquire", b'{"name": "n", "owner": "me", "ttl_ms": 999999999}', {}, 400),
+        ("POST", "/lock/acquire", b'{"name": "n", "owner": "me", "ttl_ms": 0}', {}, 400),
+        ("POST", "/lock/acquire", b'{"name": "n", "owner": "me"}', {}, 400),
+        ("POST", "/lock/renew", b'{"name": "n", "owner": "me", "token": "1.1"}', {}, 400),
+        ("PUT", "/kv/k", b"x", {"if-match": 'W/"1.1"'}, 412),
+        ("DELETE", "/kv/k", b"", {"if-match": 'W/"1.1"'}, 412),
+        ("PUT", "/kv/k", b"x", {"if-match": '"1.1"', "if-none-match": "*"}, 400),
         ("POST", "/lock/renew", b'{"name": "n", "owner": "me", "ttl_ms": 1}', {}, 400),
         ("POST", "/lock/steal", b'{"name": "n", "owner": "me", "ttl_ms": 1, "token": "1.1"}', {}, 404),
     ],
@@ -223,3 +232,33 @@ async def test_the_classes_of_failure_are_kept_apart(
     answer = await api.ask("PUT", "/kv/k", b"v")
     assert answer.status == status
     assert answer.headers[header[0]] == header[1]
+
+
+class Slow(MemoryKV):
+    """A store whose scans fail, once everybody who asked has gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def scan(self, **_: object) -> Page:
+        self.asked.set()
+        await self.go_on.wait()
+        raise Unavailable("nobody answers")
+
+
+async def test_a_scan_that_fails_after_its_client_has_gone_is_nobodys_traceback() -> None:
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    slow = Slow()
+    asking = asyncio.create_task(http_server.shielded(slow.scan()))
+    await slow.asked.wait()
+    asking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asking
+    slow.go_on.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert told == []

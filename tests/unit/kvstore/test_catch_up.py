@@ -5,7 +5,7 @@ from __future__ import annotations
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.core import catch_up
-from dronedispatch.kvstore.core.join import hold_down_s
+from dronedispatch.kvstore.core.hold_down import hold_down_s
 from dronedispatch.replication import view as views
 from dronedispatch.replication.calls import Compared
 from dronedispatch.replication.view import Replica, View

@@ -9,7 +9,7 @@ from typing import Any
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvfront.core.resolution import Done
-from dronedispatch.kvstore.core.join import Joined
+from dronedispatch.kvstore.core.join import Joined, NotYet
 from dronedispatch.kvstore.core.leave import ATTEMPTS_MAX, announce, leave
 from dronedispatch.replication import view as views
 from dronedispatch.replication.effects import NONCE, READ_VIEW, Sleep, Swap, SwapView, ViewAt
@@ -162,3 +162,21 @@ def test_another_address_is_written_into_the_view_by_its_replica() -> None:
     assert not isinstance(result, str)
     assert (result.epoch, result.replicas["A"]) == (2, Replica("http://elsewhere", "A1"))
     assert result.slots == view.slots
+
+
+def test_who_cannot_be_reached_does_not_join_and_costs_nobody_an_epoch() -> None:
+    stage = without_b()
+    stage.unreachable.add("B")
+    reason = stage.join("B").finish()
+    assert isinstance(reason, NotYet) and reason.startswith("no coordinator reaches B")
+    assert (stage.view.epoch, stage.view.since(0, "B", "B1")) == (2, None)
+    assert "join_started" not in stage.events
+
+
+def test_who_is_cut_off_while_it_copies_does_not_join_either() -> None:
+    stage = without_b()
+    join = stage.join("B")
+    join.until("Follow", "A")
+    stage.unreachable.add("B")
+    assert isinstance(join.finish(), NotYet)
+    assert (stage.view.epoch, stage.view.since(0, "B", "B1")) == (2, None)

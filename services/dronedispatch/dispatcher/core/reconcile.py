@@ -11,6 +11,7 @@ An assignment writes the drone's intent, then the delivery. So a crash leaves on
 | not busy with d | d in progress with it | d failed: nobody carries it |
 | silent, d not on board | d assigned to it | undo, free the drone |
 | silent, d on board | d in progress with it | d failed, with the last position |
+| told of by nobody, d on board | d in progress with it | none: it flies on when somebody flies it again |
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Mapping
 from dronedispatch.dispatcher.core.advance import PICKED_UP, holds
 from dronedispatch.dispatcher.core.plan import Fail, Finish, Free, Undo
 from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView
+from dronedispatch.dispatcher.core.world import UNFLOWN_TICKS, DeliveryView, DroneView
 from dronedispatch.fleet.deliveries import TERMINAL, DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus
 
@@ -37,8 +38,15 @@ class Cures:
 
 
 def is_silent(drone: DroneView, tuning: Tuning) -> bool:
-    """Its drone_sim has published later ticks without it."""
+    """Its drone_sim has published later ticks without it, or nobody has told of it for long."""
     return drone.ticks_missed >= tuning.silent_ticks
+
+
+def why_silent(drone: DroneView) -> str:
+    """What is said of a silent drone."""
+    if drone.ticks_missed >= UNFLOWN_TICKS:
+        return "is flown by nobody at the moment"
+    return f"is silent for {drone.ticks_missed} ticks"
 
 
 def reconcile_stuck_busy(
@@ -94,7 +102,7 @@ def _cure_orphan(delivery: DeliveryView, drone: DroneView | None, cures: Cures) 
 
 
 def _recover(delivery: DeliveryView, drone: DroneView, cures: Cures) -> None:
-    missed = f"drone {drone.id} is silent for {drone.ticks_missed} ticks"
+    missed = f"drone {drone.id} {why_silent(drone)}"
     if delivery.status is DeliveryStatus.ASSIGNED:
         if drone.done >= PICKED_UP:
             return  # advance moves it to in-progress first
@@ -102,6 +110,8 @@ def _recover(delivery: DeliveryView, drone: DroneView, cures: Cures) -> None:
     else:
         if drone.done > PICKED_UP:
             return  # it was dropped off: advance says so in this round
+        if drone.ticks_missed >= UNFLOWN_TICKS:
+            return  # nobody holds its slot of the fleet: the parcel is where it was, and flies on when somebody does
         cause = f"{missed}, with the parcel on board"
         cures.fails.append(Fail(delivery.id, delivery.version, drone.id, drone.at, cause))
     cures.frees.append(Free(drone.id, drone.version, missed, after_delivery=delivery.id))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dronedispatch.dispatcher.core.advance import PICKED_UP, holds
+from dronedispatch.dispatcher.core.reconcile import why_silent
 from dronedispatch.dispatcher.core.tuning import Policy, Tuning
 from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
@@ -69,7 +70,7 @@ def why_not_counted(drone: DroneView, tuning: Tuning) -> str | None:
     if not drone.flying:
         return "has never reported its position"
     if drone.ticks_missed >= tuning.silent_ticks:
-        return f"is silent for {drone.ticks_missed} ticks"
+        return why_silent(drone)
     if drone.status not in (*_TAKING, DroneStatus.BUSY):
         return f"status is {drone.status}"
     return None

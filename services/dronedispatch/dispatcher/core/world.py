@@ -17,6 +17,9 @@ from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.fleet.positions import Plane, Point
 from dronedispatch.kv.version import Version
 
+UNFLOWN_TICKS = 1_000_000
+"""As `ticks_missed`: nobody tells of the drone at all. Its drone_sim is missing (or holds no slot), not the drone."""
+
 
 @dataclass(frozen=True, slots=True)
 class DroneView:
@@ -25,7 +28,8 @@ class DroneView:
     `orders_seq`, `stops`: what it was told last. `seen_seq`, `stops_done`: what it says that it does; they speak of
     the record's orders only when the two seqs are equal. `station`: where it is plugged in; `queued_at`: where it
     waits for a place; `bound_for`: the station of its orders. `ticks_missed`: how many later ticks its drone_sim has
-    published without it (0 while that judgement rests). `flying`: telemetry has been seen at all.
+    published without it (0 while that judgement rests, UNFLOWN_TICKS when nobody tells of it any more).
+    `flying`: telemetry has been seen at all.
     """
 
     id: str

@@ -160,18 +160,23 @@ class LockRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     name: str
     owner: str
-    ttl_ms: int = 0
+    ttl_ms: int | None = None
     token: str = "0"
 
-    def check(self) -> None:
-        """Raises Refused."""
+    def check(self, *, leases: bool) -> None:
+        """Raises Refused. `leases`: it asks for a lease, which has a length: one of no length protects nothing."""
         check_key(wire.LOCK_PREFIX + self.name)
         if not self.name:
             raise Refused(400, "the lock's name is empty")
         if not 1 <= len(self.owner.encode()) <= OWNER_BYTES_MAX:
             raise Refused(400, f"an owner has 1 to {OWNER_BYTES_MAX} bytes")
-        if not 0 <= self.ttl_ms <= wire.LOCK_TTL_MS_MAX:
-            raise Refused(400, f"ttl_ms {self.ttl_ms} is outside 0..{wire.LOCK_TTL_MS_MAX}")
+        if self.ttl_ms is None and not leases:
+            return
+        if self.ttl_ms is None or not 1 <= self.ttl_ms <= wire.LOCK_TTL_MS_MAX:
+            given = "is missing" if self.ttl_ms is None else f"is {self.ttl_ms}"
+            raise Refused(
+                400, f"ttl_ms {given}: a lease is held for 1 to {wire.LOCK_TTL_MS_MAX} milliseconds"
+            )
 
 
 def item(found: Item) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+import structlog
 from sanic import HTTPResponse, Request, Sanic
 from sanic.response import raw
 
@@ -35,6 +36,8 @@ from dronedispatch.kv.validation import check_key, check_op, refusal
 from dronedispatch.kv.version import Version, parse_version
 from dronedispatch.runtime.problems import Problem
 from dronedispatch.runtime.web import json_answer, require_token
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 SCAN_LIMIT_MAX = 5_000
@@ -67,8 +70,19 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
     """`work` in its own task: the caller may be cancelled, the work is not."""
     task = asyncio.create_task(work)
     _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
+    task.add_done_callback(_ended)
     return await asyncio.shield(task)
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    """Who asked may have gone: then an answer of the store has no reader, and an error of another kind is logged here."""
+    _tasks.discard(task)
+    if (
+        not task.cancelled()
+        and (error := task.exception()) is not None
+        and not isinstance(error, KVError | Problem)
+    ):
+        log.error("an operation failed", error=repr(error), exc_info=error)
 
 
 async def _guarded(answer: Coroutine[Any, Any, HTTPResponse]) -> HTTPResponse:
@@ -196,14 +210,23 @@ async def _delete(key: str, request: Request, kv: KVClient) -> HTTPResponse:
 
 def _condition(request: Request) -> tuple[bool, Version | None]:
     """(whether there is a condition, the version it wants) from If-Match and If-None-Match: *."""
+    header = request.headers.get("if-match")
     if request.headers.get("if-none-match") is not None:
         if request.headers["if-none-match"].strip() != "*":
             raise Refused(400, "If-None-Match can only be *: the key must not exist")
+        if header is not None:
+            raise Refused(400, "If-Match and If-None-Match: * cannot both be true")
         return True, None
-    header = request.headers.get("if-match")
     if header is None:
         return False, None
-    return True, _parse(header.strip().strip('"'), "If-Match")
+    header = header.strip()
+    if header.startswith(
+        "W/"
+    ):  # RFC 9110, 13.1.1: the comparison is strong, and a weak tag is never equal to anything
+        raise Problem(
+            412, f"If-Match: {header[:40]} is a weak tag, which matches no version", reason="version"
+        )
+    return True, _parse(header.strip('"'), "If-Match")
 
 
 def _header_version(request: Request, name: str) -> Version | None:
@@ -306,13 +329,13 @@ async def _scan(request: Request, kv: KVClient) -> HTTPResponse:
 
 async def _lock(request: Request, action: str, kv: KVClient) -> HTTPResponse:
     wanted = json_api.decode(request.body, json_api.LockRequest)
-    wanted.check()
+    wanted.check(leases=action != "release")
     if action == "acquire":
-        return _lease_answer(await kv.acquire(wanted.name, wanted.owner, wanted.ttl_ms))
+        return _lease_answer(await kv.acquire(wanted.name, wanted.owner, wanted.ttl_ms or 0))
     token = _parse(wanted.token, "token")
     if token is None:
         raise Refused(400, "token: 0 is no token")
-    lease = Lease(wanted.name, wanted.owner, token, wanted.ttl_ms, 0.0)
+    lease = Lease(wanted.name, wanted.owner, token, wanted.ttl_ms or 0, 0.0)
     if action == "renew":
         return _lease_answer(await kv.renew(lease))
     if action == "release":

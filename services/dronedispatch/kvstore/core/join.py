@@ -1,8 +1,11 @@
 """JOIN: how a replica comes (back) into the sets that it is assigned to. It only pulls, and publishes the view itself.
 
-A driver runs `join_once` when the view, or its own start, shows that slots are lacking, and again after
-`hold_down_s(failures)` while it returns a reason. Nothing here can lose a record: an attempt may end anywhere, and
-the next begins by marking the slots again.
+A driver runs `join_once` when the view, or its own start, shows that slots are lacking, and again when hold_down.py
+allows it while it returns a reason. Nothing here can lose a record: an attempt may end anywhere, and the next begins
+by marking the slots again.
+
+Who cannot be reached does not join: a coordinator must have an answer of the joiner before the view says in sync, or
+the next write would vote it out and it would join again, each time at the price of a pause for every writer.
 
 Each slot is copied from its primary alone, and it must still be the primary when the promise is asked of every
 member. That is enough: what a completed operation has seen is on every member, and what only the primary has
@@ -27,7 +30,7 @@ from dronedispatch.kvstore.core.catch_up import (
     raise_own_floor,
     settle,
 )
-from dronedispatch.kvstore.core.local_effects import Commit, LocalSteps, NotCommitted, Probe
+from dronedispatch.kvstore.core.local_effects import Commit, LocalSteps, NotCommitted, Probe, Reached
 from dronedispatch.replication import view as views
 from dronedispatch.replication.calls import (
     AnyCall,
@@ -52,7 +55,6 @@ PAGE_KEYS = 1_000
 TAIL_KEYS_MAX = 500
 """The write pause begins only when at most so many changes are left, or after CATCH_UP_ROUNDS_MAX rounds."""
 CATCH_UP_ROUNDS_MAX = 20
-HOLD_DOWN_MAX_S = 60.0
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -79,9 +81,14 @@ class Trouble(Exception):
     """This attempt is over; the message is the reason."""
 
 
-def hold_down_s(failures: int) -> float:
-    """How long to wait after the n-th failure in a row: 1, 2, 4 .. 60 s."""
-    return float(min(HOLD_DOWN_MAX_S, 2 ** max(0, failures - 1)))
+class NotYet(str):
+    """The reason of an attempt that ended before it asked anybody for anything: the next one may come soon."""
+
+    __slots__ = ()
+
+
+class Unreached(Exception):
+    """No coordinator has an answer of this replica."""
 
 
 def join_once(name: str, rules: Rules = ALL) -> LocalSteps[Joined | str]:
@@ -90,6 +97,8 @@ def join_once(name: str, rules: Rules = ALL) -> LocalSteps[Joined | str]:
     """
     try:
         return (yield from _join(name, rules))
+    except Unreached as unreached:
+        return NotYet(str(unreached))
     except (Trouble, NotCommitted) as trouble:
         return str(trouble)
 
@@ -103,6 +112,7 @@ def _join(name: str, rules: Rules) -> LocalSteps[Joined]:
     lacking = view.lacking_slots(name, disk) if name in view.replicas else frozenset()
     if not lacking:
         return Joined(frozenset(), view.epoch)
+    yield from _be_reached(name)
     yield Commit(partial(mark_joining, slots=lacking, floor=view.epoch))
     yield Note("join_started", count=len(lacking))
     sources = yield from _locate(view, name, lacking)
@@ -111,8 +121,18 @@ def _join(name: str, rules: Rules) -> LocalSteps[Joined]:
     sources = yield from _catch_up(view, sources, rules)
     if not (yield Probe()):
         raise Trouble("Consul cannot be written")
+    yield from _be_reached(name)
     at = yield from _view()
     return (yield from _grow(at, _still_leading(at, view, sources, name, disk), name, disk, rules))
+
+
+def _be_reached(name: str) -> LocalSteps[None]:
+    reached: bool | None = yield Reached()
+    if reached is False:
+        yield Note("join_unreached", name)
+        raise Unreached(
+            f"no coordinator reaches {name}: what it answers, or what it is asked, is lost on the way"
+        )
 
 
 def _view() -> LocalSteps[ViewAt]:

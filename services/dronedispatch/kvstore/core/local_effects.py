@@ -29,6 +29,12 @@ class Probe(msgspec.Struct):
     """Write any other key of Consul than the view. Answer: True when that has just succeeded."""
 
 
-LocalRequest = Request | Commit | Probe
+class Reached(msgspec.Struct):
+    """Ask the coordinators whether they have an answer of this replica. Answer: True (one has), False (none of those that
+    are registered), None (none is registered: nobody would be served by it yet).
+    """
+
+
+LocalRequest = Request | Commit | Probe | Reached
 LocalSteps = Generator[LocalRequest, Any, T]
 """A generator of the replica itself (JOIN, leave) that returns a T."""

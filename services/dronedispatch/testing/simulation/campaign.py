@@ -46,6 +46,8 @@ MUST_HAPPEN = (
     "swap_answers_lost",
     "cuts",
     "pauses",
+    "mutes",
+    "join_unreached",
     "lost",
     "repeated",
     "silent",

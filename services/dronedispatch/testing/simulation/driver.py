@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dronedispatch.kvstore.core.local_effects import Commit, Probe
+from dronedispatch.kvstore.core.local_effects import Commit, Probe, Reached
 from dronedispatch.replication.calls import SILENT, AnyCall, AnyReply, Prepare, Purge, Read, Replicate
 from dronedispatch.replication.effects import (
     Ask,
@@ -83,6 +83,7 @@ class Driver(Process):
             SecondOpinion: self._second_opinion,
             Commit: self._commit,
             Probe: self._probe,
+            Reached: self._reached,
         }
 
     def see(self, view: View) -> None:
@@ -252,6 +253,9 @@ class Driver(Process):
 
         self.network.send(self, peer, peer.ping, request.replica, told)
         self.world.at(2 * PING_TIMEOUT_S, hear, None)
+
+    def _reached(self, task: Task, _: Reached) -> None:
+        raise AssertionError(f"{self.name} is no replica")
 
     def _commit(self, task: Task, request: Commit) -> None:
         raise AssertionError(f"{self.name} has no disk")

@@ -50,6 +50,7 @@ class Profile(NamedTuple):
     leaves: float
     flips: float
     full_disks: float
+    mutes: float
 
 
 def profile_of(seed: int) -> Profile:
@@ -87,6 +88,7 @@ def profile_of(seed: int) -> Profile:
         leaves=some(0.2, 0.5),
         flips=0.0 if rf == 1 else some(0.3, 1.0),
         full_disks=some(0.2, 0.5),
+        mutes=some(0.2, 0.6),
     )
 
 
@@ -129,6 +131,7 @@ class Faults:
         self._each(profile.leaves, self._leave)
         self._each(profile.flips, self._flip)
         self._each(profile.full_disks, self._fill_disk)
+        self._each(profile.mutes, self._mute)
 
     def _each(self, rate: float, act: Callable[[], None]) -> None:
         if rate <= 0.0:
@@ -294,6 +297,19 @@ class Faults:
 
     def _clear_disk(self, replica: SimulatedReplica) -> None:
         replica.full = False
+
+    def _mute(self) -> None:
+        """Lose what a replica answers, and nothing that it asks for: it may join, and be voted out again."""
+        name = self.world.rng.choice(self.replicas).name
+        if name not in self.network.muted:
+            self.network.muted.add(name)
+            self.world.count("mutes")
+            self.world.tell(f"{name}: what it answers is lost")
+            self.world.at(self._short_s(), self._unmute, name)
+
+    def _unmute(self, name: str) -> None:
+        self.network.muted.discard(name)
+        self.world.tell(f"{name}: is heard again")
 
     def _short_s(self) -> float:
         return 0.05 + self.world.rng.expovariate(2.0)

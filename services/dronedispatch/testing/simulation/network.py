@@ -33,6 +33,7 @@ class Network:
     def __init__(self, world: World) -> None:
         self.world = world
         self.blocked: set[tuple[str, str]] = set()
+        self.muted: set[str] = set()
         self.base_s = 0.001
         self.loss = 0.0
         self.repeat = 0.0
@@ -42,6 +43,7 @@ class Network:
     def calm(self) -> None:
         """From now on every message arrives once and soon."""
         self.blocked.clear()
+        self.muted.clear()
         self.loss = self.repeat = self.late = 0.0
 
     def delay_s(self) -> float:
@@ -63,6 +65,13 @@ class Network:
         if twice and self.repeat and world.rng.random() < self.repeat:
             world.counts["repeated"] += 1
             world.at(self.delay_s() * 3.0, self._arrive, source.name, target, act, args)
+
+    def answer(self, source: Process, target: Process, act: Callable[..., None], *args: Any) -> None:
+        """`send` of what `source` was asked for; a muted process goes on asking, and none of its answers arrives."""
+        if source.name in self.muted:
+            self.world.counts["muted"] += 1
+        else:
+            self.send(source, target, act, *args)
 
     def _arrive(self, source: str, target: Process, act: Callable[..., None], args: tuple[Any, ...]) -> None:
         if (source, target.name) in self.blocked:

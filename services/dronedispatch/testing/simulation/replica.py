@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from dronedispatch.kvstore.core import catch_up
-from dronedispatch.kvstore.core.join import Joined, hold_down_s, join_once
+from dronedispatch.kvstore.core.hold_down import HoldDown
+from dronedispatch.kvstore.core.join import Joined, NotYet, join_once
 from dronedispatch.kvstore.core.leave import leave
-from dronedispatch.kvstore.core.local_effects import Commit
+from dronedispatch.kvstore.core.local_effects import Commit, Reached
 from dronedispatch.kvstore.core.rules import admit, carry_out, changes_disk, execute
 from dronedispatch.replication.calls import DAMAGED, NO_SPACE, NOT_SENT, AnyCall, AnyReply
 from dronedispatch.replication.effects import Pulse
 from dronedispatch.replication.rules import Rules
 from dronedispatch.replication.view import View
 from dronedispatch.testing.simulation.consul import Consul
-from dronedispatch.testing.simulation.driver import Driver, Pending, Task
+from dronedispatch.testing.simulation.driver import PING_TIMEOUT_S, Driver, Pending, Task
 from dronedispatch.testing.simulation.engine import MemoryEngine
 from dronedispatch.testing.simulation.network import Network
 from dronedispatch.testing.simulation.world import World
@@ -44,19 +46,20 @@ class SimulatedReplica(Driver):
         self.full = False
         self._durable_s = 0.0
         self._joining = False
-        self._failures = 0
+        self.coordinators: Sequence[Driver] = ()
+        self._hold_down = HoldDown(HOLD_DOWN_SCALE)
         self._disks = 1
 
     # --- being asked ---
 
     def health(self, asker: Driver, answer: Callable[[Pulse], None]) -> None:
         """A ping has arrived."""
-        self.network.send(self, asker, answer, Pulse.ALIVE if self.up else Pulse.REFUSED)
+        self.network.answer(self, asker, answer, Pulse.ALIVE if self.up else Pulse.REFUSED)
 
     def receive(self, asker: Driver, call: AnyCall, pending: Pending | None, place: int) -> None:
         """A call has arrived: R1 to R8 in one step, and the reply when everything it saw is durable (R9)."""
         if not self.up:
-            self.network.send(self, asker, asker.hear, pending, place, call, NOT_SENT)
+            self.network.answer(self, asker, asker.hear, pending, place, call, NOT_SENT)
             return
         if self.full and changes_disk(call):
             self.world.count("no_space")
@@ -94,7 +97,7 @@ class SimulatedReplica(Driver):
         now_s = self.world.now_s
         self._sync()
         if self._durable_s <= now_s:
-            self.network.send(self, asker, asker.hear, pending, place, call, reply)
+            self.network.answer(self, asker, asker.hear, pending, place, call, reply)
             return
         self.world.at(
             self._durable_s - now_s,
@@ -109,7 +112,7 @@ class SimulatedReplica(Driver):
 
     def _reply_if_alive(self, incarnation: int, asker: Driver, *answer: Any) -> None:
         if incarnation == self.incarnation:
-            self.network.send(self, asker, asker.hear, *answer)
+            self.network.answer(self, asker, asker.hear, *answer)
 
     def _sync(self) -> None:
         """Commit what the last step changed: visible at once, durable when the disk says so, in order."""
@@ -140,26 +143,50 @@ class SimulatedReplica(Driver):
         view = self.view
         if self._joining or view is None or not view.lacking_slots(self.name, self.engine.disk):
             return
+        now_s = self.world.now_s
+        self._hold_down.lacks(now_s)
         self._joining = True
+        if (wait_s := self._hold_down.wait_s(now_s)) > 0:
+            self.world.at(wait_s, self._try_again, self.incarnation)
+            return
         self.start(join_once(self.name, self.rules), self._joined)
 
     def _joined(self, result: Joined | str) -> None:
         self._joining = False
         if isinstance(result, Joined):
-            self._failures = 0
+            self._hold_down.joined(self.world.now_s)
             self._join_if_lacking()
             return
         self.world.count("join_failed")
         self.world.tell(f"{self.name}: join failed: {result}")
-        self._failures += 1
-        incarnation = self.incarnation
+        self._hold_down.failed(self.world.now_s, cheap=isinstance(result, NotYet))
+        self._join_if_lacking()
 
-        def again() -> None:
-            if self.incarnation == incarnation:
-                self._join_if_lacking()
+    def _try_again(self, incarnation: int) -> None:
+        if self.incarnation == incarnation:
+            self._joining = False
+            self._join_if_lacking()
 
-        self._joining = False
-        self.world.at(hold_down_s(self._failures) * HOLD_DOWN_SCALE, again)
+    def _reached(self, task: Task, _: Reached) -> None:
+        """As Reachability does: every coordinator that runs pings, and tells."""
+        asked = [each for each in self.coordinators if each.up]
+        open_ = [True]
+
+        def end(reached: bool | None) -> None:
+            if open_:
+                open_.clear()
+                self.resume(task, reached)
+
+        def hear(reaches: bool) -> None:
+            if reaches:
+                end(True)
+
+        def told(coordinator: Driver, pulse: Pulse) -> None:
+            self.network.send(coordinator, self, hear, pulse is Pulse.ALIVE)
+
+        for coordinator in asked:
+            self.network.send(self, coordinator, coordinator.ping, self.name, partial(told, coordinator))
+        self.world.at(3 * PING_TIMEOUT_S if asked else 0.0, end, False if asked else None)
 
     def leave(self, done: Callable[[], None]) -> None:
         """Be voted out, linger a moment, stop."""
@@ -189,7 +216,7 @@ class SimulatedReplica(Driver):
             self.engine.forget_floor()
         self.up = True
         self._joining = False
-        self._failures = 0
+        self._hold_down = HoldDown(HOLD_DOWN_SCALE)
         self._durable_s = self.world.now_s
         self.paused_until_s = 0.0
         self.world.tell(f"{self.name}: started, disk {self.engine.disk}, floor {self.engine.floor}")

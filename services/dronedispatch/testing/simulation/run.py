@@ -89,6 +89,8 @@ class Cluster:
             driver.replicas = by_name
             driver.see(view)
             self.consul.watch(driver, driver.see)
+        for replica in self.replicas:
+            replica.coordinators = self.coordinators
         for coordinator in self.coordinators:
             coordinator.peers = [peer for peer in self.coordinators if peer is not coordinator]
 

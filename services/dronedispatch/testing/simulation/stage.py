@@ -19,7 +19,7 @@ from dronedispatch.kvfront.core.tombstone_gc import sweep
 from dronedispatch.kvfront.core.writing import Write, write
 from dronedispatch.kvstore.core import catch_up
 from dronedispatch.kvstore.core.join import join_once
-from dronedispatch.kvstore.core.local_effects import Commit, Probe
+from dronedispatch.kvstore.core.local_effects import Commit, Probe, Reached
 from dronedispatch.kvstore.core.rules import admit, carry_out, execute
 from dronedispatch.replication import view as views
 from dronedispatch.replication.calls import SILENT, AnyCall, AnyReply
@@ -284,6 +284,8 @@ class Stage:
                 return self._commit(name, request)
             case Probe():
                 return True
+            case Reached():
+                return name not in self.unreachable
             case Ask():
                 return []
             case Fire() | AwaitView() | SecondOpinion():
