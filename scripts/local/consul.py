@@ -99,6 +99,9 @@ class Health:
     service: str
     passing: bool
     output: str  # of its first check that does not pass; "" when all pass
+    degraded: tuple[
+        str, ...
+    ] = ()  # why it serves less than it promises, each with what to do; () when it does not
 
 
 def health_of(checks: Iterable[Mapping[str, Any]]) -> dict[str, Health]:
@@ -111,9 +114,26 @@ def health_of(checks: Iterable[Mapping[str, Any]]) -> dict[str, Health]:
         passing = check.get("Status") == "passing"
         before = found.get(instance)
         if before is None or (before.passing and not passing):
-            output = "" if passing else " ".join(str(check.get("Output", "")).split())
-            found[instance] = Health(str(check.get("ServiceName", "")), passing, output)
+            said = " ".join(str(check.get("Output", "")).split())
+            found[instance] = Health(
+                str(check.get("ServiceName", "")), passing, "" if passing else said, reasons_in(said)
+            )
     return found
+
+
+def reasons_in(output: str) -> tuple[str, ...]:
+    """What the health document in a check's output names as reasons, each with the next command to type."""
+    start = output.find("{")
+    try:
+        document = json.loads(output[start:]) if start >= 0 else {}
+    except ValueError:
+        return ()
+    reasons = document.get("reasons") if isinstance(document, dict) else None
+    return tuple(
+        f"{one['text']} -> {one['next']}"
+        for one in reasons or ()
+        if isinstance(one, dict) and {"text", "next"} <= one.keys()
+    )
 
 
 class Consul:
@@ -136,8 +156,10 @@ class Consul:
 
     def health(self) -> dict[str, Health]:
         """Instance id -> health of everything registered; empty when Consul does not answer."""
-        checks: Sequence[Mapping[str, Any]] | None = self._get("/v1/health/state/any")
-        return health_of(checks or ())
+        checks: Mapping[str, Mapping[str, Any]] | None = self._get(
+            "/v1/agent/checks"
+        )  # the catalogue's outputs lag
+        return health_of((checks or {}).values())
 
     def instances(self, service: str) -> list[str]:
         """The ids that are registered under one service name, healthy or not."""

@@ -6,7 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +37,44 @@ def rows(running: System) -> list[dict[str, Any]]:
     found = []
     for view in views:
         reason = view.why_not_healthy(consul_leads=leads)
+        degraded = view.health.degraded if view.health and reason is None else ()
         pid = view.state.pid if view.state else 0
         found.append(
             {
                 "process": view.process.name,
                 "state": view.state.state if view.state else "unknown",
                 "pid": pid or None,
-                "healthy": reason is None,
-                "health": reason or ("passing" if view.process.service else "running"),
+                "healthy": reason is None and not degraded,
+                "degraded": bool(degraded),
+                "health": reason or _word(view.process.service, degraded),
+                "reasons": list(degraded),
                 "restarts": view.deaths,
                 "memory_mb": round(memory[pid], 1) if pid in memory else None,
                 "up_s": view.state.up_s if view.state and pid else None,
             }
         )
     return found
+
+
+def _word(service: str, degraded: Sequence[str]) -> str:
+    if degraded:
+        return "degraded"
+    return "passing" if service else "running"
+
+
+def told(found: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Each reason once, with the processes that give it."""
+    by: dict[str, list[str]] = {}
+    for row in found:
+        for reason in row["reasons"]:
+            by.setdefault(reason, []).append(row["process"])
+    return by
+
+
+def _colour(row: dict[str, Any]) -> str:
+    if row["healthy"]:
+        return "green"
+    return "bold yellow" if row["degraded"] else "bold red"
 
 
 def _duration(seconds: int | None) -> str:
@@ -76,26 +100,31 @@ def show(found: list[dict[str, Any]], running: System) -> None:
         table.add_row(
             row["process"],
             str(row["pid"] or "-"),
-            Text(row["health"], style="green" if row["healthy"] else "bold red"),
+            Text(row["health"], style=_colour(row)),
             str(row["restarts"]),
             "" if row["memory_mb"] is None else f"{row['memory_mb']:.0f} MB",
             _duration(row["up_s"]),
         )
     console = Console()
     console.print(table)
+    for reason, processes in told(found).items():
+        console.print(Text(f"\ndegraded ({', '.join(processes)}): {reason}", style="yellow"))
     total = sum(row["memory_mb"] or 0 for row in found)
+    degraded = sum(row["degraded"] for row in found)
     console.print(
-        f"\n{sum(row['healthy'] for row in found)} of {len(found)} healthy, {total:.0f} MB in all; "
+        f"\n{sum(row['healthy'] for row in found)} of {len(found)} healthy"
+        f"{f', {degraded} degraded' if degraded else ''}, {total:.0f} MB in all; "
         f"http://127.0.0.1:{running.options.ports.lb}/dashboard",
         highlight=False,
     )
 
 
 def main() -> None:
-    """Entry point. Exit code 0 when every process is healthy, 1 otherwise."""
+    """Entry point. Exit code 0: every process is healthy; 3: all serve, some are degraded; 1: some do not serve."""
     parser = argparse.ArgumentParser(
         prog="scripts/status",
-        description="Every process of a running system: pid, health, restarts, memory. Exit code 1 unless all are healthy.",
+        description="Every process of a running system: pid, health, restarts, memory; and why what is degraded is so. "
+        "Exit code 0: all healthy; 3: all serve, some are degraded; 1: some do not serve.",
     )
     parser.add_argument(
         "--home", type=Path, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
@@ -113,7 +142,9 @@ def main() -> None:
             print(json.dumps(found, indent=2))
         else:
             show(found, running)
-        return 0 if all(row["healthy"] for row in found) else 1
+        if all(row["healthy"] for row in found):
+            return 0
+        return 3 if all(row["healthy"] or row["degraded"] for row in found) else 1
 
     run_command(command, lambda: home.root)
 

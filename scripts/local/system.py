@@ -55,7 +55,10 @@ class View:
             return None
         if self.health is None:
             return "not registered in Consul"
-        return None if self.health.passing else f"critical in Consul: {self.health.output[:200]}"
+        if self.health.passing:
+            return None
+        why = "; ".join(self.health.degraded) or self.health.output[:200]
+        return f"critical in Consul: {why}"
 
 
 class System:

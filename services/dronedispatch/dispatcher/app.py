@@ -26,9 +26,11 @@ from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.runtime import garbage
 from dronedispatch.runtime.amqp import BrokerSource, Bus
+from dronedispatch.runtime.away import Away
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.consul import ConsulError
 from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.leadership import ConsulLock
@@ -75,6 +77,7 @@ class Dispatcher:
         )
         self.consumers = Consumers(self.rounds, self.clock)
         self.scans = Scans(self.rounds, self.consumers, settings, self.clock)
+        self._broker = Away(self.clock)
         self._campaign: asyncio.Task[None] | None = None
 
     def _locks(self, kv: KVClient, instance: str) -> PairLocks:
@@ -112,6 +115,12 @@ class Dispatcher:
         await self.kv.close()
         await self.http.close()
 
+    def facts(self) -> Facts:
+        """See runtime/health.py."""
+        return Facts(
+            consul_away_s=self.coordinators.stale_s, broker_away_s=self._broker.since(self.bus.publishing)
+        )
+
     def health(self) -> dict[str, object]:
         """Members of the health document."""
         picture = self.rounds.picture
@@ -133,6 +142,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         settings.process,
         ready=lambda: None if parts else "starting",
         health_extra=lambda: parts[0].health() if parts else {},
+        facts=lambda: parts[0].facts() if parts else Facts(),
     )
 
     add_routes(app, lambda: parts[0].rounds if parts else None, SystemClock())

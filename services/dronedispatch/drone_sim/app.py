@@ -27,8 +27,10 @@ from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.runtime import garbage
 from dronedispatch.runtime.amqp import BrokerSource, Bus, Publisher
+from dronedispatch.runtime.away import Away
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
@@ -125,6 +127,7 @@ class DroneSim:
         )
         self._period_s = settings.period_s
         self._zones_s = settings.zones_s
+        self._broker = Away(self.clock)
         self._flying: list[asyncio.Task[None]] = []
 
     def _names(self) -> tuple[str, Sequence[str]]:
@@ -168,6 +171,12 @@ class DroneSim:
         await self.kv.close()
         await self.http.close()
 
+    def facts(self) -> Facts:
+        """See runtime/health.py."""
+        return Facts(
+            consul_away_s=self.coordinators.stale_s, broker_away_s=self._broker.since(self.bus.publishing)
+        )
+
     def health(self) -> dict[str, object]:
         """Members of the health document."""
         return {
@@ -186,6 +195,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         settings.process,
         ready=lambda: None if parts else "starting",
         health_extra=lambda: parts[0].health() if parts else {},
+        facts=lambda: parts[0].facts() if parts else Facts(),
     )
     add_routes(app)
 

@@ -27,19 +27,23 @@ from dronedispatch.gateway.zones import Zones
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.runtime.amqp import BrokerSource, Bus, Publisher
+from dronedispatch.runtime.away import Away
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
-from dronedispatch.runtime.loops import Tasks
+from dronedispatch.runtime.loops import Loop, Tasks
+from dronedispatch.runtime.neighbour_health import NeighbourHealth
 from dronedispatch.runtime.web import Process, create_web
 
 SERVICE = "gateway"
+STORE_HEALTH_S = 2.0
 
 
 def create_app(settings: Settings) -> Sanic[Any, Any]:
     """A gateway on the real store, broker and Consul. Ready at once: a store that pauses must not empty the lb's table."""
-    app = create_web(SERVICE, settings.process, ready=lambda: None)
+    app = create_web(SERVICE, settings.process, ready=lambda: None, facts=lambda: facts())
     process: Process = app.ctx.process
     http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
     fronts = ServiceWatch(process.consul, "kvfront")
@@ -53,6 +57,17 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         work_queues=(DELIVERY_REQUESTS, DRONE_UPDATES),
         fanouts=(DELIVERY_STATUS, DRONE_UPDATES),
     )
+    store = NeighbourHealth(lambda: fronts.endpoints, http, SystemClock())
+    broker = Away(SystemClock())
+
+    def facts() -> Facts:
+        return Facts(
+            consul_away_s=fronts.stale_s,
+            broker_away_s=broker.since(bus.publishing),
+            store_away_s=store.away_s,
+            told=store.reasons,
+        )
+
     feed = assemble(app, settings, kv, bus, Dispatcher(dispatchers, http, token), SystemClock())
 
     @app.before_server_start
@@ -61,6 +76,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         dispatchers.start()
         bus.start()
         subscribe(bus, feed, process.instance)
+        _app.ctx.tasks.start("store-health", Loop("store-health", store.once, STORE_HEALTH_S).run())
 
     @app.after_server_stop
     async def close_down(_app: Sanic[Any, Any]) -> None:

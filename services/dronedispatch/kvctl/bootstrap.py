@@ -49,7 +49,7 @@ async def _gather(session: Session, wanted: int, within_s: float) -> list[Replic
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + within_s
     while True:
-        endpoints = await session.endpoints("kvstore")
+        endpoints = await session.endpoints("kvstore", passing=False)
         found = await session.states([f"http://{one.address}:{one.port}" for one in endpoints])
         states = [state for state in found if isinstance(state, ReplicaState)]
         if len(states) >= wanted:

@@ -55,7 +55,7 @@ def _adding(name: str, replica: Replica) -> Callable[[View], View]:
 
 async def registered(session: Session) -> Mapping[str, ReplicaState]:
     """The replicas that are registered and answer, by name."""
-    endpoints = await session.endpoints("kvstore")
+    endpoints = await session.endpoints("kvstore", passing=False)  # one that is in no set is not passing
     found = await session.states([f"http://{one.address}:{one.port}" for one in endpoints])
     return {state.name: state for state in found if isinstance(state, ReplicaState)}
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from dronedispatch.kvctl.condition import lost_slots
 from dronedispatch.kvctl.placing import registered, slots_of
 from dronedispatch.kvctl.session import CannotDo, ReplicaState, Session
 from dronedispatch.replication import view as views
@@ -65,12 +66,37 @@ async def recover(session: Session, parsed: argparse.Namespace) -> int:
     for slot in slots_of(parsed.accept_loss) if parsed.accept_loss else ():
         view = _accept_loss(view, slot, states)
     if view is current:
-        sys.stdout.write(f"nothing to recover: the view of epoch {view.epoch} is the newest\n")
-        return 0
+        lost = lost_slots(view, states)
+        if not lost:
+            sys.stdout.write(f"nothing to recover: the view of epoch {view.epoch} is the newest\n")
+            return 0
+        copied = sorted(name for name, state in states.items() if state.was)
+        sys.stdout.write(
+            f"the view of epoch {view.epoch} is the newest, but {len(lost)} of {len(view.slots)} slots have no in-sync disk "
+            f"that answers: {_ranges(lost)}\n"
+            + (
+                f"{', '.join(copied)} hold a complete copy of such a disk: run `dronedispatch kvctl adopt`\n"
+                if copied
+                else "start the replicas that hold them; only if their disks are gone for good: "
+                f"dronedispatch kvctl recover --accept-loss {_ranges(lost)}\n"
+            )
+        )
+        return 3
     if not await session.put_view(view, index):
         raise CannotDo("the view has changed meanwhile: look again")
     sys.stdout.write(f"recovered: epoch {view.epoch}, {len(view.replicas)} replicas\n")
     return 0
+
+
+def _ranges(slots: list[int]) -> str:
+    """As --accept-loss takes them: "3,7-9"."""
+    parts: list[list[int]] = []
+    for slot in slots:
+        if parts and slot == parts[-1][-1] + 1:
+            parts[-1].append(slot)
+        else:
+            parts.append([slot])
+    return ",".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
 
 
 def _accept_loss(view: View, slot: int, states: Mapping[str, ReplicaState]) -> View:

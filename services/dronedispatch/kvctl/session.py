@@ -45,6 +45,7 @@ class ReplicaState(msgspec.Struct):
     hint_bytes: int
     last_view: str | None
     cache: dict[str, int]
+    was: str = ""  # the disk that this one is a complete copy of, as long as nothing has changed it
 
 
 class Session:
@@ -65,10 +66,10 @@ class Session:
         await self.http.close()
         await self.consul.close()
 
-    async def endpoints(self, service: str) -> tuple[Endpoint, ...]:
-        """The passing instances of `service`. Raises CannotDo when Consul does not answer."""
+    async def endpoints(self, service: str, *, passing: bool = True) -> tuple[Endpoint, ...]:
+        """The passing (or all registered) instances of `service`. Raises CannotDo when Consul does not answer."""
         try:
-            _, found = await self.consul.health(service)
+            _, found = await self.consul.health(service, passing=passing)
         except ConsulError as error:
             raise CannotDo(f"Consul at {self.consul.address} does not answer: {error}") from error
         return found
@@ -97,7 +98,10 @@ class Session:
         """The view. Raises CannotDo when there is none."""
         view, _ = await self.view()
         if view is None:
-            raise CannotDo("there is no view: run `dronedispatch kvctl bootstrap --rf N` first")
+            raise CannotDo(
+                "there is no view in Consul: run `dronedispatch kvctl recover` if this store has served before, "
+                "`dronedispatch kvctl bootstrap --rf N` if it is new"
+            )
         return view
 
     async def put_view(self, view: View, index: int) -> bool:

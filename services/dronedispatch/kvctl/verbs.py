@@ -9,6 +9,7 @@ from rich.console import Console
 
 from dronedispatch.kvctl import bootstrap as bootstrapping
 from dronedispatch.kvctl import view_table
+from dronedispatch.kvctl.condition import condition, lines
 from dronedispatch.kvctl.session import CannotDo, Session
 
 console = Console(width=None if sys.stdout.isatty() else 160)
@@ -29,7 +30,9 @@ async def view(session: Session, parsed: argparse.Namespace) -> int:
     current = await session.needed_view()
     names = sorted(current.replicas)
     states = await session.states([current.replicas[name].url for name in names])
-    console.print(view_table.table(current, dict(zip(names, states, strict=True))))
+    by_name = dict(zip(names, states, strict=True))
+    console.print(view_table.table(current, by_name))
+    console.print("\n".join(lines(condition(current, by_name))), highlight=False, markup=False)
     if parsed.slots:
         for number, slot in enumerate(current.slots):
             lacking = f"   lacks {', '.join(slot.absent())}" if slot.absent() else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Any
 
 from prometheus_client import Gauge
@@ -14,12 +16,14 @@ from dronedispatch.kvfront.core.view_change import NOT_BOOTSTRAPPED
 from dronedispatch.kvfront.loops import HintFlush, Sweep
 from dronedispatch.kvfront.peers import Peers
 from dronedispatch.kvfront.settings import Settings
+from dronedispatch.kvfront.survey import Survey
 from dronedispatch.replication.driver import Driver
 from dronedispatch.replication.links import Links
 from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime import garbage
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
@@ -31,6 +35,9 @@ BODY_BYTES_MAX = 16 * 1024 * 1024
 EPOCH = Gauge("dd_kvfront_epoch", "Epoch of the view that this coordinator uses")
 UNDER = Gauge(
     "dd_kvfront_slots_under_replicated", "Slots with fewer replicas in sync than are assigned to them"
+)
+SLOTS = Gauge(
+    "dd_kvfront_slots", "Slots by their copies: whole, fewer (one: just one of several), none", ["copies"]
 )
 RUNNING = Gauge("dd_kvfront_operations", "Operations under way")
 
@@ -62,13 +69,32 @@ class Front:
         self.coordinator = Coordinator(self.driver, self.clock, settings, self.why_not_ready)
         self.hint_flush = HintFlush(self.driver, self.http, token)
         self.sweep = Sweep(self.driver, settings.sweep_keys_max)
+        self.survey = Survey(self.views, self.http, self.clock)
+        self._changed = asyncio.Event()
+        self.views.on_change(lambda _view: self._changed.set())
         RUNNING.set_function(lambda: self.driver.running)
+        for kind in ("whole", "fewer", "one", "none"):
+            SLOTS.labels(kind).set_function(partial(self._slots, kind))
         UNDER.set_function(self._under_replicated)
         EPOCH.set_function(lambda: self.views.cached.epoch if self.views.cached else 0)
 
+    def _slots(self, kind: str) -> int:
+        copies = self.survey.copies()
+        return 0 if copies is None else int(getattr(copies, kind))
+
     def _under_replicated(self) -> int:
-        view = self.views.cached
-        return 0 if view is None else sum(len(slot.in_sync) < len(slot.assigned) for slot in view.slots)
+        return self._slots("fewer") + self._slots("none")
+
+    def facts(self) -> Facts:
+        """See runtime/health.py."""
+        return Facts(
+            copies=self.survey.copies(),
+            view_missing=self.views.missing,
+            view_unreadable=self.views.unreadable,
+            consul_away_s=self.views.watch.stale_s,
+            clocks=self.survey.clocks,
+            told=self.survey.told(),
+        )
 
     def _event(self, event: str) -> None:
         if event == "peer_disagrees":
@@ -84,8 +110,19 @@ class Front:
 
     def health(self) -> dict[str, object]:
         """Members of the health document."""
-        view = self.views.cached
-        return {} if view is None else {"epoch": view.epoch, "operations": self.driver.running}
+        view, copies = self.views.cached, self.survey.copies()
+        if view is None or copies is None:
+            return {}
+        return {
+            "epoch": view.epoch,
+            "operations": self.driver.running,
+            "slots": {
+                "whole": copies.whole,
+                "fewer": copies.fewer,
+                "one": copies.one,
+                "none": copies.none,
+            },
+        }
 
     def start(self, tasks: Tasks) -> None:
         """Everything in the background."""
@@ -94,6 +131,7 @@ class Front:
         self.coordinators.start()
         settings = self.settings
         tasks.start("hint-flush", Loop("hint-flush", self.hint_flush.once, settings.hint_flush_s).run())
+        tasks.start("survey", Loop("survey", self.survey.once, settings.survey_s, wake=self._changed).run())
         tasks.start("sweep", Loop("sweep", self.sweep.once, settings.sweep_s, jitter=0.5).run())
 
     async def stop(self) -> None:
@@ -118,6 +156,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         settings.process,
         ready=lambda: front().why_not_ready() if parts else "starting",
         health_extra=lambda: front().health() if parts else {},
+        facts=lambda: front().facts() if parts else Facts(),
     )
     app.config.REQUEST_MAX_SIZE = BODY_BYTES_MAX
     http_server.mount(app, lambda: front().coordinator)

@@ -18,6 +18,7 @@ class Settings:
     deadline_s: float = 3.0
     min_in_sync: int = 1  # refuse writes (503) while fewer replicas of the slot are in sync
     hint_flush_s: float = 2.0
+    survey_s: float = 2.0  # how often the replicas are asked how they are
     sweep_s: float = 300.0  # purge tombstones; one coordinator at a time is enough, a lost race does no harm
     sweep_keys_max: int = 1_000
     disputed_s: float = 2.0  # unready after a peer reached a replica that this coordinator did not
@@ -30,6 +31,7 @@ class Settings:
             "opinion_timeout_s",
             "deadline_s",
             "hint_flush_s",
+            "survey_s",
             "sweep_s",
         ):
             if getattr(self, name) <= 0:

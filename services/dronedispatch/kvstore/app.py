@@ -28,6 +28,7 @@ from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime import garbage
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
@@ -114,6 +115,27 @@ class ReplicaServer:
         """See Committer.run."""
         return self.committer.run(work)
 
+    def why_not_ready(self) -> str | None:
+        """It is assigned slots and answers for none of them: whoever rolls replicas had better wait."""
+        view, disk = self.views.cached, self.engine.disk.disk
+        if view is None or not any(self.name in slot.assigned for slot in view.slots):
+            return None
+        if view.in_sync_slots(self.name, disk):
+            return None
+        return f"in no set: {self.membership.last_join}"
+
+    def facts(self) -> Facts:
+        """See runtime/health.py."""
+        map_used, disk_used = self.engine.used()
+        return Facts(
+            view_missing=self.views.missing,
+            view_unreadable=self.views.unreadable,
+            consul_away_s=self.views.watch.stale_s,
+            no_room=self.engine.why_no_room(),
+            map_used=map_used,
+            disk_used=disk_used,
+        )
+
     def look_at_view(self) -> None:
         """Look at what is lacking now, not when the loop comes round."""
         self.membership.wake.set()
@@ -187,10 +209,20 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         return parts[0]
 
     def extra() -> dict[str, object]:
-        return {} if not parts else {"name": replica().name, "disk": replica().engine.disk.disk}
+        if not parts:
+            return {}
+        return {
+            "name": replica().name,
+            "disk": replica().engine.disk.disk,
+            "last_join": replica().membership.last_join,
+        }
 
     app = create_web(
-        SERVICE, settings.process, ready=lambda: None if parts else "starting", health_extra=extra
+        SERVICE,
+        settings.process,
+        ready=lambda: replica().why_not_ready() if parts else "starting",
+        health_extra=extra,
+        facts=lambda: replica().facts() if parts else Facts(),
     )
     app.config.REQUEST_MAX_SIZE = BODY_BYTES_MAX
     routes.mount(app, replica)

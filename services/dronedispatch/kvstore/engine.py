@@ -150,6 +150,15 @@ class Engine:
             )
         self._room -= size + 4096
 
+    def used(self) -> tuple[float, float]:
+        """(of the map, of the file system): the shares that are used, 0..1. Pages that LMDB uses again are not counted."""
+        env = self.disk.env
+        with self.reading() as txn:
+            held = sum(txn.pages(table) for table in range(len(self.tables)))
+        stat = os.statvfs(self.disk.path)
+        map_used = held * env.stat()["psize"] / env.info()["map_size"]
+        return map_used, 1.0 - stat.f_bavail / stat.f_blocks if stat.f_blocks else 0.0
+
     def why_no_room(self) -> str | None:
         """The reason why records cannot be taken now; None: there is room for them."""
         free = free_bytes(self.disk.path)

@@ -251,6 +251,11 @@ class LmdbTxn:
         """What a table holds for a key, as it is."""
         return self._txn.get(key, db=self._engine.tables[table])
 
+    def pages(self, table: int) -> int:
+        """How many pages a table's tree takes."""
+        stat = self._txn.stat(self._engine.tables[table])
+        return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
+
     def entries(self) -> int:
         """How many keys are stored, tombstones included."""
         return int(self._txn.stat(self._engine.data)["entries"])

@@ -25,6 +25,7 @@ from dronedispatch.lb.metrics import DoorCollector
 from dronedispatch.lb.routes import add_routes
 from dronedispatch.lb.settings import Settings
 from dronedispatch.runtime.discovery import Endpoint, ServiceWatch
+from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.loops import Loop
 from dronedispatch.runtime.web import Process, create_web
 
@@ -72,6 +73,10 @@ class Plane:
             if watch.stale_s > self._settings.stale_max_s:
                 return f"the table is {watch.stale_s:.0f} s old"
         return None if door.table.gateways else "no gateway"
+
+    def facts(self) -> Facts:
+        """See runtime/health.py."""
+        return Facts(consul_away_s=self._watch.stale_s if self._watch is not None else 0.0)
 
     def health(self) -> dict[str, object]:
         door, watch = self.door, self._watch
@@ -136,6 +141,7 @@ def create_app(settings: Settings, environ: Mapping[str, str] | None = None) -> 
         control,
         ready=lambda: plane.why_not_ready() if plane is not None else "starting",
         health_extra=lambda: plane.health() if plane is not None else {},
+        facts=lambda: plane.facts() if plane is not None else Facts(),
     )
     process: Process = app.ctx.process
     plane = app.ctx.plane = Plane(settings, process, environ or {})

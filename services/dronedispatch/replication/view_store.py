@@ -47,6 +47,11 @@ class ViewStore:
         if self.cached is not None:
             callback(self.cached)
 
+    @property
+    def missing(self) -> bool:
+        """Consul has no view any more, though there was one."""
+        return self.cached is not None and self.watch.seen.is_set() and self.watch.value[0] is None
+
     async def read(self) -> ViewAt | None:
         """The view as Consul's leader has it; None: Consul did not answer, or holds what is no view."""
         try:

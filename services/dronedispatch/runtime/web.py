@@ -8,6 +8,7 @@ serve.py runs it and holds the order of a stop.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import Callable, Coroutine
@@ -17,7 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 from sanic import HTTPResponse, Request, Sanic
 from sanic.exceptions import SanicException
 from sanic.response import raw, text
@@ -25,6 +26,7 @@ from ulid import ULID
 
 from dronedispatch.runtime.auth import check_bearer
 from dronedispatch.runtime.consul import ConsulClient
+from dronedispatch.runtime.health import Facts, Health, Word, judge
 from dronedispatch.runtime.http.proof import NONCE, PATH, prove
 from dronedispatch.runtime.logs import bind_request_id
 from dronedispatch.runtime.problems import CONTENT_TYPE, Problem
@@ -39,6 +41,8 @@ SECONDS = Histogram(
 )
 HEAD_BYTES_MAX = 24_576  # what the load balancer lets through (16 KiB), with the lines that it adds
 HEAD_TOO_LONG = "Request header exceeds the size limit"  # Sanic's words: its status, 413, is for bodies
+HEALTH = Gauge("dd_health", "0 healthy, 1 degraded (it serves less than it promises), 2 not ready")
+REASONS = Gauge("dd_health_reason", "1: this kind of reason keeps the process from being healthy", ["reason"])
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 
 log = structlog.get_logger()
@@ -50,10 +54,17 @@ Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 class Process:
     """What a running service knows of itself; `app.ctx.process`."""
 
-    def __init__(self, service: str, settings: ProcessSettings, ready: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        service: str,
+        settings: ProcessSettings,
+        ready: Callable[[], str | None],
+        facts: Callable[[], Facts],
+    ) -> None:
         self.service = service
         self.settings = settings
         self.ready = ready
+        self.facts = facts
         self.draining = False
         self.registered = False  # this process, by its own doing, in Consul
         self.port = settings.port
@@ -77,6 +88,10 @@ class Process:
     def why_not_ready(self) -> str | None:
         return "draining" if self.draining else self.ready()
 
+    def health(self) -> Health:
+        """The verdict of runtime/health.py on this process, now."""
+        return judge(dataclasses.replace(self.facts(), not_ready=self.why_not_ready()))
+
 
 def process_of(request: Request) -> Process:
     """The process that serves this request."""
@@ -91,40 +106,31 @@ def create_web(
     *,
     ready: Callable[[], str | None],
     health_extra: Callable[[], dict[str, object]] = dict,
+    facts: Callable[[], Facts] = Facts,
     request_timeout_s: float = 30.0,
     response_timeout_s: float = 60.0,
 ) -> Sanic[Any, Any]:
     """A Sanic app with /health and /metrics, problem documents for every error, and request ids.
 
-    `ready` returns the reason why this process should get no requests now, None when it should. `health_extra` adds
-    members to the health document.
+    `ready` returns the reason why this process should get no requests now, None when it should. `facts` is what it knows
+    of its health beside that (runtime/health.py judges); `health_extra` adds members to the health document.
     """
     app: Sanic[Any, Any] = Sanic(
         f"{service}-{ULID()}".replace("_", "-"), configure_logging=False, strict_slashes=True
     )
     _configure(app, settings, request_timeout_s, response_timeout_s)
-    process = Process(service, settings, ready)
+    process = Process(service, settings, ready, facts)
     app.ctx.process = process
     _add_middleware(app, process)
     _add_errors(app)
     _add_proof(app, settings)
 
-    @app.route("/health", methods=("GET", "HEAD"), name="health")
-    async def health(request: Request) -> HTTPResponse:
-        why_not = process.why_not_ready()
-        document: dict[str, object] = {
-            "service": service,
-            "instance": process.instance,
-            "live": True,
-            "ready": why_not is None,
-            "reason": why_not,
-        } | health_extra()
-        only_live = request.args.get("live") == "1"
-        return json_answer(document, status=200 if why_not is None or only_live else 503)
+    _add_health(app, process, health_extra)
 
     @app.get("/metrics", name="metrics")
     @require_token("metrics")
     async def metrics(_request: Request) -> HTTPResponse:
+        tell_health(process.health())
         return raw(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
     return app
@@ -152,6 +158,35 @@ def _add_proof(app: Sanic[Any, Any], settings: ProcessSettings) -> None:
         if secret is None or not NONCE(nonce) or not end:
             raise Problem(404, "nothing is proved here: no secret, or no nonce of 64 hexadecimal digits")
         return text(prove(secret.value, nonce, str(end[0]), int(end[1])))
+
+
+def _add_health(
+    app: Sanic[Any, Any], process: Process, health_extra: Callable[[], dict[str, object]]
+) -> None:
+    @app.route("/health", methods=("GET", "HEAD"), name="health")
+    async def health(request: Request) -> HTTPResponse:
+        verdict = process.health()
+        why_not = verdict.reasons[0].text if verdict.word is Word.NOT_READY else None
+        document: dict[str, object] = {
+            "service": process.service,
+            "instance": process.instance,
+            "live": True,
+            "ready": why_not is None,
+            "reason": why_not,
+            "wall_s": time.time(),
+        }
+        document |= verdict.document() | health_extra()
+        return json_answer(
+            document, status=200 if why_not is None or request.args.get("live") == "1" else 503
+        )
+
+
+def tell_health(verdict: Health) -> None:
+    """The verdict as metrics: 0 healthy, 1 degraded, 2 not ready; and which kinds of reasons there are."""
+    HEALTH.set(list(Word).index(verdict.word))
+    REASONS.clear()
+    for reason in verdict.reasons:
+        REASONS.labels(reason.kind).set(1)
 
 
 def json_answer(document: object, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:

@@ -20,7 +20,7 @@ from dronedispatch.dispatcher.core.plan import (
 )
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.tuning import Policy, Tuning
-from dronedispatch.dispatcher.core.world import UNFLOWN_TICKS, DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus, DroneType
@@ -140,19 +140,6 @@ def test_each_broken_pair_has_one_cure(
     cures = {name: len(getattr(made, name)) for name in ("finishes", "frees", "undos", "fails")}
     assert cures[cure] == 1, rule
     assert len(touched(made)) == len(set(touched(made)))
-
-
-def test_a_parcel_whose_drone_nobody_flies_waits_until_somebody_does() -> None:
-    unflown = replace(flying("d", "o", km(5, 5), done=1), ticks_missed=UNFLOWN_TICKS)
-    made = plan(unflown, order("o", km(-5, -5), km(3, 3), status=FLOWN, drone_id="d"))
-    assert not made.fails and not made.frees
-
-
-def test_an_order_that_was_not_picked_up_goes_to_another_drone_when_nobody_flies_its_own() -> None:
-    unflown = replace(flying("d", "o", km(5, 5)), ticks_missed=UNFLOWN_TICKS)
-    made = plan(unflown, order("o", km(-5, -5), km(3, 3), status=A, drone_id="d"))
-    (undo,) = made.undos
-    assert undo.cause == "drone d is flown by nobody at the moment, before pick-up"
 
 
 def test_a_busy_drone_without_a_delivery_is_freed() -> None:
