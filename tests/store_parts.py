@@ -227,6 +227,11 @@ class Store:
         body = _body(urllib.request.Request(f"{self.consul_address}/v1/kv/dronedispatch/kv/view?raw"))
         return {} if body is None else json.loads(body)
 
+    def delete_view(self) -> None:
+        """As somebody may do who cleans up Consul's keys."""
+        address = f"{self.consul_address}/v1/kv/dronedispatch/kv/view"
+        assert _body(urllib.request.Request(address, method="DELETE")) is not None
+
     def epoch(self) -> int:
         """The view's epoch; 0: no view or no Consul."""
         epoch = self.view().get("epoch", 0)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.gateway.forecast import Forecast
+from dronedispatch.gateway.retention import Retention
 from dronedispatch.gateway.settings import Settings
 from dronedispatch.gateway.sweep import sweep
 from dronedispatch.gateway.zones import Zones
@@ -32,10 +35,18 @@ def loops(
         feed.touched.clear()
         return await feed.follow_up()
 
+    retention = Retention(
+        kv,
+        clock,
+        owner=settings.process.instance or f"gateway {os.getpid()}",
+        keep_days=settings.keep_days,
+        export_dir=None if settings.export_dir is None else Path(settings.export_dir),
+    )
     return [
         Loop("zones", zones_once, settings.zones_poll_s),
         Loop("forecast", forecast.refresh, settings.forecast_poll_s),
         Loop("picture", feed.correct, settings.picture_poll_s, wake=feed.wake),
         Loop("follow_up", follow_up_once, 0.01),
         Loop("sweep", lambda: sweep(kv, clock), settings.sweep_s, jitter=1.0),
+        Loop("retention", retention.once, settings.sweep_s, jitter=1.0),
     ]

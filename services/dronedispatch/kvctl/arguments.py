@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dronedispatch.kvctl import placing, recover, transfer, values, verbs, verify
+from dronedispatch.kvctl import adopt, backup, placing, recover, transfer, values, verbs, verify
 
 EXAMPLES = """examples:
   dronedispatch kvctl bootstrap --rf 2              write the first view, once all kvstores are registered
@@ -19,6 +19,9 @@ EXAMPLES = """examples:
   dronedispatch kvctl drain kvstore-4               move everything away from it, then forget it
   dronedispatch kvctl verify --repair               compare the replicas
   dronedispatch kvctl export store.jsonl && dronedispatch kvctl import store.jsonl
+  dronedispatch kvctl backup store.backup           everything in one checked file, while the store serves
+  dronedispatch kvctl restore store.backup          and back, into an empty store
+  dronedispatch kvctl adopt                         a home that was copied whole serves again
   dronedispatch kvctl recover                       a view again, after Consul has lost it
 
 CONSUL_HTTP_ADDR says where Consul is, STORE_TOKEN_FILE names the file with the store's token.
@@ -62,6 +65,8 @@ def _cluster(commands: Commands[argparse.ArgumentParser]) -> None:
         "--without-all", action="store_true", help="although not every replica, or view, is there"
     )
     again.set_defaults(run=recover.recover)
+    copied = commands.add_parser("adopt", help="let a home that was copied whole (cp -a, stopped) serve")
+    copied.set_defaults(run=adopt.adopt)
     check = commands.add_parser(
         "verify", help="compare the in-sync replicas of every slot; exit code 3: they differ"
     )
@@ -122,6 +127,18 @@ def _placing(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _transfer(commands: Commands[argparse.ArgumentParser]) -> None:
+    saved = commands.add_parser(
+        "backup", help="write every value into one checked file; the store goes on serving"
+    )
+    saved.add_argument("file")
+    saved.add_argument("--overwrite", action="store_true", help="in the place of a file of that name")
+    saved.set_defaults(run=backup.backup)
+    restored = commands.add_parser("restore", help="write what backup wrote into an empty store")
+    restored.add_argument("file")
+    restored.add_argument(
+        "--missing", action="store_true", help="only keys that do not exist; or go on after a failure"
+    )
+    restored.set_defaults(run=backup.restore)
     export = commands.add_parser("export", help="write all values as JSON lines")
     export.add_argument("file", nargs="?", default="-", help="default: stdout")
     export.add_argument("--prefix")

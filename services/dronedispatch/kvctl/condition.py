@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dronedispatch.kvctl.session import CannotDo, ReplicaState
-from dronedispatch.replication.copies import Seen, copies_of
+from dronedispatch.replication.copies import Sighting, copies_of
 from dronedispatch.replication.view import View
 from dronedispatch.runtime.health import Facts, Health, judge
 
@@ -13,10 +13,12 @@ from dronedispatch.runtime.health import Facts, Health, judge
 def condition(view: View, states: Mapping[str, ReplicaState | CannotDo]) -> Health:
     """The verdict on `view` and what its replicas say of themselves."""
     seen = {
-        name: Seen(None) if isinstance(state, CannotDo) else Seen(state.disk, state.last_join)
+        name: Sighting(None) if isinstance(state, CannotDo) else Sighting(state.disk, state.last_join)
         for name, state in states.items()
     }
-    return judge(Facts(copies=copies_of(view, {name: seen.get(name, Seen(None)) for name in view.replicas})))
+    return judge(
+        Facts(copies=copies_of(view, {name: seen.get(name, Sighting(None)) for name in view.replicas}))
+    )
 
 
 def lines(health: Health) -> list[str]:

@@ -78,14 +78,25 @@ def _pull(view: View, stand_in: str, target: str) -> Steps[list[object]]:
     return list(reply.entries) if isinstance(reply, Fetched) else []
 
 
+SWEEPS_MAX = 20
+"""In one round: tombstones may come faster than one sweep a round takes them away."""
+
+
 class Sweep:
-    """Purges tombstones, a bounded number a round, under one new epoch for all of the round."""
+    """Purges tombstones, a bounded number a sweep, under one new epoch for all of the sweep."""
 
     def __init__(self, driver: Driver, keys_max: int) -> None:
         self._driver = driver
         self._keys_max = keys_max
 
     async def once(self) -> str:
-        """One round; says what it purged."""
-        swept = await self._driver.run(sweep(self._keys_max))
-        return f"purged nothing: {swept}" if isinstance(swept, str) else f"purged {swept.purged} tombstones"
+        """Sweep until there is nothing left, or often enough; says what it purged."""
+        purged = 0
+        for _ in range(SWEEPS_MAX):
+            swept = await self._driver.run(sweep(self._keys_max))
+            if isinstance(swept, str):
+                return f"purged {purged}, then nothing: {swept}"
+            purged += swept.purged
+            if not swept.more or not swept.purged:
+                break
+        return f"purged {purged} tombstones"

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dronedispatch.replication.copies import Seen, copies_of
+from dronedispatch.replication.copies import Sighting, copies_of
 from dronedispatch.replication.view import View
 from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime.clock import Clock
@@ -36,7 +36,7 @@ class Survey:
         self._http = http
         self._clock = clock
         self._misses: dict[str, int] = {}
-        self.seen: dict[str, Seen] = {}
+        self.seen: dict[str, Sighting] = {}
         self.clocks: dict[str, float] = {}
         self._told: dict[str, tuple[Reason, ...]] = {}
 
@@ -81,10 +81,10 @@ class Survey:
             if self._misses[name] >= MISSES_MAX:
                 self._forget(name)
                 self._misses[name] = MISSES_MAX
-                self.seen[name] = Seen(None)
+                self.seen[name] = Sighting(None)
             return False
         self._misses[name] = 0
-        self.seen[name] = Seen(answer.disk, answer.last_join)
+        self.seen[name] = Sighting(answer.disk, answer.last_join)
         self._told[name] = reasons_of({"reasons": answer.reasons})
         if answer.wall_s:
             between_s = (asked_s + self._clock.wall_s()) / 2

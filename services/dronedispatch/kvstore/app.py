@@ -14,12 +14,13 @@ from dronedispatch.kv.http import server as http_server
 from dronedispatch.kvstore import fast_path, routes
 from dronedispatch.kvstore.cache import AnswerCache
 from dronedispatch.kvstore.committer import INLINE_FSYNC_S, Committer
-from dronedispatch.kvstore.disk import fsync_s, open_disk
+from dronedispatch.kvstore.disk import DamagedDisk, DiskRefused, fsync_s, open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine
 from dronedispatch.kvstore.local import LocalKV
 from dronedispatch.kvstore.loops import Housekeeping
 from dronedispatch.kvstore.membership import Membership, ReplicaDriver
 from dronedispatch.kvstore.reachability import Reachability
+from dronedispatch.kvstore.set_aside import before_open, closed, set_aside
 from dronedispatch.kvstore.settings import Settings
 from dronedispatch.kvstore.txn import LmdbTxn
 from dronedispatch.replication.calls import AnyCall, AnyReply
@@ -41,19 +42,38 @@ BODY_BYTES_MAX = 64 * 1024 * 1024
 log = structlog.get_logger()
 
 
+def open_engine(settings: Settings, cache: AnswerCache, bounds: Bounds, *, threaded: bool) -> Engine:
+    """The engine on the disk below `data_dir`; on a new one, if the files there cannot be read. Raises DiskRefused."""
+    for attempt in range(2):
+        try:
+            disk = open_disk(settings.data_dir, settings.map_bytes)
+            try:
+                return Engine(disk, cache, bounds, threaded=threaded)
+            except DamagedDisk:
+                disk.close()
+                raise
+        except DamagedDisk as error:
+            if attempt:
+                raise DiskRefused(f"{settings.data_dir}: a new data file is damaged, too: {error}") from error
+            set_aside(settings.data_dir, str(error))
+    raise AssertionError("two attempts at most")
+
+
 class ReplicaServer:
     """The parts of a running kvstore. Opens the disk: make it in the process that will use it."""
 
     def __init__(self, settings: Settings, process: Process) -> None:
         self.settings = settings
         clock = SystemClock()
-        disk = open_disk(settings.data_dir)
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        before_open(settings.data_dir)
         sync_s = fsync_s(settings.data_dir)
         threaded = settings.commit == "threaded" or (settings.commit == "auto" and sync_s >= INLINE_FSYNC_S)
-        self.name = settings.name or settings.process.instance or f"kvstore-{disk.disk[:8]}"
         self.cache = AnswerCache(items_max=settings.cache_items_max, bytes_max=settings.cache_bytes_max)
         bounds = Bounds(settings.disk_reserve_bytes, settings.changes_max, settings.hint_bytes_max)
-        self.engine = Engine(disk, self.cache, bounds, threaded=threaded)
+        self.engine = open_engine(settings, self.cache, bounds, threaded=threaded)
+        disk = self.engine.disk
+        self.name = settings.name or settings.process.instance or f"kvstore-{disk.disk[:8]}"
         self.committer = Committer(self.engine, clock)
         self.views = ViewStore(process.consul, probe_name=self.name)
         self.http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
@@ -124,6 +144,12 @@ class ReplicaServer:
             return None
         return f"in no set: {self.membership.last_join}"
 
+    def _why_a_copy(self) -> str | None:
+        was, view = self.engine.state.was, self.views.cached
+        if not was or view is None or view.in_sync_slots(self.name, self.engine.disk.disk):
+            return None
+        return f"its files are a complete copy of disk {was}, made elsewhere: the view knows another disk"
+
     def facts(self) -> Facts:
         """See runtime/health.py."""
         map_used, disk_used = self.engine.used()
@@ -132,6 +158,7 @@ class ReplicaServer:
             view_unreadable=self.views.unreadable,
             consul_away_s=self.views.watch.stale_s,
             no_room=self.engine.why_no_room(),
+            copied_home=self._why_a_copy(),
             map_used=map_used,
             disk_used=disk_used,
         )
@@ -157,6 +184,7 @@ class ReplicaServer:
         await self.http.close()
         await self.committer.close()
         self.engine.close()
+        closed(self.settings.data_dir)
 
     def state(self) -> dict[str, object]:
         """What `kvctl` asks every replica."""
@@ -170,6 +198,7 @@ class ReplicaServer:
             "published": state.published,
             "joining": list(state.joining),
             "last_join": self.membership.last_join,
+            "was": state.was,
             "epoch": 0 if view is None else view.epoch,
             "keys": self.engine.keys(),
             "hint_bytes": self.engine.hint_bytes,

@@ -13,12 +13,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
 
 from dronedispatch.kvstore.core.rules import changes_disk, execute
+from dronedispatch.kvstore.disk import DamagedDisk
 from dronedispatch.kvstore.engine import Engine, FatalDisk
+from dronedispatch.kvstore.set_aside import mark
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
 from dronedispatch.replication.calls import JOINING, NO_SPACE, AnyCall, AnyReply, Apply, Lock, Read, Scan
 from dronedispatch.runtime.clock import Clock
@@ -81,11 +85,17 @@ class Committer:
     """
 
     def __init__(
-        self, engine: Engine, clock: Clock, *, end_process: Callable[[str], None] | None = None
+        self,
+        engine: Engine,
+        clock: Clock,
+        *,
+        end_process: Callable[[str], None] | None = None,
+        begin_anew: Callable[[str], None] | None = None,
     ) -> None:
         self._engine = engine
         self._clock = clock
         self._end_process = end_process or _end_process
+        self._begin_anew = begin_anew or partial(_begin_anew, engine.disk.path)
         self.handing_over: frozenset[int] = frozenset()
         self._waiting: list[_Batch | _Job] = []
         self._scheduled = False
@@ -103,8 +113,12 @@ class Committer:
         done: asyncio.Future[list[AnyReply]] = asyncio.get_running_loop().create_future()
         batch = _Batch(calls, done)
         if self._thread is not None and self._only_reads(calls):
-            with self._engine.reading() as txn:
-                self._execute(txn, batch)
+            try:
+                with self._engine.reading() as txn:
+                    self._execute(txn, batch)
+            except DamagedDisk as error:
+                self._begin_anew(str(error))
+                raise
             self._answer(batch)
             return done
         self._enqueue(batch)
@@ -169,7 +183,11 @@ class Committer:
     def _finish(self, group: list[_Batch | _Job], write: LmdbTxn | None) -> None:
         """On the loop: publish what is committed, then let go the replies that are true for ever."""
         if write is None:
-            self._refuse(group)
+            try:
+                self._refuse(group)
+            except DamagedDisk as error:
+                self._begin_anew(str(error))
+                raise
         else:
             self._engine.publish(write)
         if write is not None and write.dirty:
@@ -202,11 +220,15 @@ class Committer:
     def _checkpoint(self) -> None:
         self._checkpoint_at, self._checkpoint_soon = None, False
         try:
-            self._engine.checkpoint()
+            with self._engine.guarded():
+                self._engine.checkpoint()
         except DiskFull:
             self._checkpoint_at = asyncio.get_running_loop().call_later(CHECKPOINT_S, self._checkpoint)
         except FatalDisk as error:
             self._end_process(str(error))
+            raise
+        except DamagedDisk as error:
+            self._begin_anew(str(error))
             raise
         else:
             CHECKPOINTS.add()
@@ -222,6 +244,17 @@ class Committer:
     def _transact(self, group: list[_Batch | _Job]) -> LmdbTxn | None:
         """Run and commit `group`; None: the disk was full at the commit, nothing of it happened."""
         self._began_s = self._clock.monotonic_s()
+        try:
+            with self._engine.guarded():
+                return self._carry_out(group)
+        except FatalDisk as error:
+            self._end_process(str(error))
+            raise
+        except DamagedDisk as error:
+            self._begin_anew(str(error))
+            raise
+
+    def _carry_out(self, group: list[_Batch | _Job]) -> LmdbTxn | None:
         engine = self._engine
         write = engine.begin()
         try:
@@ -242,9 +275,6 @@ class Committer:
                 engine.sync()
         except DiskFull:
             return None
-        except FatalDisk as error:
-            self._end_process(str(error))
-            raise
         return write
 
     def _execute(self, txn: LmdbTxn, batch: _Batch) -> None:
@@ -319,6 +349,16 @@ def _count(replies: list[AnyReply]) -> None:
         kinds[kind] = kinds.get(kind, 0) + 1
     for kind, count in kinds.items():
         CALLS.add(kind.__name__.lower(), count=count)
+
+
+def _begin_anew(path: Path, reason: str) -> None:
+    """Nothing that this file says can be trusted: end without another answer, and start again with a disk of another name.
+
+    The process takes its own place, with or without somebody who would start it again.
+    """
+    log.critical("the data file cannot be read, starting again without it", error=reason)
+    mark(path, reason)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _end_process(reason: str) -> None:

@@ -9,17 +9,20 @@ same holds for the journal, which has what is acknowledged and not in the data f
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import os
 import struct
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import lmdb
 import msgspec
+import structlog
 
 from dronedispatch.kvstore.journal import (
     NAME_BYTES,
@@ -30,8 +33,10 @@ from dronedispatch.kvstore.journal import (
     open_journal,
 )
 
-MAP_BYTES = 16 * 1024**3
-"""Address space reserved for the map; the file grows with its content only (never writemap)."""
+MAP_BYTES = 64 * 1024**3
+"""Address space reserved for the map, unless a setting says otherwise; the file grows with its content only."""
+
+MAP_BYTES_MIN = 256 * 1024**2
 
 OPEN_BYTES_MIN = 4 * 1024**2
 """Free space without which neither a new environment (LMDB would die of SIGBUS) nor a journal is created."""
@@ -46,8 +51,22 @@ _FS_IOC_GETVERSION = 0x80087601
 _FSYNC_PROBES = 16
 
 
+log = structlog.get_logger()
+
+
 class DiskRefused(Exception):
     """The directory cannot hold a replica; the message says why and what to do."""
+
+
+class DamagedDisk(Exception):
+    """The files cannot be read as what was written: set them aside, begin a new disk, and JOIN."""
+
+
+def is_damage(error: lmdb.Error) -> bool:
+    """Whether `error` speaks of what the file holds, and not of room, nor of the device (EIO)."""
+    if isinstance(error, lmdb.MapFullError | lmdb.TxnFullError | lmdb.DiskError):
+        return False
+    return error.code not in (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.ENOMEM, errno.EAGAIN)
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -69,7 +88,8 @@ class Note(msgspec.Struct, frozen=True):
 class OpenDisk:
     """An open environment; `fresh`: its identity was made just now, so whatever the file holds is not to be trusted.
 
-    `journal` is None where there was no room for one. `journaled`: the entries that it had when it was opened.
+    `journal` is None where there was no room for one. `journaled`: the entries that it had when it was opened. `was`: the
+    disk that a fresh one is a complete copy of ("": of none): an operator may give it that disk's place (kvctl adopt).
     """
 
     env: lmdb.Environment
@@ -80,6 +100,7 @@ class OpenDisk:
     held: io.FileIO
     journal: Journal | None
     journaled: list[list[Change]]
+    was: str = ""
 
     def close(self) -> None:
         """Close the environment and let another process have the directory."""
@@ -129,40 +150,69 @@ def free_bytes(path: Path) -> int:
     return stat.f_bavail * stat.f_frsize
 
 
-def open_disk(path: Path) -> OpenDisk:
-    """Open (or create) the environment below `path`. Raises DiskRefused; must run in the process that will use it."""
+def open_disk(path: Path, map_bytes: int = MAP_BYTES) -> OpenDisk:
+    """Open (or create) the environment below `path`; must run in the process that will use it.
+
+    Raises DiskRefused, or DamagedDisk (set_aside.py).
+    """
     path.mkdir(parents=True, exist_ok=True)
     data = path / DATA_FILE
     if not data.exists() and free_bytes(path) < OPEN_BYTES_MIN:
         raise DiskRefused(f"{path}: {free_bytes(path)} bytes free, a new replica needs {OPEN_BYTES_MIN}")
     held = _hold(path)
     try:
-        return _open(path, held)
+        return _open(path, held, map_bytes)
     except (lmdb.Error, OSError, JournalFull) as error:
         held.close()
+        if isinstance(error, lmdb.Error) and is_damage(error):
+            raise DamagedDisk(str(error)) from error
         raise DiskRefused(f"{path}: {error}") from error
+    except DamagedDisk:
+        held.close()
+        raise
 
 
-def _open(path: Path, held: io.FileIO) -> OpenDisk:
+def _open(path: Path, held: io.FileIO, map_bytes: int) -> OpenDisk:
     env = lmdb.open(
-        str(path), map_size=MAP_BYTES, max_dbs=DATABASES, max_readers=32, lib_version=0, metasync=False
+        str(path), map_size=map_bytes, max_dbs=DATABASES, max_readers=32, lib_version=0, metasync=False
     )
+    try:
+        return _identified(env, path, held)
+    except BaseException:
+        env.close()
+        raise
+
+
+def _identified(env: lmdb.Environment, path: Path, held: io.FileIO) -> OpenDisk:
     meta = env.open_db(b"meta")
     with env.begin() as txn:
         inside, name = txn.get(DISK_KEY, db=meta), txn.get(JOURNAL_KEY, db=meta)
     try:
         disk = "" if inside is None else inside.decode()
+    except UnicodeDecodeError as error:
+        raise DamagedDisk(f"the disk's name is unreadable: {error.reason}") from error
+    was = ""
+    try:
         journal, entries = _trusted_journal(path, disk, name, env.info()["last_txnid"])
         if journal is not None:
             return OpenDisk(env, meta, path, disk, False, held, journal, entries)
         fresh = False
-    except _AnotherDisk:
-        disk, fresh = uuid.uuid4().hex, True
+    except _AnotherDisk as another:
+        if disk:
+            log.warning("this is another disk than before", reason=str(another), copy_of=another.was or None)
+        disk, fresh, was = uuid.uuid4().hex, True, another.was
+        tables = (meta, *(env.open_db(table) for table in (b"data", b"tags", b"hints")))
         with env.begin(write=True) as txn:
+            for table, key, value in (change for entry in another.entries for change in entry):
+                if value is None:
+                    txn.delete(key, db=tables[table])
+                else:
+                    txn.put(key, value, db=tables[table])
             txn.put(DISK_KEY, disk.encode(), db=meta)
             txn.delete(JOURNAL_KEY, db=meta)
         env.sync(True)
-    opened = OpenDisk(env, meta, path, disk, fresh, held, _new_journal(path), [])
+        (path / JOURNAL_FILE).unlink(missing_ok=True)
+    opened = OpenDisk(env, meta, path, disk, fresh, held, _new_journal(path), [], was)
     opened.note(synced=True, durable=True)
     if opened.journal is not None:
         with env.begin(write=True) as txn:
@@ -193,7 +243,15 @@ def _hold(path: Path) -> io.FileIO:
 
 
 class _AnotherDisk(Exception):
-    """The files are not those that the note beside them was made for; the message says why."""
+    """The files are not those that the note beside them was made for; the message says why.
+
+    `was`: the disk that they are a complete copy of, with the `entries` of its journal; "": of none.
+    """
+
+    def __init__(self, why: str, was: str = "", entries: Sequence[list[Change]] = ()) -> None:
+        super().__init__(why)
+        self.was = was
+        self.entries = entries
 
 
 def _trusted_journal(
@@ -209,21 +267,26 @@ def _trusted_journal(
         raise _AnotherDisk(f"the note beside the data file is unreadable: {error}") from error
     if note.disk != disk:
         raise _AnotherDisk(f"the note names disk {note.disk}, the file holds {disk or 'none'}")
-    if (note.inode, note.generation) != _file_of(data):
-        raise _AnotherDisk("the data file is another file")
+    copied = (note.inode, note.generation) != _file_of(data)
     if txnid < note.txnid:
         raise _AnotherDisk(f"the data file went back from transaction {note.txnid} to {txnid}")
     if name is None:
+        if copied:
+            raise _AnotherDisk("the data file is another file", disk)
         return None, []
     try:
-        if note.journal != _file_of(path / JOURNAL_FILE):
-            raise _AnotherDisk("the journal is another file")
+        copied = copied or note.journal != _file_of(path / JOURNAL_FILE)
         journal, entries = open_journal(path / JOURNAL_FILE, name)
     except (FileNotFoundError, JournalDamaged) as error:
         raise _AnotherDisk(f"the journal is not what it was: {error}") from error
     if note.name == name.hex() and journal.entries < note.entries:
         journal.close()
         raise _AnotherDisk(f"the journal went back from entry {note.entries} to {journal.entries}")
+    if copied:
+        journal.close()
+        raise _AnotherDisk(
+            "the files are a copy: they are other files than those that were noted", disk, entries
+        )
     return journal, entries
 
 

@@ -27,7 +27,8 @@ import lmdb
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.cache import AnswerCache
 from dronedispatch.kvstore.change_log import ChangeLog
-from dronedispatch.kvstore.disk import JOURNAL_KEY, OpenDisk, free_bytes
+from dronedispatch.kvstore.core.txn import DamagedRecord
+from dronedispatch.kvstore.disk import JOURNAL_KEY, DamagedDisk, OpenDisk, free_bytes, is_damage
 from dronedispatch.kvstore.journal import NAME_BYTES, Change, JournalFull, encode_changes
 from dronedispatch.kvstore.state import LAST_VIEW_KEY, STATE_KEY, State, decode_state
 from dronedispatch.kvstore.txn import META, DiskFull, LmdbTxn
@@ -40,8 +41,16 @@ CHECKPOINT_CHANGES: Final = 2_048
 """So many changes are worth a commit: it takes 4 ms, in which nobody is answered, and as many pages of memory at most."""
 
 
+MAP_RESERVE_BYTES: Final = 64 * 1024**2
+"""Of the map, at least, for promises, tombstones and the pages that a checkpoint copies; a 32nd of a large one."""
+INSIDE_SLACK_BYTES: Final = 1024**2
+"""Of the pages that the data file holds free: what may be too scattered to be used."""
 ROOM_BYTES_MIN: Final = 1024**2
 """Above what is reserved: with less it is not worth to begin a join."""
+
+
+def _kept_back(map_size: int) -> int:
+    return int(max(MAP_RESERVE_BYTES, map_size // 32))
 
 
 class FatalDisk(Exception):
@@ -83,25 +92,56 @@ class Engine:
         self._to_sync = False
         self._next_name = b""
         self._room: int | None = None
-        self._open_again()
-        try:
-            self.checkpoint()
-        except DiskFull:  # all stays in the journal, which the writer thread does not use
-            if threaded:
-                raise
         self.state = State()
+        self.hint_bytes = 0
+        with self.guarded():
+            self._open_again()
+            try:
+                self.checkpoint()
+            except DiskFull:  # all stays in the journal, which the writer thread does not use
+                if threaded:
+                    raise
+            self._remember()
+
+    def _remember(self) -> None:
+        """What this disk has promised, and of which disk it is a copy."""
         with self.reading() as txn:
-            self.state = decode_state(txn.value(META, STATE_KEY.encode()))
+            try:
+                self.state = decode_state(txn.value(META, STATE_KEY.encode()))
+            except ValueError as error:
+                raise DamagedDisk(f"what it has promised is unreadable: {error}") from error
             self.hint_bytes = txn.all_hint_bytes()
+        if self.disk.was != self.state.was and self.disk.fresh:
+            write = self.begin()
+            write.be_copy_of(self.disk.was)
+            self.commit(write)
+            self.sync()
+            self.publish(write)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """What LMDB says of the file is DamagedDisk, what it says of the device FatalDisk: no foreign error passes."""
+        try:
+            yield
+        except lmdb.Error as error:
+            if is_damage(error):
+                raise DamagedDisk(str(error)) from error
+            raise FatalDisk(str(error)) from error
+        except (
+            UnicodeDecodeError,
+            DamagedRecord,
+        ) as error:  # a key that is no text, a record where none can be replaced
+            raise DamagedDisk(repr(error)) from error
 
     @contextmanager
     def reading(self) -> Iterator[LmdbTxn]:
         """A short read transaction over what is committed and synced; on the loop only."""
-        if self._txn is not None and not self.threaded:
-            yield LmdbTxn(self, self._txn, write=False)
-            return
-        with self.disk.env.begin() as txn:
-            yield LmdbTxn(self, txn, write=False)
+        with self.guarded():
+            if self._txn is not None and not self.threaded:
+                yield LmdbTxn(self, self._txn, write=False)
+                return
+            with self.disk.env.begin() as txn:
+                yield LmdbTxn(self, txn, write=False)
 
     def begin(self) -> LmdbTxn:
         """Open the write transaction; exactly one of commit and abort must follow, on the same thread."""
@@ -138,32 +178,48 @@ class Engine:
         self._to_sync = False
 
     def reserve(self, size: int) -> None:
-        """Raise DiskFull before the disk does, for LMDB reports a full one as EIO, like a broken one.
+        """Raise DiskFull before disk or map do, for LMDB reports a full disk as EIO, like a broken one.
 
-        The disk is asked once for each of LMDB's transactions, however many groups it holds.
+        Room is asked for once in each of LMDB's transactions, however many groups it holds. What is kept back is for
+        promises and for tombstones: a full store must still delete, and come back.
         """
         if self._room is None:
-            self._room = free_bytes(self.disk.path) - self.bounds.reserve_bytes - COMMIT_BYTES
+            self._room = self._free_room()
         if self._room < size + 4096:
             raise DiskFull(
                 f"{self.bounds.reserve_bytes} bytes are reserved, {size} more would not be left free"
             )
         self._room -= size + 4096
 
-    def used(self) -> tuple[float, float]:
-        """(of the map, of the file system): the shares that are used, 0..1. Pages that LMDB uses again are not counted."""
+    def _free_room(self) -> int:
+        """Bytes that records may take: of the file system with what the file holds free inside, or of the map."""
         env = self.disk.env
+        info, page = env.info(), env.stat()["psize"]
+        held = self._held_pages() * page
+        inside = max(0, (info["last_pgno"] + 1) * page - held - INSIDE_SLACK_BYTES)
+        on_disk = free_bytes(self.disk.path) + inside - self.bounds.reserve_bytes - COMMIT_BYTES
+        in_map = info["map_size"] - held - _kept_back(info["map_size"])
+        return int(min(on_disk, in_map))
+
+    def _held_pages(self) -> int:
         with self.reading() as txn:
-            held = sum(txn.pages(table) for table in range(len(self.tables)))
+            return sum(txn.pages(table) for table in range(len(self.tables)))
+
+    def used(self) -> tuple[float, float]:
+        """(of the map's part for records, of the file system): the shares that are used, 0..1; free pages are not."""
+        env = self.disk.env
         stat = os.statvfs(self.disk.path)
-        map_used = held * env.stat()["psize"] / env.info()["map_size"]
+        map_size = env.info()["map_size"]
+        map_used = self._held_pages() * env.stat()["psize"] / (map_size - _kept_back(map_size))
         return map_used, 1.0 - stat.f_bavail / stat.f_blocks if stat.f_blocks else 0.0
 
     def why_no_room(self) -> str | None:
         """The reason why records cannot be taken now; None: there is room for them."""
+        room = self._free_room()
+        if room >= ROOM_BYTES_MIN:
+            return None
         free = free_bytes(self.disk.path)
-        needed = self.bounds.reserve_bytes + COMMIT_BYTES + ROOM_BYTES_MIN
-        return None if free >= needed else f"the disk is full: {free} bytes are free, {needed} are needed"
+        return f"the store is full: {free} bytes of the file system are free, {self.used()[0]:.0%} of the map is used"
 
     @property
     def journaled(self) -> bool:
@@ -228,7 +284,7 @@ class Engine:
             txn.commit()
         except lmdb.Error as error:
             if not self._for_want_of_room(error):
-                raise FatalDisk(str(error)) from error
+                raise (DamagedDisk if is_damage(error) else FatalDisk)(str(error)) from error
             txn.abort()  # does nothing after a commit that failed
             self._open_again()
             raise DiskFull(str(error)) from error

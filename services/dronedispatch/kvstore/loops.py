@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dronedispatch.kvstore.committer import Committer
 from dronedispatch.kvstore.engine import Engine
+from dronedispatch.kvstore.set_aside import SHORT_S, ended_well
 from dronedispatch.kvstore.txn import LmdbTxn
 from dronedispatch.runtime.clock import Clock
 
@@ -18,10 +19,13 @@ class Housekeeping:
         self._committer = committer
         self._clock = clock
         self._hint_age_max_s = hint_age_max_s
+        self._began_s = clock.monotonic_s()
         self._noted: tuple[int, int] | None = None
 
     async def once(self) -> str:
         """One round; says what it did."""
+        if self._clock.monotonic_s() - self._began_s > SHORT_S:
+            ended_well(self._engine.disk.path)
         progress = self._engine.disk.progress()
         if progress == self._noted:
             return "nothing new to note"

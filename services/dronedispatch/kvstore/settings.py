@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from dronedispatch.kvstore.disk import MAP_BYTES, MAP_BYTES_MIN
 from dronedispatch.runtime.settings import ProcessSettings
 
 
@@ -19,6 +20,7 @@ class Settings:
     cache_items_max: int = 50_000
     cache_bytes_max: int = 40 * 1024**2
     disk_reserve_bytes: int = 64 * 1024**2  # stays free for promises: a full disk must not forget them
+    map_bytes: int = MAP_BYTES  # the most that the data file may grow to; it can be raised at any start
     changes_max: int = 100_000  # keys remembered for a joiner; more behind than that and it compares again
     hint_bytes_max: int = 64 * 1024**2
     hint_age_max_s: float = 86_400.0
@@ -33,6 +35,8 @@ class Settings:
         for name in ("cache_items_max", "cache_bytes_max", "changes_max", "hint_bytes_max"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+        if self.map_bytes < MAP_BYTES_MIN:
+            raise ValueError(f"map_bytes must be at least {MAP_BYTES_MIN}")
         if self.disk_reserve_bytes < 0:
             raise ValueError("disk_reserve_bytes cannot be negative")
         if self.name is not None and (

@@ -12,12 +12,14 @@ class State(msgspec.Struct, frozen=True):
     """`floor`: no request of an epoch below is carried out. `published`: the highest epoch seen in a request.
 
     `cluster` is empty until a view has named this disk. `joining`: slots that are being filled and answer nothing.
+    `was`: the disk that this one is a complete copy of, until a record changes.
     """
 
     cluster: str = ""
     floor: int = 0
     published: int = 0
     joining: tuple[int, ...] = ()
+    was: str = ""
 
 
 def encode_state(state: State) -> bytes:

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import lmdb
+from msgspec.structs import replace
 
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
@@ -74,7 +75,7 @@ class LmdbTxn:
         return self.state.published
 
     def raise_floor(self, floor: int, published: int) -> None:
-        self._set_state(State(self.state.cluster, floor, published, self.state.joining))
+        self._set_state(replace(self.state, floor=floor, published=published))
 
     def is_joining(self, slot: int) -> bool:
         return slot in self.state.joining
@@ -83,13 +84,16 @@ class LmdbTxn:
         return frozenset(self.state.joining)
 
     def set_joining(self, slots: Collection[int]) -> None:
-        state = self.state
-        self._set_state(State(state.cluster, state.floor, state.published, tuple(sorted(slots))))
+        self._set_state(replace(self.state, joining=tuple(sorted(slots))))
 
     def belong_to(self, cluster: str) -> None:
         """Become a replica of `cluster`, durably with this transaction; once and for ever."""
         assert self.state.cluster in ("", cluster)
-        self._set_state(State(cluster, self.state.floor, self.state.published, self.state.joining))
+        self._set_state(replace(self.state, cluster=cluster))
+
+    def be_copy_of(self, disk: str) -> None:
+        """Remember of which disk this one is a complete copy; "": of none (any more)."""
+        self._set_state(replace(self.state, was=disk))
 
     def set_last_view(self, document: bytes) -> None:
         """Keep the newest view, for `kvctl recover`."""
@@ -133,7 +137,8 @@ class LmdbTxn:
         except DamagedRecord:
             before = engine.tags_by_index(self._txn, key)
         stored = encode(record)
-        engine.reserve(len(stored))
+        if not record.tombstone:
+            engine.reserve(len(stored))
         self._put(slot.to_bytes() + key.encode(), stored, DATA)
         terms = _terms(record)
         if before != terms:
@@ -165,6 +170,8 @@ class LmdbTxn:
         return now_s
 
     def _wrote(self, key: str, record: Record | None) -> None:
+        if self.state.was:
+            self.be_copy_of("")
         self.written[key] = record
         self._got = ("", None)
         self._engine.changes.note(key)

@@ -13,14 +13,14 @@ from dronedispatch.runtime.health import Copies
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Sighting:
     """What a replica answered lately: the disk that it has (None: it does not answer), and its reason for being absent."""
 
     disk: str | None
     reason: str = ""
 
 
-def copies_of(view: View, seen: Mapping[str, Seen]) -> Copies:
+def copies_of(view: View, seen: Mapping[str, Sighting]) -> Copies:
     """The slots of `view` by their copies. A replica that is not in `seen` has not been asked yet: the view is believed."""
     whole = fewer = one = none = 0
     absent: dict[str, str] = {}
@@ -38,11 +38,11 @@ def copies_of(view: View, seen: Mapping[str, Seen]) -> Copies:
     return Copies(len(view.slots), whole, fewer, one, none, absent)
 
 
-def _answers(seen: Seen | None, disk: str) -> bool:
+def _answers(seen: Sighting | None, disk: str) -> bool:
     return seen is None or seen.disk == disk
 
 
-def _why(view: View, name: str, seen: Seen | None) -> str:
+def _why(view: View, name: str, seen: Sighting | None) -> str:
     if seen is not None and seen.disk is None:
         return "does not answer"
     replica = view.replicas.get(name)

@@ -1,0 +1,91 @@
+"""Finished deliveries leave the store after some days, written to a file first if that is wanted: what grows must end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from dronedispatch.fleet.deliveries import TERMINAL, Delivery
+from dronedispatch.fleet.documents import Unreadable, decode
+from dronedispatch.gateway.lists import SCAN_PAGE
+from dronedispatch.kv.client import Delete, Item, KVClient
+from dronedispatch.kv.errors import LockHeld
+from dronedispatch.runtime.clock import Clock
+
+LOCK = "gateway/retention"
+LOCK_TTL_MS = 600_000
+DAY_S = 86_400.0
+
+log = structlog.get_logger()
+
+
+class Retention:
+    """Run `once` now and then; of all gateways one does the work. `keep_days` 0: nothing ever leaves."""
+
+    def __init__(
+        self, kv: KVClient, clock: Clock, *, owner: str, keep_days: float, export_dir: Path | None
+    ) -> None:
+        self._kv = kv
+        self._clock = clock
+        self._owner = owner
+        self._keep_days = keep_days
+        self._export_dir = export_dir
+
+    async def once(self) -> str:
+        """Remove what has ended long enough ago, each only in the version that was read. Raises KVError, OSError."""
+        if self._keep_days == 0:
+            return "finished deliveries stay for ever"
+        try:
+            lease = await self._kv.acquire(LOCK, self._owner, LOCK_TTL_MS)
+        except LockHeld:
+            return "another gateway is at it"
+        try:
+            before = _stamp(self._clock.wall_s() - self._keep_days * DAY_S)
+            removed = sum([await self._remove(f"status={status}", before) for status in sorted(TERMINAL)])
+        finally:
+            await self._kv.release(lease)
+        return f"removed {removed} deliveries that ended before {before}"
+
+    async def _remove(self, tag: str, before: str) -> int:
+        """The lists are in the order of their ids, so the oldest come first: a page without an old one is the end."""
+        removed, after = 0, None
+        while True:
+            page = await self._kv.scan(tag=tag, after=after, limit=SCAN_PAGE)
+            over = [item for item in page.items if _ended_before(item, before)]
+            if over:
+                if self._export_dir is not None:
+                    await asyncio.to_thread(_export, self._export_dir, over)
+                results = await self._kv.batch([Delete(item.key, item.version) for item in over])
+                removed += sum(result is None for result in results)
+            after = page.next_after
+            if after is None or not over:
+                return removed
+
+
+def _stamp(wall_s: float) -> str:
+    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _ended_before(item: Item, before: str) -> bool:
+    """Stamps are RFC 3339 UTC of one form, and compare as text. A record without an end, or an unreadable one, stays."""
+    try:
+        delivery = decode(Delivery, item.value)
+    except (Unreadable, ValueError) as error:
+        log.warning("unreadable record passed over", key=item.key, error=str(error))
+        return False
+    ended = delivery.ended_at or delivery.delivered_at
+    return delivery.status in TERMINAL and ended is not None and ended < before
+
+
+def _export(folder: Path, items: list[Item]) -> None:
+    """Append the records, as they are stored, to the file of this month; synced before anything is removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"deliveries-{datetime.now(UTC):%Y-%m}.ndjson"
+    with (folder / name).open("ab") as out:
+        out.write(b"".join(item.value.replace(b"\n", b" ") + b"\n" for item in items))
+        out.flush()
+        os.fsync(out.fileno())

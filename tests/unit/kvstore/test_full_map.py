@@ -1,0 +1,83 @@
+"""A map that is full refuses values, takes deletes, and comes back by them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dronedispatch.kv.record import Record
+from dronedispatch.kv.version import Version
+from dronedispatch.kvstore.cache import AnswerCache
+from dronedispatch.kvstore.disk import MAP_BYTES_MIN, open_disk
+from dronedispatch.kvstore.engine import Bounds, Engine
+from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
+from dronedispatch.replication.hashing import slot_of
+
+MAP_BYTES = MAP_BYTES_MIN
+VALUE_BYTES = 60_000
+TAGS = ("status=delivered", "drone=d1")
+
+
+def record(n: int, *, tombstone: bool = False) -> Record:
+    value = b"" if tombstone else bytes(VALUE_BYTES)
+    return Record(Version(1, n), os.urandom(16), 1.0, tombstone, None, () if tombstone else TAGS, value)
+
+
+def write(engine: Engine, keys: list[str], *, n: int = 1, tombstone: bool = False) -> None:
+    txn = engine.begin()
+    try:
+        for key in keys:
+            txn.put(key, slot_of(key), record(n, tombstone=tombstone))
+        engine.commit(txn)
+    except BaseException:
+        engine.abort(txn)
+        raise
+    engine.sync()
+    engine.publish(txn)
+
+
+def fill(engine: Engine, prefix: str) -> list[str]:
+    """Write until it is refused; the keys that were taken."""
+    taken: list[str] = []
+    while len(taken) < 100_000:
+        keys = [f"{prefix}{len(taken) + number}" for number in range(20)]
+        try:
+            write(engine, keys)
+        except DiskFull:
+            engine.checkpoint()  # room is asked for once in each of LMDB's transactions
+            if engine.why_no_room() is not None:
+                return taken
+            continue
+        taken += keys
+    raise AssertionError("it is never full")
+
+
+def remove(txn: LmdbTxn, key: str) -> None:
+    txn.remove(key, slot_of(key))
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    disk = open_disk(tmp_path / "disk", MAP_BYTES)
+    return Engine(disk, AnswerCache(items_max=10, bytes_max=100_000), Bounds(0, 100, 10_000))
+
+
+def test_a_full_map_takes_tombstones_for_all_it_holds_and_then_values_again(engine: Engine) -> None:
+    first = fill(engine, "first")
+    assert len(first) * VALUE_BYTES > MAP_BYTES / 2
+    assert engine.used()[0] > 0.85
+    assert engine.why_no_room() is not None
+    for start in range(0, len(first), 100):
+        write(engine, first[start : start + 100], n=2, tombstone=True)
+    for start in range(0, len(first), 100):  # the sweep
+        txn = engine.begin()
+        for key in first[start : start + 100]:
+            remove(txn, key)
+        engine.commit(txn)
+        engine.sync()
+        engine.publish(txn)
+    assert engine.why_no_room() is None
+    assert len(fill(engine, "second")) > len(first) * 0.9
+    engine.close()
