@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from browser_visit import Visit
-from live_system import LiveSystem, running_system
+from support.browser_visit import Visit
+from support.live_system import LiveSystem, running_system
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (

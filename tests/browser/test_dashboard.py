@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import expect
 from scripts.local import traffic
 
-from browser_visit import Visit
 from dronedispatch.fleet.city import default_city
-from live_system import LiveSystem, eventually
+from support.browser_visit import Visit
+from support.live_system import LiveSystem, eventually
 
 pytestmark = pytest.mark.real
 

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from browser_visit import Visit
-from dronedispatch.testing.aside import aside
-from dronedispatch.testing.crowd import Crowd
 from dronedispatch.testing.gateway import MemoryGateway
 from dronedispatch.testing.serving import serving
+from support.aside import aside
+from support.browser_visit import Visit
+from support.crowd import Crowd
 
 pytestmark = pytest.mark.real
 

@@ -14,7 +14,7 @@ from dronedispatch.runtime.amqp import DEAD_LETTERS, BrokerSource, Bus, Message,
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.logs import bind_request_id
 from dronedispatch.runtime.settings import AmqpSettings
-from real_parts import Part, broker_url, running_broker
+from support.real_parts import Part, broker_url, running_broker
 
 pytestmark = pytest.mark.real
 

@@ -13,7 +13,7 @@ from dronedispatch.runtime.amqp import BrokerSource, Bus, Handler, Message, Unde
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.settings import AmqpSettings
 from dronedispatch.testing.broker import MemoryBus
-from real_parts import broker_url, running_broker
+from support.real_parts import broker_url, running_broker
 
 
 class AnyBus(Protocol):

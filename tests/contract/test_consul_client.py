@@ -21,7 +21,7 @@ from dronedispatch.runtime.consul import (
 )
 from dronedispatch.runtime.discovery import KeyWatch, ServiceWatch
 from dronedispatch.runtime.leadership import ConsulLock
-from real_parts import Part, running_consul
+from support.real_parts import Part, running_consul
 
 pytestmark = pytest.mark.real
 

@@ -21,9 +21,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from dronedispatch.gateway.openapi.document import document
-from dronedispatch.testing.aside import aside
 from dronedispatch.testing.gateway import OPERATOR_TOKEN, MemoryGateway
 from dronedispatch.testing.serving import serving
+from support.aside import aside
 
 UNDOCUMENTED = {
     "/.well-known/dronedispatch-proof",

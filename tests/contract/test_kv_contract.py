@@ -21,7 +21,7 @@ from dronedispatch.runtime.settings import ProcessSettings, Secret
 from dronedispatch.runtime.web import create_web
 from dronedispatch.testing.kv import MemoryKV
 from dronedispatch.testing.serving import serving
-from store_parts import TOKEN, Store, running_store
+from support.store_parts import TOKEN, Store, running_store
 
 Opened = AbstractAsyncContextManager[KVClient]
 T = TypeVar("T")

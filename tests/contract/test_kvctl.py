@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from real_parts import wait_until
-from store_parts import PROGRAM, Store, running_store
+from support.real_parts import wait_until
+from support.store_parts import PROGRAM, Store, running_store
 
 pytestmark = pytest.mark.real
 

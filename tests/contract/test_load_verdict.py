@@ -13,9 +13,9 @@ import pytest
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, delivery_tags, move_delivery
 from dronedispatch.fleet.documents import decode, encode, stamp
 from dronedispatch.runtime.clock import SystemClock
-from dronedispatch.testing.aside import aside
 from dronedispatch.testing.gateway import MemoryGateway
 from dronedispatch.testing.serving import serving
+from support.aside import aside
 
 CHECKOUT = Path(__file__).parents[2]
 LIFE = (DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS, DeliveryStatus.DELIVERED)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from store_parts import PROGRAM, TOKEN, Store
+from support.store_parts import PROGRAM, TOKEN, Store
 
 pytestmark = pytest.mark.real
 

@@ -15,8 +15,8 @@ from scripts.cluster.consul import Consul, ConsulError
 from scripts.cluster.patience import Patience
 from scripts.local import consul as local_consul
 
-from order_stream import ask
-from three_hosts import DOOR_PORT, HOSTS, PUBLIC, ThreeHosts, headers
+from support.order_stream import ask
+from support.three_hosts import DOOR_PORT, HOSTS, PUBLIC, ThreeHosts, headers
 
 pytestmark = [pytest.mark.real, pytest.mark.netns]
 

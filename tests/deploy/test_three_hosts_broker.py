@@ -15,8 +15,8 @@ import pytest
 from dronedispatch.runtime.amqp import BrokerSource, Bus, Message
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.settings import AmqpSettings, Secret
-from order_stream import ask
-from three_hosts import HOSTS, Machine, ThreeHosts, tell
+from support.order_stream import ask
+from support.three_hosts import HOSTS, Machine, ThreeHosts, tell
 
 pytestmark = [pytest.mark.real, pytest.mark.netns]
 

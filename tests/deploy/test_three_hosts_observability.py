@@ -16,8 +16,8 @@ from typing import Any
 import hcl2
 import pytest
 
-from order_stream import OrderStream, ask
-from three_hosts import DOOR_PORT, HOSTS, PUBLIC, ThreeHosts, wait_until
+from support.order_stream import OrderStream, ask
+from support.three_hosts import DOOR_PORT, HOSTS, PUBLIC, ThreeHosts, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "jobs" / "prometheus"

@@ -9,8 +9,8 @@ import threading
 import pytest
 from scripts.cluster.consul import ConsulError
 
-from order_stream import OrderStream, ask
-from three_hosts import DOOR_PORT, PUBLIC, ThreeHosts, tell, wait_until
+from support.order_stream import OrderStream, ask
+from support.three_hosts import DOOR_PORT, PUBLIC, ThreeHosts, tell, wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.netns]
 

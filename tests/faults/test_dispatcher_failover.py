@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from scripts.local.home import CHECKOUT
 
-import order_checks
-from live_system import LiveSystem, eventually, running_system
-from live_traffic import Traffic
-from real_parts import free_ports
+from support import order_checks
+from support.live_system import LiveSystem, eventually, running_system
+from support.live_traffic import Traffic
+from support.real_parts import free_ports
 
 pytestmark = pytest.mark.real
 

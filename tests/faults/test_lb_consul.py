@@ -18,7 +18,7 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import HttpError
 from dronedispatch.testing.peer import OK, always, peer
-from real_parts import Part, running_consul
+from support.real_parts import Part, running_consul
 
 pytestmark = pytest.mark.real
 TOKEN = "op-secret"

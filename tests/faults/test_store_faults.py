@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from store_faults import FAULTS, Fault, evidence, one_of, wait_whole
-from store_parts import Store, running_store
-from store_workload import Workload
+from support.store_faults import FAULTS, Fault, evidence, one_of, wait_whole
+from support.store_parts import Store, running_store
+from support.store_workload import Workload
 
 pytestmark = [pytest.mark.real, pytest.mark.netns]
 

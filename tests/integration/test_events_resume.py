@@ -9,8 +9,8 @@ import pytest
 from scripts.local import traffic
 
 from dronedispatch.fleet.city import default_city
-from live_system import Events, LiveSystem, eventually
-from real_parts import wait_until
+from support.live_system import Events, LiveSystem, eventually
+from support.real_parts import wait_until
 
 pytestmark = pytest.mark.real
 

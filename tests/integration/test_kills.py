@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-import order_checks
-from live_system import LiveSystem, eventually
-from live_traffic import Traffic
+from support import order_checks
+from support.live_system import LiveSystem, eventually
+from support.live_traffic import Traffic
 
 pytestmark = pytest.mark.real
 

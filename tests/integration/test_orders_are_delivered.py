@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from scripts.local import traffic
 
-import order_checks
 from dronedispatch.fleet.city import default_city
-from live_system import Events, LiveSystem, eventually
+from support import order_checks
+from support.live_system import Events, LiveSystem, eventually
 
 pytestmark = pytest.mark.real
 

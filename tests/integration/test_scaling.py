@@ -7,8 +7,8 @@ import pytest
 from scripts.local.home import Home
 from scripts.local.supervisor import Supervisor
 
-from live_system import LiveSystem, eventually
-from live_traffic import Traffic
+from support.live_system import LiveSystem, eventually
+from support.live_traffic import Traffic
 
 RATE_PER_S = 15.0
 

@@ -16,10 +16,10 @@ from scripts.local import traffic
 from scripts.local.home import CHECKOUT, Home
 from scripts.local.leftovers import pids_of
 
-import order_checks
 from dronedispatch.fleet.city import default_city
-from live_system import LiveSystem, eventually
-from real_parts import free_ports
+from support import order_checks
+from support.live_system import LiveSystem, eventually
+from support.real_parts import free_ports
 
 pytestmark = pytest.mark.real
 

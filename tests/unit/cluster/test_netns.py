@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from scripts.cluster.patience import Patience
 
-from dronedispatch.testing.netns import Host, network
+from support.netns import Host, network
 
 pytestmark = pytest.mark.netns
 

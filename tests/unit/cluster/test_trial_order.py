@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from scripts.trial import order
 
-from scripted_http import ScriptedServer, scripted_server
+from support.scripted_http import ScriptedServer, scripted_server
 
 ROOT = Path(__file__).resolve().parents[3]
 PLACED = {"id": "d1", "status": "pending"}

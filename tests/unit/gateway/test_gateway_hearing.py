@@ -14,7 +14,7 @@ from dronedispatch.gateway.feed import Feed
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.testing.broker import MemoryBus
 from dronedispatch.testing.kv import MemoryKV
-from rule_switches import Switch, always, must_turn_red, put
+from support.rule_switches import Switch, always, must_turn_red, put
 
 
 def assigned(seq: int) -> bytes:

@@ -21,7 +21,7 @@ from dronedispatch.replication.calls import MUST_BE_ABSENT
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.testing.linearizability import Observation, Seen, why_not, why_not_exclusive
-from store_parts import TOKEN
+from support.store_parts import TOKEN
 
 PAUSE_S = 0.004
 LONG_S = 20.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 from scripts.local.home import CHECKOUT
 
-from real_parts import wait_until
+from support.real_parts import wait_until
 
 PICTURES = CHECKOUT / ".artifacts" / "browser"
 

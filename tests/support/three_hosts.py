@@ -25,9 +25,9 @@ from scripts.cluster.patience import Patience
 from scripts.local import broker as local_broker
 from scripts.local import consul as local_consul
 
-from dronedispatch.testing.netns import Host, Network, network
+from support.netns import Host, Network, network
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HOSTS = {"server-1": "10.77.0.11", "server-2": "10.77.0.12", "server-3": "10.77.0.13"}
 PUBLIC = {"server-1": "10.78.0.11", "server-2": "10.78.0.12", "server-3": "10.78.0.13"}
 WORLD = "10.78.0.99"

@@ -20,7 +20,7 @@ from pathlib import Path
 from scripts.local import consul as local_consul
 from scripts.local.ports import Ports
 
-from real_parts import Part, free_ports, wait_until
+from support.real_parts import Part, free_ports, wait_until
 
 TOKEN = "only-for-tests"
 PROGRAM = str(Path(sys.executable).parent / "dronedispatch")

@@ -19,7 +19,7 @@ from dronedispatch.lb.gateways import Table
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.connection import Connection
 from dronedispatch.runtime.http.pool import Pool
-from rule_switches import Off, Switch, afterwards, always, put, with_arguments
+from support.rule_switches import Off, Switch, afterwards, always, put, with_arguments
 from unit.lb import test_lb_gateway_choice as choice
 from unit.lb import test_lb_limits as limits
 from unit.lb import test_lb_lines as lines

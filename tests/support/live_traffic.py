@@ -14,7 +14,7 @@ from typing import Any
 from scripts.local import traffic
 
 from dronedispatch.fleet.city import default_city
-from live_system import Answer, Caller, LiveSystem
+from support.live_system import Answer, Caller, LiveSystem
 
 
 @dataclass

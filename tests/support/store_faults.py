@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from real_parts import wait_until
-from store_parts import Store
+from support.real_parts import wait_until
+from support.store_parts import Store
 
 Evidence = dict[str, float]
 

@@ -22,7 +22,7 @@ from scripts.local.home import CHECKOUT, Home
 from scripts.local.ports import Ports
 from scripts.local.supervisor import Supervisor
 
-from real_parts import free_ports, wait_until
+from support.real_parts import free_ports, wait_until
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
