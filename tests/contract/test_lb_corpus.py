@@ -10,6 +10,8 @@ from dronedispatch.testing.door import open_door
 from dronedispatch.testing.witness import witness
 from support.real_parts import needs
 
+pytestmark = pytest.mark.virtual_time
+
 PAYLOADS = corpus()
 
 

@@ -11,6 +11,8 @@ from dronedispatch.testing.door import open_door
 from dronedispatch.testing.witness import witness
 from support.real_parts import needs
 
+pytestmark = pytest.mark.virtual_time
+
 
 def no_news() -> None:
     """Progress that nobody watches."""

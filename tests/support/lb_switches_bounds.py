@@ -191,7 +191,7 @@ LIMITS = (
     Switch(
         "a hundred thousand clients are remembered at most",
         put({"core.buckets.Limiter.__init__": with_arguments(Limiter.__init__, clients_max=10**9)}),
-        limits.test_a_million_clients_stay_within_their_memory_and_a_hundred_thousand_are_remembered,
+        limits.test_ever_more_clients_stay_within_their_memory_and_a_hundred_thousand_are_remembered,
     ),
     Switch(
         "processes share a rate",
