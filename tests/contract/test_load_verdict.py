@@ -58,7 +58,17 @@ def run(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def load(url: str, *more: str) -> subprocess.CompletedProcess[str]:
-    arguments = ("--host", url, "--headless", "--minutes", "0.06", "--orders-per-minute", "300")
+    arguments = (
+        "--host",
+        url,
+        "--headless",
+        "--minutes",
+        "20",
+        "--orders",
+        "12",
+        "--orders-per-minute",
+        "300",
+    )
     return run("scripts/load", *arguments, *more)
 
 

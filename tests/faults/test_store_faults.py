@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from support.store_faults import FAULTS, Fault, evidence, one_of, wait_whole
+from support.store_faults import FAULTS, Evidence, Fault, evidence, one_of, wait_whole
 from support.store_parts import Store, running_store
 from support.store_workload import Workload
-from support.waiting import let_run, until_true
+from support.waiting import let_run, until_true, until_true_or_over
 
 pytestmark = [pytest.mark.real, pytest.mark.netns]
 
@@ -73,15 +73,26 @@ async def play_once(store: Store, workload: Workload, fault: Fault, name: str) -
     before = await asyncio.to_thread(evidence, store)
     operations = workload.operations
     await asyncio.to_thread(fault.begin, store, name)
-    await let_run(fault.hold_s)
     if store.rf > 1 and fault.name in WRITTEN_UNDER:
+        await held(store, fault, before)
         await workload.goes_on(1)
+    else:
+        await let_run(fault.hold_s)
     during = await asyncio.to_thread(evidence, store)
     await asyncio.to_thread(fault.end, store, name)
     await asyncio.to_thread(wait_whole, store)
     after = await asyncio.to_thread(evidence, store)
     assert workload.operations > operations
     return fault.felt(before, during) or fault.felt(before, after)
+
+
+async def held(store: Store, fault: Fault, before: Evidence) -> None:
+    """Until somebody feels it, or as long as it lasts: what is felt before then need not go on."""
+
+    async def felt() -> bool:
+        return fault.felt(before, await asyncio.to_thread(evidence, store))
+
+    await until_true_or_over(felt, fault.hold_s)
 
 
 PLAYED = [

@@ -11,7 +11,7 @@ from scripts.local.home import CHECKOUT
 
 from support.live_system import LiveSystem, eventually
 from support.page_commands import Block, typed_by_the_live_test
-from support.real_parts import free_ports
+from support.ports import free_ports
 
 pytestmark = pytest.mark.real
 

@@ -60,6 +60,14 @@ async def until_true(asked: Callable[[], Awaitable[object]], what: str, ordinary
         await asyncio.sleep(BRIEF_PAUSE_S)
 
 
+async def until_true_or_over(asked: Callable[[], Awaitable[object]], at_most_s: float) -> None:
+    """Ask again and again until the answer is true, or `at_most_s` is over: the length of a fault, no verdict."""
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + at_most_s
+    while not await asked() and loop.time() < end_s:  # noqa: ASYNC110 - what happens is outside this process
+        await asyncio.sleep(PAUSE_S)
+
+
 async def repeated_until(
     act: Callable[[], object], condition: Callable[[], object], what: str, ordinary_s: float = 0.0
 ) -> None:

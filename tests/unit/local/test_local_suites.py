@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
 from scripts.local import suite_report, suite_runs, suites
 from scripts.local.home import CHECKOUT
 from scripts.local.suite_report import Outcome, Row
@@ -108,43 +106,23 @@ def test_the_suite_draws_the_same_examples_in_every_run_and_a_night_others() -> 
     assert generated.factor({"TEST_EXAMPLES_FACTOR": "20"}) == 20
 
 
-GENERATED = """
-import os
-from hypothesis import given, strategies as st
-@given(st.integers())
-def test_it(number):
-    with open(os.environ["DRAWN"], "a") as out:
-        out.write(f"{number} ")
-"""
+def drawn(profile: str, number: int | None = None) -> list[int]:
+    """What a generated test of that profile tries."""
+    tried: list[int] = []
+
+    def tries(value: int) -> None:
+        tried.append(value)
+
+    test = settings(settings.get_profile(profile))(given(st.integers())(tries))
+    (test if number is None else seed(number)(test))()
+    return tried
 
 
-def test_two_runs_draw_alike_with_a_seed_as_without(tmp_path: Path) -> None:
-    (tmp_path / "test_drawing.py").write_text(GENERATED)
-    drawn = []
-    for number, words in enumerate(([], [], suites.Chance(7).words(), suites.Chance(7).words())):
-        out = tmp_path / f"drawn{number}"
-        environ = {**os.environ, "DRAWN": str(out), "PYTHONPATH": str(CHECKOUT / "tests")}
-        pytest_ = (
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-c",
-            os.devnull,
-            "--rootdir",
-            str(tmp_path),
-        )
-        told = ["-p", "support.generated_plugin", *words]
-        subprocess.run(
-            [*pytest_, *told, str(tmp_path)], env=environ, check=True, timeout=600, capture_output=True
-        )
-        drawn.append(out.read_text())
-    assert drawn[0] == drawn[1]
-    assert drawn[2] == drawn[3]
-    assert drawn[0] != drawn[2]
-    assert all(len(one.split()) >= generated.EXAMPLES for one in drawn)
+def test_two_runs_draw_alike_with_a_seed_as_without() -> None:
+    assert drawn(generated.SUITE) == drawn(generated.SUITE)
+    assert drawn(generated.FREE, 7) == drawn(generated.FREE, 7)
+    assert drawn(generated.FREE, 7) != drawn(generated.FREE, 8)
+    assert len(drawn(generated.SUITE)) >= generated.EXAMPLES
 
 
 def test_every_folder_of_tests_is_a_suite() -> None:
