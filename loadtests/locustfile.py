@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import gevent
 from locust import FastHttpUser, events, task
 from locust.env import Environment
 
@@ -44,9 +43,6 @@ def add_options(parser: ArgumentParser, **_: Any) -> None:
         default=10.0,
         help="over all users (default: 10)",
         env_var="ORDERS_PER_MINUTE",
-    )
-    parser.add_argument(
-        "--orders", type=int, default=0, help="end once so many are placed (default: 0, go on)"
     )
     parser.add_argument(
         "--settle-s",
@@ -93,14 +89,6 @@ class Customer(FastHttpUser):
                 answer.failure("a 201 that is not about a pending delivery")
                 return
             self.placed = [*self.placed[-50:], found["id"]]
-            self._count()
-
-    def _count(self) -> None:
-        """One more order is placed; with --orders the last one ends the test."""
-        _placed.append(self.placed[-1])
-        options: Any = self.environment.parsed_options
-        if len(_placed) == options.orders and self.environment.runner is not None:
-            gevent.spawn(self.environment.runner.quit)  # it waits for the users, and this is one
 
     @task(2)
     def follow(self) -> None:
@@ -140,7 +128,6 @@ class Customer(FastHttpUser):
 
 
 _began: dict[str, datetime] = {}
-_placed: list[str] = []
 
 
 def started(environment: Environment, **_: Any) -> None:

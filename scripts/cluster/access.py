@@ -93,7 +93,7 @@ def give_workloads(consul: Consul, jwks_url: str, ca: str) -> int:
     """
     config: Json = {
         "JWKSURL": jwks_url,
-        "JWTSupportedAlgs": ["RS256", "EdDSA", "ES256"],
+        "JWTSupportedAlgs": ["RS256", "ES256"],
         "BoundAudiences": ["consul.io"],
         "ClaimMappings": {name: name for name in ("nomad_namespace", "nomad_job_id", "nomad_service")},
     }
@@ -139,6 +139,11 @@ def give_secrets(secrets: Path) -> int:
             put(job, items)
             written += 1
     return written
+
+
+def nomad_leads() -> bool:
+    """Whether Nomad has a leader; asks for no token, since there may be none yet."""
+    return nomad("operator", "api", "/v1/status/leader", fine=(0, 1))[1].strip() not in {"", '""'}
 
 
 def bootstrap_nomad(secret: Path) -> bool:
@@ -212,7 +217,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         print(give(consul, options.secrets, patience))
         if options.acl:
             os.environ["NOMAD_TOKEN"] = read(options.secrets, "nomad/management")
-            patience.until(lambda: nomad("server", "members", fine=(0, 1))[0] == 0)
+            if not patience.until(nomad_leads):
+                raise AccessError("Nomad has no leader: are most of its servers there?")
             made = bootstrap_nomad(options.secrets / "nomad" / "management")
             print(f"Nomad's management token: {'made' if made else 'there'}")
             print(f"Nomad: wrote {give_nomad(consul)} tokens for deployments")

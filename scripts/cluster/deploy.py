@@ -16,20 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from scripts.cluster import diagnosis
-
-Json = dict[str, Any]
+from scripts.cluster.diagnosis import Json
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"
 ORDER = ("kvstore", "kvfront", "drone-sim", "dispatcher", "gateway", "lb")
 OPTIONAL = ("prometheus", "locust")
-EPILOG = """NOMAD_ADDR, NOMAD_TOKEN and NOMAD_CACERT say which Nomad, as for the nomad program.
-
-  scripts/deploy                                   one machine, `nomad agent -dev` (docs/cluster.md)
-  scripts/deploy --vars cluster                    the machines of the Vagrantfile
-  scripts/deploy --with prometheus --with locust   the optional jobs too
-  scripts/deploy --var gateway.instances=5         one variable of one job
-"""
 
 
 class DeployError(Exception):
@@ -75,9 +67,8 @@ def said(job: Json) -> Json:
 
 def declared(name: str) -> set[str]:
     """The variables that a job file takes."""
-    return set(
-        re.findall(r'^variable "(\w+)"', (JOBS / f"{name}.nomad.hcl").read_text("utf-8"), re.MULTILINE)
-    )
+    text = (JOBS / f"{name}.nomad.hcl").read_text("utf-8")
+    return set(re.findall(r'^variable "(\w+)"', text, re.MULTILINE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +78,12 @@ class Deployment:
     file: Path | None = None
     told: Mapping[str, str] = field(default_factory=dict)
     deadline_s: float = 600.0
-    keep_counts: bool = True
 
     def filled(self, name: str) -> tuple[list[str], dict[str, str]]:
         """(arguments, kept variables) of a job's submission: what runs is kept where nobody says otherwise."""
         job, takes = running(name) or {}, declared(name)
         kept = {key: str(value) for key, value in said(job).items()}
-        if job and self.keep_counts:
+        if job:
             kept["instances"] = str(job["TaskGroups"][0]["Count"])
         told = {
             key.rpartition(".")[2]: one
@@ -183,31 +173,25 @@ def give_up(deployment: Json, allocation: Json, task: str, reason: str) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """0: every job is healthy (or the plan was shown). 1: it is not, and why was said. 2: a wrong argument."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "scripts/deploy", description=__doc__, epilog=EPILOG, formatter_class=form
-    )
-    add, known = parser.add_argument, (*ORDER, *OPTIONAL)
-    add(
-        "jobs", nargs="*", metavar="JOB", help=f"only these of {' '.join(known)} (default: {' '.join(ORDER)})"
-    )
+    known, all_of_them = (*ORDER, *OPTIONAL), " ".join(ORDER)
+    parser = argparse.ArgumentParser("scripts/deploy", description=__doc__, epilog="More: docs/cluster.md.")
+    add = parser.add_argument
+    add("jobs", nargs="*", metavar="JOB", help=f"only these of {' '.join(known)} (default: {all_of_them})")
     add("--plan", action="store_true", help="show what would change, change nothing")
     add("--vars", metavar="NAME", help="a file of jobs/vars (cluster), or a path")
     add("--var", metavar="[JOB.]NAME=VALUE", action="append", default=[], help="one variable; repeatable")
     add("--with", dest="extra", choices=OPTIONAL, action="append", default=[], help="an optional job too")
-    add("--reset-counts", action="store_true", help="undo `nomad job scale`: counts as the job files say")
     add("--deadline", metavar="SECONDS", type=float, default=600.0, help="patience with each job (600)")
     options = parser.parse_args(argv)
     names = options.jobs or [*ORDER, *options.extra]
     wrong = [one for one in names if one not in known] + [one for one in options.var if "=" not in one]
     if wrong:
         parser.error(f"{wrong[0]}: no such job, or no NAME=VALUE")
-    file = options.vars and Path(
-        options.vars if "/" in options.vars else JOBS / "vars" / f"{options.vars}.hcl"
-    )
+    named = options.vars or ""
+    file = Path(named if "/" in named else JOBS / "vars" / f"{named}.hcl") if named else None
     told = dict(one.split("=", 1) for one in options.var)
     try:
-        Deployment(file, told, options.deadline, not options.reset_counts).run(names, plan=options.plan)
+        Deployment(file, told, options.deadline).run(names, plan=options.plan)
     except (DeployError, FileNotFoundError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1

@@ -10,7 +10,6 @@ Json = Mapping[str, Any]
 
 SUPPORTED = ("1.9", "1.11", "2.0")
 AT_ONCE = {"Driver Failure", "Setup Failure", "Failed Validation", "Task hook failed"}
-# What the program says -> what to do about it. The first that fits.
 REFUSALS = (
     (
         r"refused|no such host|timeout|dial tcp|EOF",
@@ -62,9 +61,8 @@ def why_too_small(jobs: Iterable[Json], nodes: Sequence[Json]) -> str | None:
         count = int(group.get("Count") or 1) + int((group.get("Update") or {}).get("Canary") or 0)
         for name in asked:
             asked[name] += count * sum(int(task["Resources"][name]) for task in group["Tasks"])
-    there = [one["NodeResources"] for one in nodes]
-    have = {"CPU": sum(one["Cpu"]["CpuShares"] for one in there)}
-    have["MemoryMB"] = sum(one["Memory"]["MemoryMB"] for one in there)
+    have = {"CPU": sum(one["NodeResources"]["Cpu"]["CpuShares"] for one in nodes)}
+    have["MemoryMB"] = sum(one["NodeResources"]["Memory"]["MemoryMB"] for one in nodes)
     if all(asked[name] <= have[name] for name in asked):
         return None
     return f"the jobs ask for {asked} in all, the {len(nodes)} clients have {have}: larger ones, or fewer instances"

@@ -1,7 +1,6 @@
 """scripts/rotate-tokens: new bearer tokens in three rolling updates, in which every process accepts what the others show.
 
-First all accept the new tokens beside the old ones, then all show them, then all forget the old ones. An interrupted
-rotation is finished by the next one.
+An interrupted rotation is finished by the next one.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from collections.abc import Sequence
 
 from scripts.cluster.deploy import ORDER, DeployError, Deployment, ask, nomad, running, said
 from scripts.cluster.secrets import BEARER, GIVEN
-
-WORDS = ("accepting the new tokens", "showing the new tokens", "forgetting the old tokens")
 
 
 def steps(old: str, new: str) -> tuple[str, str, str]:
@@ -31,15 +28,17 @@ def put(job: str, items: dict[str, str]) -> None:
 def rotate() -> None:
     """Rotate every bearer token, a job at a time. Raises DeployError; both are accepted until the last step."""
     jobs = {name: job for name in (*ORDER, "prometheus") if (job := running(name)) is not None}
-    if not jobs:
-        raise DeployError("no job runs: scripts/deploy starts them with the tokens that are there")
     items = {
         name: ask("var", "get", "-out=json", f"nomad/jobs/{name}")["Items"] for name in jobs if GIVEN[name]
     }
     old = {key: one[key].split()[0] for one in items.values() for key in BEARER if key in one}
+    if not old:
+        raise DeployError("no job runs: scripts/deploy starts them with the tokens that are there")
     new = {key: secrets.token_urlsafe(32) for key in old}
     first = 1 + max(int(said(job).get("generation", 1)) for job in jobs.values())
-    for number, word in enumerate(WORDS):
+    for number, word in enumerate(
+        ("accept the new tokens too", "show the new tokens", "forget the old tokens")
+    ):
         print(word, flush=True)
         for name, kept in items.items():
             put(name, kept | {key: steps(old[key], new[key])[number] for key in old if key in kept})

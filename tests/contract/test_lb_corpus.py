@@ -8,9 +8,7 @@ from loadtests.bench.lb_peers import haproxy, nginx
 
 from dronedispatch.testing.door import open_door
 from dronedispatch.testing.witness import witness
-from support.real_parts import needs
-
-pytestmark = pytest.mark.virtual_time
+from real_parts import needs
 
 PAYLOADS = corpus()
 

@@ -9,9 +9,7 @@ from loadtests.bench.lb_fuzz import Findings, Target, fuzz, generate, lane
 
 from dronedispatch.testing.door import open_door
 from dronedispatch.testing.witness import witness
-from support.real_parts import needs
-
-pytestmark = pytest.mark.virtual_time
+from real_parts import needs
 
 
 def no_news() -> None:

@@ -16,7 +16,7 @@ import pytest
 from scripts.cluster import secrets
 from scripts.cluster.authority import machines
 
-from support.chroot import Chroot, debootstrap
+from dronedispatch.testing.chroot import Chroot, debootstrap
 
 pytestmark = [pytest.mark.real, pytest.mark.netns]
 

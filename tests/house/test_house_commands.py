@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from scripts.local.home import CHECKOUT
 
-from support.page_commands import ELSEWHERE, NOT_EXECUTED, PAGES, Block, blocks, typed_by_the_live_test
+from page_commands import ELSEWHERE, NOT_EXECUTED, PAGES, Block, blocks, typed_by_the_live_test
 
 EVERY = [block for page in PAGES for block in blocks(page)]
 
@@ -65,7 +65,7 @@ def test_how_to_run_one_test_is_how_it_is_run(command: str) -> None:
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.nomad_machine import Machine
+from nomad_machine import Machine
 
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 
@@ -45,6 +45,6 @@ def _made(path: Path) -> Path:
 @pytest.fixture(scope="session")
 def system(machine: Machine) -> Machine:
     """The same with every job of ours deployed and healthy."""
-    done = machine.script("deploy")
+    done = machine.script("deploy", "--var", "speed=60")
     assert done.returncode == 0, done.stdout + done.stderr + machine.describe()
     return machine

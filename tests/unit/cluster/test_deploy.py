@@ -115,7 +115,6 @@ def test_what_runs_is_kept_where_nobody_says_otherwise(program: Program) -> None
     words, kept = Deployment(told={"speed": "2", "lb.instances": "1"}).filled("gateway")
     assert kept == {"release": "/opt/x", "speed": "60", "instances": "5"}
     assert words[:-1] == ["-var=speed=2"]  # an argument goes before what is kept
-    assert "instances" not in Deployment(keep_counts=False).filled("gateway")[1]
 
 
 def test_a_stopped_job_keeps_nothing(program: Program) -> None:

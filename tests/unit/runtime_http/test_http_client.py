@@ -13,9 +13,6 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import Broken, Malformed, NotSent, TimedOut
 from dronedispatch.runtime.http.heads import request_head
-from support.waiting import deadline
-
-pytestmark = pytest.mark.virtual_time
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -318,7 +315,7 @@ async def test_a_cancelled_call_closes_its_connection() -> None:
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        async with deadline():
+        async with asyncio.timeout(2):
             await closed.wait()
 
 

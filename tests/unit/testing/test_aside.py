@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog
 
-from support.aside import aside
+from dronedispatch.testing.aside import aside
 
 log = structlog.get_logger()
 

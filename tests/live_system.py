@@ -22,8 +22,7 @@ from scripts.local.home import CHECKOUT, Home
 from scripts.local.ports import Ports
 from scripts.local.supervisor import Supervisor
 
-from support.ports import free_ports
-from support.waiting import patient_s, wait_until
+from real_parts import free_ports, wait_until
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -79,7 +78,7 @@ class LiveSystem:
     # By its scripts
 
     def script(
-        self, name: str, *arguments: str, timeout_s: float = 1200.0, environ: Mapping[str, str] | None = None
+        self, name: str, *arguments: str, timeout_s: float = 240.0, environ: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run scripts/<name> for this home; its exit code is the caller's to judge."""
         return subprocess.run(
@@ -123,7 +122,7 @@ class LiveSystem:
                 if terminal.poll() is None:
                     terminal.send_signal(signal.SIGTERM)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    terminal.wait(240)
+                    terminal.wait(60)
                 terminal.kill()
 
     def down(self) -> None:
@@ -133,7 +132,7 @@ class LiveSystem:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Process name -> its row of scripts/status."""
-        done = self.script("status", "--json", timeout_s=240)
+        done = self.script("status", "--json", timeout_s=60)
         assert done.stdout.startswith("["), done.stderr
         return {row["process"]: row for row in json.loads(done.stdout)}
 
@@ -250,12 +249,12 @@ class Events:
 
     def __enter__(self) -> Events:
         self._thread.start()
-        assert self.connected.wait(patient_s()), "no event stream"
+        assert self.connected.wait(20), "no event stream within 20 s"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        self._thread.join(patient_s())
+        self._thread.join(20)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -293,7 +292,7 @@ class Events:
             self.resets += 1
 
 
-def eventually(condition: Callable[[], object], what: str, ordinary_s: float) -> None:
+def eventually(condition: Callable[[], object], what: str, deadline_s: float) -> None:
     """Like wait_until, for conditions that ask over the network: an answer that does not come is a not-yet."""
 
     def holds() -> object:
@@ -301,7 +300,7 @@ def eventually(condition: Callable[[], object], what: str, ordinary_s: float) ->
             return condition()
         return False
 
-    wait_until(holds, what, ordinary_s)
+    wait_until(holds, what, deadline_s)
 
 
 @contextlib.contextmanager

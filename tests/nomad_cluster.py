@@ -1,0 +1,201 @@
+"""Three servers and three clients in network namespaces, secured, by the text of scripts/provision; the jobs are Nomad's."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from scripts.cluster import access, secrets
+from scripts.local import consul as local_consul
+
+from dronedispatch.testing.netns import Network, network
+from order_stream import OrderStream, Try
+from three_hosts import HOSTS, ROOT, Machine, ThreeHosts, wait_until
+
+CLIENTS = {"client-1": "10.77.0.21", "client-2": "10.77.0.22", "client-3": "10.77.0.23"}
+MACHINES = HOSTS | CLIENTS
+DOORS = tuple(f"{address}:8080" for address in CLIENTS.values())
+# What a namespace lacks of a machine: no chroot of its own (so raw_exec), and no cloud that would say who it is.
+HERE = """
+plugin "raw_exec" { config { enabled = true } }
+client { options = { "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean" } }
+"""
+
+
+class Cluster(ThreeHosts):
+    """Six machines; the services are Nomad's."""
+
+    def __init__(self, folder: Path, made: Network) -> None:
+        self.folder, self.network, self.secure = folder, made, True
+        self.keys = folder / "keys"
+        words = [
+            "--dir",
+            str(self.keys),
+            "--tls",
+            *(f"{name}={address}" for name, address in MACHINES.items()),
+        ]
+        assert secrets.main(words, {}) == 0
+        made.add_switch("private")
+        self.machines = {name: self._machine(name) for name in MACHINES}
+        self.world = made.add_host("world", {"private": "10.77.0.99"})
+        self._consul_version = ".".join(map(str, local_consul.version(local_consul.binary()))) + ".0"
+        for name in ("one", "two"):
+            (folder / "releases" / name / "bin").mkdir(parents=True)
+            program = folder / "releases" / name / "bin" / "dronedispatch"
+            program.symlink_to(Path(sys.executable).parent / "dronedispatch")
+
+    def _machine(self, name: str) -> Machine:
+        host = self.network.add_host(name, {"private": MACHINES[name]}, names=MACHINES)
+        folder = self.folder / name
+        folder.mkdir(parents=True)
+        return Machine(name, MACHINES[name], host, folder)
+
+    def text(self, machine: Machine, room: str, function: str, **more: str) -> str:
+        """As for three hosts, with the role of the machine's name."""
+        told = {
+            "DD_ROLE": machine.name.partition("-")[0],
+            "DD_INTERFACE": "net0",
+            "NOMAD_ETC": str(machine.folder / "nomad.d"),
+            "NOMAD_DATA": str(machine.folder / "nomad"),
+            "NOMAD_VOLUMES": str(machine.folder),
+        }
+        return super().text(machine, room, function, **told, **more)
+
+    def start_nomad(self, machine: Machine) -> None:
+        """The agent with the configuration of scripts/provision."""
+        etc = machine.folder / "nomad.d"
+        if not etc.is_dir():
+            (etc / "tls").mkdir(parents=True)
+            (machine.folder / "kvstore").mkdir()
+            for name in ("configuration", "secrets", "tls", machine.name.partition("-")[0]):
+                (etc / f"{name}.hcl").write_text(self.text(machine, "nomad", f"nomad_{name}"), "utf-8")
+            if machine.name in CLIENTS:
+                (etc / "zz-here.hcl").write_text(HERE, "utf-8")
+            shipped = self.keys / "machines" / machine.name / "tls"
+            shutil.copy(shipped / "ca.pem", etc / "tls" / "ca.pem")
+            for kind in ("pem", "key"):
+                shutil.copy(shipped / f"nomad-{machine.name}.{kind}", etc / "tls" / f"agent.{kind}")
+        words = ["nomad", "agent", f"-config={etc}"]
+        environ = {"PATH": os.environ["PATH"], "HOME": str(machine.folder), "CHECKPOINT_DISABLE": "1"}
+        machine.running["nomad"] = machine.host.start(words, environ, machine.folder / "nomad.log")
+
+    def start(self) -> None:
+        """The agents, the brokers, and who may do what; no job."""
+        for machine in self.machines.values():
+            self.start_consul(machine)
+        self.give_access()
+        for name in HOSTS:
+            self.start_broker(self.machines[name])
+        for machine in self.machines.values():
+            self.start_nomad(machine)
+        given = [
+            "--secrets",
+            str(self.keys / "machines" / "server-3"),
+            "--nomad",
+            "--acl",
+            "--deadline",
+            "90",
+        ]
+        words = [sys.executable, "-m", "scripts.cluster.access", *given]
+        done = self.command("server-3", *words, NOMAD_ADDR="https://10.77.0.13:4646", NOMAD_TOKEN="")
+        assert done.returncode == 0, done.stdout + done.stderr
+        wait_until(
+            lambda: self.nomad("node", "status").stdout.count(" ready") == len(CLIENTS),
+            "three clients are ready",
+            90,
+        )
+
+    def command(self, name: str, *words: str, **told: str) -> subprocess.CompletedProcess[str]:
+        """A command in the checkout, on the machine `name`, as somebody who may do everything."""
+        environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "PYTHONPATH": f"{ROOT}:{ROOT}/services",
+            "CONSUL_HTTP_ADDR": "http://127.0.0.1:8500",
+            "NOMAD_ADDR": "https://10.77.0.11:4646",
+            "NOMAD_CACERT": str(self.keys / "tls" / "ca.pem"),
+            "NOMAD_TOKEN": self.secret("nomad/management"),
+        }
+        return subprocess.run(
+            self.machines[name].host.command(words),
+            cwd=ROOT,
+            env=environ | told,
+            capture_output=True,
+            text=True,
+            timeout=2400,
+            check=False,
+        )
+
+    def nomad(self, *words: str, **told: str) -> subprocess.CompletedProcess[str]:
+        """Nomad's program, asked on server-1 unless told otherwise."""
+        return self.command("server-1", "nomad", *words, **told)
+
+    def deploy(self, *words: str, **told: str) -> float:
+        """scripts/deploy with this cluster's variables; the seconds that it took."""
+        data = f"kvstore.data_dir={self.folder}/data"
+        given = (
+            ("--var", data, "--var", "machines=3", "--var", "driver=raw_exec") if words[0] == "--var" else ()
+        )
+        began_s = time.monotonic()
+        done = self.command("server-1", "scripts/deploy", *words, *given, **told)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return time.monotonic() - began_s
+
+    def deployer(self) -> str:
+        """The token of whoever only deploys, as provisioning keeps it in Consul."""
+        machine = self.machines["server-1"]
+        consul = machine.consul(self.secret("consul/management"))
+        return str(machine.host.inside(lambda: consul.get(access.DEPLOY_KEY)))
+
+    def counts(self) -> dict[str, int]:
+        """Service -> instances that pass."""
+        names = ("kvstore", "kvfront", "gateway", "dispatcher", "drone-sim", "lb")
+        return {
+            name: len(self.ask_consul("server-1", f"/v1/health/service/{name}?passing") or [])
+            for name in names
+        }
+
+
+class Retrying(OrderStream):
+    """A client that knows every door: where one does not answer it asks the next, with the same key, for 30 s at most."""
+
+    def _place(self, door: str, key: str, body: dict[str, Any]) -> None:
+        began_s, status, identity, reason = time.monotonic(), 0, "", ""
+        start = self.doors.index(door)
+        while status != 201 and time.monotonic() - began_s < 30:
+            for number in range(len(self.doors)):
+                asked = self.doors[(start + number) % len(self.doors)]
+                connection = http.client.HTTPConnection(asked, timeout=5)
+                try:
+                    sent = {"Content-Type": "application/json", "Idempotency-Key": key}
+                    connection.request("POST", "/deliveries", json.dumps(body), sent)
+                    answer = connection.getresponse()
+                    status, text = answer.status, answer.read().decode("utf-8", "replace")
+                    identity = str(json.loads(text)["id"]) if status == 201 else ""
+                    reason = "" if status == 201 else text[:300]
+                except (OSError, http.client.HTTPException) as exc:
+                    reason = repr(exc)
+                finally:
+                    connection.close()
+                if status == 201:
+                    break
+        with self._lock:
+            self.tries.append(Try(began_s, time.monotonic(), status, key, identity, reason))
+
+
+@contextlib.contextmanager
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """Six machines with agents and brokers; everything gone afterwards."""
+    with network() as made:
+        system = Cluster(folder, made)
+        system.start()
+        yield system
