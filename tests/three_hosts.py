@@ -227,7 +227,7 @@ class ThreeHosts:
         if service == "drone-sim":
             told |= {"DRONE_SIM_DRONES": str(self.drones)}
         if service == "lb":
-            told |= {"LB_PORT": str(DOOR_PORT), "LB_LISTEN_FD": "0"}
+            told |= {"LB_PORT": str(DOOR_PORT), "LB_LISTEN_FD": "0", "LB_PLAIN": "clients"}
         return _environment(machine.folder) | told
 
     def start_service(self, machine: Machine, service: str, **more: str) -> None:

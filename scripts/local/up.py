@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import os
 import sys
 import time
@@ -48,7 +49,8 @@ def public_url(running: System) -> str:
     """The door's, as this machine reaches it."""
     listen = running.options.listen
     host = "127.0.0.1" if listen in {"0.0.0.0", "127.0.0.1"} else listen
-    return f"http://{host}:{running.options.ports.lb}"
+    scheme = "https" if os.environ.get("LB_TLS_CERT") else "http"
+    return f"{scheme}://{host}:{running.options.ports.lb}"
 
 
 def addresses(running: System) -> str:
@@ -91,6 +93,9 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
         if request.fresh:
             home.empty()
         wanted = System(home, decide(request.given, home.recall()), own_broker=not environ.get("AMQP_URL"))
+        why_not = why_not_listen(wanted.options.listen, environ)
+        if why_not is not None:
+            raise Trouble(why_not)
         home.prepare()
         overrides.check(wanted.processes, environ)
         wanted.check_ports()
@@ -111,6 +116,21 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
                 wanted.stop(say)
             raise
     return wanted
+
+
+def why_not_listen(listen: str, environ: Mapping[str, str]) -> str | None:
+    """None when the load balancer may be opened at `listen` as its settings are."""
+    if environ.get("LB_TLS_CERT") or environ.get("LB_PLAIN", "loopback") != "loopback":
+        return None
+    try:
+        if ipaddress.ip_address(listen).is_loopback:
+            return None
+    except ValueError:  # a name: the load balancer judges the address that it stands for
+        return None
+    return (
+        f"--listen {listen} opens the load balancer to other machines without TLS: set LB_TLS_CERT and LB_TLS_KEY to PEM "
+        "files, or say LB_PLAIN=clients (orders over plain HTTP; tokens are refused)"
+    )
 
 
 def _already_there(request: Request, home: Home) -> System:

@@ -24,6 +24,7 @@ from dronedispatch.lb.listener import allow_descriptors, open_listener
 from dronedispatch.lb.metrics import DoorCollector
 from dronedispatch.lb.routes import add_routes
 from dronedispatch.lb.settings import Settings
+from dronedispatch.lb.tls import RELOAD_S, Certificate
 from dronedispatch.runtime.discovery import Endpoint, ServiceWatch
 from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.loops import Loop
@@ -52,6 +53,7 @@ class Plane:
         self._process = process
         self._fixed = fixed_gateways(settings.gateways)
         # Bound before anything runs: a taken port must be one sentence at the start, not a half-open process.
+        self._certificate = Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
         self._sock: socket.socket = open_listener(settings, environ)
         wanted = 2 * settings.connections_max + 256  # each client may have a connection to a gateway
         allowed = allow_descriptors(wanted)
@@ -105,9 +107,16 @@ class Plane:
         self._collector = DoorCollector(door)
         REGISTRY.register(self._collector)
         door.loop.add_signal_handler(signal.SIGHUP, door.reopen_log)
+        certificate = self._certificate
         self._server = await door.loop.create_server(
-            lambda: Downstream(door), sock=self._sock, backlog=settings.backlog
+            lambda: Downstream(door),
+            sock=self._sock,
+            backlog=settings.backlog,
+            ssl=certificate.context if certificate else None,
+            ssl_handshake_timeout=settings.timeouts.head_s if certificate else None,
         )
+        if certificate is not None:
+            app.ctx.tasks.start("certificate", Loop("certificate", certificate.once, RELOAD_S).run())
         # A request makes no cycles; what lives is the table and the connections. Fewer, later scans of them.
         gc.collect()
         gc.freeze()

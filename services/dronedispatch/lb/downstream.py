@@ -9,7 +9,7 @@ from typing import Final, cast
 from dronedispatch.lb.core.answers import own_answer
 from dronedispatch.lb.core.forward import peer_lines
 from dronedispatch.lb.core.heads import HEAD_BYTES_MAX, Refusal, read_head
-from dronedispatch.lb.core.identity import client_address, is_trusted, limiter_key
+from dronedispatch.lb.core.identity import client_address, is_loopback, is_trusted, limiter_key
 from dronedispatch.lb.door import Door
 from dronedispatch.lb.exchange import Exchange
 
@@ -33,6 +33,7 @@ class Downstream(asyncio.Protocol):
         "lines",
         "lingering",
         "party",
+        "tokens_refused",
         "transport",
         "trusted",
         "write_paused",
@@ -48,6 +49,7 @@ class Downstream(asyncio.Protocol):
         )
         self.lines = b""
         self.trusted = False
+        self.tokens_refused = False  # plain from another machine: a token shown here has been read by others
         self.deadline_s = math.inf
         self.began_s = 0.0
         self.half_closed = False
@@ -64,8 +66,12 @@ class Downstream(asyncio.Protocol):
         door = self.door
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if peer else "unknown"
-        self.lines = peer_lines(self.address)
+        tls = transport.get_extra_info("sslcontext") is not None
+        self.lines = peer_lines(self.address, tls=tls)
         self.trusted = bool(door.trusted) and is_trusted(self.address, door.trusted)
+        here = transport.get_extra_info("sockname")
+        from_here = is_loopback(self.address) or bool(here and peer and here[0] == peer[0])
+        self.tokens_refused = not (tls or self.trusted or door.settings.plain == "everybody" or from_here)
         self.party = limiter_key(self.address)
         self.deadline_s = door.now() + door.timeouts.head_s
         if not door.came(self):

@@ -57,6 +57,11 @@ class Exchange(Attempts):
             if wait_s:
                 self._answer(429, "too many requests", "limited", retry_after_s=math.ceil(wait_s))
                 return data
+        if self._client.tokens_refused and request.shows_a_token:
+            self._answer(
+                403, "a token is taken over TLS only: ask https, or from the machine itself", "refused"
+            )
+            return data
         door.budget.request(now_s)
         if request.expects_continue and request.minor and not self.body_done and not self.bytes_in:
             self._client.transport.write(CONTINUE)

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping
 from typing import Final
 
+from dronedispatch.lb.core.identity import is_loopback
 from dronedispatch.lb.settings import Settings
 from dronedispatch.runtime.serve import CannotListen
 
@@ -61,6 +62,16 @@ def bind(host: str, port: int, backlog: int) -> socket.socket:
     return sock
 
 
+def why_not_plain(settings: Settings, address: str) -> str | None:
+    """None when the door may listen at `address` as it is set."""
+    if settings.tls_cert or settings.plain != "loopback" or is_loopback(address):
+        return None
+    return (
+        f"{address} can be reached from other machines, and the door has no certificate: set LB_TLS_CERT and LB_TLS_KEY, "
+        "or say LB_PLAIN=clients (plain HTTP, tokens refused)"
+    )
+
+
 def open_listener(settings: Settings, environ: Mapping[str, str]) -> socket.socket:
     """The inherited socket if there is one, else a new one. Raises CannotListen."""
     fd = inherited_fd(settings, environ)
@@ -68,6 +79,10 @@ def open_listener(settings: Settings, environ: Mapping[str, str]) -> socket.sock
         sock = adopt(fd, settings.backlog)
     else:
         sock = bind(settings.process.host, settings.process.port, settings.backlog)
+    why_not = why_not_plain(settings, str(sock.getsockname()[0]))
+    if why_not is not None:
+        sock.close()
+        raise CannotListen(why_not)
     _notice_the_vanished(sock)
     return sock
 

@@ -75,6 +75,10 @@ class Settings:
         ""  # the header that names a client; "" : its address. Only behind something that checks it
     )
     trusted_proxies: str = ""  # networks whose X-Forwarded-For is believed
+    tls_cert: str = ""  # PEM files; read again when they change
+    tls_key: str = ""
+    # Who is served beyond loopback without TLS: "clients" may order, but show no token; "everybody" is for laboratories.
+    plain: Literal["loopback", "clients", "everybody"] = "loopback"
     connections_max: int = 10_000
     backlog: int = 1024
     access_log: str = ""  # a file, "-" for standard output, "" for none
@@ -88,6 +92,8 @@ class Settings:
             raise ValueError("processes, share_of and in_flight_max are at least 1, queue_max at least 0")
         if self.processes > 1 and self.control_port == 0:
             raise ValueError("several processes need a control_port to count from")
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("tls_cert and tls_key go together")
         if not 0 <= self.control_port <= 65535:
             raise ValueError(f"control_port {self.control_port} is outside 0..65535")
 

@@ -8,7 +8,7 @@ import pytest
 from scripts.local import options
 from scripts.local.options import Options
 from scripts.local.trouble import Trouble
-from scripts.local.up import decide
+from scripts.local.up import decide, why_not_listen
 
 
 def facts(**changed: Any) -> dict[str, Any]:
@@ -75,3 +75,20 @@ def test_every_option_has_a_line_in_the_help() -> None:
     given = re.findall(r"--([a-z-]+)", text)
     wanted = {field.name.replace("_", "-") for field in dataclasses.fields(Options)}
     assert wanted | {"home", "detach", "fresh", "check"} <= set(given)
+
+
+@pytest.mark.parametrize(
+    ("listen", "environ", "fine"),
+    [
+        ("127.0.0.1", {}, True),
+        ("::1", {}, True),
+        ("0.0.0.0", {}, False),
+        ("192.168.1.5", {}, False),
+        ("0.0.0.0", {"LB_PLAIN": "clients"}, True),
+        ("0.0.0.0", {"LB_TLS_CERT": "/c.pem", "LB_TLS_KEY": "/k.pem"}, True),
+    ],
+)
+def test_beyond_this_machine_the_door_wants_tls_or_a_word(
+    listen: str, environ: dict[str, str], fine: bool
+) -> None:
+    assert (why_not_listen(listen, environ) is None) is fine

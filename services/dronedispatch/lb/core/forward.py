@@ -9,9 +9,9 @@ from dronedispatch.lb.core.heads import CHUNKED, RequestHead
 _WITH_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 
 
-def peer_lines(address: str) -> bytes:
+def peer_lines(address: str, *, tls: bool = False) -> bytes:
     """What is said of an untrusted peer, ready to write: made once a connection."""
-    return f"x-forwarded-for: {address}\r\nx-forwarded-proto: http".encode()
+    return f"x-forwarded-for: {address}\r\nx-forwarded-proto: {'https' if tls else 'http'}".encode()
 
 
 def wire_head(request: RequestHead, peer: str, lines_of_peer: bytes) -> bytes:

@@ -101,6 +101,11 @@ class RequestHead:
         self.keyed = False
         self.request_id = b""
 
+    @property
+    def shows_a_token(self) -> bool:
+        """Whether it carries credentials."""
+        return any(line.startswith(b"authorization: ") for line in self.lines)
+
     # --- httptools callbacks ---
 
     def on_url(self, url: bytes) -> None:

@@ -43,6 +43,17 @@ def client_address(peer: str, forwarded_for: Sequence[bytes], trusted: Sequence[
     return client
 
 
+def is_loopback(address: str) -> bool:
+    """Whether `address` is this machine's own, whatever its clothes."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return parsed.is_loopback
+
+
 def limiter_key(address: str) -> str:
     """What a limit is kept for: an IPv4 address, or the /64 that one IPv6 customer has."""
     if ":" not in address:
