@@ -162,11 +162,12 @@ job "kvfront" {
         KVFRONT_DRAIN_S      = "10"
         STORE_TOKEN_FILE     = "${NOMAD_SECRETS_DIR}/store_token"
         METRICS_TOKEN_FILE   = "${NOMAD_SECRETS_DIR}/metrics_token"
+        SERVICE_SECRET_FILE  = "${NOMAD_SECRETS_DIR}/service_secret"
       }
 
       # One file each, from the job's own Nomad Variable, which no other job can read.
       dynamic "template" {
-        for_each = ["store_token", "metrics_token"]
+        for_each = ["store_token", "metrics_token", "service_secret"]
         content {
           data        = "{{ with nomadVar \"nomad/jobs/kvfront\" }}{{ .${template.value} }}{{ end }}"
           destination = "secrets/${template.value}"

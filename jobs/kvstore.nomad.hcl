@@ -204,6 +204,7 @@ job "kvstore" {
         KVSTORE_DRAIN_S      = "10"
         STORE_TOKEN_FILE     = "${NOMAD_SECRETS_DIR}/store_token"
         METRICS_TOKEN_FILE   = "${NOMAD_SECRETS_DIR}/metrics_token"
+        SERVICE_SECRET_FILE  = "${NOMAD_SECRETS_DIR}/service_secret"
       }
 
       dynamic "volume_mount" {
@@ -217,7 +218,7 @@ job "kvstore" {
 
       # One file each, from the job's own Nomad Variable, which no other job can read.
       dynamic "template" {
-        for_each = ["store_token", "metrics_token"]
+        for_each = ["store_token", "metrics_token", "service_secret"]
         content {
           data        = "{{ with nomadVar \"nomad/jobs/kvstore\" }}{{ .${template.value} }}{{ end }}"
           destination = "secrets/${template.value}"

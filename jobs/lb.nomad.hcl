@@ -169,17 +169,19 @@ job "lb" {
       env {
         LB_HOST             = "${NOMAD_IP_http}"
         LB_PORT             = "${NOMAD_PORT_http}"
+        LB_PLAIN            = "clients" # orders over plain HTTP; a token is refused: use an agent's machine, or give the door a certificate
         LB_INSTANCE         = "${NOMAD_JOB_NAME}-${NOMAD_ALLOC_ID}"
         LB_CONTROL_PORT     = "${NOMAD_PORT_control}"
         LB_REGISTRATION     = "nomad"
         LB_DRAIN_S          = "15"
         OPERATOR_TOKEN_FILE = "${NOMAD_SECRETS_DIR}/operator_token"
         METRICS_TOKEN_FILE  = "${NOMAD_SECRETS_DIR}/metrics_token"
+        SERVICE_SECRET_FILE = "${NOMAD_SECRETS_DIR}/service_secret"
       }
 
       # One file each, from the job's own Nomad Variable, which no other job can read.
       dynamic "template" {
-        for_each = ["operator_token", "metrics_token"]
+        for_each = ["operator_token", "metrics_token", "service_secret"]
         content {
           data        = "{{ with nomadVar \"nomad/jobs/lb\" }}{{ .${template.value} }}{{ end }}"
           destination = "secrets/${template.value}"

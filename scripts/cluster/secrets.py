@@ -16,16 +16,16 @@ from pathlib import Path
 from scripts.cluster import authority
 
 SERVICES = ("kvstore", "kvfront", "gateway", "lb", "dispatcher", "drone-sim", "prometheus", "kvctl")
-BEARER = ("store_token", "operator_token", "metrics_token")
+BEARER = ("store_token", "operator_token", "metrics_token", "service_secret")
 PASSWORDS = ("amqp/dronedispatch", "amqp/operator")
 # What each job is given, in its Nomad Variable nomad/jobs/<job>: no other job can read it.
 GIVEN = {
-    "kvstore": ("store_token", "metrics_token"),
-    "kvfront": ("store_token", "metrics_token"),
-    "drone-sim": ("store_token", "metrics_token", "amqp_password"),
-    "dispatcher": ("store_token", "metrics_token", "amqp_password"),
-    "gateway": ("store_token", "operator_token", "metrics_token", "amqp_password"),
-    "lb": ("operator_token", "metrics_token"),
+    "kvstore": ("store_token", "metrics_token", "service_secret"),
+    "kvfront": ("store_token", "metrics_token", "service_secret"),
+    "drone-sim": ("store_token", "metrics_token", "service_secret", "amqp_password"),
+    "dispatcher": ("store_token", "metrics_token", "service_secret", "amqp_password"),
+    "gateway": ("store_token", "operator_token", "metrics_token", "service_secret", "amqp_password"),
+    "lb": ("operator_token", "metrics_token", "service_secret"),
     "prometheus": ("metrics_token",),
     "rabbitmq": ("amqp_password",),  # one machine's; a cluster's brokers are no job
 }
