@@ -24,7 +24,7 @@ while [ "$1" != -- ]; do mkdir -p "$root$2"; mount --bind "$1" "$root$2"; shift 
 shift
 exec chroot "$root" "$@"
 """
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CHANGES_BY_ITSELF = ("proc", "dev", "sys", "tmp", "run", "var/cache", "var/log", "vagrant")
 
 
@@ -39,11 +39,17 @@ def mirror() -> str:
     return told[0]
 
 
-def debootstrap(root: Path, suite: str = "bookworm") -> None:
-    """A minimal Debian with systemd's tools below `root`. Takes about half a minute; raises CalledProcessError."""
-    program = shutil.which("debootstrap", path=_PATH) or "debootstrap"
-    command = [program, "--variant=minbase", "--include=systemd,ca-certificates", suite, str(root), mirror()]
-    subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+def debootstrap(
+    root: Path,
+    suite: str = "bookworm",
+    *,
+    include: Sequence[str] = ("systemd", "ca-certificates"),
+    timeout_s: float = 300,
+) -> None:
+    """A minimal Debian with `include` added, below `root`. Takes about half a minute; raises CalledProcessError."""
+    program = shutil.which("debootstrap", path=PATH) or "debootstrap"
+    command = [program, "--variant=minbase", f"--include={','.join(include)}", suite, str(root), mirror()]
+    subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=True)
     root.chmod(0o755)  # it is the "/" of everybody inside
 
 
@@ -64,7 +70,7 @@ class Chroot:
     ) -> subprocess.CompletedProcess[str]:
         """Run `command` inside with `environ` alone; its output is kept, its status is the caller's to judge."""
         pairs = [word for ours, inside in self.mounts.items() for word in (str(ours), inside)]
-        variables = {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8", **environ}
+        variables = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", **environ}
         outer = [
             "unshare",
             "--mount",
