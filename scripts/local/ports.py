@@ -6,10 +6,13 @@ import contextlib
 import dataclasses
 import errno
 import socket
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 BASE_DEFAULT = 8080
 BASE_MIN = 1024
-BASE_MAX = 65535 - 426
+LAST = 426  # what the highest port is above the base
+BASE_MAX = 65535 - LAST
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Ports:
     @property
     def epmd(self) -> int:
         """Erlang's port mapper, private too."""
-        return self.base + 426
+        return self.base + LAST
 
     def to_bind(self, *, broker: bool) -> dict[str, int]:
         """What a start of the system will listen on: what for -> port."""
@@ -91,16 +94,59 @@ class Ports:
         return wanted
 
 
-def is_taken(host: str, port: int) -> bool:
-    """Whether somebody listens there now. Raises OSError when the address is not one of this machine."""
+def is_taken(host: str, port: int, *, udp: bool = False) -> bool:
+    """Whether somebody holds it now: a listener, or a connection that goes out from that very port.
+
+    Raises OSError when the address is not one of this machine.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with contextlib.closing(socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)) as probe:
+        if not udp:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-            probe.listen(1)
+            if not udp:
+                probe.listen(1)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return True
             raise
     return False
+
+
+_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+_ESTABLISHED, _SYN_SENT, _LISTEN = "01", "02", "0A"
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def holder(port: int, tables: Iterable[str] | None = None) -> str | None:
+    """Who holds a TCP port by the kernel's tables: "listener", "connection" (one that goes out), or None.
+
+    None too where there are no such tables (macOS). `tables`: their texts, instead of those of this machine.
+    """
+    states = {
+        state for text in (tables if tables is not None else _tables()) for state in _states(text, port)
+    }
+    if _LISTEN in states:
+        return "listener"
+    return "connection" if states & {_ESTABLISHED, _SYN_SENT} else None
+
+
+def _tables() -> list[str]:
+    return [Path(name).read_text(encoding="ascii") for name in _TABLES if Path(name).exists()]
+
+
+def _states(table: str, port: int) -> Iterator[str]:
+    for line in table.splitlines()[1:]:
+        _, local, _, state, *_ = line.split()
+        if int(local.rpartition(":")[2], 16) == port:
+            yield state
+
+
+def outgoing_range() -> range:
+    """The ports that this machine gives to outgoing connections; empty where it does not say."""
+    try:
+        first, last = _RANGE.read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        return range(0)
+    return range(int(first), int(last) + 1)

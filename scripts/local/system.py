@@ -12,7 +12,7 @@ from scripts.local import broker, consul, leftovers, table
 from scripts.local.consul import Consul, Health
 from scripts.local.home import DEFAULT, Home
 from scripts.local.options import Options
-from scripts.local.ports import is_taken
+from scripts.local.ports import LAST, holder, is_taken, outgoing_range
 from scripts.local.programs import run
 from scripts.local.supervisor import State, Supervisor, configuration, descriptors_possible
 from scripts.local.table import Process
@@ -30,6 +30,15 @@ STOP_WAVES: Sequence[Sequence[str]] = (
     ("kvstore", "rabbitmq"),
     ("consul",),
 )
+
+# Whose port it is, of those that Ports.to_bind names; the other ones are the broker's.
+_PROCESS_OF = {
+    "the load balancer": "lb-1",
+    "the load balancer's control plane": "lb-1",
+    "Consul": "consul",
+    "Consul's RPC": "consul",
+    "Consul's gossip": "consul",
+}
 
 Report = Callable[[str], None]
 
@@ -96,23 +105,28 @@ class System:
 
     # How it starts
 
-    def check_ports(self) -> None:
-        """Raises Trouble when somebody else listens where we would."""
-        for purpose, port in self.options.ports.to_bind(broker=self.own_broker).items():
+    def check_ports(self, report: Report = print) -> None:
+        """Raises Trouble when somebody else holds a port that we want; reports when a connection may take one later."""
+        wanted = self.options.ports.to_bind(broker=self.own_broker)
+        for purpose, port in wanted.items():
             public = purpose == "the load balancer"
             host = self.options.listen if public else "127.0.0.1"
             try:
-                taken = is_taken(host, port)
+                taken = any(is_taken(where, port, udp=udp) for where, udp in _probes(purpose, host))
             except OSError as error:
                 raise Trouble(
                     f"cannot listen on {host}:{port} for {purpose} ({error.strerror}): choose another "
                     f"{'address with --listen ADDR or ' if public else ''}port with --port-base N"
                 ) from error
             if taken:
-                raise Trouble(
-                    f"port {port}, wanted for {purpose}, is taken: stop the program that listens there, "
-                    "or choose other ports with --port-base N"
-                )
+                raise Trouble(taken_port(port, purpose))
+        outgoing = outgoing_range()
+        risky = [port for port in wanted.values() if port in outgoing]
+        if risky:
+            report(
+                f"note: port {risky[0]} is one of {outgoing.start} to {outgoing[-1]}, which this machine gives to outgoing "
+                f"connections: one of them may hold it at a restart; {_better_base(outgoing)}"
+            )
 
     def write_files(self) -> None:
         """Configuration of Consul, of RabbitMQ and of supervisord."""
@@ -210,6 +224,30 @@ class System:
         )
 
 
+def _probes(purpose: str, host: str) -> list[tuple[str, bool]]:
+    """Where a port is tried, and whether by UDP: gossip wants both; RabbitMQ tries its distribution's on every address."""
+    if purpose == "Consul's gossip":
+        return [(host, False), (host, True)]
+    return [("0.0.0.0" if purpose == "RabbitMQ's distribution" else host, False)]
+
+
+def _better_base(outgoing: range) -> str:
+    return f"choose a --port-base below {outgoing.start - LAST}"
+
+
+def taken_port(port: int, purpose: str) -> str:
+    """The sentence for a port that somebody else holds."""
+    if holder(port) == "connection":
+        return (
+            f"port {port}, wanted for {purpose}, is held by an outgoing connection of this machine: "
+            f"{_better_base(outgoing_range())}"
+        )
+    return (
+        f"port {port}, wanted for {purpose}, is taken: stop the program that listens there, "
+        "or choose other ports with --port-base N"
+    )
+
+
 _AT_REST = {"stopped", "exited", "fatal", "unknown"}
 
 
@@ -257,8 +295,17 @@ class Watch:
     def _give_up_on_the_dying(self, names: Iterable[str], before: Mapping[str, int]) -> None:
         now = self._system.supervisor.restarts()
         for name in names:
+            if now.get(name, 0) > before.get(name, 0):
+                self._blame_a_connection(name)
             if now.get(name, 0) - before.get(name, 0) >= DEATHS_MAX:
                 raise Trouble(self._sentence(name, f"has ended {DEATHS_MAX} times"))
+
+    def _blame_a_connection(self, name: str) -> None:
+        """Raises Trouble when an outgoing connection has taken a port of the process that died, since we looked."""
+        wanted = self._system.options.ports.to_bind(broker=self._system.own_broker)
+        for purpose, port in wanted.items():
+            if _PROCESS_OF.get(purpose, "rabbitmq") == name and holder(port) == "connection":
+                raise Trouble(f"{name} ended: {taken_port(port, purpose)}")
 
     def _sentence(self, name: str, what: str) -> str:
         return f"{name} {what}: see scripts/logs {name}{home_argument(self._system.home)}{_last_words(self._system, name)}"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from scripts.local.home import Home
 from scripts.local.options import Options
-from scripts.local.system import System
+from scripts.local.system import System, Watch
+from scripts.local.trouble import Trouble
 
 
 class Supervised:
@@ -45,3 +46,28 @@ def test_traffic_starts_when_everything_else_is_healthy(
     system.start(told.append)
     assert played.healthy_at_start["traffic"] == set(played.names) - {"traffic"}
     assert len(told) == len(played.names)
+
+
+def test_a_port_lost_to_a_connection_while_starting_is_told_at_the_first_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = System(Home(tmp_path / "home"), Options())
+    dying = Dying("rabbitmq")
+    monkeypatch.setattr(wanted, "supervisor", dying)
+    lost = Options().ports.amqp_distribution
+    monkeypatch.setattr("scripts.local.system.holder", lambda port: "connection" if port == lost else None)
+    with pytest.raises(Trouble, match=rf"rabbitmq ended: port {lost}, .* outgoing connection"):
+        Watch(wanted, print).wait_for(lambda: False, ["rabbitmq"], "healthy", 60.0)
+    assert dying.asked == 2
+
+
+class Dying:
+    """A supervisord one of whose processes dies at every question."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.asked = 0
+
+    def restarts(self) -> dict[str, int]:
+        self.asked += 1
+        return {self.name: self.asked}
