@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from loadtests import stored
 from loadtests.slo import THRESHOLDS
+from scripts.local.home import DEFAULT, Home
+from scripts.local.ports import Ports, is_taken
+from scripts.local.system import of_home
+from scripts.local.trouble import Trouble
+from scripts.local.up import public_url
 
 ORDERS_A_DRONE_HOUR = 2.6  # of 18 drones over 20 x 19 km at 60 km/h, at saturation
 ORDERS_MIN = 12
@@ -24,11 +30,12 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes with --headless: 0 all thresholds hold, 1 one is violated, 2 there is no verdict.",
     )
     add = command.add_argument
+    add("--host", metavar="URL", help="an lb of any system (default: that of --home)")
     add(
-        "--host",
-        default="http://127.0.0.1:8080",
-        metavar="URL",
-        help="an lb of any system (default: %(default)s)",
+        "--home",
+        type=Path,
+        metavar="DIR",
+        help="which system of this machine (default: .run)",
     )
     add("--headless", action="store_true", help="no web UI: run for --minutes, judge, exit")
     add("--minutes", type=float, default=1.0, metavar="N", help="length of a headless test (default: 1)")
@@ -47,7 +54,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="thresholds (default: loadtests/slo.toml)",
     )
-    add("--web-port", type=int, default=8089, metavar="N", help="of the web UI (default: 8089)")
+    add(
+        "--web-port",
+        type=int,
+        metavar="N",
+        help="of the web UI (default: the home's, 8089 for the default ports)",
+    )
     add("--web-host", default="127.0.0.1", metavar="ADDR", help="of the web UI (default: this machine only)")
     return command
 
@@ -88,31 +100,83 @@ def locust_arguments(options: argparse.Namespace) -> list[str]:
     ]
 
 
-def main(arguments: list[str]) -> None:
-    """Becomes Locust."""
+def locate(options: argparse.Namespace) -> None:
+    """Fill in the door and the web UI's port: the home's, or the default ones (a cluster's are forwarded to them).
+
+    Raises Trouble when nothing was ever started in a home that was named.
+    """
+    ports = Ports()
+    home = Home((options.home or DEFAULT).expanduser().absolute())
+    if options.host is None and (options.home is not None or home.recall() is not None):
+        running = of_home(home)
+        ports = running.options.ports
+        options.host = public_url(running)
+    if options.host is None:
+        options.host = f"http://127.0.0.1:{ports.lb}"
+    if options.web_port is None:
+        options.web_port = ports.locust
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Everything that Locust would stumble over: no system, no rate, a taken port. Raises Trouble."""
+    try:
+        figures = stored.get(options.host, "/figures")
+        drones, speed = sum(figures["drones"].values()), figures["speed"]
+    except (stored.NoAnswer, KeyError, TypeError, AttributeError) as exc:
+        raise Trouble(f"no verdict: no DroneDispatch answers ({exc}): start one with scripts/up") from exc
+    if options.orders_per_minute is None:
+        options.orders_per_minute = orders_per_minute(drones, speed, options.minutes)
+        print(
+            f"{options.orders_per_minute:g} orders a minute for {drones} drones at speed {speed:g}",
+            flush=True,
+        )
+    if not options.headless:
+        try:
+            taken = is_taken(options.web_host, options.web_port)
+        except OSError as exc:
+            raise Trouble(
+                f"cannot listen on {options.web_host}:{options.web_port} ({exc.strerror}): choose --web-host and --web-port"
+            ) from exc
+        if taken:
+            raise Trouble(
+                f"port {options.web_port}, wanted for Locust's web UI, is taken: stop the program that listens there, "
+                "or choose another with --web-port N"
+            )
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line, checked; argparse ends the process on a mistake."""
     command = parser()
     options = command.parse_args(arguments)
     for name in ("minutes", "orders_per_minute", "users"):
         if getattr(options, name) is not None and not getattr(options, name) > 0:
             command.error(f"--{name.replace('_', '-')} must be above 0")
-    if "://" not in options.host:
+    if options.host is not None and "://" not in options.host:
         command.error(f"--host {options.host!r} is no URL, such as http://127.0.0.1:8080")
-    if options.orders_per_minute is None:
-        try:
-            figures = stored.get(options.host, "/figures")
-        except stored.NoAnswer as exc:
-            print(f"no verdict: {exc}", file=sys.stderr)
-            sys.exit(2)
-        drones = sum(figures["drones"].values())
-        options.orders_per_minute = orders_per_minute(drones, figures["speed"], options.minutes)
-        print(
-            f"{options.orders_per_minute:g} orders a minute for {drones} drones at speed {figures['speed']:g}",
-            flush=True,
-        )
+    if options.web_port is not None and not 0 < options.web_port < 65536:
+        command.error(f"--web-port {options.web_port} is outside 1..65535")
+    if not options.slo.is_file():
+        command.error(f"--slo {options.slo}: no such file")
+    return options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Becomes Locust: comes back only when there can be no verdict, with 2."""
+    options = parsed(arguments)
+    try:
+        locate(options)
+        prepare(options)
+    except Trouble as trouble:
+        print(f"error: {trouble}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     if not options.headless:
         print(f"Locust's web UI: http://{options.web_host}:{options.web_port} (Ctrl-C ends it)", flush=True)
-    os.execv(sys.executable, [sys.executable, "-m", "locust", *locust_arguments(options)])
+    command = [sys.executable, "-m", "locust", *locust_arguments(options)]
+    return os.execv(command[0], command)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

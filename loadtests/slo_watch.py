@@ -82,6 +82,12 @@ def main(arguments: list[str]) -> int:
         try:
             thresholds = slo.load_slo(options.slo)
             measured = look(options.host, log, options.minutes)
+        except FileNotFoundError as exc:
+            where = exc.filename or log
+            code, text = (
+                2,
+                f"no verdict: {where} is not there: start a system with scripts/up, or name its --home",
+            )
         except (OSError, ValueError, stored.NoAnswer) as exc:
             code, text = 2, f"no verdict: {exc}"
         else:

@@ -255,18 +255,18 @@ def main() -> int:
 
 
 def _on_a_system_of_its_own(arguments: argparse.Namespace, home: Path) -> bool:
-    start(
-        home,
-        [
-            f"--drones={arguments.drones}",
-            f"--speed={arguments.speed}",
-            f"--dispatchers={arguments.dispatchers}",
-            f"--drone-sims={arguments.drone_sims}",
-            f"--port-base={arguments.port_base}",
-            f"--seed={arguments.seed}",
-        ],
-    )
     try:
+        start(
+            home,
+            [
+                f"--drones={arguments.drones}",
+                f"--speed={arguments.speed}",
+                f"--dispatchers={arguments.dispatchers}",
+                f"--drone-sims={arguments.drone_sims}",
+                f"--port-base={arguments.port_base}",
+                f"--seed={arguments.seed}",
+            ],
+        )
         return uvloop.run(run(arguments, home))
     finally:
         stop(home)

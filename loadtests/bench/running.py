@@ -59,8 +59,8 @@ def started(name: str, arguments: Sequence[str]) -> Iterator[Path]:
     """The home of a system of one's own, for the length of the block."""
     with tempfile.TemporaryDirectory(prefix=f"dd-{name}-") as place:
         home = Path(place) / "home"
-        start(home, arguments)
-        try:
+        try:  # a Ctrl-C while it starts leaves nothing running either
+            start(home, arguments)
             yield home
         finally:
             stop(home)

@@ -11,6 +11,7 @@ from collections import deque
 from pathlib import Path
 
 from scripts.local.home import DEFAULT, Home
+from scripts.local.system import home_argument
 from scripts.local.trouble import Trouble, run_command
 
 POLL_S = 0.2
@@ -41,11 +42,10 @@ def chosen(home: Home, names: list[str]) -> list[Path]:
             if any(path.stem == name or path.stem.rpartition("-")[0] == name for name in names)
         ]
     if not files:
-        known = (
-            ", ".join(sorted(path.stem for path in home.logs.glob("*.log")))
-            or "none: nothing was started here"
-        )
-        raise Trouble(f"no log of {' '.join(names) or 'anything'} in {home.logs}: there are {known}")
+        known = ", ".join(sorted(path.stem for path in home.logs.glob("*.log")))
+        if not known:
+            raise Trouble(f"nothing was ever started in {home.root}: run scripts/up{home_argument(home)}")
+        raise Trouble(f"no log of {' '.join(names)} in {home.logs}: there are {known}")
     return files
 
 

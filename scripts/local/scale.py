@@ -58,6 +58,7 @@ def main() -> None:
     def command() -> int:
         if not 1 <= arguments.count <= INSTANCES_MAX:
             raise Trouble(f"{arguments.count} is outside 1..{INSTANCES_MAX}: choose a number in it")
+        system.of_home(home)  # before the claim, which would make a folder of a wrong name
         with home.claim():
             running = system.of_home(home)
             if not running.supervisor.answers():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -17,16 +19,28 @@ from scripts.local.trouble import Trouble, run_command
 
 
 def memory_mb(pids: Iterable[int]) -> dict[int, float]:
-    """Resident memory of each of these processes that runs."""
-    listed = ",".join(str(pid) for pid in pids if pid)
-    if not listed:
+    """Resident memory of each of these processes that runs: from /proc, by ps where there is none (macOS)."""
+    running = [pid for pid in pids if pid]
+    if Path("/proc/self/statm").exists():
+        return _memory_of_proc(running)
+    if not running:
         return {}
+    listed = ",".join(map(str, running))
     answer = subprocess.run(
         ["ps", "-o", "pid=,rss=", "-p", listed], capture_output=True, text=True, timeout=20, check=False
     ).stdout
     return {
         int(pid): int(kilobytes) / 1024 for pid, kilobytes in (line.split() for line in answer.splitlines())
     }
+
+
+def _memory_of_proc(pids: Iterable[int]) -> dict[int, float]:
+    found = {}
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+            found[pid] = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return found
 
 
 def rows(running: System) -> list[dict[str, Any]]:

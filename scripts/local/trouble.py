@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -47,14 +48,20 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def run_command(command: Callable[[], int], home: Callable[[], Path]) -> None:
     """Run a command's body; a Trouble or an OSError becomes its one sentence on stderr. Ends the process."""
+    interruptible()
     try:
         code = command()
+        sys.stdout.flush()
     except Trouble as trouble:
         print(f"error: {trouble}", file=sys.stderr)
         code = 1
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
     except OSError as error:
         print(f"error: {from_os_error(error, home())}", file=sys.stderr)
         code = 1
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         code = 130
     raise SystemExit(code)

@@ -15,7 +15,7 @@ from scripts.local.home import CHECKOUT, Home, write_private
 from scripts.local.options import Options, Request
 from scripts.local.supervisor import Supervisor
 from scripts.local.system import System, home_argument
-from scripts.local.trouble import Trouble, interruptible, run_command
+from scripts.local.trouble import Trouble, run_command
 
 BELONGS_TO_DATA = ("kvstores", "rf")
 
@@ -98,7 +98,7 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
             raise Trouble(why_not)
         home.prepare()
         overrides.check(wanted.processes, environ)
-        wanted.check_ports()
+        wanted.check_ports(say)
         wanted.write_files()
         say(f"Starting {len(wanted.processes)} processes in {home.root}")
         system.remember(wanted)
@@ -172,17 +172,18 @@ def main() -> None:
     request = options.parse(sys.argv[1:])
 
     def command() -> int:
-        interruptible()
         was_there = Supervisor(Home(request.home)).answers()
         began_s = time.monotonic()
         running = bring_up(request, os.environ)
-        say(f"\nHealthy after {time.monotonic() - began_s:.1f} s.\n\n{addresses(running)}\n")
-        if request.detach or was_there:
-            return 0
-        say("It goes on until Ctrl-C.")
-        try:
-            watch(running)
+        stays = request.detach or was_there
+        try:  # from here on: a Ctrl-C that comes while we still print stops the system all the same
+            say(f"\nHealthy after {time.monotonic() - began_s:.1f} s.\n\n{addresses(running)}\n")
+            if not stays:
+                say("It goes on until Ctrl-C.")
+                watch(running)
         except KeyboardInterrupt:
+            if stays:
+                raise
             say("\nStopping")
             with running.home.claim():
                 running.stop(say)

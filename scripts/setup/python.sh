@@ -2,21 +2,24 @@
 # Sourced by the scripts that are written in Python: runs a module of scripts/local in the checkout's environment.
 
 # shellcheck disable=SC2154  # root is set by the script that sources this
-# run_local MODULE ARGUMENT...: does not come back.
+# run_local MODULE ARGUMENT...: does not come back. --help needs nothing but a Python.
 run_local() {
-  local module=$1 python=$root/.venv/bin/python argument
-  shift
-  if [[ ! -x $python ]]; then
-    python=python3 # --help needs nothing but a Python
-    for argument in "$@" none; do
+  local argument
+  if [[ ! -x $root/.venv/bin/python ]]; then
+    for argument in "${@:2}"; do
       case "$argument" in
-        -h | --help) break ;;
-        none)
-          echo "error: nothing is installed in this checkout yet: run scripts/up" >&2
-          exit 1
-          ;;
+        -h | --help) PYTHONPATH=$root exec python3 -P -m "scripts.local.$1" "${@:2}" ;;
       esac
     done
   fi
-  PYTHONPATH=$root exec "$python" -P -m "scripts.local.$module" "$@"
+  run_module "scripts.local.$1" "${@:2}"
+}
+
+# run_module NAME ARGUMENT...: does not come back.
+run_module() {
+  if [[ ! -x $root/.venv/bin/python ]]; then
+    echo "error: nothing is installed in this checkout yet: run scripts/install-tools" >&2
+    exit 1
+  fi
+  PYTHONPATH=$root exec "$root/.venv/bin/python" -P -m "$1" "${@:2}"
 }

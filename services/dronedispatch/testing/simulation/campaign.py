@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -86,12 +87,18 @@ def run_seeds(seeds: Sequence[int], rule_off: int = 0) -> Part:
     return part
 
 
+def _leave_ctrl_c_to_the_parent() -> None:
+    """A terminal sends it to all of us: a worker ends with its chunk, when the parent asks for no other one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def campaign(first: int, seeds: int, *, jobs: int, rule_off: int = 0) -> Iterator[Part]:
     """Simulate seeds `first` .. `first + seeds - 1` in `jobs` processes; yields parts as they come, in any order."""
     chunks = iter(
         [range(start, min(start + CHUNK, first + seeds)) for start in range(first, first + seeds, CHUNK)]
     )
-    with ProcessPoolExecutor(max_workers=jobs, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_leave_ctrl_c_to_the_parent)
+    with pool:
         running: set[Future[Part]] = set()
         try:
             for chunk in chunks:

@@ -62,7 +62,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    for name, low in (("seeds", 1), ("jobs", 1), ("first", 0), ("seed", 0)):
+        given = getattr(options, name)
+        if given is not None and given < low:
+            parser.error(f"--{'from' if name == 'first' else name} must be at least {low}")
+    return options
 
 
 def _one(seed: int, rule_off: int) -> int:

@@ -1,0 +1,224 @@
+"""Every command fails like a tool: one sentence that says what and what to do, a code that is not 0, nothing left behind.
+
+What needs a running system (a taken port, Ctrl-C while it starts, a full disk) is walked in tests/integration.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from scripts.local.home import CHECKOUT
+
+from real_parts import wait_until
+
+NOBODY = 65534
+NOWHERE = "/proc/no-such-folder/home"
+NOTHING_LISTENS = "http://127.0.0.1:9"
+# Script and arguments -> what its sentence names. A system, a machine or a right is missing, or an argument is wrong.
+CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
+    "scripts/bench": [
+        (["arrivals"], "no benchmark 'arrivals': there are lb, kv"),
+        (["fleet", "--running", NOWHERE], "scripts/up"),
+    ],
+    "scripts/check": [(["--no-such"], "--no-such")],
+    "scripts/check-nomad": [(["--no-such"], "sage")],
+    "scripts/deploy": [([], NOTHING_LISTENS)],
+    "scripts/down": [(["--home"], "--home")],
+    "scripts/install-tools": [(["--no-such"], "sage")],
+    "scripts/load": [
+        (["--home", NOWHERE], f"scripts/up --home {NOWHERE}"),
+        (["--host", NOTHING_LISTENS], "scripts/up"),
+        (["--host", "nowhere"], "is no URL"),
+        (["--web-port", "70000"], "--web-port"),
+        (["--slo", NOWHERE], "no such file"),
+    ],
+    "scripts/logs": [(["--home", NOWHERE], f"scripts/up --home {NOWHERE}"), (["-n", "few"], "--lines")],
+    "scripts/make-secrets": [(["--dir", NOWHERE], "/proc/no-such-folder")],
+    "scripts/release": [(["--python", "3"], "--python 3"), (["--version", "a/b"], "a/b")],
+    "scripts/rollout": [(["gateway", "some-release"], NOTHING_LISTENS)],
+    "scripts/rotate-tokens": [([], NOTHING_LISTENS)],
+    "scripts/scale": [
+        (["gateway", "3", "--home", NOWHERE], f"scripts/up --home {NOWHERE}"),
+        (["gateway", "99"], "1..32"),
+        (["kvstore", "3"], "kvstore"),
+    ],
+    "scripts/simulate": [
+        (["--jobs", "0"], "--jobs"),
+        (["--seeds", "-4"], "--seeds"),
+        (["--rule-off", "99"], "99"),
+    ],
+    "scripts/status": [(["--home", NOWHERE], f"scripts/up --home {NOWHERE}")],
+    "scripts/test": [(["no-such-suite"], "no-such-suite")],
+    "scripts/try-clean": [(["--release", "potato"], "potato")],
+    "scripts/try-vagrant": [(["--clients", "many"], "many")],
+    "scripts/up": [
+        (["--port-base", "3"], "1024.."),
+        (["--home", NOWHERE], "--home DIR"),
+        (["--gateways", "99"], "--gateways 99"),
+    ],
+    "scripts/setup/commit-message": [(["--no-such"], "sage")],
+    "scripts/setup/consul": [(["--no-such"], "sage")],
+    "scripts/setup/rabbitmq": [(["--no-such"], "sage")],
+    "scripts/setup/test-packages": [(["--no-such"], "sage")],
+    "scripts/setup/venv": [(["--no-such"], "sage")],
+    "tests/slo_watch.sh": [(["--once", "--home", NOWHERE], "scripts/up")],
+}
+# In a checkout in which nothing is installed yet, these do not install: they say what does.
+WANT_AN_ENVIRONMENT = ("bench lb", "down", "load", "logs", "scale gateway 3", "simulate", "status")
+
+
+def executables() -> list[str]:
+    rooms = (CHECKOUT / "scripts", CHECKOUT / "scripts" / "setup", CHECKOUT / "tests")
+    files = (path for room in rooms for path in sorted(room.iterdir()) if path.is_file())
+    return [str(path.relative_to(CHECKOUT)) for path in files if os.access(path, os.X_OK)]
+
+
+def run(
+    words: Sequence[str], environ: dict[str, str] | None = None, user: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        list(words),
+        cwd="/",
+        env={**os.environ, "NOMAD_ADDR": NOTHING_LISTENS, **(environ or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        user=user,
+    )
+
+
+def fails_like_a_tool(done: subprocess.CompletedProcess[str], names: str) -> None:
+    said = done.stdout + done.stderr
+    assert done.returncode in {1, 2}, (done.returncode, said)
+    assert names in said
+    assert "Traceback" not in said
+    assert "unbound variable" not in said
+    assert ": line " not in said, "bash speaks, not the script"
+    if not said.lower().startswith("usage"):
+        assert len([line for line in done.stderr.splitlines() if line.strip()]) <= 2, done.stderr
+
+
+def test_every_script_is_walked() -> None:
+    assert sorted(CASES) == sorted(executables())
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "names"),
+    [(script, arguments, names) for script, cases in CASES.items() for arguments, names in cases],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_a_failure_is_one_sentence_and_a_code(script: str, arguments: Sequence[str], names: str) -> None:
+    fails_like_a_tool(run([str(CHECKOUT / script), *arguments]), names)
+
+
+@pytest.fixture(scope="module")
+def bare_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts as a fresh clone has them: nothing installed."""
+    folder = tmp_path_factory.mktemp("clone")
+    for room in ("scripts", "loadtests"):
+        shutil.copytree(CHECKOUT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("requirements.txt", "requirements-dev.txt", "pyproject.toml"):
+        shutil.copy(CHECKOUT / name, folder / name)
+    for path in (folder, *folder.parents):
+        if path.is_relative_to("/tmp") and path != Path("/tmp"):
+            path.chmod(0o755)  # somebody else may look
+    return folder
+
+
+@pytest.mark.parametrize("command", WANT_AN_ENVIRONMENT)
+def test_without_an_environment_a_command_says_what_makes_one(bare_checkout: Path, command: str) -> None:
+    script, *arguments = command.split()
+    done = run([str(bare_checkout / "scripts" / script), *arguments])
+    fails_like_a_tool(done, "scripts/install-tools")
+    assert not (bare_checkout / ".venv").exists()
+
+
+@pytest.fixture(scope="module")
+def path_without_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("bin")
+    for room in ("/bin", "/usr/bin"):
+        for name in os.listdir(room):
+            if not name.startswith(("python", "apt", "sudo")) and not (folder / name).exists():
+                (folder / name).symlink_to(f"{room}/{name}")
+    return str(folder)
+
+
+@pytest.mark.parametrize("command", ["up", "test", "check", "install-tools"])
+def test_without_a_python_and_without_apt_a_command_says_what_is_needed(
+    bare_checkout: Path, path_without_python: str, command: str
+) -> None:
+    environ = {"PATH": path_without_python, "DRONEDISPATCH_PYTHON": "no-such-python"}
+    fails_like_a_tool(run([str(bare_checkout / "scripts" / command)], environ), "Python 3.11 or newer")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+@pytest.mark.parametrize("command", ["up", "test", "install-tools"])
+def test_without_the_right_to_write_a_command_says_where(bare_checkout: Path, command: str) -> None:
+    done = run([str(bare_checkout / "scripts" / command)], user=NOBODY)
+    fails_like_a_tool(done, f"no right to write {bare_checkout}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["simulate --seeds 1000000 --jobs 2", "logs --follow --home {home}"])
+def test_an_interrupted_command_ends_with_a_word_and_leaves_nothing(
+    tmp_path: Path, number: signal.Signals, command: str
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "gateway-1.log").write_text("first\n", encoding="utf-8")
+    script, *arguments = command.format(home=tmp_path).split()
+    child = subprocess.Popen(
+        [CHECKOUT / "scripts" / script, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() != ""  # it is at work
+        os.killpg(child.pid, number)
+        _, said = child.communicate(timeout=100)
+    finally:
+        child.kill()
+    assert child.returncode in {130, 143}, said
+    assert "Traceback" not in said
+    wait_until(lambda: not group_lives(child.pid), "nothing of it runs any more")
+
+
+def group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "gateway-1.log").write_text("a line of a log\n" * 100_000, encoding="utf-8")
+    words = [str(CHECKOUT / "scripts" / "logs"), "--home", str(tmp_path), "-n", "100000"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        child.stdout.close()
+        assert child.stderr.read() == ""
+        assert child.wait(60) == 128 + signal.SIGPIPE
+
+
+def test_the_wrapper_and_the_program_know_the_same_benchmarks() -> None:
+    from scripts.local.bench import NAMES
+
+    done = run([str(CHECKOUT / "scripts" / "bench"), "--help"])
+    assert f"scripts/bench {'|'.join(NAMES)} " in done.stdout
+    for name in NAMES:
+        source = (CHECKOUT / "loadtests" / "bench" / f"{name}.py").read_text(encoding="utf-8")
+        assert "def main(" in source
