@@ -1,8 +1,8 @@
 """Consul through python-consul, made asynchronous.
 
 python-consul's base class is made to be given another HTTP client; its own `consul.aio` needs `asyncio.coroutine`, which
-Python 3.11 no longer has. The adapter runs unchanged on python-consul 1.1 and on py-consul 1.8 (the maintained fork
-with the same import name): `connect` is the former's hook, `http_connect` the latter's.
+Python 3.11 no longer has. The adapter runs on python-consul 1.1 and on py-consul 1.8 (the maintained fork with the same
+import name): `connect` is the former's hook, `http_connect` the latter's, and errors and callbacks have moved.
 
 An error is sorted by what it means: ConsulUnavailable (a read failed, or a write certainly did not happen), ConsulUnknown
 (a write that may have happened), ConsulRefused (Consul said no: wrong request, missing right).
@@ -21,6 +21,14 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 from consul import base
+
+try:  # py-consul
+    from consul import exceptions as errors
+    from consul.callback import CB
+
+    boolean = CB.boolean
+except ImportError:  # python-consul
+    errors, boolean = base, base.CB.bool
 
 T = TypeVar("T")
 
@@ -198,10 +206,10 @@ class ConsulClient:
     async def _read(self, call: Awaitable[T]) -> T:
         try:
             return await call
-        except (base.ACLPermissionDenied, base.ACLDisabled, base.BadRequest) as exc:
+        except (errors.ACLPermissionDenied, errors.ACLDisabled, errors.BadRequest) as exc:
             raise ConsulRefused(str(exc)) from exc
         except (
-            base.ConsulException,
+            errors.ConsulException,
             aiohttp.ClientError,
             TimeoutError,
             OSError,
@@ -213,12 +221,12 @@ class ConsulClient:
     async def _write(self, call: Awaitable[T]) -> T:
         try:
             return await call
-        except (base.ACLPermissionDenied, base.ACLDisabled, base.BadRequest, base.ClientError) as exc:
+        except (errors.ACLPermissionDenied, errors.ACLDisabled, errors.BadRequest, errors.ClientError) as exc:
             raise ConsulRefused(str(exc)) from exc
         except aiohttp.ClientConnectorError as exc:
             raise ConsulUnavailable(repr(exc)) from exc
         except (
-            base.ConsulException,
+            errors.ConsulException,
             aiohttp.ClientError,
             TimeoutError,
             OSError,
@@ -300,7 +308,7 @@ class ConsulClient:
     async def _agent_put(self, path: str, document: Mapping[str, object]) -> None:
         await self._write(
             self._consul.http.put(
-                base.CB.bool(),
+                boolean(),
                 path,
                 [("token", self._consul.token)] if self._consul.token else [],
                 data=msgspec.json.encode(document),
