@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from scripts.local.home import Home, write_private
 from scripts.local.ports import Ports
@@ -15,6 +19,14 @@ from scripts.local.trouble import Trouble
 USER = "dronedispatch"
 # Erlang asks for "localhost" by name: here it is known whatever the machine's own /etc/hosts says of it.
 INETRC = '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, native]}.\n'
+# Since 4.0 a quorum queue drops a message that was taken and put back 20 times: a dead letter that somebody looks at in
+# the user interface would be gone. A limit of the queue itself could not be given to one that is there already.
+DEAD_LETTERS_STAY: Mapping[str, Any] = {
+    "name": "dead-letters-stay",
+    "pattern": "^dead_letters$",
+    "apply-to": "queues",
+    "definition": {"delivery-limit": 1_000_000_000},
+}
 # The wrapper that packages put on PATH insists on the package's own user; these do not.
 SERVERS: Sequence[Path] = (
     Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
@@ -34,23 +46,38 @@ def server() -> Path:
 
 
 def write_files(home: Home, ports: Ports) -> None:
-    """The configuration of the private broker; the default user is made at the first start only."""
+    """The configuration of the private broker, and its definitions, which it reads at every start."""
     password = home.secret("amqp_password").read_text(encoding="utf-8").strip()
+    etc = home.root / "etc" / "rabbitmq"
     lines = (
         f"listeners.tcp.1 = 127.0.0.1:{ports.amqp}",
         "management.tcp.ip = 127.0.0.1",
         f"management.tcp.port = {ports.amqp_management}",
-        f"default_user = {USER}",
-        f"default_pass = {password}",
+        f"load_definitions = {etc / 'definitions.json'}",
         "disk_free_limit.absolute = 100MB",
         "log.console = true",
         "log.console.level = warning",
         "log.file = false",
     )
-    write_private(home.root / "etc" / "rabbitmq" / "rabbitmq.conf", "\n".join(lines) + "\n")
-    write_private(home.root / "etc" / "rabbitmq" / "enabled_plugins", "[rabbitmq_management].\n")
-    write_private(home.root / "etc" / "rabbitmq" / "inetrc", INETRC)
+    write_private(etc / "rabbitmq.conf", "\n".join(lines) + "\n")
+    write_private(etc / "definitions.json", json.dumps(definitions(password), indent=1) + "\n")
+    write_private(etc / "enabled_plugins", "[rabbitmq_management].\n")
+    write_private(etc / "inetrc", INETRC)
     (home.data / "rabbitmq").mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def definitions(password: str) -> dict[str, Any]:
+    """Our one user, and what must not depend on the broker's release."""
+    # RabbitMQ's own form: salt + sha256(salt + password); the salt from the password, so that each start writes the same.
+    salt = hashlib.sha256(b"salt" + password.encode()).digest()[:4]
+    digest = base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+    user = {"name": USER, "password_hash": digest, "hashing_algorithm": "rabbit_password_hashing_sha256"}
+    return {
+        "users": [user | {"tags": "administrator"}],
+        "vhosts": [{"name": "/"}],
+        "permissions": [{"user": USER, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}],
+        "policies": [{"vhost": "/", **DEAD_LETTERS_STAY}],
+    }
 
 
 def environment(home: Home, ports: Ports) -> dict[str, str]:

@@ -51,6 +51,11 @@ print(json.dumps({
         {"user": "dronedispatch", "vhost": "dronedispatch", "configure": OURS, "write": "^amq\\.default$|" + OURS, "read": OURS},
         {"user": "operator", "vhost": "dronedispatch", "configure": ".*", "write": ".*", "read": ".*"},
     ],
+    # Since 4.0 a dead letter that was looked at 20 times would be dropped.
+    "policies": [{
+        "vhost": "dronedispatch", "name": "dead-letters-stay", "pattern": "^dead_letters$", "apply-to": "queues",
+        "definition": {"delivery-limit": 1000000000},
+    }],
 }, indent=1))
 PYTHON
 }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
+from random import Random
 
 import aio_pika
 import pytest
 from scripts.local.ports import Ports
 
-from dronedispatch.runtime.amqp import DEAD_LETTERS, BrokerSource, Bus, Message, Undecodable
+from dronedispatch.runtime.amqp import DEAD_LETTERS, DELIVERY_LIMIT, BrokerSource, Bus, Message, Undecodable
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.logs import bind_request_id
 from dronedispatch.runtime.settings import AmqpSettings
@@ -30,9 +32,9 @@ async def buses(broker: tuple[Ports, Part]) -> AsyncIterator[Callable[[], Bus]]:
     made: list[Bus] = []
     consul = ConsulClient("127.0.0.1:1")
 
-    def make() -> Bus:
+    def make(rng: Random | None = None) -> Bus:
         source = BrokerSource(AmqpSettings(url=broker_url(broker[0])), consul)
-        bus = Bus(source, work_queues=("work", "news"), fanouts=("news",))
+        bus = Bus(source, work_queues=("work", "news"), fanouts=("news",), rng=rng)
         bus.start()
         made.append(bus)
         return bus
@@ -95,18 +97,9 @@ async def test_an_undecodable_message_goes_to_the_dead_letters_with_the_reason(
     bus.to_queue("work", b"first")
     await inbox.until(lambda got: len(got) == 1)  # the queues are declared
     bus.to_queue("work", b"garbage", message_id="bad")
-    connection = await aio_pika.connect(broker_url(broker[0]))
-    channel = await connection.channel()
-    async with asyncio.timeout(30):
-        while True:
-            queue = await channel.get_queue(DEAD_LETTERS, ensure=False)
-            dead = await queue.get(fail=False)
-            if dead is not None:
-                break
-            await asyncio.sleep(0.05)
-    await dead.ack()
-    await channel.close()
-    await connection.close()
+    async with dead_letters(broker_url(broker[0])) as queue:
+        dead = await gotten(queue)
+        await dead.ack()
     assert dead.body == b"garbage"
     assert dead.headers["reason"] == "field x: not a number"
     assert dead.headers["queue"] == "work"
@@ -125,6 +118,66 @@ async def test_a_handler_that_fails_gets_the_message_again(buses: Callable[[], B
     bus.to_queue("work", b"again")
     await inbox.until(lambda got: len(got) == 1)
     assert inbox.messages[0].redelivered
+
+
+class Hurried(Random):
+    """Chance that never waits."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+async def test_a_message_that_no_handler_takes_is_tried_to_the_limit_and_then_a_dead_letter(
+    buses: Callable[..., Bus], broker: tuple[Ports, Part]
+) -> None:
+    bus, tries = buses(Hurried()), [0]
+
+    async def never(_message: Message) -> None:
+        tries[0] += 1
+        raise ConnectionError("the store is away")
+
+    bus.consume("work", never)
+    bus.to_queue("work", b"a poisoned one")
+    async with asyncio.timeout(30):
+        while not tries[0]:  # noqa: ASYNC110 - the broker is outside this process
+            await asyncio.sleep(0.01)
+    async with dead_letters(broker_url(broker[0])) as queue:
+        dead = await gotten(queue)
+        await dead.ack()
+    assert dead.body == b"a poisoned one"
+    assert dead.headers["x-death"][0]["reason"] == "delivery_limit"
+    assert tries[0] == DELIVERY_LIMIT + 1
+
+
+async def test_a_dead_letter_may_be_looked_at_more_often_than_any_broker_delivers_by_itself(
+    buses: Callable[..., Bus], broker: tuple[Ports, Part]
+) -> None:
+    bus, inbox = buses(), Inbox()
+    bus.consume("work", inbox)
+    bus.to_queue("work", b"first")
+    await inbox.until(lambda got: len(got) == 1)  # the queues are declared
+    bus.to_queue("work", b"garbage")
+    async with dead_letters(broker_url(broker[0])) as queue:
+        for _ in range(3 * DELIVERY_LIMIT):
+            await (await gotten(queue)).nack(requeue=True)
+        await (await gotten(queue)).ack()
+
+
+@contextlib.asynccontextmanager
+async def dead_letters(url: str) -> AsyncIterator[aio_pika.abc.AbstractQueue]:
+    """The queue, which a bus has declared already."""
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        yield await channel.get_queue(DEAD_LETTERS, ensure=False)
+
+
+async def gotten(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractIncomingMessage:
+    async with asyncio.timeout(30):
+        while True:
+            found = await queue.get(fail=False)
+            if found is not None:
+                return found
+            await asyncio.sleep(0.01)
 
 
 async def test_a_consumer_that_the_broker_takes_off_comes_back_and_is_told(
