@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,6 +138,23 @@ def broker_part(ports: Ports, folder: Path) -> Part:
         {**os.environ, **local_broker.environment(home, ports)},
         folder / "rabbitmq.log",
         lambda: listens(ports.amqp, b"AMQP\0\0\x09\x01", b"\x01"),
+    )
+
+
+def metadata_stores() -> tuple[str, ...]:
+    """What the installed RabbitMQ can keep its metadata in: Khepri only since 4.0."""
+    releases = [
+        path.name.rpartition("-")[2]
+        for path in local_broker.server().parents[1].glob("lib/rabbitmq_server-*")
+    ]
+    return ("mnesia", "khepri") if any(int(one.split(".")[0]) >= 4 for one in releases) else ("mnesia",)
+
+
+def rabbitmqctl(environ: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    """RabbitMQ's own tool, in the environment of the broker that it is to reach."""
+    program = local_broker.server().with_name("rabbitmqctl")
+    return subprocess.run(
+        [program, *words], env=dict(environ), capture_output=True, text=True, timeout=120, check=False
     )
 
 

@@ -10,21 +10,28 @@ from random import Random
 
 import aio_pika
 import pytest
+from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 from scripts.local.ports import Ports
 
 from dronedispatch.runtime.amqp import DEAD_LETTERS, DELIVERY_LIMIT, BrokerSource, Bus, Message, Undecodable
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.logs import bind_request_id
 from dronedispatch.runtime.settings import AmqpSettings
-from real_parts import Part, broker_url, running_broker
+from real_parts import Part, broker_url, metadata_stores, rabbitmqctl, running_broker
 
 pytestmark = pytest.mark.real
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ports, Part]]:
-    with running_broker(tmp_path_factory.mktemp("broker")) as running:
-        yield running
+@pytest.fixture(scope="module", params=metadata_stores())
+def broker(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[tuple[Ports, Part]]:
+    folder = tmp_path_factory.mktemp("broker")
+    with running_broker(folder) as (ports, part):
+        if request.param == "khepri":
+            told = rabbitmqctl(part.environ, "enable_feature_flag", "--opt-in", "khepri_db")
+            assert told.returncode == 0, told.stdout + told.stderr
+        yield ports, part
 
 
 @pytest.fixture
@@ -145,7 +152,7 @@ async def test_a_message_that_no_handler_takes_is_tried_to_the_limit_and_then_a_
         dead = await gotten(queue)
         await dead.ack()
     assert dead.body == b"a poisoned one"
-    assert dead.headers["x-death"][0]["reason"] == "delivery_limit"
+    assert "delivery_limit" in str(dead.headers["x-death"])
     assert tries[0] == DELIVERY_LIMIT + 1
 
 
@@ -164,14 +171,14 @@ async def test_a_dead_letter_may_be_looked_at_more_often_than_any_broker_deliver
 
 
 @contextlib.asynccontextmanager
-async def dead_letters(url: str) -> AsyncIterator[aio_pika.abc.AbstractQueue]:
+async def dead_letters(url: str) -> AsyncIterator[AbstractQueue]:
     """The queue, which a bus has declared already."""
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         yield await channel.get_queue(DEAD_LETTERS, ensure=False)
 
 
-async def gotten(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractIncomingMessage:
+async def gotten(queue: AbstractQueue) -> AbstractIncomingMessage:
     async with asyncio.timeout(30):
         while True:
             found = await queue.get(fail=False)
