@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -43,19 +44,17 @@ class Run:
     test_minutes: float | None = None
     verdict: str = "nothing ran"
 
-    def row(self, today: datetime.date, machine: str, suites: Sequence[str]) -> str:
-        """One line of the table of docs/clean-runs.md."""
-        what = "`scripts/test" + "".join(f" {name}" for name in suites) + "`"
-        minutes = [_minutes(self.up_minutes), f"{_minutes(self.test_minutes)} ({what})"]
-        cells = [
-            str(today),
-            self.commit,
-            f"{RELEASES[self.release]}: {self.versions}",
-            machine,
-            *minutes,
-            self.verdict,
-        ]
-        return "| " + " | ".join(cells) + " |\n"
+    def entry(self, today: datetime.date, machine: str, suites: Sequence[str]) -> str:
+        """One entry of the list in docs/clean-runs.md."""
+        what = "scripts/test" + "".join(f" {name}" for name in suites)
+        text = (
+            f"* {today}, {self.commit}, {RELEASES[self.release]} ({self.versions}), on {machine}: `scripts/up` "
+            f"healthy after {_minutes(self.up_minutes)} min, `{what}` took {_minutes(self.test_minutes)} min: {self.verdict}"
+        )
+        wrapped = textwrap.fill(
+            text, 118, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        return wrapped + "\n"
 
 
 def _minutes(value: float | None) -> str:
@@ -89,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         description="Run the README's two commands, scripts/up until healthy and scripts/test, in a clean Debian from a "
         "fresh clone of HEAD, with nothing of this machine but its way to the package mirror. "
         "Wants root, debootstrap and slirp4netns.",
-        epilog="The transcript goes to .artifacts/clean/RELEASE.txt, a row with the figures to "
+        epilog="The transcript goes to .artifacts/clean/RELEASE.txt, an entry with the figures to "
         f"{FIGURES.relative_to(CHECKOUT)}. Exit codes: 0 both commands kept their word, 1 one did not, 2 wrong usage.",
     )
     add = command.add_argument
@@ -284,7 +283,7 @@ def main() -> None:
         for release in releases:
             runs.append(try_release(release, options, commit))
             with FIGURES.open("a", encoding="utf-8") as file:
-                file.write(runs[-1].row(datetime.date.today(), machine(), options.suites))
+                file.write(runs[-1].entry(datetime.date.today(), machine(), options.suites))
         return 0 if all(run.verdict == "green" for run in runs) else 1
 
     run_command(command, lambda: options.work)

@@ -28,7 +28,7 @@ CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
     ],
     "scripts/check": [(["--no-such"], "--no-such")],
     "scripts/check-nomad": [(["--no-such"], "sage")],
-    "scripts/deploy": [([], NOTHING_LISTENS)],
+    "scripts/deploy": [([], "NOMAD_ADDR")],
     "scripts/down": [(["--home"], "--home")],
     "scripts/install-tools": [(["--no-such"], "sage")],
     "scripts/load": [
@@ -41,8 +41,9 @@ CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
     "scripts/logs": [(["--home", NOWHERE], f"scripts/up --home {NOWHERE}"), (["-n", "few"], "--lines")],
     "scripts/make-secrets": [(["--dir", NOWHERE], "/proc/no-such-folder")],
     "scripts/release": [(["--python", "3"], "--python 3"), (["--version", "a/b"], "a/b")],
-    "scripts/rollout": [(["gateway", "some-release"], NOTHING_LISTENS)],
-    "scripts/rotate-tokens": [([], NOTHING_LISTENS)],
+    "scripts/prepare-nomad": [(["--no-such"], "sage")],
+    "scripts/rollout": [(["gateway", "some-release"], "NOMAD_ADDR")],
+    "scripts/rotate-tokens": [([], "NOMAD_ADDR")],
     "scripts/scale": [
         (["gateway", "3", "--home", NOWHERE], f"scripts/up --home {NOWHERE}"),
         (["gateway", "99"], "1..32"),
