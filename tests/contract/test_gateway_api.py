@@ -98,7 +98,11 @@ BAD_BODIES: list[tuple[str, int, str]] = [
     ("[" * 100_00, 400, "body"),
     ('{"origin":{"lat":NaN,"lon":12.49},"destination":{"lat":41.9,"lon":12.5},"weight":1}', 400, "body"),
     ('{"origin":{"lat":41.89,"lon":Infinity},"destination":{"lat":41.9,"lon":12.5},"weight":1}', 400, "body"),
-    ('{"origin":{"lat":1e999,"lon":12.49},"destination":{"lat":41.9,"lon":12.5},"weight":1}', 400, "body"),
+    (
+        '{"origin":{"lat":1e999,"lon":12.49},"destination":{"lat":41.9,"lon":12.5},"weight":1}',
+        422,
+        "origin.lat",
+    ),
     ('{"destination":{"lat":41.9,"lon":12.5},"weight":1}', 422, "origin"),
     ('{"origin":{"lat":41.89},"destination":{"lat":41.9,"lon":12.5},"weight":1}', 422, "origin.lon"),
     (

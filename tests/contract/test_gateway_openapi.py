@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +21,13 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from dronedispatch.gateway.openapi.document import document
+from dronedispatch.gateway.core.problem_types import PROBLEM_TYPES
+from dronedispatch.gateway.openapi.document import as_text, document
 from dronedispatch.testing.aside import aside
 from dronedispatch.testing.gateway import OPERATOR_TOKEN, MemoryGateway
 from dronedispatch.testing.serving import serving
 
+ROOT = Path(__file__).parents[2]
 UNDOCUMENTED = {
     "/.well-known/dronedispatch-proof",
     "/",
@@ -32,6 +35,8 @@ UNDOCUMENTED = {
     "/dashboard/{path}",
     "/docs",
     "/openapi.json",
+    "/problems",
+    "/problems/{name}",
     "/metrics",
 }  # pages, and the private one
 CHECKS = [
@@ -71,7 +76,7 @@ def base_url() -> Iterator[str]:
 
 @pytest.mark.filterwarnings("ignore")  # of the generator's own libraries; ours are errors in every other test
 @schema.parametrize()
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 def test_generated_requests_get_documented_answers_and_no_5xx(case: Case[Any], base_url: str) -> None:
     headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
     answer = case.call(base_url=base_url, headers=headers, timeout=10)
@@ -89,3 +94,31 @@ def test_every_route_is_documented_and_every_documented_one_exists() -> None:
         for route in app.router.routes
     }
     assert {route.replace(":str}", "}") for route in routes} - UNDOCUMENTED == set(document()["paths"])
+
+
+def test_the_committed_document_is_the_one_that_is_served() -> None:
+    committed = (ROOT / "docs/openapi.json").read_text(encoding="utf-8")
+    assert committed == as_text(), "python -m dronedispatch.gateway.openapi > docs/openapi.json"
+
+
+def test_every_call_has_a_name_a_tag_and_examples() -> None:
+    made = document()
+    calls = [call for item in made["paths"].values() for call in item.values()]
+    names = [call["operationId"] for call in calls]
+    assert len(set(names)) == len(names)
+    assert {tag for call in calls for tag in call["tags"]} == {tag["name"] for tag in made["tags"]}
+    for call in calls:
+        for status, answer in call["responses"].items():
+            problem = answer.get("content", {}).get("application/problem+json")
+            is_health = (call["operationId"], status) == ("get_health", "503")
+            assert (problem is None) == (int(status) < 400 or is_health)
+            assert problem is None or problem["examples"]
+        for content in call.get("requestBody", {}).get("content", {}).values():
+            assert "example" in content or content["schema"]["$ref"].endswith("/Zones")
+
+
+def test_every_kind_of_problem_has_its_section_in_the_docs() -> None:
+    text = (ROOT / "docs/problems.md").read_text(encoding="utf-8")
+    for kind in PROBLEM_TYPES:
+        assert f"## {kind.name}\n\n`{kind.uri}`, status {kind.status}: {kind.title}.\n" in text
+        assert kind.meaning.split()[-1] in text

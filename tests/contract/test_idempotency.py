@@ -34,9 +34,8 @@ KEY = {"Idempotency-Key": "k1"}
 
 def order(key: str | None = "k1", body: bytes = BODY) -> bytes:
     named = f"Idempotency-Key: {key}\r\n" if key else ""
-    return (
-        f"POST /deliveries HTTP/1.1\r\nHost: a\r\n{named}Content-Length: {len(body)}\r\n\r\n".encode() + body
-    )
+    kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}"
+    return f"POST /deliveries HTTP/1.1\r\nHost: a\r\n{named}{kind}\r\n\r\n".encode() + body
 
 
 def told(answer: bytes) -> tuple[int, Any]:
@@ -207,7 +206,7 @@ RULES = (
     ),
     Switch(
         "the door repeats keyed orders",
-        put({"core.retry.KEYED": frozenset()}),
+        put({"core.retry.KEYED_POSTS": frozenset()}),
         test_a_lost_answer_is_one_order_behind_the_door_and_the_client_hears_201,
     ),
     Switch(

@@ -13,6 +13,7 @@ from dronedispatch.gateway.dispatcher import Dispatcher
 from dronedispatch.gateway.errors import add_errors
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.gateway.forecast import Forecast
+from dronedispatch.gateway.guard import add_guard, host_names
 from dronedispatch.gateway.lists import Lists
 from dronedispatch.gateway.loops import loops
 from dronedispatch.gateway.orders import Orders
@@ -105,6 +106,7 @@ def assemble(
     lists = Lists(kv)
     orders = Orders(kv, publisher, zones, forecast, clock, feed.announce)
     add_errors(app)
+    add_guard(app, host_names(settings))
     add_routes(
         app,
         deliveries=DeliveryRoutes(orders, changes, lists, dispatcher, settings.order_bytes_max),

@@ -22,8 +22,8 @@ class Dispatcher:
         self._http = http
         self._token = token
 
-    async def why(self, delivery_id: str, request_id: str) -> dict[str, object]:
-        """The dispatcher's document about one open delivery. Raises Problem 404 or 503."""
+    async def why(self, delivery_id: str, request_id: str) -> dict[str, object] | None:
+        """The dispatcher's document about one open delivery; None: no round of it has seen it. Raises Problem 503."""
         headers = (*bearer(self._token), ("x-request-id", request_id))
         for endpoint in self._watch.endpoints:
             try:
@@ -40,7 +40,5 @@ class Dispatcher:
             except (HttpError, msgspec.DecodeError):
                 continue  # a read: the next one may know
             if answer.status == 404:
-                raise Problem(
-                    404, f"the dispatcher knows no open delivery {delivery_id}", field="delivery_id"
-                )
+                return None
         raise Problem(503, "no dispatcher answers at the moment", headers={"Retry-After": "2"})

@@ -9,9 +9,9 @@ import structlog
 from sanic import HTTPResponse, Request, Sanic
 
 from dronedispatch.fleet.documents import Unreadable
-from dronedispatch.gateway.core.body import BadField, NoJson
 from dronedispatch.gateway.core.export import NotAcceptable
-from dronedispatch.gateway.core.listing import BadParameter
+from dronedispatch.gateway.core.problem_types import BY_NAME, BY_STATUS, PROBLEM_TYPES
+from dronedispatch.gateway.core.refusal import BadField, BadParameter, FieldError, NoJson, NoSuchPath
 from dronedispatch.kv.errors import KVError, OutcomeUnknown, Unauthorized, Unavailable
 from dronedispatch.runtime.problems import Problem
 from dronedispatch.runtime.web import problem_answer
@@ -22,13 +22,17 @@ log = structlog.get_logger()
 def problem_of(exc: Exception) -> Problem:
     """The answer to a request that ended so."""
     if isinstance(exc, NoJson):
-        return Problem(400, str(exc), field="body")
+        return Problem(
+            400,
+            str(exc),
+            field="body",
+            type_uri=BY_NAME["malformed-body"].uri,
+            errors=[FieldError("body", str(exc))],
+        )
     if isinstance(exc, NotAcceptable):
         return Problem(406, str(exc), field="Accept")
-    if isinstance(exc, BadParameter):
-        return Problem(400, str(exc), field=exc.field)
     if isinstance(exc, BadField):
-        return Problem(422, str(exc), field=exc.field or "body")
+        return _refused(exc)
     if isinstance(exc, OutcomeUnknown):
         return Problem(
             504,
@@ -43,8 +47,27 @@ def problem_of(exc: Exception) -> Problem:
     return Problem(500, "a record in the store is not what it should be, logged with this request id")
 
 
+def _refused(exc: BadField) -> Problem:
+    """One document for everything that is wrong: `field` and `detail` are the first's, `errors` names all."""
+    status = 400 if isinstance(exc, BadParameter) else 404 if isinstance(exc, NoSuchPath) else 422
+    errors = [FieldError(error.field or "body", error.detail) for error in exc.errors]
+    detail = str(exc) if len(errors) == 1 else f"{exc}; and {len(errors) - 1} more, see errors"
+    return Problem(status, detail, field=errors[0].field, errors=errors)
+
+
+def name_type(problem: Problem) -> None:
+    """Give the problem the type and title that the API documents for it."""
+    known = _BY_URI.get(problem.type_uri) if problem.type_uri else BY_STATUS.get(problem.status)
+    if known is not None:
+        problem.type_uri, problem.title = known.uri, problem.title or known.title
+
+
+_BY_URI = {one.uri: one for one in PROBLEM_TYPES}
+
+
 def add_errors(app: Sanic[Any, Any]) -> None:
     """Answers the exceptions that handlers let pass."""
+    app.ctx.name_problem_type = name_type
 
     async def answer(request: Request, exc: Exception) -> HTTPResponse:
         problem = problem_of(exc)

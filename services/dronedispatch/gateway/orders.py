@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ulid import ULID
 
 from dronedispatch.fleet.deliveries import Delivery, delivery_tags
 from dronedispatch.fleet.documents import decode, delivery_key, encode, idem_key, stamp
 from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DeliveryRequested
-from dronedispatch.gateway.core.body import BadField
 from dronedispatch.gateway.core.idempotency import IdemRecord, fingerprint, why_not_the_same
-from dronedispatch.gateway.core.order import Order, new_delivery, refuse_outside, refuse_past
+from dronedispatch.gateway.core.order import Order, new_delivery, refuse_trip, trip_errors
+from dronedispatch.gateway.core.problem_types import BY_NAME
+from dronedispatch.gateway.core.refusal import BadField, FieldError
 from dronedispatch.gateway.forecast import Forecast
 from dronedispatch.gateway.zones import Zones
 from dronedispatch.kv.client import Item, KVClient
@@ -65,9 +67,12 @@ class Orders:
             self._tell(delivery, request_id)
         return delivery
 
+    def errors_of(self, members: Mapping[str, Any]) -> list[FieldError]:
+        """What is refused now of those members of a body that are well-formed."""
+        return trip_errors(members, self._zones.city, self._clock.wall_s())
+
     def _refuse(self, order: Order) -> None:
-        refuse_outside(order, self._zones.city)
-        refuse_past(order.deadline, self._clock.wall_s())
+        refuse_trip(order, self._zones.city, self._clock.wall_s())
 
     def _fresh(self, order: Order) -> IdemRecord:
         now_s = self._clock.wall_s()
@@ -100,7 +105,12 @@ class Orders:
     def _stored(item: Item, order: Order) -> IdemRecord:
         stored = decode(IdemRecord, item.value)
         if (reason := why_not_the_same(stored, fingerprint(order))) is not None:
-            raise Problem(422, f"the Idempotency-Key {reason}", field="Idempotency-Key")
+            raise Problem(
+                422,
+                f"the Idempotency-Key {reason}",
+                field="Idempotency-Key",
+                type_uri=BY_NAME["idempotency-key-reused"].uri,
+            )
         return stored
 
     async def _create(self, delivery: Delivery) -> bool:

@@ -25,6 +25,10 @@ class Settings:
     export_dir: str | None = None  # where they are written first, as NDJSON; none: nowhere
     events_kept: int = 5000
     watchers_max: int = 500  # open event streams; one more is told to try another gateway
+    # Names that clients call this system by, with commas between; ".example.org": all below it; "*": any. Addresses,
+    # localhost, names without a dot and the machine's own are always right: a stranger cannot make them resolve to us
+    # (DNS rebinding).
+    host_names: str = ""
 
     def __post_init__(self) -> None:
         for name in (

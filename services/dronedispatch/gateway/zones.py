@@ -44,6 +44,11 @@ class Zones:
             return f"zones {self.etag}, {item.version} refused"
         return f"zones {self.etag}, new"
 
+    async def stored_version(self) -> Version | None:
+        """Of the city in the store; None: there is none, and the default one is shown."""
+        item = await self._kv.get(ZONES_KEY)
+        return None if item is None else item.version
+
     async def replace(self, document: object, expected: Version | None, *, unconditional: bool) -> str:
         """Store a new city and show it; returns its ETag. `expected` None: nothing may be stored yet.
 

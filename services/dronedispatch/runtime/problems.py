@@ -11,7 +11,10 @@ CONTENT_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """An answer that is an error. `field` names the culprit of a 4xx; `extra` members go into the document."""
+    """An answer that is an error. `field` names the culprit of a 4xx; `extra` members go into the document.
+
+    `type_uri` and `title` None: those of the service for this status, or `about:blank` and the status' phrase.
+    """
 
     def __init__(
         self,
@@ -21,13 +24,13 @@ class Problem(Exception):
         title: str | None = None,
         field: str | None = None,
         headers: Mapping[str, str] | None = None,
-        type_uri: str = "about:blank",
+        type_uri: str | None = None,
         **extra: object,
     ) -> None:
         super().__init__(f"{status} {detail}")
         self.status = status
         self.detail = detail
-        self.title = title or HTTPStatus(status).phrase
+        self.title = title
         self.field = field
         self.headers = dict(headers or {})
         self.type_uri = type_uri
@@ -36,8 +39,8 @@ class Problem(Exception):
     def body(self, instance: str | None = None, request_id: str | None = None) -> bytes:
         """The document as JSON."""
         document: dict[str, object] = {
-            "type": self.type_uri,
-            "title": self.title,
+            "type": self.type_uri or "about:blank",
+            "title": self.title or HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
         }

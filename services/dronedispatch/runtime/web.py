@@ -20,8 +20,10 @@ import msgspec
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 from sanic import HTTPResponse, Request, Sanic
-from sanic.exceptions import SanicException
+from sanic.exceptions import NotFound, SanicException
+from sanic.helpers import STATUS_CODES
 from sanic.response import raw, text
+from sanic.router import Router
 from ulid import ULID
 
 from dronedispatch.runtime.auth import check_bearer
@@ -43,6 +45,7 @@ HEAD_BYTES_MAX = 24_576  # what the load balancer lets through (16 KiB), with th
 HEAD_TOO_LONG = "Request header exceeds the size limit"  # Sanic's words: its status, 413, is for bodies
 HEALTH = Gauge("dd_health", "0 healthy, 1 degraded (it serves less than it promises), 2 not ready")
 REASONS = Gauge("dd_health_reason", "1: this kind of reason keeps the process from being healthy", ["reason"])
+STATUS_CODES.setdefault(421, b"Misdirected Request")  # Sanic knows no phrase for it
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 
 log = structlog.get_logger()
@@ -93,6 +96,16 @@ class Process:
         return judge(dataclasses.replace(self.facts(), not_ready=self.why_not_ready()))
 
 
+class PlainRouter(Router):
+    """Sanic's, which ends in an IndexError for `//` where `/` has a handler (sanic-routing 23.12)."""
+
+    def _get(self, path: str, method: str, host: str | None) -> tuple[Any, Any, dict[str, Any]]:
+        """See Router. Raises NotFound."""
+        if path == "//":
+            raise NotFound("Requested URL // not found")
+        return super()._get(path, method, host)
+
+
 def process_of(request: Request) -> Process:
     """The process that serves this request."""
     process = request.app.ctx.process
@@ -116,7 +129,10 @@ def create_web(
     of its health beside that (runtime/health.py judges); `health_extra` adds members to the health document.
     """
     app: Sanic[Any, Any] = Sanic(
-        f"{service}-{ULID()}".replace("_", "-"), configure_logging=False, strict_slashes=True
+        f"{service}-{ULID()}".replace("_", "-"),
+        configure_logging=False,
+        strict_slashes=True,
+        router=PlainRouter(),
     )
     _configure(app, settings, request_timeout_s, response_timeout_s)
     process = Process(service, settings, ready, facts)
@@ -195,7 +211,10 @@ def json_answer(document: object, status: int = 200, headers: dict[str, str] | N
 
 
 def problem_answer(request: Request, problem: Problem) -> HTTPResponse:
-    """The problem document (RFC 9457) as the answer to `request`."""
+    """The problem document (RFC 9457) as the answer to `request`; a service that has types of its own names them here."""
+    name_type = getattr(request.app.ctx, "name_problem_type", None)
+    if name_type is not None:
+        name_type(problem)
     return raw(
         problem.body(request.path, getattr(request.ctx, "request_id", None)),
         status=problem.status,

@@ -11,23 +11,23 @@ import pytest
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta
 from dronedispatch.fleet.positions import LatLon
 from dronedispatch.gateway.core import export
+from dronedispatch.gateway.core.contract import field_errors
+from dronedispatch.gateway.core.fields import DeliveryId, DroneId
+from dronedispatch.gateway.core.headers import IDEMPOTENCY_KEY, IF_MATCH, LAST_EVENT_ID, header_value
 from dronedispatch.gateway.core.idempotency import (
     KEEP_S,
     IdemRecord,
     fingerprint,
     is_over,
-    why_no_key,
     why_not_the_same,
 )
 from dronedispatch.gateway.core.listing import (
     LIMIT_DEFAULT,
-    BadParameter,
     delivery_query,
     drone_query,
-    is_delivery_id,
-    is_drone_id,
 )
 from dronedispatch.gateway.core.order import parse_order
+from dronedispatch.gateway.core.refusal import BadParameter
 from dronedispatch.gateway.core.why import explain, needs_dispatcher
 
 ULID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -77,12 +77,12 @@ def test_a_bad_parameter_is_named(args: dict[str, list[str]]) -> None:
 
 
 def test_ids_are_told_from_nonsense() -> None:
-    assert is_delivery_id(ULID)
+    assert field_errors(DeliveryId, ULID) == []
     for text in ("", ULID.lower(), ULID + "0", "8" + ULID[1:], ULID[:-1] + "U", ULID + "\n"):
-        assert not is_delivery_id(text)
-    assert is_drone_id("drone-00001")
+        assert field_errors(DeliveryId, text)
+    assert field_errors(DroneId, "drone-00001") == []
     for text in ("", "-a", "a b", "ä", "a" * 57, "a=b", "a\n"):
-        assert not is_drone_id(text)
+        assert field_errors(DroneId, text)
 
 
 @pytest.mark.parametrize(
@@ -134,10 +134,25 @@ def test_a_key_answers_the_same_body_alone_and_is_forgotten_after_a_day() -> Non
     assert is_over(record, KEEP_S + 1)
 
 
-def test_keys_are_short_and_printable() -> None:
-    assert why_no_key("a b-1") is None
-    for key in ("", "x" * 256, "ä", "a\tb"):
-        assert why_no_key(key) is not None
+def test_keys_are_short_and_visible() -> None:
+    assert header_value(IDEMPOTENCY_KEY, [" a-1~! "]) == "a-1~!"
+    for key in ("", "x" * 256, "ä", "a\tb", "a b", "\udcff"):
+        with pytest.raises(BadParameter):
+            header_value(IDEMPOTENCY_KEY, [key])
+    with pytest.raises(BadParameter):
+        header_value(IDEMPOTENCY_KEY, ["a", "b"])
+
+
+def test_a_list_may_come_in_several_lines_and_what_is_advisory_is_never_refused() -> None:
+    assert header_value(IF_MATCH, ['"1.1"', 'W/"1.2"']) == '"1.1", W/"1.2"'
+    assert header_value(LAST_EVENT_ID, ["\udcff", "7-1"]) == "\udcff"
+    assert header_value(LAST_EVENT_ID, []) is None
+
+
+def test_everything_that_is_wrong_with_a_query_is_named_at_once() -> None:
+    with pytest.raises(BadParameter) as caught:
+        delivery_query({"limit": ["0"], "x": ["1"], "status": ["lost"], "after": ["a", "b"]}, export=False)
+    assert {error.field for error in caught.value.errors} == {"limit", "x", "status", "after"}
 
 
 def test_the_dispatcher_is_asked_about_waiting_orders_alone() -> None:

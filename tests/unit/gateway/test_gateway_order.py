@@ -9,15 +9,18 @@ from hypothesis import strategies as st
 
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import Eta
-from dronedispatch.gateway.core.body import BadField, NoJson, moment, parse_json
+from dronedispatch.gateway.core.body import BOM, parse_json
+from dronedispatch.gateway.core.fields import moment, why_no_moment
 from dronedispatch.gateway.core.order import (
     new_delivery,
     parse_deadline,
     parse_order,
     parse_priority,
-    refuse_outside,
     refuse_past,
+    refuse_trip,
+    trip_errors,
 )
+from dronedispatch.gateway.core.refusal import BadField, NoJson
 
 GOOD = {
     "origin": {"lat": 41.89, "lon": 12.49},
@@ -77,6 +80,97 @@ def test_a_refusal_names_the_field(changes: dict[str, object], field: str) -> No
     assert caught.value.field == field
 
 
+def errors_of(raw: bytes) -> dict[str, str]:
+    with pytest.raises(BadField) as caught:
+        parse_order(raw, lambda members: trip_errors(members, default_city(), 1e9))
+    return {error.field: error.detail for error in caught.value.errors}
+
+
+def test_everything_that_is_wrong_is_named_at_once() -> None:
+    wrong = {
+        "origin": {"lat": 45.46, "lon": 9.19},
+        "destination": {"lat": "x", "alt": 1},
+        "weight": 0,
+        "priority": 1.5,
+        "deadline": "2001-01-01T00:00:00Z",
+        "colour": "red",
+    }
+    assert set(errors_of(body(**wrong))) == {
+        "origin",
+        "destination.lat",
+        "destination.lon",
+        "destination.alt",
+        "weight",
+        "priority",
+        "deadline",
+        "colour",
+    }
+
+
+@pytest.mark.parametrize(
+    ("weight", "said"),
+    [
+        ("10.0000001", "is 10.0000001 kg, and no drone carries more than 10 kg"),
+        ("10.000000000000002", "is 10.000000000000002 kg, and no drone carries more than 10 kg"),
+        ("-1e-9", "is -1e-09 kg, and must be greater than 0 kg"),
+        ("0", "is 0 kg, and must be greater than 0 kg"),
+        ("1e999", "is too great a number"),
+        ("9" * 400, "is too great a number"),
+        ("9" * 10_000, "is too great a number"),
+    ],
+)
+def test_a_limit_is_told_by_a_true_sentence(weight: str, said: str) -> None:
+    assert errors_of(body().replace(b'"weight":2', b'"weight":' + weight.encode())) == {"weight": said}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("origin.lat", 90.0000001, "is 90.0000001 degrees, and the most is 90 degrees"),
+        ("origin.lon", -180.00000001, "is -180.00000001 degrees, and must be -180 degrees or more"),
+    ],
+)
+def test_a_limit_of_degrees_is_told_by_a_true_sentence(field: str, value: float, said: str) -> None:
+    origin = {"lat": 41.89, "lon": 12.49} | {field.partition(".")[2]: value}
+    assert errors_of(body(origin=origin)) == {field: said}
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        (b'"weight":2,"weight":2', "weight"),
+        (b'"weight":2,"priority":1,"priority":1', "priority"),
+        (b'"weight":2,"deadline":null,"deadline":null', "deadline"),
+        (b'"weight":2,"w\\u0065ight":2', "weight"),
+        (b'"weight":2,"x":{"a":[{"b":1,"b":1}]}', "x.a[0].b"),
+    ],
+)
+def test_a_member_that_stands_twice_is_refused_by_its_path(raw: bytes, field: str) -> None:
+    assert errors_of(body().replace(b'"weight":2', raw))[field] == "stands more than once in the same object"
+
+
+def test_half_a_surrogate_pair_is_refused_wherever_it_stands() -> None:
+    found = errors_of(body().replace(b'"weight":2', b'"weight":2,"deadline":"\\ud800","\\udfff":1'))
+    assert set(found) == {"deadline", "\\udfff"}
+
+
+def test_a_whole_number_may_be_written_with_a_point_and_a_mark_may_go_before() -> None:
+    assert parse_order(BOM + body().replace(b'"weight":2', b'"weight":2,"priority":3.0')).priority == 3
+
+
+def test_a_deep_nesting_is_refused() -> None:
+    found = errors_of(body().replace(b'"weight":2', b'"weight":2,"x":' + b"[" * 200 + b"]" * 200))
+    assert "is nested more than 64 deep" in found.values()
+    with pytest.raises(NoJson):
+        parse_order(body().replace(b'"weight":2', b'"weight":2,"x":' + b"[" * 100_000))
+
+
+def test_a_time_that_no_calendar_has_is_refused() -> None:
+    for text in ("2030-02-31T00:00:00Z", "9999-12-31T23:59:59-23:00", "2030-01-01T00:00:00Z\n"):
+        assert why_no_moment(text) is not None
+        assert set(errors_of(body(deadline=text))) == {"deadline"}
+
+
 def test_a_number_beyond_doubles_is_refused_and_not_a_crash() -> None:
     with pytest.raises((BadField, NoJson)):
         parse_order(body().replace(b'"weight":2', b'"weight":1' + b"0" * 400))
@@ -117,7 +211,7 @@ def test_what_is_no_json_is_told_apart(raw: bytes) -> None:
     ],
 )
 def test_moments_become_our_own_stamp_in_utc(text: str, stamped: str) -> None:
-    assert moment(text, "deadline") == stamped
+    assert moment(text) == stamped
 
 
 def test_both_ends_must_be_served_by_the_city() -> None:
@@ -125,9 +219,9 @@ def test_both_ends_must_be_served_by_the_city() -> None:
     for end in ("origin", "destination"):
         order = parse_order(body(**{end: {"lat": 45.46, "lon": 9.19}}))
         with pytest.raises(BadField) as caught:
-            refuse_outside(order, city)
+            refuse_trip(order, city, 0.0)
         assert (caught.value.field, "outside the city" in caught.value.reason) == (end, True)
-    refuse_outside(parse_order(body()), city)
+    refuse_trip(parse_order(body()), city, 0.0)
 
 
 def test_a_deadline_must_lie_ahead() -> None:

@@ -5,10 +5,20 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
-from dronedispatch.gateway.core.listing import BadParameter
+from dronedispatch.gateway.core.parameters import parameters
+from dronedispatch.gateway.core.refusal import BadParameter
 from dronedispatch.gateway.core.ring import EventId, Ring, parse_event_id
-from dronedispatch.gateway.core.stream import DELIVERY, TOPICS, Board, Reader, frame, parse_topics
+from dronedispatch.gateway.core.stream import (
+    DELIVERY,
+    TOPICS,
+    Board,
+    EventParameters,
+    Reader,
+    frame,
+    parse_topics,
+)
 
 
 def filled(ids: list[tuple[int, int]], size: int = 100) -> Board:
@@ -116,6 +126,6 @@ def test_only_the_wanted_topics_come() -> None:
     reader = Reader(board, parse_topics("figures"), "1-0")
     board.show_figures(b"{}")
     assert reader.next_bytes(0.0) == frame("figures", b"{}")
-    assert parse_topics(None) == set(TOPICS)
+    assert parse_topics(UNSET) == set(TOPICS)
     with pytest.raises(BadParameter):
-        parse_topics("figures,weather")
+        parameters(EventParameters, {"topics": ["figures,weather"]})

@@ -15,7 +15,6 @@ from dronedispatch.fleet.deliveries import Eta
 from dronedispatch.fleet.documents import encode, unstamp
 from dronedispatch.gateway.core.order import Order
 
-KEY_LENGTH_MAX = 255
 KEEP_S = 24 * 3600.0
 
 
@@ -31,17 +30,6 @@ class IdemRecord(msgspec.Struct, frozen=True, kw_only=True):
 def fingerprint(order: Order) -> str:
     """Equal for bodies that mean the same order, whatever their spelling."""
     return hashlib.sha256(encode(order)).hexdigest()
-
-
-def why_no_key(key: str) -> str | None:
-    """The reason why `key` is no Idempotency-Key; None if it is one."""
-    if not key:
-        return "is empty"
-    if len(key) > KEY_LENGTH_MAX:
-        return f"is longer than {KEY_LENGTH_MAX} characters"
-    if not key.isascii() or not key.isprintable():
-        return "holds characters other than printable ASCII"
-    return None
 
 
 def why_not_the_same(stored: IdemRecord, wanted_fingerprint: str) -> str | None:

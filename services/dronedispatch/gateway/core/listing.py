@@ -2,30 +2,81 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
-from dronedispatch.fleet.documents import DELIVERY_PREFIX, delivery_key
+from dronedispatch.fleet.documents import delivery_key
 from dronedispatch.fleet.drones import DroneStatus, DroneType
-from dronedispatch.gateway.core.body import BadField
+from dronedispatch.gateway.core.fields import DRONE_ID_PATTERN, ULID_PATTERN, DroneId
+from dronedispatch.gateway.core.parameters import parameters
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 500
+EXPORT_LIMIT_MAX = 1_000_000_000
 DRONES_LIMIT_DEFAULT = 1000
 DRONES_LIMIT_MAX = 10_000
-ID_LENGTH_MAX = 64
 
-_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-_DRONE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,55}")  # with "drone=" it is a tag of at most 64 bytes
+T = TypeVar("T")
 
-E = TypeVar("E", DeliveryStatus, DroneStatus, DroneType)
+_CURSOR = {"expects": "a cursor: pass the `next` of the page before"}
 
 
-class BadParameter(BadField):
-    """A parameter of the query is refused (400)."""
+class DeliveryParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /deliveries."""
+
+    status: Annotated[DeliveryStatus, Meta(description="Only these")] | UnsetType = UNSET
+    drone: Annotated[DroneId, Meta(description="Only of this drone")] | UnsetType = UNSET
+    limit: (
+        Annotated[
+            int, Meta(ge=1, le=LIMIT_MAX, description=f"Length of a page; {LIMIT_DEFAULT} if not given")
+        ]
+        | UnsetType
+    ) = UNSET
+    after: (
+        Annotated[
+            str,
+            Meta(pattern=ULID_PATTERN, description="Cursor: the `next` of the page before", extra=_CURSOR),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class ExportParameters(DeliveryParameters, frozen=True, kw_only=True):
+    """GET /deliveries as CSV or JSON lines, which are streamed: any number of rows."""
+
+    limit: Annotated[int, Meta(ge=1, le=EXPORT_LIMIT_MAX)] | UnsetType = UNSET
+
+
+class DroneParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /drones."""
+
+    status: Annotated[DroneStatus, Meta(description="Only these")] | UnsetType = UNSET
+    type: Annotated[DroneType, Meta(description="Only these")] | UnsetType = UNSET
+    limit: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=DRONES_LIMIT_MAX,
+                description=f"Length of a page; {DRONES_LIMIT_DEFAULT:,} if not given",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    after: (
+        Annotated[
+            str,
+            Meta(
+                pattern=DRONE_ID_PATTERN, description="Cursor: the `next` of the page before", extra=_CURSOR
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,78 +116,27 @@ class DroneQuery:
     limit: int
 
 
-def is_delivery_id(text: str) -> bool:
-    """Whether `text` is a ULID in its canonical form."""
-    return _ULID.fullmatch(text) is not None
-
-
-def is_drone_id(text: str) -> bool:
-    """Whether `text` may name a drone: letters, digits, dot, dash, underscore; at most 56."""
-    return _DRONE_ID.fullmatch(text) is not None
-
-
 def delivery_query(args: Mapping[str, Sequence[str]], *, export: bool) -> DeliveryQuery:
-    """Raises BadParameter, which names the parameter."""
-    found = _once(args, ("status", "drone", "limit", "after"))
-    drone, after = found.get("drone"), found.get("after")
-    if drone is not None and not is_drone_id(drone):
-        raise BadParameter("drone", "is no id of a drone")
-    if after is not None and not is_delivery_id(after):
-        raise BadParameter("after", "is no cursor: pass the `next` of the page before")
-    default, greatest = (None, 1_000_000_000) if export else (LIMIT_DEFAULT, LIMIT_MAX)
+    """Raises BadParameter, which names every parameter that is wrong."""
+    found = parameters(ExportParameters if export else DeliveryParameters, args)
     return DeliveryQuery(
-        status=_choice(DeliveryStatus, "status", found.get("status")),
-        drone=drone,
-        after=after,
-        limit=_limit(found.get("limit"), greatest) if "limit" in found else default,
+        status=_given(found.status, None),
+        drone=_given(found.drone, None),
+        after=_given(found.after, None),
+        limit=_given(found.limit, None if export else LIMIT_DEFAULT),
     )
 
 
 def drone_query(args: Mapping[str, Sequence[str]]) -> DroneQuery:
-    """Raises BadParameter, which names the parameter."""
-    found = _once(args, ("status", "type", "limit", "after"))
-    after = found.get("after")
-    if after is not None and not is_drone_id(after):
-        raise BadParameter("after", "is no cursor: pass the `next` of the page before")
+    """Raises BadParameter, which names every parameter that is wrong."""
+    found = parameters(DroneParameters, args)
     return DroneQuery(
-        status=_choice(DroneStatus, "status", found.get("status")),
-        type=_choice(DroneType, "type", found.get("type")),
-        after=after,
-        limit=_limit(found["limit"], DRONES_LIMIT_MAX) if "limit" in found else DRONES_LIMIT_DEFAULT,
+        status=_given(found.status, None),
+        type=_given(found.type, None),
+        after=_given(found.after, None),
+        limit=_given(found.limit, DRONES_LIMIT_DEFAULT),
     )
 
 
-def no_query(args: Mapping[str, Sequence[str]]) -> None:
-    """Raises BadParameter for any parameter."""
-    _once(args, ())
-
-
-def id_of_key(key: str) -> str:
-    """delivery:<ulid> -> <ulid>."""
-    return key.removeprefix(DELIVERY_PREFIX)
-
-
-def _once(args: Mapping[str, Sequence[str]], known: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, values in args.items():
-        if name not in known:
-            raise BadParameter(name[:80], f"unknown parameter; known: {', '.join(known) or 'none'}")
-        if len(values) != 1:
-            raise BadParameter(name, "is given more than once")
-        found[name] = values[0]
-    return found
-
-
-def _choice(kind: type[E], field: str, text: str | None) -> E | None:
-    if text is None:
-        return None
-    for member in kind:
-        if member.value == text:
-            return member
-    raise BadParameter(field, f"is none of {', '.join(kind)}")
-
-
-def _limit(text: str | None, greatest: int) -> int:
-    if text is None or not re.fullmatch(r"[0-9]{1,10}", text) or not 1 <= int(text) <= greatest:
-        raise BadParameter("limit", f"expected a whole number from 1 to {greatest}")
-    return int(text)
+def _given(value: T | UnsetType, default: T) -> T:
+    return default if isinstance(value, UnsetType) else value

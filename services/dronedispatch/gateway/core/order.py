@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from dronedispatch.fleet.city import City
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta, Transition
 from dronedispatch.fleet.documents import unstamp
-from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
 from dronedispatch.fleet.positions import LatLon
-from dronedispatch.gateway.core.body import BadField, members, moment, number, parse_json, position, whole
+from dronedispatch.gateway.core.body import Also, decode_body
+from dronedispatch.gateway.core.fields import Latitude, Longitude, Moment, Priority, Weight, moment
+from dronedispatch.gateway.core.refusal import BadField, FieldError
 
-PRIORITY_MAX = 9
-WEIGHT_MAX_KG = max(PAYLOAD_MAX_KG.values())
+
+class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """WGS84 degrees. An origin or destination must lie inside the city and outside its no-fly areas (422 otherwise)."""
+
+    lat: Latitude
+    lon: Longitude
+
+
+class OrderBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a customer asks for."""
+
+    origin: Position
+    destination: Position
+    weight: Weight
+    priority: Priority | UnsetType = UNSET
+    deadline: Moment | UnsetType | None = UNSET
+
+
+class PriorityBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new priority."""
+
+    priority: Priority
+
+
+class DeadlineBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new deadline; null takes it away."""
+
+    deadline: Moment | None
+
+
+class NoMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An action without arguments: an empty object, or no body at all."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A well-formed order; whether the city can serve it is `refuse_outside`."""
+    """A well-formed order; whether the city can serve it is `trip_errors`. A key's fingerprint is of its encoding."""
 
     origin: LatLon
     destination: LatLon
@@ -25,45 +60,50 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     deadline: str | None = None
 
 
-def parse_order(raw: bytes) -> Order:
-    """Raises NoJson (400) or BadField (422)."""
-    found = members(parse_json(raw), "", ("origin", "destination", "weight"), ("priority", "deadline"))
-    origin = position(found["origin"], "origin")
-    destination = position(found["destination"], "destination")
-    weight_kg = number(found["weight"], "weight")
-    if weight_kg <= 0.0:
-        raise BadField("weight", "must be greater than 0 kg")
-    if weight_kg > WEIGHT_MAX_KG:
-        raise BadField("weight", f"is {weight_kg:g} kg, and no drone carries more than {WEIGHT_MAX_KG:g} kg")
-    if origin == destination:
-        raise BadField("destination", "is the origin itself")
-    deadline = found.get("deadline")
+def parse_order(raw: bytes, also: Also | None = None) -> Order:
+    """Raises NoJson (400), or BadField (422) with every wrong field; `also` says what the right ones are refused for."""
+    found = decode_body(OrderBody, raw, also)
+    origin, destination = found.origin, found.destination
     return Order(
-        origin=origin,
-        destination=destination,
-        weight_kg=weight_kg,
-        priority=whole(found.get("priority", 0), "priority", 0, PRIORITY_MAX),
-        deadline=None if deadline is None else moment(deadline, "deadline"),
+        origin=LatLon(origin.lat, origin.lon),
+        destination=LatLon(destination.lat, destination.lon),
+        weight_kg=found.weight,
+        priority=0 if found.priority is UNSET else found.priority,
+        deadline=moment(found.deadline) if found.deadline else None,
     )
 
 
 def parse_priority(raw: bytes) -> int:
     """The body of POST /deliveries/{id}/priority. Raises NoJson or BadField."""
-    found = members(parse_json(raw), "", ("priority",))
-    return whole(found["priority"], "priority", 0, PRIORITY_MAX)
+    return decode_body(PriorityBody, raw).priority
 
 
 def parse_deadline(raw: bytes) -> str | None:
     """The body of POST /deliveries/{id}/deadline; null takes the deadline away. Raises NoJson or BadField."""
-    found = members(parse_json(raw), "", ("deadline",))
-    return None if found["deadline"] is None else moment(found["deadline"], "deadline")
+    found = decode_body(DeadlineBody, raw).deadline
+    return None if found is None else moment(found)
 
 
-def refuse_outside(order: Order, city: City) -> None:
-    """Raises BadField for the end of the trip that the city does not serve."""
-    for field, pos in (("origin", order.origin), ("destination", order.destination)):
-        if (reason := city.why_not_here(pos)) is not None:
-            raise BadField(field, reason)
+def trip_errors(members: Mapping[str, Any], city: City, now_s: float) -> list[FieldError]:
+    """What `city` refuses at `now_s` of an order's members, as many of them as there are."""
+    found: list[FieldError] = []
+    origin, destination = members.get("origin"), members.get("destination")
+    for field, pos in (("origin", origin), ("destination", destination)):
+        if pos is not None and (reason := city.why_not_here(LatLon(pos.lat, pos.lon))) is not None:
+            found.append(FieldError(field, reason))
+    if origin is not None and origin == destination:
+        found.append(FieldError("destination", "is the origin itself"))
+    deadline = members.get("deadline")
+    if deadline is not None and unstamp(moment(deadline)) <= now_s:
+        found.append(FieldError("deadline", "is in the past"))
+    return found
+
+
+def refuse_trip(order: Order, city: City, now_s: float) -> None:
+    """Raises BadField with everything that `city` refuses of the order."""
+    members = {"origin": order.origin, "destination": order.destination, "deadline": order.deadline}
+    if errors := trip_errors(members, city, now_s):
+        raise BadField.of(errors)
 
 
 def refuse_past(deadline: str | None, now_s: float) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import lru_cache
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from dronedispatch.fleet.documents import encode, stamp
 from dronedispatch.gateway.core.fleet_picture import FleetPicture
-from dronedispatch.gateway.core.listing import BadParameter
 from dronedispatch.gateway.core.ring import EventId, Ring, parse_event_id
 
 DELIVERY = "delivery"  # a change of status as the dispatcher told it; the only resumable one
@@ -29,14 +32,34 @@ def frame(topic: str, data: bytes, event_id: EventId | None = None) -> bytes:
     return b"%sdata: %s\n\n" % (head.encode(), data)
 
 
-def parse_topics(text: str | None) -> frozenset[str]:
-    """ "delivery,drones" -> the set; None: all. Raises BadParameter."""
-    if text is None:
-        return frozenset(TOPICS)
-    found = frozenset(text.split(","))
-    if not found <= set(TOPICS):
-        raise BadParameter("topics", f"is a list of {', '.join(TOPICS)}, with commas between")
-    return found
+class EventParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /events."""
+
+    topics: (
+        Annotated[
+            str,
+            Meta(
+                pattern=f"^({'|'.join(TOPICS)})(,({'|'.join(TOPICS)}))*$",
+                description=f"Some of {', '.join(TOPICS)}, with commas between; default all",
+                extra={"expects": f"a list of {', '.join(TOPICS)}, with commas between"},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    last_event_id: (
+        Annotated[
+            str,
+            Meta(
+                description="As the header Last-Event-ID, for clients that cannot send one; the header goes first"
+            ),
+        ]
+        | UnsetType
+    ) = msgspec.field(default=UNSET, name="lastEventId")
+
+
+def parse_topics(text: str | UnsetType) -> frozenset[str]:
+    """ "delivery,drones" -> the set; UNSET: all. A topic twice is there once."""
+    return frozenset(TOPICS if isinstance(text, UnsetType) else text.split(","))
 
 
 class Board:

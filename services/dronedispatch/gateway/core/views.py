@@ -1,11 +1,50 @@
-"""What the API shows of a drone: both of its records as one document."""
+"""What the API answers, as far as it is not a stored document itself."""
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
+import msgspec
+from msgspec import Meta
+
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta
+from dronedispatch.fleet.dispatch_state import Wanted
 from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, Orders, Telemetry
 from dronedispatch.fleet.positions import LatLon
+from dronedispatch.gateway.core.fields import DeliveryId
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """The order is in the store on every in-sync replica. A repeated request gets this again, whatever came since."""
+
+    id: DeliveryId
+    status: Literal["pending"] = "pending"
+    created_at: Annotated[str, Meta(description="The moment of the first attempt with this key")]
+    eta: Eta | None
+
+
+class DeliveryPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Deliveries, newest first."""
+
+    deliveries: Sequence[Delivery]
+    next: Annotated[str | None, Meta(description="Pass it as `after`; null: this was the last page")]
+
+
+class WhyView(msgspec.Struct, frozen=True, kw_only=True):
+    """For a pending order the dispatcher adds, for every drone, the constraint that fails and its margin."""
+
+    delivery_id: str
+    status: DeliveryStatus
+    summary: Annotated[str, Meta(description="One sentence")]
+
+
+class WishView(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wanted of a drone; the dispatcher carries it out."""
+
+    drone_id: str
+    wanted: Wanted
+    at: str
 
 
 class DroneView(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +70,13 @@ class DroneView(msgspec.Struct, frozen=True, kw_only=True):
     route: tuple[LatLon, ...] = ()
     tick: int | None = None
     at: str | None = None
+
+
+class DronePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Drones, by id."""
+
+    drones: Sequence[DroneView]
+    next: Annotated[str | None, Meta(description="Pass it as `after`; null: this was the last page")]
 
 
 def drone_view(drone: Drone, telemetry: Telemetry | None) -> DroneView:

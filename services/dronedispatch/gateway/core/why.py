@@ -13,7 +13,7 @@ def needs_dispatcher(delivery: Delivery) -> bool:
 
 
 def explain(delivery: Delivery, answer: Mapping[str, object] | None) -> dict[str, object]:
-    """The document of GET /deliveries/{id}/why; `answer`: the dispatcher's, for a pending one."""
+    """The document of GET /deliveries/{id}/why; `answer`: the dispatcher's, for a pending one that it knows."""
     own: dict[str, object] = {
         "delivery_id": delivery.id,
         "status": delivery.status.value,
@@ -28,5 +28,5 @@ def _summary(delivery: Delivery) -> str:
     if delivery.status in TERMINAL:
         return f"{delivery.status} at {delivery.ended_at}{cause}"
     if delivery.status is DeliveryStatus.PENDING:
-        return f"waits since {delivery.created_at}{cause}"
+        return f"waits since {delivery.created_at}{cause}; no round of the dispatcher has looked at it yet"
     return f"{delivery.status} with drone {delivery.drone_id}{cause}"

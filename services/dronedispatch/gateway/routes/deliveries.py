@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from sanic import HTTPResponse, Request
 
-from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
+from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.gateway.changes import Changes
 from dronedispatch.gateway.core import export
-from dronedispatch.gateway.core.listing import DeliveryQuery, delivery_query, no_query
+from dronedispatch.gateway.core.headers import IDEMPOTENCY_KEY
+from dronedispatch.gateway.core.listing import DeliveryQuery, delivery_query
 from dronedispatch.gateway.core.order import parse_deadline, parse_order, parse_priority
+from dronedispatch.gateway.core.parameters import no_query
+from dronedispatch.gateway.core.views import DeliveryPage, Placed
 from dronedispatch.gateway.core.why import explain, needs_dispatcher
 from dronedispatch.gateway.dispatcher import Dispatcher
 from dronedispatch.gateway.lists import Lists
@@ -31,17 +34,11 @@ class DeliveryRoutes:
 
     async def place(self, request: Request) -> HTTPResponse:
         no_query(given.arguments(request))
-        key = given.idempotency_key(request)
-        order = parse_order(given.json_body(request, self._bytes_max))
+        key = given.header(request, IDEMPOTENCY_KEY)
+        order = parse_order(given.json_body(request, self._bytes_max), self._orders.errors_of)
         delivery = await self._orders.place(order, key, request.ctx.request_id)
-        # "pending" whatever has become of it since: a repeated request gets the first one's answer
-        body = {
-            "id": delivery.id,
-            "status": DeliveryStatus.PENDING,
-            "created_at": delivery.created_at,
-            "eta": delivery.eta,
-        }
-        return json_answer(body, 201, {"Location": f"/deliveries/{delivery.id}"})
+        placed = Placed(id=delivery.id, created_at=delivery.created_at, eta=delivery.eta)
+        return json_answer(placed, 201, {"Location": f"/deliveries/{delivery.id}"})
 
     async def one(self, request: Request, delivery_id: str) -> HTTPResponse:
         no_query(given.arguments(request))
@@ -54,7 +51,7 @@ class DeliveryRoutes:
             await self._export(request, kind, query)
             return None
         deliveries, after = await self._lists.deliveries(query)
-        return json_answer({"deliveries": deliveries, "next": after}, headers={"Vary": "Accept"})
+        return json_answer(DeliveryPage(deliveries=deliveries, next=after), headers={"Vary": "Accept"})
 
     async def why(self, request: Request, delivery_id: str) -> HTTPResponse:
         no_query(given.arguments(request))
@@ -62,6 +59,8 @@ class DeliveryRoutes:
         answer = None
         if needs_dispatcher(delivery):
             answer = await self._dispatcher.why(delivery.id, request.ctx.request_id)
+            if answer is None:  # it may have ended between our look and the dispatcher's
+                delivery = await self._lists.delivery(delivery.id)
         return json_answer(explain(delivery, answer))
 
     async def cancel(self, request: Request, delivery_id: str) -> HTTPResponse:

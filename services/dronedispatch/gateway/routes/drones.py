@@ -6,7 +6,9 @@ from sanic import HTTPResponse, Request
 
 from dronedispatch.fleet.dispatch_state import Wanted
 from dronedispatch.gateway.changes import Changes
-from dronedispatch.gateway.core.listing import drone_query, no_query
+from dronedispatch.gateway.core.listing import drone_query
+from dronedispatch.gateway.core.parameters import no_query
+from dronedispatch.gateway.core.views import DronePage, WishView
 from dronedispatch.gateway.lists import Lists
 from dronedispatch.gateway.routes import input as given
 from dronedispatch.runtime.web import json_answer, require_token
@@ -28,7 +30,7 @@ class DroneRoutes:
 
     async def many(self, request: Request) -> HTTPResponse:
         drones, after = await self._lists.drones(drone_query(given.arguments(request)))
-        return json_answer({"drones": drones, "next": after})
+        return json_answer(DronePage(drones=drones, next=after))
 
     async def _decommission(self, request: Request, drone_id: str) -> HTTPResponse:
         return await self._wish(request, drone_id, Wanted.DECOMMISSIONED)
@@ -40,4 +42,4 @@ class DroneRoutes:
         no_query(given.arguments(request))
         given.no_body(request, self._bytes_max)
         wish = await self._changes.wish(given.drone_id(drone_id), wanted, request.ctx.request_id)
-        return json_answer({"drone_id": drone_id, "wanted": wish.wanted, "at": wish.at}, 202)
+        return json_answer(WishView(drone_id=drone_id, wanted=wish.wanted, at=wish.at), 202)

@@ -6,8 +6,9 @@ import asyncio
 
 from sanic import HTTPResponse, Request
 
-from dronedispatch.gateway.core.listing import no_query
-from dronedispatch.gateway.core.stream import RETRY_MS, Reader, parse_topics
+from dronedispatch.gateway.core.headers import LAST_EVENT_ID
+from dronedispatch.gateway.core.parameters import no_query, parameters
+from dronedispatch.gateway.core.stream import RETRY_MS, EventParameters, Reader, parse_topics
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.gateway.routes import input as given
 from dronedispatch.runtime.clock import Clock
@@ -31,16 +32,16 @@ class EventRoutes:
         return json_answer(await self._feed.figures(), headers={"Cache-Control": "no-store"})
 
     async def stream(self, request: Request) -> None:
-        arguments = given.arguments(request)
-        topics = parse_topics(arguments.pop("topics", [None])[0])
-        no_query(arguments)
+        asked = parameters(EventParameters, given.arguments(request))
+        topics = parse_topics(asked.topics)
+        seen = given.header(request, LAST_EVENT_ID) or asked.last_event_id or None
         if self._feed.watchers >= self._watchers_max:
             raise Problem(
                 503,
                 f"{self._watchers_max} streams are open here",
                 headers={"Retry-After": "1", "X-Overloaded": "1"},
             )
-        reader = Reader(self._feed.board, topics, request.headers.get("last-event-id"))
+        reader = Reader(self._feed.board, topics, seen)
         self._feed.enter()
         try:
             await self._write(request, reader)

@@ -9,9 +9,13 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 
 from sanic import HTTPResponse, Request
-from sanic.response import empty, raw, redirect
+from sanic.response import empty, html, raw, redirect
 
+from dronedispatch.gateway.core.headers import IF_NONE_MATCH
+from dronedispatch.gateway.core.problem_pages import index_page, problem_page
+from dronedispatch.gateway.core.problem_types import BY_NAME
 from dronedispatch.gateway.openapi.document import document
+from dronedispatch.gateway.routes import input as given
 from dronedispatch.runtime.problems import Problem
 from dronedispatch.runtime.web import json_answer
 
@@ -79,11 +83,20 @@ class PageRoutes:
     async def openapi(self, _request: Request) -> HTTPResponse:
         return json_answer(self._document)
 
+    async def problems(self, _request: Request) -> HTTPResponse:
+        return html(index_page(), headers=SECURITY)
+
+    async def problem(self, _request: Request, name: str) -> HTTPResponse:
+        kind = BY_NAME.get(name)
+        if kind is None:
+            raise Problem(404, f"no kind of problem {name[:80]!r}", field="name")
+        return html(problem_page(kind), headers=SECURITY)
+
     def _send(self, request: Request, name: str) -> HTTPResponse:
         file = self._files.get(name)
         if file is None:
             raise Problem(404, f"no file {name[:80]!r}", field="path")
         headers = {"ETag": file.etag, "Cache-Control": "no-cache"} | SECURITY
-        if request.headers.get("if-none-match") == file.etag:
+        if given.is_known(given.header(request, IF_NONE_MATCH), file.etag.strip('"')):
             return empty(304, headers=headers)
         return raw(file.body, content_type=file.kind, headers=headers)

@@ -47,6 +47,8 @@ def add_routes(
         (READ, "/dashboard/<path:path>", pages.asset),
         (READ, "/docs", pages.docs),
         (READ, "/openapi.json", pages.openapi),
+        (READ, "/problems", pages.problems),
+        (READ, "/problems/<name>", pages.problem),
     )
     for methods, path, handler in table:
         app.add_route(handler, path, methods=methods, name=f"{methods[0]} {path}".translate(_NAME))

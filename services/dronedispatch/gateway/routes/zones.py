@@ -6,13 +6,16 @@ from sanic import HTTPResponse, Request
 from sanic.response import empty, raw
 
 from dronedispatch.fleet.city import CityInvalid
-from dronedispatch.gateway.core.body import BadField, parse_json
-from dronedispatch.gateway.core.listing import no_query
+from dronedispatch.gateway.core.body import parse_json
+from dronedispatch.gateway.core.headers import IF_MATCH, IF_NONE_MATCH
+from dronedispatch.gateway.core.parameters import no_query
+from dronedispatch.gateway.core.refusal import BadField
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.gateway.routes import input as given
 from dronedispatch.gateway.zones import Zones
 from dronedispatch.kv.errors import VersionConflict
 from dronedispatch.kv.version import Version, parse_version
+from dronedispatch.runtime.etags import Tags, parse_tags
 from dronedispatch.runtime.problems import Problem
 from dronedispatch.runtime.web import require_token
 
@@ -31,7 +34,7 @@ class ZoneRoutes:
     async def show(self, request: Request) -> HTTPResponse:
         no_query(given.arguments(request))
         etag = f'"{self._zones.etag}"'
-        if request.headers.get("if-none-match") == etag:
+        if given.is_known(given.header(request, IF_NONE_MATCH), self._zones.etag):
             return empty(304, headers={"ETag": etag})
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
         return raw(self._zones.body, content_type=GEOJSON, headers=headers)
@@ -39,20 +42,46 @@ class ZoneRoutes:
     async def _replace(self, request: Request) -> HTTPResponse:
         no_query(given.arguments(request))
         document = parse_json(given.json_body(request, self._bytes_max))
-        match = request.headers.get("if-match")
+        match = given.header(request, IF_MATCH)
         try:
-            expected = None if match is None else _version(match)
-            etag = await self._zones.replace(document, expected, unconditional=match is None)
+            if match is None or (tags := _tags(match)).any:  # there is always a city: * matches it
+                etag = await self._zones.replace(document, None, unconditional=True)
+            else:
+                etag = await self._zones.replace(document, await self._expected(tags), unconditional=False)
         except CityInvalid as exc:
             raise BadField(exc.field, exc.reason) from exc
         except VersionConflict as exc:
-            raise Problem(412, "the zones have changed since you read them", field="If-Match") from exc
+            raise _changed() from exc
         self._feed.zones_changed(etag)
         return raw(self._zones.body, content_type=GEOJSON, headers={"ETag": f'"{etag}"'})
 
+    async def _expected(self, tags: Tags) -> Version | None:
+        """The one version among `tags` that may be the stored one. Raises Problem 412 when none can be."""
+        known = [version for text in tags.strong() for version in _versions(text)]
+        if len(known) > 1:
+            stored = await self._zones.stored_version()
+            known = [stored] if stored in known else []
+        if not known:
+            raise _changed()
+        return known[0]
 
-def _version(match: str) -> Version | None:
+
+def _tags(match: str) -> Tags:
+    if '"' not in match and match.strip() != "*":
+        match = f'"{match.strip()}"'  # as this API has always taken it
     try:
-        return parse_version(match.strip().strip('"'))
+        return parse_tags(match)
     except ValueError as exc:
         raise Problem(400, str(exc), field="If-Match") from exc
+
+
+def _versions(text: str) -> list[Version | None]:
+    """The version that a tag of ours writes; none for another's tag."""
+    try:
+        return [parse_version(text)]
+    except ValueError:
+        return []
+
+
+def _changed() -> Problem:
+    return Problem(412, "the zones have changed since you read them", field="If-Match")

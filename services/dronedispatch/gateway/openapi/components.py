@@ -1,0 +1,210 @@
+"""The schemas of what the API takes and gives, made from the structs that decode and encode it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from dronedispatch.fleet.city import CAPACITY_MAX, FEATURES_MAX
+from dronedispatch.fleet.deliveries import Delivery
+from dronedispatch.gateway.core.figures import Figures
+from dronedispatch.gateway.core.order import DeadlineBody, NoMembers, OrderBody, PriorityBody
+from dronedispatch.gateway.core.views import DeliveryPage, DronePage, DroneView, Placed, WhyView, WishView
+from dronedispatch.gateway.openapi.events import EVENTS
+from dronedispatch.gateway.openapi.problems import ProblemDocument
+
+Schema = dict[str, Any]
+
+BODIES = (OrderBody, PriorityBody, DeadlineBody, NoMembers)
+ANSWERS = (Placed, Delivery, DeliveryPage, WhyView, DroneView, DronePage, WishView, Figures, ProblemDocument)
+NAMES = {
+    "OrderBody": "Order",
+    "PriorityBody": "PriorityChange",
+    "DeadlineBody": "DeadlineChange",
+    "NoMembers": "Nothing",
+    "WhyView": "Why",
+    "DroneView": "Drone",
+    "WishView": "Wish",
+    "Orders": "DroneCommands",
+    "ProblemDocument": "Problem",
+    "LatLon": "Position",
+    "Shown": "DroneOnMap",
+}
+DESCRIPTIONS = {
+    "Delivery.ended_at": "Delivered, cancelled or failed",
+    "Delivery.weight": "Kilograms",
+    "Delivery.priority": "0 is normal, 9 the most urgent",
+    "Delivery.deadline": "Should be delivered by then",
+    "Delivery.orders_seq": "Of the drone's commands that fly this delivery",
+    "Delivery.promised": "What the 201 said, while `eta` is that of the assignment",
+    "Delivery.last_pos": "Where a failed parcel was seen last",
+    "Delivery.request_id": "Of the request that placed it",
+    "Eta.at": "Delivered by then",
+    "Eta.confidence": "The share of recent deliveries that came by the time promised to them, 0 to 1",
+    "Eta.basis": "What the estimate rests on",
+    "Drone.cause": "Why it has this status",
+    "Drone.at_charge": "The charge point it is plugged in at",
+    "Drone.queued_at": "The charge point it waits at",
+    "Drone.at": "Of the telemetry",
+}
+EXAMPLES: dict[str, Schema] = {
+    "Order": {
+        "origin": {"lat": 41.8902, "lon": 12.4922},
+        "destination": {"lat": 41.9109, "lon": 12.4818},
+        "weight": 2.5,
+    },
+    "PriorityChange": {"priority": 7},
+    "DeadlineChange": {"deadline": "2030-01-31T08:30:00Z"},
+    "Nothing": {},
+}
+
+
+def ref(name: str) -> Schema:
+    """A reference to a component."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def name_of(kind: type) -> str:
+    """The component's name of a struct."""
+    return NAMES.get(kind.__name__, kind.__name__)
+
+
+def schemas() -> Schema:
+    """By name."""
+    _, asked = msgspec.json.schema_components(BODIES, ref_template="#/components/schemas/{name}")
+    _, given = msgspec.json.schema_components(
+        (*ANSWERS, *(event.kind for event in EVENTS)), ref_template="#/components/schemas/{name}"
+    )
+    found = {NAMES.get(name, name): _renamed(schema) for name, schema in asked.items()}
+    for name, schema in given.items():
+        shown = NAMES.get(name, name)
+        if shown not in found:
+            found[shown] = _as_answer(shown, _renamed(schema))
+    for name, example in EXAMPLES.items():
+        found[name]["example"] = example
+    found |= {"Zones": ZONES, "Health": HEALTH}
+    return dict(sorted(found.items()))
+
+
+def inline_schema(kind: Any) -> Schema:
+    """The schema of a parameter: what it refers to is put in its place, UNSET is no value."""
+    [schema], known = msgspec.json.schema_components((kind,), ref_template="#/components/schemas/{name}")
+    if "$ref" in schema:
+        target = known[schema["$ref"].rpartition("/")[2]]
+        schema = {key: value for key, value in target.items() if key not in {"title", "description"}} | {
+            key: value for key, value in schema.items() if key != "$ref"
+        }
+    return schema
+
+
+def _renamed(schema: Schema) -> Schema:
+    found = copy.deepcopy(schema)
+    found.pop("title", None)
+    for inner in _objects(found):
+        if "$ref" in inner:
+            path, _, name = inner["$ref"].rpartition("/")
+            inner["$ref"] = f"{path}/{NAMES.get(name, name)}"
+    return found
+
+
+def _objects(value: object) -> Iterator[Schema]:
+    if isinstance(value, dict):
+        yield value
+        for one in value.values():
+            yield from _objects(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _objects(one)
+
+
+def _as_answer(name: str, schema: Schema) -> Schema:
+    """All members are there, later versions may add more; a text called `at`, or `..._at`, is a time."""
+    if schema.get("type") != "object":
+        return schema
+    members: Schema = schema.get("properties", {})
+    for member, one in members.items():
+        one.pop("default", None)
+        described = DESCRIPTIONS.get(f"{name}.{member}")
+        if described is not None:
+            one["description"] = described
+        if member in {"at", "deadline"} or (member.endswith("_at") and member != "queued_at"):
+            for text in _objects(one):
+                if text.get("type") == "string":
+                    text["format"] = "date-time"
+    schema.pop("additionalProperties", None)
+    if not name.startswith(("Problem", "DroneOnMap")):
+        schema["required"] = list(members)
+    return schema
+
+
+_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
+ZONES: Schema = {
+    "type": "object",
+    "description": "A city as a GeoJSON FeatureCollection (RFC 7946). It holds exactly one "
+    "boundary, and one zone and one charge point or more. What else it must keep is in the 422: `errors` names the place.",
+    "properties": {
+        "type": {"const": "FeatureCollection"},
+        "features": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": FEATURES_MAX,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "type": {"const": "Feature"},
+                    "properties": {
+                        "type": "object",
+                        "properties": {
+                            "kind": {"enum": ["boundary", "zone", "charge_point", "no_fly"]},
+                            "id": {"description": "Unique in the document"} | _NAME,
+                            "name": {"type": "string", "maxLength": 200},
+                            "zone": {"description": "Of a charge point: the id of its zone"} | _NAME,
+                            "capacity": {
+                                "description": "Of a charge point: how many drones charge there at once",
+                                "type": "integer",
+                                "minimum": 1,
+                                "maximum": CAPACITY_MAX,
+                            },
+                        },
+                        "required": ["kind", "id"],
+                    },
+                    "geometry": {
+                        "type": "object",
+                        "properties": {"type": {"type": "string"}},
+                        "required": ["type", "coordinates"],
+                    },
+                },
+                "required": ["type", "properties", "geometry"],
+            },
+        },
+    },
+    "required": ["type", "features"],
+}
+HEALTH: Schema = {
+    "type": "object",
+    "description": "Ready: it can serve; `reason` says why it is not. Degraded: it serves less than it promises.",
+    "properties": {
+        "service": {"type": "string"},
+        "instance": {"type": "string"},
+        "live": {"type": "boolean"},
+        "ready": {"type": "boolean"},
+        "reason": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "health": {"enum": ["healthy", "degraded", "not ready"]},
+        "reasons": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "kind": {"type": "string"},
+                    "text": {"type": "string", "description": "One sentence"},
+                    "next": {"type": "string", "description": "The command to type"},
+                },
+                "required": ["kind", "text", "next"],
+            },
+        },
+    },
+    "required": ["service", "instance", "live", "ready", "health", "reasons"],
+}

@@ -1,0 +1,247 @@
+"""The calls of the API, one entry each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from dronedispatch.fleet.deliveries import Delivery
+from dronedispatch.gateway.core.fields import DeliveryId, DroneId
+from dronedispatch.gateway.core.figures import Figures
+from dronedispatch.gateway.core.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, LAST_EVENT_ID, Header
+from dronedispatch.gateway.core.listing import DeliveryParameters, DroneParameters
+from dronedispatch.gateway.core.order import DeadlineBody, NoMembers, OrderBody, PriorityBody
+from dronedispatch.gateway.core.parameters import NoParameters
+from dronedispatch.gateway.core.stream import EventParameters
+from dronedispatch.gateway.core.views import DeliveryPage, DronePage, DroneView, Placed, WhyView, WishView
+
+GEOJSON = "application/geo+json"
+JSON = "application/json"
+STORE = (503, 504)
+BODY = (400, 403, 413, 415, 422)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One that is no error. `kind`: a struct, or the name of a component that is made of none."""
+
+    status: int
+    kind: type[msgspec.Struct] | str | None
+    what: str
+    media: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+    more_media: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """`id`: the name of the function that a generated client has for it. `bad`: the statuses of its problem documents."""
+
+    method: str
+    path: str
+    id: str
+    tag: str
+    summary: str
+    description: str = ""
+    path_fields: tuple[tuple[str, Any], ...] = ()
+    query: type[msgspec.Struct] = NoParameters
+    headers: tuple[Header, ...] = ()
+    body: type[msgspec.Struct] | str | None = None
+    body_media: str = JSON
+    body_required: bool = True
+    answers: Sequence[Answer] = field(default_factory=tuple)
+    bad: tuple[int, ...] = ()
+    operator: bool = False
+
+
+_DELIVERY = (("delivery_id", DeliveryId),)
+_DRONE = (("drone_id", DroneId),)
+_ZONES_ETAG = (("ETag", "The city's version, for If-Match"),)
+
+
+def _change(name: str, operation_id: str, summary: str, body: type[msgspec.Struct], **more: Any) -> Operation:
+    return Operation(
+        method="post",
+        path=f"/deliveries/{{delivery_id}}/{name}",
+        id=operation_id,
+        tag="deliveries",
+        summary=summary,
+        path_fields=_DELIVERY,
+        body=body,
+        answers=[Answer(status=200, kind=Delivery, what="As it is now")],
+        bad=(*BODY, 404, 409, *STORE),
+        **more,
+    )
+
+
+def _wish(name: str, operation_id: str, summary: str) -> Operation:
+    return Operation(
+        method="post",
+        path=f"/drones/{{drone_id}}/{name}",
+        id=operation_id,
+        tag="drones",
+        summary=summary,
+        path_fields=_DRONE,
+        body=NoMembers,
+        body_required=False,
+        answers=[
+            Answer(
+                status=202, kind=WishView, what="The dispatcher carries it out as soon as the drone is free"
+            )
+        ],
+        bad=(*BODY, 401, 404, *STORE),
+        operator=True,
+    )
+
+
+OPERATIONS = (
+    Operation(
+        method="post",
+        path="/deliveries",
+        id="place_order",
+        tag="deliveries",
+        summary="Place an order",
+        headers=(IDEMPOTENCY_KEY,),
+        body=OrderBody,
+        answers=[
+            Answer(
+                status=201,
+                kind=Placed,
+                what="Stored on every in-sync replica",
+                headers=(("Location", "Where the delivery is"),),
+            )
+        ],
+        bad=(*BODY, *STORE),
+    ),
+    Operation(
+        method="get",
+        path="/deliveries",
+        id="list_deliveries",
+        tag="deliveries",
+        summary="List or export deliveries",
+        description="With Accept: text/csv or application/x-ndjson all that match are streamed, up to a `limit` that may "
+        "then be any.",
+        query=DeliveryParameters,
+        answers=[
+            Answer(
+                status=200,
+                kind=DeliveryPage,
+                what="Newest first",
+                more_media=("text/csv", "application/x-ndjson"),
+            )
+        ],
+        bad=(400, 406, 503),
+    ),
+    Operation(
+        method="get",
+        path="/deliveries/{delivery_id}",
+        id="get_delivery",
+        tag="deliveries",
+        summary="One delivery",
+        path_fields=_DELIVERY,
+        answers=[Answer(status=200, kind=Delivery, what="As stored")],
+        bad=(400, 404, 503),
+    ),
+    Operation(
+        method="get",
+        path="/deliveries/{delivery_id}/why",
+        id="explain_delivery",
+        tag="deliveries",
+        summary="Why it is not delivered yet",
+        path_fields=_DELIVERY,
+        answers=[Answer(status=200, kind=WhyView, what="The reasons")],
+        bad=(400, 404, 503),
+    ),
+    _change("cancel", "cancel_delivery", "Cancel, while it is not on board", NoMembers, body_required=False),
+    _change("priority", "set_priority", "Change the priority", PriorityBody),
+    _change("deadline", "set_deadline", "Change or take away the deadline", DeadlineBody),
+    Operation(
+        method="get",
+        path="/drones",
+        id="list_drones",
+        tag="drones",
+        summary="List drones",
+        query=DroneParameters,
+        answers=[Answer(status=200, kind=DronePage, what="By id")],
+        bad=(400, 503),
+    ),
+    Operation(
+        method="get",
+        path="/drones/{drone_id}",
+        id="get_drone",
+        tag="drones",
+        summary="One drone",
+        path_fields=_DRONE,
+        answers=[Answer(status=200, kind=DroneView, what="Both of its records joined")],
+        bad=(400, 404, 503),
+    ),
+    _wish("decommission", "decommission_drone", "Take a drone out of service"),
+    _wish("recommission", "recommission_drone", "Bring a drone back into service"),
+    Operation(
+        method="get",
+        path="/zones",
+        id="get_zones",
+        tag="city",
+        summary="The city",
+        headers=(IF_NONE_MATCH,),
+        answers=[
+            Answer(
+                status=200, kind="Zones", what="With its version as ETag", media=GEOJSON, headers=_ZONES_ETAG
+            ),
+            Answer(status=304, kind=None, what="The one that the client has is still the present one"),
+        ],
+        bad=(400, 503),
+    ),
+    Operation(
+        method="put",
+        path="/zones",
+        id="replace_zones",
+        tag="city",
+        summary="Replace the city, while it runs",
+        headers=(IF_MATCH,),
+        body="Zones",
+        body_media=GEOJSON,
+        answers=[Answer(status=200, kind="Zones", what="The new city", media=GEOJSON, headers=_ZONES_ETAG)],
+        bad=(*BODY, 401, 412, *STORE),
+        operator=True,
+    ),
+    Operation(
+        method="get",
+        path="/events",
+        id="follow_events",
+        tag="live",
+        summary="Live events (server-sent)",
+        description="`delivery` events carry an id (leader term and sequence): come back with Last-Event-ID, to any "
+        "gateway, and what was missed is told in order; a `reset` event says that it cannot be (the gap is "
+        "too old, or the gateway was away from the broker), so read the lists again. `deliveries` holds whole"
+        " documents, `drones` what has changed on the map (the first one is whole), `figures` the key "
+        "figures, `zones` a new version. `x-events` has the schema of each.",
+        query=EventParameters,
+        headers=(LAST_EVENT_ID,),
+        answers=[Answer(status=200, kind="events", what="An endless stream", media="text/event-stream")],
+        bad=(400, 503),
+    ),
+    Operation(
+        method="get",
+        path="/figures",
+        id="get_figures",
+        tag="live",
+        summary="The key figures",
+        answers=[Answer(status=200, kind=Figures, what="As of now")],
+        bad=(400, 503),
+    ),
+    Operation(
+        method="get",
+        path="/health",
+        id="get_health",
+        tag="live",
+        summary="Live and ready",
+        answers=[
+            Answer(status=200, kind="Health", what="Ready"),
+            Answer(status=503, kind="Health", what="Not ready, with the reason"),
+        ],
+    ),
+)
