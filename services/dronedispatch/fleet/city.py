@@ -1,15 +1,16 @@
 """The city: its boundary, zones, charge points and no-fly polygons, as GeoJSON at the edges and metres inside.
 
-A city is one FeatureCollection (RFC 7946: longitude first). Every feature's `properties` say its `kind`
-(`boundary`: exactly one, `zone`, `charge_point`, `no_fly`) and its `id`, unique in the document. A charge point has
-the `capacity` of places to charge at; who finds none waits in its queue.
+A city is one FeatureCollection (RFC 7946: longitude first; fleet/geojson.py). Every feature's `properties` say its `kind`
+(`boundary`: exactly one, `zone`, `charge_point`, `no_fly`) and its `id`, unique in the document; other members stay and mean
+nothing. A charge point has the `capacity` of places to charge at; who finds none waits in its queue.
+A hole in the boundary is outside the city, one in a no-fly area may be flown in, one in a zone is no part of it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib import resources
@@ -17,25 +18,29 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from shapely import Polygon, contains_xy, prepare
+import shapely
+from shapely import MultiPolygon, Polygon, contains_xy, intersects_xy, prepare
+from shapely.geometry.base import BaseGeometry
 
+from dronedispatch.fleet.geojson import (
+    KINDS,
+    CityInvalid,
+    Feature,
+    features_of,
+    middle_of,
+    polygons_of,
+    position_of,
+    shape_of,
+)
 from dronedispatch.fleet.positions import LatLon, Plane, Point, distance_m
 
-FEATURES_MAX = 500
-VERTICES_MAX = 2_000
+__all__ = ["Area", "ChargePoint", "City", "CityInvalid", "default_city", "parse_city"]
+
+BOUNDARY_CORNERS_MAX = 20_000
+NO_FLY_CORNERS_MAX = 5_000
+CORNERS_MAX = 60_000  # of the whole document
 CAPACITY_MAX = 10_000
 VERSION_DEFAULT = "default"
-_KINDS = ("boundary", "zone", "charge_point", "no_fly")
-_PROPERTIES = frozenset({"kind", "id", "name", "zone", "capacity"})
-
-
-class CityInvalid(Exception):
-    """The document is no city; `field` is the path of what is wrong, such as `features[3].geometry`."""
-
-    def __init__(self, field_path: str, reason: str) -> None:
-        super().__init__(f"{field_path}: {reason}")
-        self.field = field_path
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +56,32 @@ class ChargePoint:
 
 @dataclass(frozen=True)
 class Area:
-    """A polygon without holes: the corners in metres, and the same for shapely."""
+    """Ground in metres, of one part or several, with holes or without; what is in a hole is not in the area.
+
+    `shape` is prepared for many questions.
+    """
 
     id: str
-    corners: tuple[Point, ...]
+    shape: Polygon | MultiPolygon
     name: str = ""
 
     @cached_property
-    def shape(self) -> Polygon:
-        shape = Polygon(self.corners)
-        prepare(shape)
-        return shape
+    def corners(self) -> tuple[Point, ...]:
+        """Of all rings, the closing positions left out."""
+        rings = [
+            shapely.get_coordinates(ring)[:-1] for ring in shapely.get_rings(shapely.get_parts(self.shape))
+        ]
+        return tuple(Point(x, y) for ring in rings for x, y in ring.tolist())
 
     @cached_property
     def middle(self) -> Point:
         centroid = self.shape.centroid
         return Point(float(centroid.x), float(centroid.y))
+
+    @cached_property
+    def convex(self) -> bool:
+        hull = self.shape.convex_hull
+        return bool(hull.area - self.shape.area < 1e-6 * hull.area)
 
     def holds(self, point: Point) -> bool:
         """Inside, not on the edge."""
@@ -91,13 +106,20 @@ class City:
 
     @cached_property
     def _ranks(self) -> dict[tuple[str, str], int]:
+        middles = np.array([zone.middle for zone in self.zones], dtype=np.float64)
+        ids = [zone.id for zone in self.zones]
         ranks: dict[tuple[str, str], int] = {}
-        for zone in self.zones:
-            by_distance = sorted(
-                self.zones, key=lambda other: (distance_m(zone.middle, other.middle), other.id)
-            )
-            ranks.update({(zone.id, other.id): rank for rank, other in enumerate(by_distance)})
+        for zone, middle in zip(ids, middles, strict=True):
+            away = np.hypot(*(middles - middle).T)
+            for rank, other in enumerate(np.lexsort((ids, away)).tolist()):
+                ranks[zone, ids[other]] = rank
         return ranks
+
+    @cached_property
+    def _no_fly_shape(self) -> BaseGeometry:
+        shape = shapely.union_all([area.shape for area in self.no_fly])
+        prepare(shape)
+        return shape
 
     @cached_property
     def charge_xy_m(self) -> npt.NDArray[np.float64]:
@@ -106,9 +128,9 @@ class City:
 
     @cached_property
     def diameter_m(self) -> float:
-        """The greatest distance of two corners of the boundary."""
-        corners = self.boundary.corners
-        return max(distance_m(a, b) for a in corners for b in corners)
+        """The greatest distance of two corners of the boundary, which are corners of its hull."""
+        hull = shapely.get_coordinates(self.boundary.shape.convex_hull)
+        return float(max(np.hypot(*(hull - corner).T).max() for corner in hull))
 
     def zone_of(self, point: Point) -> str:
         """The zone that holds the point, or the one with the nearest middle (on an edge, between zones)."""
@@ -131,10 +153,12 @@ class City:
             return "is no position"
         if not self.boundary.holds(point):
             return f"is outside the city {self.boundary.name or self.boundary.id}"
-        for area in self.no_fly:
-            if area.holds(point):
-                return f"is inside the no-fly area {area.name or area.id}"
-        return None
+        if not contains_xy(self._no_fly_shape, point.x_m, point.y_m):
+            return None
+        names = [
+            area.name or area.id for area in self.no_fly if intersects_xy(area.shape, point.x_m, point.y_m)
+        ]
+        return f"is inside the no-fly area {names[0]}"
 
     def for_fleet(self, drones: int) -> City:
         """With places for two fifths of `drones`: a fleet that is always at work charges for a third of its time."""
@@ -158,95 +182,30 @@ class City:
         return replace(self, no_fly=(), document={**self.document, "features": kept})
 
 
-def _corners(geometry: Mapping[str, Any], path: str) -> list[LatLon]:
-    if geometry.get("type") != "Polygon":
-        raise CityInvalid(f"{path}.geometry.type", "must be Polygon")
-    rings = geometry.get("coordinates")
-    if not isinstance(rings, list) or len(rings) != 1:
-        raise CityInvalid(f"{path}.geometry.coordinates", "must be one ring, without holes")
-    ring = [_pos(pair, f"{path}.geometry.coordinates[0][{i}]") for i, pair in enumerate(rings[0])]
-    if len(ring) < 4 or ring[0] != ring[-1]:
-        raise CityInvalid(f"{path}.geometry.coordinates[0]", "must be a closed ring of 4 positions or more")
-    return ring[:-1]
+def _area(feature: Feature, plane: Plane) -> Area:
+    shape = shape_of(feature, polygons_of(feature), plane)
+    prepare(shape)
+    return Area(feature.id, shape, feature.name)
 
 
-def _pos(pair: object, path: str) -> LatLon:
-    if not isinstance(pair, list) or len(pair) != 2:
-        raise CityInvalid(path, "must be [longitude, latitude]")
-    lon, lat = pair
-    for number in (lon, lat):
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
-            raise CityInvalid(path, "must be two finite numbers")
-    if not (-180 <= lon <= 180 and -85 <= lat <= 85):
-        raise CityInvalid(path, "must be a longitude in -180..180 and a latitude in -85..85")
-    return LatLon(lat=float(lat), lon=float(lon))
-
-
-@dataclass(frozen=True, slots=True)
-class _Feature:
-    path: str
-    kind: str
-    id: str
-    properties: Mapping[str, Any]
-    geometry: Mapping[str, Any]
-
-
-def _feature(raw: object, path: str) -> _Feature:
-    if not isinstance(raw, dict) or raw.get("type") != "Feature":
-        raise CityInvalid(path, "must be a GeoJSON Feature")
-    properties, geometry = raw.get("properties"), raw.get("geometry")
-    if not isinstance(properties, dict):
-        raise CityInvalid(f"{path}.properties", "must be an object")
-    if not isinstance(geometry, dict):
-        raise CityInvalid(f"{path}.geometry", "must be an object")
-    unknown = sorted(set(properties) - _PROPERTIES)
-    if unknown:
-        raise CityInvalid(
-            f"{path}.properties.{unknown[0]}", f"unknown; known are {', '.join(sorted(_PROPERTIES))}"
-        )
-    kind, feature_id = properties.get("kind"), properties.get("id")
-    if kind not in _KINDS:
-        raise CityInvalid(f"{path}.properties.kind", f"must be one of {', '.join(_KINDS)}")
-    if not isinstance(feature_id, str) or not 1 <= len(feature_id) <= 64:
-        raise CityInvalid(f"{path}.properties.id", "must be a text of 1 to 64 characters")
-    return _Feature(path, kind, feature_id, properties, geometry)
-
-
-def _area(feature: _Feature, plane: Plane) -> Area:
-    corners = tuple(plane.to_point(pos) for pos in _corners(feature.geometry, feature.path))
-    area = Area(feature.id, corners, str(feature.properties.get("name", "")))
-    if not area.shape.is_valid or area.shape.area <= 0:
-        raise CityInvalid(f"{feature.path}.geometry", "must be a polygon that does not cross itself")
-    return area
-
-
-def _charge_point(feature: _Feature, plane: Plane, zones: Sequence[Area]) -> ChargePoint:
-    if feature.geometry.get("type") != "Point":
-        raise CityInvalid(f"{feature.path}.geometry.type", "must be Point")
-    pos = _pos(feature.geometry.get("coordinates"), f"{feature.path}.geometry.coordinates")
+def _charge_point(feature: Feature, plane: Plane, zones: Set[str]) -> ChargePoint:
+    pos = position_of(feature)
     capacity, zone = feature.properties.get("capacity"), feature.properties.get("zone")
     if isinstance(capacity, bool) or not isinstance(capacity, int) or not 1 <= capacity <= CAPACITY_MAX:
         raise CityInvalid(
             f"{feature.path}.properties.capacity", f"must be a whole number of 1 to {CAPACITY_MAX}"
         )
-    if zone not in {area.id for area in zones}:
+    if not isinstance(zone, str) or zone not in zones:
         raise CityInvalid(f"{feature.path}.properties.zone", "must be the id of a zone")
     return ChargePoint(feature.id, zone, pos, plane.to_point(pos), capacity)
 
 
-def _features(document: object) -> list[_Feature]:
-    if not isinstance(document, dict) or document.get("type") != "FeatureCollection":
-        raise CityInvalid("type", "must be FeatureCollection")
-    raw = document.get("features")
-    if not isinstance(raw, list) or not 1 <= len(raw) <= FEATURES_MAX:
-        raise CityInvalid("features", f"must be a list of 1 to {FEATURES_MAX} features")
-    features = [_feature(item, f"features[{i}]") for i, item in enumerate(raw)]
-    seen: set[str] = set()
-    for feature in features:
-        if feature.id in seen:
-            raise CityInvalid(f"{feature.path}.properties.id", f"{feature.id!r} is there twice")
-        seen.add(feature.id)
-    return features
+def _refuse_too_many(areas: Sequence[Area], most: int, what: str) -> None:
+    count = sum(len(area.corners) for area in areas)
+    if count > most:
+        raise CityInvalid(
+            "features", f"hold {count:,} corners of {what}, and {most:,} are the most: simplify them"
+        )
 
 
 def parse_city(document: object, version: str) -> City:
@@ -255,34 +214,33 @@ def parse_city(document: object, version: str) -> City:
     Refused besides malformed ones: a city without a charge point, a charge point that lies outside the boundary or
     in a no-fly area, a no-fly area that reaches over the boundary (a drone could not fly around it inside the city).
     """
-    features = _features(document)
+    features = features_of(document)
     assert isinstance(document, dict)
-    boundaries = [feature for feature in features if feature.kind == "boundary"]
-    if len(boundaries) != 1:
-        raise CityInvalid("features", f"must hold exactly one boundary, not {len(boundaries)}")
-    rim = _corners(boundaries[0].geometry, boundaries[0].path)
-    lats, lons = [pos.lat for pos in rim], [pos.lon for pos in rim]
-    plane = Plane(LatLon(lat=(min(lats) + max(lats)) / 2, lon=(min(lons) + max(lons)) / 2))
-    boundary = _area(boundaries[0], plane)
-    zones = tuple(_area(feature, plane) for feature in features if feature.kind == "zone")
+    of_kind = {kind: [feature for feature in features if feature.kind == kind] for kind in KINDS}
+    if len(of_kind["boundary"]) != 1:
+        raise CityInvalid("features", f"must hold exactly one boundary, not {len(of_kind['boundary'])}")
+    rim = of_kind["boundary"][0]
+    plane = Plane(middle_of([pos for rings in polygons_of(rim) for ring in rings for pos in ring]))
+    boundary = _area(rim, plane)
+    _refuse_too_many([boundary], BOUNDARY_CORNERS_MAX, "the boundary")
+    zones = tuple(_area(feature, plane) for feature in of_kind["zone"])
     if not zones:
         raise CityInvalid("features", "must hold a zone")
-    no_fly = tuple(_area(feature, plane) for feature in features if feature.kind == "no_fly")
-    if sum(len(area.corners) for area in no_fly) > VERTICES_MAX:
-        raise CityInvalid("features", f"must not hold more than {VERTICES_MAX} corners of no-fly areas")
-    for feature in features:
-        if feature.kind == "no_fly" and not boundary.shape.contains_properly(_area(feature, plane).shape):
+    no_fly = tuple(_area(feature, plane) for feature in of_kind["no_fly"])
+    _refuse_too_many(no_fly, NO_FLY_CORNERS_MAX, "no-fly areas")
+    _refuse_too_many([boundary, *zones, *no_fly], CORNERS_MAX, "all areas")
+    for feature, area in zip(of_kind["no_fly"], no_fly, strict=True):
+        if not boundary.shape.contains_properly(area.shape):
             raise CityInvalid(f"{feature.path}.geometry", "must lie inside the boundary")
-    points = tuple(
-        _charge_point(feature, plane, zones) for feature in features if feature.kind == "charge_point"
-    )
+    zone_ids = {zone.id for zone in zones}
+    points = tuple(_charge_point(feature, plane, zone_ids) for feature in of_kind["charge_point"])
     if not points:
         raise CityInvalid("features", "must hold a charge point")
     city = City(version, plane, boundary, zones, points, no_fly, document)
-    for point in points:
+    for feature, point in zip(of_kind["charge_point"], points, strict=True):
         reason = city.why_not_here(point.pos)
         if reason is not None:
-            raise CityInvalid("features", f"the charge point {point.id} {reason}")
+            raise CityInvalid(f"{feature.path}.geometry", f"the charge point {point.id} {reason}")
     return city
 
 

@@ -1,14 +1,19 @@
-"""The shortest way that crosses no no-fly area: its length for assignment, ETA and energy, its way points for flight.
+"""The shortest way that stays in the city and out of every no-fly area: its length for assignment, ETA and energy, its way
+points for flight, and whether there is one at all.
 
-A straight line is the way unless it enters an area. Around areas the shortest way bends only at their corners
-(visibility graph; de Berg et al., Computational Geometry, ch. 15), here at corners moved `CLEARANCE_M` outward, so
-that rounding never puts a drone inside. Most pairs are far from every area and pay for one vectorised test alone; the others
-share what an end sees: the lengths of thousands of pairs are a few array operations.
+A straight line is the way unless a wall is between. Around walls the shortest way bends only at their corners (visibility
+graph; de Berg et al., Computational Geometry, ch. 15), of which only those pairs count whose line touches the walls at both.
+The graph is made once for a city (fleet/free_space.py); what an end sees of it is found when it is asked for, and kept.
+
+Walls stand CLEARANCE_M off the areas. A place nearer to an area or to the boundary than that is left, and reached, by the
+shortest line to where the room is; a place that this line would cross a wall from cannot be reached. A drone that an area
+was drawn over leaves by the same line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -16,99 +21,137 @@ import numpy.typing as npt
 import shapely
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
-from shapely import MultiPolygon, Polygon
-from shapely.geometry.polygon import orient
-from shapely.ops import unary_union
 
-from dronedispatch.fleet.city import City
+from dronedispatch.fleet.city import City, CityInvalid
+from dronedispatch.fleet.free_space import CLEARANCE_M, STEPS_MAX, FreeSpace, free_space, too_complex
+from dronedispatch.fleet.mesh import Located
 from dronedispatch.fleet.positions import Point, distance_m
 
-CLEARANCE_M = 15.0
-TOUCH_M = 1e-6  # a line that is not deeper inside than this only touches
-SIGHTS_CACHED_MAX = 65_536
+__all__ = ["CLEARANCE_M", "NO_WAY_M", "Paths", "no_way", "paths_of", "xy_of"]
+
+NO_WAY_M = (
+    1e9  # the length of no way: finite, so that sums and differences stay numbers, and beyond any battery
+)
+GOALS_AT_ONCE = 64
+KEPT_NUMBERS_MAX = 4_000_000  # of distances to bends kept for goals, and for starts: 32 MB each
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-Box = tuple[Array, Array, Array, Array]  # of lines: west, south, east, north
+Rows = npt.NDArray[np.int64]
+Key = tuple[float, float]
 
 
-class Wall:
-    """A polygon that no line may enter; touching it is allowed."""
+def no_way(length_m: Array) -> Mask:
+    """Of lengths and of sums of a few: which are the length of no way."""
+    return np.asarray(length_m >= NO_WAY_M / 2, dtype=np.bool_)
 
-    def __init__(self, shape: Polygon) -> None:
-        self.shape = shape
-        self.bounds: tuple[float, float, float, float] = shape.bounds
-        hull = orient(shape.convex_hull)
-        corners = np.array(hull.exterior.coords, dtype=np.float64)
-        edges = np.diff(corners, axis=0)
-        edges /= np.hypot(edges[:, 0], edges[:, 1])[:, None]
-        self._normals = np.stack([edges[:, 1], -edges[:, 0]], axis=1)  # outward
-        self._offsets = (self._normals * corners[:-1]).sum(axis=1)
-        self._convex = hull.area - shape.area < 1e-6 * hull.area
-        shapely.prepare(shape)
 
-    def crossed_by(self, a: Array, b: Array, box: Box) -> Mask:
-        """Which lines a[i] -> b[i] enter it: their `box` first, then its hull, and only what is not convex asks shapely."""
-        x0, y0, x1, y1 = self.bounds
-        west, south, east, north = box
-        found = (west < x1) & (east > x0) & (south < y1) & (north > y0)
-        near = np.flatnonzero(found)
-        if near.size:
-            found[near] = self._hull_crossed(a[near], b[near])
-        if self._convex:
-            return np.asarray(found, dtype=np.bool_)
-        near = np.flatnonzero(found)
-        if near.size:
-            lines = shapely.linestrings(np.stack([a[near], b[near]], axis=1))
-            found[near] = shapely.intersects(self.shape, lines) & ~shapely.touches(self.shape, lines)
-        return np.asarray(found, dtype=np.bool_)
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Distinct points, located. `stub_m`: the way to the room, 0 inside it. `legal`: no wall is on that way."""
 
-    def _hull_crossed(self, a: Array, b: Array) -> Mask:
-        """Clip the lines by every edge's half plane (Cyrus and Beck, 1978): something is left if they enter."""
-        outside = a @ self._normals.T - self._offsets + TOUCH_M
-        step = (b - a) @ self._normals.T
-        along = np.abs(step) < 1e-12
-        at = -outside / np.where(along, 1.0, step)
-        enter = np.where(~along & (step < 0), at, 0.0).max(axis=1)
-        leave = np.where(~along & (step > 0), at, 1.0).min(axis=1)
-        missed = (along & (outside >= 0)).any(axis=1)
-        return np.asarray(~missed & (np.maximum(enter, 0.0) < np.minimum(leave, 1.0)), dtype=np.bool_)
+    keys: Sequence[Key]
+    located: Located
+    stub_m: Array
+    legal: Mask
 
 
 class Paths:
-    """Ways in one version of a city."""
+    """Ways in one version of a city. Raises CityInvalid for one that nobody can fly in."""
 
     def __init__(self, city: City) -> None:
         self.city = city
-        union = unary_union([area.shape for area in city.no_fly]) if city.no_fly else MultiPolygon()
-        self._walls = tuple(Wall(shape) for shape in _polygons(union))
-        self._corners = self._free_corners(union)
-        self._corner_ways_m, self._before = self._corner_ways()
-        self._sights: dict[tuple[float, float], tuple[Array, Array]] = {}
+        self._space: FreeSpace | None = None
+        self.steps = 0
+        if not city.no_fly and city.boundary.convex:
+            return
+        self._space = space = free_space(city)
+        self.steps = space.steps
+        self._mesh = mesh = space.mesh
+        self._bends = mesh.xy[mesh.bends]
+        lengths = np.hypot(*(self._bends[space.rows] - self._bends[space.cols]).T)
+        self._graph = csr_array((lengths, (space.rows, space.cols)), (len(self._bends),) * 2)
+        self._goals: dict[Key, Array] = {}
+        self._starts: dict[Key, tuple[Rows, Array]] = {}
+        self._starts_kept = 0
+        docks = self._ends(city.charge_xy_m)
+        self._served = np.unique(docks.located.component[docks.legal])
+
+    def refuse_new(self) -> None:
+        """What a city that is put anew must keep besides. Raises CityInvalid: it costs too much to plan, or drones could
+        not leave a charge point.
+        """
+        if self._space is None:
+            return
+        if self.steps > STEPS_MAX:
+            raise too_complex(self.city, STEPS_MAX)
+        stuck = np.flatnonzero(self.regions(self.city.charge_xy_m) < 0)
+        if stuck.size:
+            point = self.city.charge_points[int(stuck[0])]
+            raise CityInvalid("features", f"wall the charge point {point.id} in: no drone could leave it")
+
+    # -- is there a way ----------------------------------------------------------------------------------------------
+
+    def regions(self, points: Array) -> Rows:
+        """(n, 2) -> (n,): points have a way between them if their numbers are equal; below 0: no way leads there."""
+        if self._space is None or not len(points):
+            return np.zeros(len(points), dtype=np.int64)
+        ends, of = self._distinct(points)
+        return np.where(ends.legal, ends.located.component, -1)[of]
+
+    def reachable(self, points: Array) -> Mask:
+        """(n, 2) -> (n,): from a charge point of the city."""
+        if self._space is None:
+            return np.ones(len(points), dtype=np.bool_)
+        return np.isin(self.regions(points), self._served)
+
+    def why_not_reached(self, point: Point) -> str | None:
+        """Why no drone comes to a place of the city; None: it can. Ask `City.why_not_here` first."""
+        if self.reachable(np.array([point], dtype=np.float64))[0]:
+            return None
+        return "cannot be reached: no-fly areas or the boundary wall it in, and no charge point is inside with it"
+
+    def why_no_way(self, a: Point, b: Point) -> str | None:
+        """Why a place that can be reached cannot be reached from another one."""
+        regions = self.regions(np.array([a, b], dtype=np.float64))
+        if regions[0] >= 0 and regions[0] == regions[1]:
+            return None
+        return "cannot be reached from the origin: no-fly areas or the boundary are between them"
+
+    # -- how long it is ----------------------------------------------------------------------------------------------
 
     def length_m(self, a: Point, b: Point) -> float:
         """The length of the way; the same as `lengths_m` and as the legs of `route` together."""
-        if not self._walls:
+        if self._space is None:
             return distance_m(a, b)
         ends = np.array([a, b], dtype=np.float64)
         return float(self.lengths_m(ends[:1], ends[1:])[0])
 
     def lengths_m(self, a: Array, b: Array) -> Array:
-        """Pairwise: a (n, 2), b (n, 2) -> (n,)."""
+        """Pairwise: a (n, 2), b (n, 2) -> (n,). NO_WAY_M where there is none."""
         lengths = np.hypot(a[:, 0] - b[:, 0], a[:, 1] - b[:, 1])
-        if not self._walls or not len(lengths) or not len(self._corners):
+        if self._space is None or not len(lengths):
             return lengths
-        around = np.flatnonzero(self._crossing(a, b))
+        ends, of = self._distinct(np.concatenate([a, b]))
+        rows, cols = of[: len(a)], of[len(a) :]
+        clear = self._mesh.clear(ends.located, ends.located, (rows, cols))
+        stubs = ends.stub_m[rows] + ends.stub_m[cols]
+        moved = np.flatnonzero(clear & (stubs > 0.0))
+        if moved.size:
+            way = ends.located.xy[rows[moved]] - ends.located.xy[cols[moved]]
+            lengths[moved] = stubs[moved] + np.hypot(way[:, 0], way[:, 1])
+        around = np.flatnonzero(~clear)
         if around.size:
-            starts, start_of = self._reaches(a[around], whole=True)
-            ends, end_of = self._reaches(b[around], whole=False)
-            ways = (starts[start_of] + ends[end_of]).min(axis=1)
-            # walled in: areas were drawn around it; straight out is the lesser evil
-            lengths[around] = np.where(np.isfinite(ways), ways, lengths[around])
+            lengths[around] = self._around_m(ends, rows[around], cols[around]) + stubs[around]
+        region = ends.located.component
+        cut = ~(ends.legal[rows] & ends.legal[cols]) | (region[rows] != region[cols])
+        lengths[cut] = NO_WAY_M
+        straight = self._straight(a, b, np.flatnonzero((stubs > 0.0) | cut))
+        lengths[straight] = np.hypot(*(a[straight] - b[straight]).T)
         return lengths
 
     def matrix_m(self, a: Array, b: Array) -> Array:
         """All pairs: a (n, 2), b (m, 2) -> (n, m)."""
-        if not self._walls:
+        if self._space is None:
             return np.hypot(a[:, 0, None] - b[None, :, 0], a[:, 1, None] - b[None, :, 1])
         rows, cols = np.divmod(np.arange(len(a) * len(b)), max(1, len(b)))
         return self.lengths_m(a[rows], b[cols]).reshape(len(a), len(b))
@@ -118,85 +161,149 @@ class Paths:
         return self.matrix_m(points, self.city.charge_xy_m)
 
     def route(self, a: Point, b: Point) -> tuple[Point, ...]:
-        """The way points after `a`, `b` the last."""
-        ends = np.array([a, b], dtype=np.float64)
-        if not self._walls or not len(self._corners) or not self._crossing(ends[:1], ends[1:])[0]:
+        """The way points after `a`, `b` the last; none: there is no way."""
+        if self._space is None:
             return (b,)
-        from_a, from_b = self._sight(ends[:1])[0], self._sight(ends[1:])[0]
-        ways = from_a[:, None] + self._corner_ways_m + from_b[None, :]
-        first, last = divmod(int(ways.argmin()), len(from_b))
-        if not np.isfinite(ways[first, last]):
+        ends = self._ends(np.array([a, b], dtype=np.float64))
+        region = ends.located.component
+        near = ends.stub_m.any() or region[0] != region[1]
+        if near and len(self._straight(np.array([a]), np.array([b]), np.zeros(1, dtype=np.int64))):
             return (b,)
-        way, corner = [b], last
-        while corner >= 0:
-            way.append(Point(float(self._corners[corner, 0]), float(self._corners[corner, 1])))
-            corner = -1 if corner == first else int(self._before[first, corner])
-        return tuple(reversed(way))
+        if not ends.legal.all() or region[0] != region[1]:
+            return ()
+        way = [Point(*ends.located.xy[0].tolist())] if ends.stub_m[0] else []
+        if not self._mesh.clear(ends.located, ends.located, (np.zeros(1, np.int64), np.ones(1, np.int64)))[0]:
+            way += self._bent(ends)
+        if ends.stub_m[1]:
+            way.append(Point(*ends.located.xy[1].tolist()))
+        return (*way, b)
 
-    def _crossing(self, a: Array, b: Array) -> Mask:
-        found = np.zeros(len(a), dtype=np.bool_)
-        (ax, ay), (bx, by) = (np.ascontiguousarray(ends.T) for ends in (a, b))  # twice as quick as columns
-        box = np.minimum(ax, bx), np.minimum(ay, by), np.maximum(ax, bx), np.maximum(ay, by)
-        for wall in self._walls:
-            found |= wall.crossed_by(a, b, box)
-        return found
+    def _bent(self, ends: _Ends) -> list[Point]:
+        """From bend to bend, each time to the one with the shortest rest."""
+        self._find(ends, np.array([1]), np.array([0]))
+        rest = self._goals[ends.keys[1]]
+        bends, away = self._starts[ends.keys[0]]
+        goal_bends, goal_away = self._sight(ends, np.array([1]))[0]
+        home = dict(zip(goal_bends.tolist(), goal_away.tolist(), strict=True))
+        bend = int(bends[(away + rest[bends]).argmin()])
+        way: list[Point] = []
+        for _ in range(len(self._bends)):
+            way.append(Point(*self._bends[bend].tolist()))
+            row = slice(self._graph.indptr[bend], self._graph.indptr[bend + 1])
+            onward = self._graph.data[row] + rest[self._graph.indices[row]]
+            if not onward.size or home.get(bend, np.inf) <= onward.min():
+                break
+            bend = int(self._graph.indices[row][onward.argmin()])
+        return way
 
-    def _free_corners(self, union: Polygon | MultiPolygon) -> Array:
-        """The corners to bend at: of every area, moved outward, those inside another area left out."""
-        corners: list[tuple[float, float]] = []
-        for wall in self._walls:
-            grown = wall.shape.buffer(CLEARANCE_M, join_style="mitre", mitre_limit=2.0)
-            corners.extend(grown.exterior.coords[:-1])
-        found = np.array(corners, dtype=np.float64).reshape(-1, 2)
-        outside = ~shapely.contains_xy(union, found[:, 0], found[:, 1])
-        inside = shapely.intersects_xy(self.city.boundary.shape, found[:, 0], found[:, 1])
-        return np.asarray(found[outside & inside], dtype=np.float64)
+    def _around_m(self, ends: _Ends, rows: Rows, cols: Rows) -> Array:
+        """The ways between ends that do not see each other, from room to room."""
+        starts, goals = np.unique(rows), np.unique(cols)
+        missing = [sum(ends.keys[i] not in self._goals for i in side.tolist()) for side in (starts, goals)]
+        if missing[0] < missing[1]:  # a way is as long the other way round: look from the fewer
+            rows, cols, starts, goals = cols, rows, goals, starts
+        self._find(ends, goals, starts)
+        seen = [self._starts[ends.keys[i]] for i in starts.tolist()]
+        counts = np.array([len(bends) for bends, _ in seen])
+        first = np.cumsum(counts) - counts
+        bends = np.concatenate([bends for bends, _ in seen])
+        away = np.concatenate([away for _, away in seen])
+        rest = np.stack([self._goals[ends.keys[i]] for i in goals.tolist()])
+        start_of, goal_of = np.searchsorted(starts, rows), np.searchsorted(goals, cols)
+        many = counts[start_of]
+        ways = np.full(len(rows), NO_WAY_M)
+        full = np.flatnonzero(many)
+        if full.size:
+            many = many[full]
+            begins = np.cumsum(many) - many
+            at = np.arange(int(many.sum())) - np.repeat(begins, many) + np.repeat(first[start_of[full]], many)
+            totals = away[at] + rest[np.repeat(goal_of[full], many), bends[at]]
+            ways[full] = np.minimum(np.minimum.reduceat(totals, begins), NO_WAY_M)
+        return ways
 
-    def _corner_ways(self) -> tuple[Array, npt.NDArray[np.int32]]:
-        """The shortest ways between all corners, and for each the corner before the last."""
-        count = len(self._corners)
-        rows, cols = np.divmod(np.arange(count * count), max(1, count))
-        clear = ~self._crossing(self._corners[rows], self._corners[cols]) & (rows != cols)
-        rows, cols = rows[clear], cols[clear]
-        lengths = np.hypot(*(self._corners[rows] - self._corners[cols]).T)
-        if not count:
-            return np.zeros((0, 0)), np.zeros((0, 0), dtype=np.int32)
-        ways, before = dijkstra(csr_array((lengths, (rows, cols)), (count, count)), return_predecessors=True)
-        return ways, before
+    def _find(self, ends: _Ends, goals: Rows, starts: Rows) -> None:
+        """Make sure that `_goals` and `_starts` hold them."""
+        new = np.array([i for i in goals.tolist() if ends.keys[i] not in self._goals], dtype=np.int64)
+        if (len(self._goals) + len(new)) * len(self._bends) > KEPT_NUMBERS_MAX:
+            self._goals.clear()
+            new = goals
+        for k in range(0, len(new), GOALS_AT_ONCE):
+            self._measure(ends, new[k : k + GOALS_AT_ONCE])
+        new = np.array([i for i in starts.tolist() if ends.keys[i] not in self._starts], dtype=np.int64)
+        if self._starts_kept > KEPT_NUMBERS_MAX:
+            self._starts.clear()
+            self._starts_kept = 0
+            new = starts
+        for i, sight in zip(new.tolist(), self._sight(ends, new), strict=True):
+            self._starts[ends.keys[i]] = sight
+            self._starts_kept += len(sight[0])
 
-    def _sight(self, points: Array) -> Array:
-        """(n, corners): how far each corner in sight is; inf: not to be seen.
-
-        From inside an area (it has just been drawn there) every corner is taken to be in sight.
-        """
-        rows, cols = np.divmod(np.arange(len(points) * len(self._corners)), len(self._corners))
-        hidden = self._crossing(points[rows], self._corners[cols]).reshape(len(points), -1)
-        hidden[hidden.all(axis=1)] = False
-        away = np.hypot(
-            points[:, 0, None] - self._corners[None, :, 0], points[:, 1, None] - self._corners[None, :, 1]
+    def _measure(self, ends: _Ends, goals: Rows) -> None:
+        """The distance of every bend from these ends: they join the graph as its last rows."""
+        sights = self._sight(ends, goals)
+        count, bends = len(goals), len(self._bends)
+        indptr = np.concatenate(
+            [self._graph.indptr, self._graph.indptr[-1] + np.cumsum([len(seen) for seen, _ in sights])]
         )
-        return np.asarray(np.where(hidden, np.inf, away), dtype=np.float64)
+        indices = np.concatenate([self._graph.indices, *(seen for seen, _ in sights)])
+        data = np.concatenate([self._graph.data, *(away for _, away in sights)])
+        graph = csr_array((data, indices, indptr), (bends + count, bends + count))
+        ways = dijkstra(graph, indices=np.arange(bends, bends + count))[:, :bends]
+        self._goals.update({ends.keys[i]: row for i, row in zip(goals.tolist(), ways, strict=True)})
 
-    def _reaches(self, points: Array, *, whole: bool) -> tuple[Array, npt.NDArray[np.int64]]:
-        """(distinct points, corners) and each point's row: how far a corner is in sight, or (`whole`) by any way."""
+    def _sight(self, ends: _Ends, which: Rows) -> list[tuple[Rows, Array]]:
+        """For each of these ends the bends that it sees, and how far they are."""
+        if not len(which):
+            return []
+        located = _some(ends.located, which)
+        of, bend = self._mesh.seen_from(located)
+        way = located.xy[of] - self._bends[bend]
+        cuts = np.searchsorted(of, np.arange(1, len(which)))
+        away = np.hypot(way[:, 0], way[:, 1])
+        return list(zip(np.split(bend, cuts), np.split(away, cuts), strict=True))
+
+    # -- ends --------------------------------------------------------------------------------------------------------
+
+    def _distinct(self, points: Array) -> tuple[_Ends, Rows]:
         keys = points[:, 0] + 1j * points[:, 1]
-        _, first, row_of = np.unique(keys, return_index=True, return_inverse=True)
-        distinct = [(x, y) for x, y in points[first].tolist()]
-        missing = [point for point in distinct if point not in self._sights]
-        if len(self._sights) + len(missing) > SIGHTS_CACHED_MAX:
-            self._sights.clear()
-            missing = distinct
-        if missing:
-            seen = self._sight(np.array(missing, dtype=np.float64))
-            reached = (seen[:, :, None] + self._corner_ways_m[None, :, :]).min(axis=1)
-            self._sights.update(zip(missing, zip(seen, reached, strict=True), strict=True))
-        return np.stack([self._sights[point][int(whole)] for point in distinct]), row_of
+        _, first, of = np.unique(keys, return_index=True, return_inverse=True)
+        return self._ends(points[first]), np.asarray(of, dtype=np.int64)
+
+    def _ends(self, points: Array) -> _Ends:
+        assert self._space is not None
+        located = self._mesh.locate(points)
+        way = located.xy - points
+        stub_m = np.hypot(way[:, 0], way[:, 1])
+        legal = np.ones(len(points), dtype=np.bool_)
+        near = np.flatnonzero(stub_m > 0.0)
+        if near.size:
+            legal[near] = ~self._walled(points[near], located.xy[near])
+        return _Ends([(x, y) for x, y in points.tolist()], located, stub_m, legal)
+
+    def _walled(self, points: Array, room: Array) -> Mask:
+        """Which lines to the room cross a wall. Who is in an area, or outside the city, may leave."""
+        assert self._space is not None
+        lines = shapely.linestrings(np.stack([points, room], axis=1))
+        covered = shapely.covers(self._space.inside, lines)
+        lost = ~shapely.intersects_xy(self._space.inside, points[:, 0], points[:, 1])
+        return np.asarray(~covered & ~lost, dtype=np.bool_)
+
+    def _straight(self, a: Array, b: Array, which: Rows) -> Rows:
+        """Those of `which` whose straight line stays inside: between places too near to a wall to be in the room."""
+        assert self._space is not None
+        if not which.size:
+            return which
+        lines = shapely.linestrings(np.stack([a[which], b[which]], axis=1))
+        return np.asarray(which[shapely.covers(self._space.inside, lines)], dtype=np.int64)
 
 
-def _polygons(shape: Polygon | MultiPolygon) -> list[Polygon]:
-    if isinstance(shape, Polygon):
-        return [shape]
-    return list(shape.geoms)
+def _some(located: Located, which: Rows) -> Located:
+    number = np.full(len(located.xy), -1, dtype=np.int64)
+    number[which] = np.arange(len(which))
+    kept = number[located.of] >= 0
+    return Located(
+        located.xy[which], located.component[which], number[located.of[kept]], located.triangle[kept]
+    )
 
 
 def xy_of(points: Sequence[Point]) -> Array:
@@ -213,5 +320,5 @@ def _paths_of(city: City) -> Paths:
 
 
 def paths_of(city: City) -> Paths:
-    """The ways of a city, made once: equal cities share them."""
+    """The ways of a city, made once: equal cities share them. Raises CityInvalid."""
     return _paths_of(city)

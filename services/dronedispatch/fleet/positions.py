@@ -37,7 +37,7 @@ class Plane:
     def to_point(self, pos: LatLon) -> Point:
         metres_a_degree = math.radians(1.0) * EARTH_RADIUS_M
         return Point(
-            (pos.lon - self.middle.lon) * metres_a_degree * math.cos(math.radians(self.middle.lat)),
+            _shorter(pos.lon - self.middle.lon) * metres_a_degree * math.cos(math.radians(self.middle.lat)),
             (pos.lat - self.middle.lat) * metres_a_degree,
         )
 
@@ -45,8 +45,17 @@ class Plane:
         metres_a_degree = math.radians(1.0) * EARTH_RADIUS_M
         return LatLon(
             lat=self.middle.lat + point.y_m / metres_a_degree,
-            lon=self.middle.lon + point.x_m / (metres_a_degree * math.cos(math.radians(self.middle.lat))),
+            lon=_shorter(
+                self.middle.lon + point.x_m / (metres_a_degree * math.cos(math.radians(self.middle.lat)))
+            ),
         )
+
+
+def _shorter(lon_deg: float) -> float:
+    """The same longitude in -180..180: a city may lie across the antimeridian."""
+    if lon_deg > 180.0:
+        return lon_deg - 360.0
+    return lon_deg + 360.0 if lon_deg < -180.0 else lon_deg
 
 
 def distance_m(a: Point, b: Point) -> float:

@@ -62,7 +62,6 @@ def test_the_default_city_has_four_zones_with_a_charge_point_each_and_no_fly_are
         (put("zone", "properties", "kind", "zoo"), "features[1].properties.kind"),
         (put("zone", "properties", "id", "rome"), "features[1].properties.id"),
         (put("zone", "properties", "id", ""), "features[1].properties.id"),
-        (put("zone", "properties", "colour", "red"), "features[1].properties.colour"),
         (put("zone", "geometry", "type", "Point"), "features[1].geometry.type"),
         (put("charge_point", "properties", "capacity", 0), "features[2].properties.capacity"),
         (put("charge_point", "properties", "capacity", True), "features[2].properties.capacity"),

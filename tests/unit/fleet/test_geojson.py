@@ -1,0 +1,231 @@
+"""GeoJSON as editors write it is read; what is not supported is refused by its true name."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import shapely
+from shapely import MultiPolygon, Polygon
+
+import generated_cities
+from dronedispatch.fleet.city import CityInvalid, default_city, parse_city
+from dronedispatch.fleet.geojson import refuse_strange_names
+from dronedispatch.fleet.paths import Paths
+from dronedispatch.fleet.positions import LatLon
+
+Document = dict[str, Any]
+
+
+def rome() -> Document:
+    return copy.deepcopy(dict(default_city().document))
+
+
+def first(document: Document, kind: str) -> Document:
+    found: Document = next(f for f in document["features"] if f["properties"]["kind"] == kind)
+    return found
+
+
+def rings(document: Document, kind: str) -> list[list[list[float]]]:
+    found: list[list[list[float]]] = first(document, kind)["geometry"]["coordinates"]
+    return found
+
+
+def foreign(document: Document) -> None:
+    document["crs"] = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
+    document["generator"] = "JOSM"
+    document["bbox"] = [12.37, 41.8, 12.6, 41.98]
+    for feature in document["features"]:
+        feature["properties"]["stroke-width"] = 2
+        feature["id"] = 7
+
+
+def altitudes(document: Document) -> None:
+    for feature in document["features"]:
+        if feature["geometry"]["type"] == "Polygon":
+            for ring in feature["geometry"]["coordinates"]:
+                for position in ring:
+                    position.append(37.5)
+        else:
+            feature["geometry"]["coordinates"].append(12)
+
+
+def other_way_round(document: Document) -> None:
+    for feature in document["features"]:
+        if feature["geometry"]["type"] == "Polygon":
+            for ring in feature["geometry"]["coordinates"]:
+                ring.reverse()
+
+
+def multi(document: Document) -> None:
+    for feature in document["features"]:
+        if feature["geometry"]["type"] == "Polygon":
+            feature["geometry"] = {
+                "type": "MultiPolygon",
+                "coordinates": [feature["geometry"]["coordinates"]],
+            }
+
+
+@pytest.mark.parametrize("change", [foreign, altitudes, other_way_round, multi])
+def test_what_editors_write_is_the_same_city_and_stays_as_it_was_written(
+    change: Callable[[Document], None],
+) -> None:
+    document = rome()
+    change(document)
+    city = parse_city(document, "default")
+    assert [shapely.normalize(area.shape) for area in city.no_fly] == [
+        shapely.normalize(area.shape) for area in default_city().no_fly
+    ]
+    assert city.diameter_m == default_city().diameter_m
+    assert json.dumps(city.document) == json.dumps(document)
+
+
+def test_parts_that_overlap_are_one_area() -> None:
+    document = rome()
+    feature = first(document, "no_fly")
+    ring = feature["geometry"]["coordinates"][0]
+    moved = [[lon + 0.001, lat] for lon, lat in ring]
+    feature["geometry"] = {"type": "MultiPolygon", "coordinates": [[ring], [moved]]}
+    area = parse_city(document, "two").no_fly[0]
+    assert isinstance(area.shape, Polygon)
+    assert area.shape.area > default_city().no_fly[0].shape.area
+
+
+def test_a_hole_in_the_boundary_is_outside_the_city() -> None:
+    document = rome()
+    rings(document, "boundary").append(
+        [[12.50, 41.86], [12.51, 41.86], [12.51, 41.87], [12.50, 41.87], [12.50, 41.86]]
+    )
+    city = parse_city(document, "hole")
+    assert "outside" in (city.why_not_here(LatLon(lat=41.865, lon=12.505)) or "")
+    a, b = (city.plane.to_point(LatLon(lat=41.865, lon=lon)) for lon in (12.49, 12.52))
+    assert len(Paths(city).route(a, b)) > 1
+
+
+def island(west: float, south: float, east: float, north: float) -> list[list[list[float]]]:
+    return [[[west, south], [east, south], [east, north], [west, north], [west, south]]]
+
+
+def test_a_city_of_two_islands_has_no_way_between_them() -> None:
+    document = rome()
+    west, south, east, north = 12.37, 41.80, 12.60, 41.98
+    islands = [island(west, south, 12.48, north), island(12.49, south, east, north)]
+    first(document, "boundary")["geometry"] = {"type": "MultiPolygon", "coordinates": islands}
+    document["features"] = [f for f in document["features"] if f["properties"]["kind"] != "no_fly"]
+    city = parse_city(document, "islands")
+    assert isinstance(city.boundary.shape, MultiPolygon)
+    a, b = (city.plane.to_point(LatLon(lat=41.85, lon=lon)) for lon in (12.45, 12.55))
+    paths = Paths(city)
+    assert paths.route(a, b) == ()
+    assert "cannot be reached from the origin" in (paths.why_no_way(a, b) or "")
+    assert paths.why_not_reached(a) is None
+
+
+def test_a_city_across_the_antimeridian_is_one_city() -> None:
+    """RFC 7946, 3.1.9: cut in two at 180 degrees."""
+    west = [[[179.95, -16.6], [180.0, -16.6], [180.0, -16.5], [179.95, -16.5], [179.95, -16.6]]]
+    east = [[[-180.0, -16.6], [-179.95, -16.6], [-179.95, -16.5], [-180.0, -16.5], [-180.0, -16.6]]]
+    both = {"type": "MultiPolygon", "coordinates": [west, east]}
+    point = {"type": "Point", "coordinates": [179.98, -16.55]}
+    document = {
+        "type": "FeatureCollection",
+        "features": [
+            generated_cities.feature("boundary", "taveuni", both),
+            generated_cities.feature("zone", "all", both),
+            generated_cities.feature("charge_point", "dock", point, zone="all", capacity=2),
+        ],
+    }
+    city = parse_city(document, "taveuni")
+    assert 10_000 < city.diameter_m < 20_000
+    a, b = LatLon(lat=-16.55, lon=179.96), LatLon(lat=-16.55, lon=-179.96)
+    assert city.why_not_here(a) is None
+    assert city.why_not_here(b) is None
+    length = Paths(city).length_m(city.plane.to_point(a), city.plane.to_point(b))
+    assert 8_000 < length < 9_000
+    back = city.plane.to_latlon(city.plane.to_point(b))
+    assert back.lon == pytest.approx(b.lon)
+
+
+def put_geometry(kind: str, geometry: object) -> Callable[[Document], None]:
+    def change(document: Document) -> None:
+        first(document, kind)["geometry"] = geometry
+
+    return change
+
+
+POLYGON, POINT = "Polygon", "Point"
+NOT_SUPPORTED = [
+    ("no_fly", "GeometryCollection", [], "geometry.type", "GeometryCollection"),
+    ("no_fly", "LineString", [], "geometry.type", "LineString"),
+    ("no_fly", "MultiPolygon", [], "geometry.coordinates", "polygons"),
+    ("no_fly", POLYGON, [[5]], "geometry.coordinates[0][0]", "longitude"),
+    ("no_fly", POLYGON, [None], "geometry.coordinates[0]", "positions"),
+    ("no_fly", POLYGON, [], "geometry.coordinates", "rings"),
+    (
+        "no_fly",
+        POLYGON,
+        [[[12.4, 41.9], [12.5, 41.9], [12.5, 41.8], [12.4, 41.8]]],
+        "geometry.coordinates[0]",
+        "closed",
+    ),
+    ("charge_point", POINT, [10**400, 1], "geometry.coordinates", "finite"),
+    ("charge_point", POINT, [12.4, 41.9, "high"], "geometry.coordinates", "altitude"),
+    ("charge_point", "MultiPoint", [[12.4, 41.9]], "geometry.type", "MultiPoint"),
+]
+
+
+@pytest.mark.parametrize(("kind", "type_", "coordinates", "where", "word"), NOT_SUPPORTED)
+def test_a_geometry_that_is_not_supported_is_refused_by_its_true_name(
+    kind: str, type_: str, coordinates: object, where: str, word: str
+) -> None:
+    document = rome()
+    number = next(i for i, f in enumerate(document["features"]) if f["properties"]["kind"] == kind)
+    document["features"][number]["geometry"] = {"type": type_, "coordinates": coordinates}
+    with pytest.raises(CityInvalid) as refused:
+        parse_city(document, "1.1")
+    assert refused.value.field == f"features[{number}].{where}"
+    assert word in refused.value.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "word"),
+    [
+        (put_geometry("zone", None), "features[1].geometry", "object"),
+        (
+            lambda d: first(d, "charge_point")["properties"].update(zone=[]),
+            "features[2].properties.zone",
+            "zone",
+        ),
+        (lambda d: d.update(crs={"properties": {"name": "EPSG:3857"}}), "crs", "WGS84"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_its_true_name(
+    change: Callable[[Document], None], field: str, word: str
+) -> None:
+    document = rome()
+    change(document)
+    with pytest.raises(CityInvalid) as refused:
+        parse_city(document, "1.1")
+    assert refused.value.field == field
+    assert word in refused.value.reason
+
+
+def test_a_ring_that_crosses_itself_is_refused_with_the_place() -> None:
+    document = rome()
+    bow_tie = [[[12.45, 41.90], [12.46, 41.91], [12.46, 41.90], [12.45, 41.91], [12.45, 41.90]]]
+    put_geometry("no_fly", {"type": "Polygon", "coordinates": bow_tie})(document)
+    with pytest.raises(CityInvalid, match=r"self-intersection at \[12\.455000, 41\.905000\]"):
+        parse_city(document, "1.1")
+
+
+@pytest.mark.parametrize("name", [7, None, [], "x" * 201])
+def test_a_new_city_has_texts_for_names_and_an_old_one_is_read_all_the_same(name: object) -> None:
+    document = rome()
+    first(document, "zone")["properties"]["name"] = name
+    parse_city(document, "old")
+    with pytest.raises(CityInvalid) as refused:
+        refuse_strange_names(document)
+    assert refused.value.field == "features[1].properties.name"
