@@ -1,28 +1,40 @@
-"""Places to charge for a fleet larger than the default city is made for; whoever has stored zones keeps them."""
+"""The city of a system: the document of --city, or the default one with places to charge for a large fleet.
+
+Whoever has stored zones keeps them, unless --city says otherwise.
+"""
 
 from __future__ import annotations
 
 import json
 import urllib.error
 import urllib.request
+from pathlib import Path
 
-from dronedispatch.fleet.city import default_city
+from scripts.local.trouble import Trouble
+
+from dronedispatch.fleet.city import City, CityInvalid, default_city, parse_city
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 TIMEOUT_S = 15.0
 
 
-def suit(url: str, operator_token: str, drones: int) -> str | None:
-    """What was done, or could not be, in a line; None when there was nothing to do."""
-    city = default_city()
+def suit(url: str, operator_token: str, drones: int, city_file: str = "") -> str | None:
+    """What was done, or could not be, in a line; None: nothing was to do. Raises Trouble for a city that is none."""
+    document = _document(city_file)
+    city = default_city() if document is None else _parsed(document, city_file)
     larger = city.for_fleet(drones)
-    if larger is city:
+    if document is None and larger is city:
         return None
     places = sum(point.capacity for point in larger.charge_points)
+    done = f"{places} places to charge for {drones} drones (PUT /zones changes them)"
+    failed = f"no more places to charge for {drones} drones"
+    if document is not None:
+        done = f"city: {city_file}, {len(city.zones)} zones, {len(city.charge_points)} charge points, {done}"
+        failed = f"the city of {city_file} was not stored"
     try:
         with _OPENER.open(f"{url}/zones", timeout=TIMEOUT_S) as answer:
-            etag = str(answer.headers["ETag"])
-        if etag != '"0"':
+            etag, stored = str(answer.headers["ETag"]), json.load(answer)
+        if stored == larger.document or (document is None and etag != '"0"'):
             return None
         request = urllib.request.Request(
             f"{url}/zones",
@@ -35,9 +47,27 @@ def suit(url: str, operator_token: str, drones: int) -> str | None:
             },
         )
         with _OPENER.open(request, timeout=TIMEOUT_S):
-            return f"{places} places to charge for {drones} drones (PUT /zones changes them)"
+            return done
     except urllib.error.HTTPError as error:
         with error:
-            return f"no more places to charge for {drones} drones: PUT /zones was answered {error.code}"
+            return (
+                f"{failed}: PUT /zones was answered {error.code} {error.read(300).decode(errors='replace')}"
+            )
     except OSError as error:
-        return f"no more places to charge for {drones} drones: {error}"
+        return f"{failed}: {error}"
+
+
+def _document(city_file: str) -> object:
+    if not city_file:
+        return None
+    try:
+        return json.loads(Path(city_file).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise Trouble(f"--city {city_file} cannot be read: {error}") from error
+
+
+def _parsed(document: object, city_file: str) -> City:
+    try:
+        return parse_city(document, "given")
+    except CityInvalid as error:
+        raise Trouble(f"--city {city_file} is no city: {error}: see scripts/city --help") from error

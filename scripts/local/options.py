@@ -30,6 +30,7 @@ class Options:
     speed: float = 1.0
     seed: int = 1
     orders_per_minute: float = 0.0
+    city: str = ""  # the path of a city document; empty: the one in the store, at first the default city
 
     def __post_init__(self) -> None:
         Ports(self.port_base)
@@ -46,6 +47,8 @@ class Options:
             raise ValueError(f"--tick-ms {self.tick_ms} is outside 50..60000")
         if not (math.isfinite(self.speed) and 0 < self.speed <= 1000):
             raise ValueError(f"--speed {self.speed} is not above 0 and at most 1000")
+        if self.city and not Path(self.city).is_file():
+            raise ValueError(f"--city {self.city} is no file")
         if not (math.isfinite(self.orders_per_minute) and 0 <= self.orders_per_minute <= 6000):
             raise ValueError(f"--orders-per-minute {self.orders_per_minute} is outside 0..6000")
 
@@ -124,6 +127,12 @@ def _add_system(command: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help=f"of the fleet's places and of the demonstration (default: {default.seed})",
+    )
+    add(
+        "--city",
+        type=lambda text: str(Path(text).expanduser().absolute()),
+        metavar="FILE",
+        help="a city document, stored at the start (make one with scripts/city import; default: the stored one, or Rome)",
     )
     add("--orders-per-minute", type=float, metavar="R", help="demonstration traffic (default: 0, none)")
     add("--rf", type=int, metavar="N", help=f"copies of every record (default: {default.rf})")

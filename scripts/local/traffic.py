@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from dronedispatch.fleet.city import City, default_city
+from dronedispatch.fleet.city import City, CityInvalid, default_city, parse_city
 from dronedispatch.fleet.positions import LatLon
 
 WEIGHTS_KG = (0.4, 0.8, 1.2, 2.0, 3.5)
@@ -45,6 +45,15 @@ def order(city: City, rng: random.Random) -> dict[str, Any]:
     }
 
 
+def shown_city(url: str) -> City:
+    """The city that is served now; the default one if nobody says. Read once: stop the traffic to send it elsewhere."""
+    try:
+        with _OPENER.open(f"{url}/zones", timeout=15) as answer:
+            return parse_city(json.load(answer), "shown")
+    except (OSError, ValueError, CityInvalid):
+        return default_city()
+
+
 def send(url: str, body: dict[str, Any], key: str) -> str | None:
     """Place one order. Returns why it was not accepted; None when it was."""
     request = urllib.request.Request(
@@ -67,7 +76,7 @@ def main() -> None:
     url, rate, seed = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
     rng = random.Random(seed)
     run = f"traffic-{int(time.time())}"
-    city = default_city()
+    city = shown_city(url)
     due_s = time.monotonic()
     number = 0
     while True:

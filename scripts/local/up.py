@@ -107,7 +107,7 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
         try:
             wanted.start(lambda line: say(f"  {line}"))
             token = home.secret("operator").read_text(encoding="utf-8").strip()
-            told = chargers.suit(public_url(wanted), token, wanted.options.drones)
+            told = chargers.suit(public_url(wanted), token, wanted.options.drones, wanted.options.city)
             if told is not None:
                 say(f"  {told}")
         except (KeyboardInterrupt, Trouble) as why:

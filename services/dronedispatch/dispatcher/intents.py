@@ -53,6 +53,9 @@ def moved_drone(drone: Drone, intent: DroneIntent, *, city: City, at: str) -> Dr
             return move_drone(drone, DroneStatus.CHARGING, at=at, cause=intent.cause, stops=(stop,))
         case SetStatus():
             stops = () if intent.charge_point is None else (_charge_stop(city, intent.charge_point, None),)
+            if drone.status is DroneStatus.RETIRING and intent.to is DroneStatus.RETIRING:
+                orders = Orders(seq=drone.orders.seq + 1, stops=stops)
+                return msgspec.structs.replace(drone, orders=orders, cause=intent.cause)
             return move_drone(drone, intent.to, at=at, cause=intent.cause, stops=stops)
 
 

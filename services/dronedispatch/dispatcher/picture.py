@@ -14,7 +14,7 @@ import msgspec
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World, delivery_view, drone_view
 from dronedispatch.dispatcher.silence import RollCall
-from dronedispatch.fleet.city import City, CityInvalid, default_city, parse_city
+from dronedispatch.fleet.city import City, CityInvalid, default_city
 from dronedispatch.fleet.deliveries import TERMINAL, Delivery
 from dronedispatch.fleet.dispatch_state import Wish
 from dronedispatch.fleet.documents import (
@@ -30,6 +30,7 @@ from dronedispatch.fleet.documents import (
 )
 from dronedispatch.fleet.drones import Drone, Telemetry
 from dronedispatch.fleet.energy import FlightModel
+from dronedispatch.fleet.paths import city_of
 from dronedispatch.kv.client import Item
 from dronedispatch.kv.version import Version
 
@@ -63,6 +64,10 @@ class Picture:
         self._flight = flight
         self._tuning = tuning
         self._zones_version: Version | None = None
+        self._zones_refused: Version | None = None
+        self.unflyable_since_s: dict[
+            str, float
+        ] = {}  # delivery -> since when no drone can fly it, wall seconds
         self._drone_views: dict[str, DroneView] = {}
         self._delivery_views: dict[str, DeliveryView] = {}
         self._stale_drones: set[str] = set()
@@ -114,10 +119,26 @@ class Picture:
         self.roll_call.expect(drone.id, now_s)
 
     def _take_zones(self, item: Item) -> None:
-        if self._zones_version is not None and self._zones_version >= item.version:
+        if not self.knows_city(item.version):
+            self.fly_in(city_of(item.value, str(item.version)), item.version)
+
+    def knows_city(self, version: Version) -> bool:
+        """Whether it, or a newer one, is the city already, or was found to be none."""
+        known = (self._zones_version, self._zones_refused)
+        return any(one is not None and one >= version for one in known)
+
+    def refuse_city(self, version: Version, reason: str) -> None:
+        """The stored document is no city: the last one stays."""
+        self._zones_refused = version
+        self.unreadable[ZONES_KEY] = reason
+
+    def fly_in(self, city: City, version: Version) -> None:
+        """The zones have changed: everything is seen on the plane of the new city."""
+        if self.knows_city(version):
             return
-        self.city = parse_city(decode(dict[str, object], item.value), str(item.version))
-        self._zones_version = item.version
+        self.unreadable.pop(ZONES_KEY, None)
+        self.city = city
+        self._zones_version = version
         self._stale_drones.update(self.drones)
         for stored in list(self.deliveries.values()):
             self.put_delivery(stored.record, stored.version)
@@ -215,7 +236,12 @@ class Picture:
             city=self.city,
             flight=self._flight,
             tuning=self._tuning,
+            unflyable_since_s=dict(self.unflyable_since_s),
         )
+
+    def take_unflyable(self, found: Iterable[str], now_s: float) -> None:
+        """What the round found no drone for: since when counts from the first time."""
+        self.unflyable_since_s = {name: self.unflyable_since_s.get(name, now_s) for name in found}
 
     def _refresh(self, names: Iterable[str], missed: dict[str, int]) -> None:
         for name in names:

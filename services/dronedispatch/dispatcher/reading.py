@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
 from dronedispatch.dispatcher.picture import Picture
+from dronedispatch.fleet.city import CityInvalid
 from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.fleet.dispatch_state import WISH_TAG
 from dronedispatch.fleet.documents import (
@@ -14,9 +16,11 @@ from dronedispatch.fleet.documents import (
     DRONE_PREFIX,
     TELEMETRY_PREFIX,
     ZONES_KEY,
+    Unreadable,
     delivery_key,
     drone_key,
 )
+from dronedispatch.fleet.paths import city_of
 from dronedispatch.kv.client import Get, Item, KVClient
 from dronedispatch.runtime.clock import Clock
 
@@ -52,7 +56,9 @@ class Reading:
         results = await self._kv.batch([Get(key) for key in keys])
         failed: list[str] = []
         for key, result in zip(keys, results, strict=True):
-            if isinstance(result, Item):
+            if isinstance(result, Item) and key == ZONES_KEY:
+                await self._take_city(result)
+            elif isinstance(result, Item):
                 self._take(result)
             elif result is None:
                 self._picture.forget(key)
@@ -73,6 +79,23 @@ class Reading:
             stored = self._picture.deliveries.get(item.key.removeprefix(DELIVERY_PREFIX))
             if stored is not None:
                 self._seen(stored.record)
+
+    async def _take_city(self, item: Item) -> None:
+        """Planned in a thread: a round that waited for it would keep every order waiting."""
+        if self._picture.knows_city(item.version):
+            return
+        try:
+            city = await asyncio.to_thread(city_of, item.value, str(item.version))
+        except (Unreadable, CityInvalid) as exc:
+            self._picture.refuse_city(item.version, str(exc))
+            log.error(
+                "the stored zones are no city, the last ones stay",
+                key=item.key,
+                version=str(item.version),
+                reason=str(exc),
+            )
+            return
+        self._picture.fly_in(city, item.version)
 
     async def open_deliveries(self) -> int:
         """Every open delivery, wish and the zones. Raises KVError."""

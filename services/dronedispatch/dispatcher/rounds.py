@@ -48,6 +48,10 @@ ROLLED_BACK = Counter("dd_dispatch_rolled_back_total", "Assignments taken back")
 OPEN = Gauge("dd_dispatch_open", "Open deliveries by status", ["status"])
 FLEET = Gauge("dd_dispatch_drones", "Drones by status", ["status"])
 UNREADABLE = Gauge("dd_dispatch_unreadable", "Stored records that cannot be read and are left alone")
+UNFLYABLE = Gauge(
+    "dd_dispatch_unflyable",
+    "Open orders that no drone of the fleet can ever fly as things are: they will fail",
+)
 WAIT = Histogram(
     "dd_dispatch_assign_seconds",
     "From created to the first assignment: an order that is swapped later was not late",
@@ -177,6 +181,8 @@ class Rounds:
             outcome = await self._carry_out.carry_out(plan, self._locks)
         self._pointed_at.update(outcome.reread)
         self._count(outcome)
+        self.picture.take_unflyable(plan.unflyable, self._clock.wall_s())
+        UNFLYABLE.set(len(plan.unflyable))
         self._point_out(outcome)
         sentence = str(plan) + (f", wishes {wishes}" if wishes else "")
         if str(outcome):

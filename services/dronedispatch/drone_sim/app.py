@@ -87,9 +87,13 @@ class FleetFlight:
         self.hints = Hints(self.simulation.hinted_at)
 
     def _fly_in(self, city: City) -> None:
-        self.simulation.fly_in(CityAirspace(city, self._flight))
+        air = CityAirspace(city, self._flight)
+        self.simulation.fly_in(air)
+        self._registration.ship(air, self._flight.range_m)
 
     async def _adopt(self, slots: Sequence[int]) -> None:
+        if not self.zones.known:  # a fleet that is registered now is parked in the city of the store
+            await self.zones.once()
         await self._registration.adopt(slots, self.simulation.air)
 
     async def tick(self, beat: Beat) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from dronedispatch.drone_sim.core.schedule import Beat, beat
-from dronedispatch.fleet.city import City, CityInvalid, parse_city
-from dronedispatch.fleet.documents import ZONES_KEY, Unreadable, decode
+from dronedispatch.fleet.city import City, CityInvalid
+from dronedispatch.fleet.documents import ZONES_KEY, Unreadable
+from dronedispatch.fleet.paths import city_of
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.version import Version
 from dronedispatch.runtime.clock import Clock
@@ -50,17 +51,22 @@ class ZonesWatch:
         self._kv = kv
         self._changed = changed
         self._version: Version | None = None
+        self.known = False  # the store has been asked once
 
     async def once(self) -> str:
         """Raises KVError."""
         item = await self._kv.get(ZONES_KEY)
         if item is None or item.version == self._version:
+            self.known = True
             return "zones unchanged"
-        self._version = item.version
         try:
-            city = parse_city(decode(dict[str, object], item.value), str(item.version))
+            city = await asyncio.to_thread(city_of, item.value, str(item.version))
         except (Unreadable, CityInvalid) as exc:
+            self._version = item.version
+            self.known = True
             log.error("unreadable record, left alone", key=ZONES_KEY, reason=str(exc))
             return "zones unreadable"
+        self._version = item.version
         self._changed(city)
+        self.known = True
         return f"zones {city.version}"

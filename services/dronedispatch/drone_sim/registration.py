@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
+import msgspec
+import shapely
 import structlog
 
 from dronedispatch.drone_sim.core.airspace import CityAirspace
@@ -21,6 +23,7 @@ from dronedispatch.fleet.documents import (
     telemetry_key,
 )
 from dronedispatch.fleet.drones import Drone, DroneStatus, Telemetry, drone_tags
+from dronedispatch.fleet.positions import Point
 from dronedispatch.kv.client import Cas, Get, Item, KVClient
 from dronedispatch.kv.errors import KVError, Unavailable, VersionConflict
 from dronedispatch.kv.version import Version
@@ -111,16 +114,31 @@ class Registration:
             created[drone.id] = drone
         return created
 
+    def ship(self, air: CityAirspace, range_m: float) -> None:
+        """The city is another one, beyond what a battery reaches: the fleet is brought there, full, with its orders."""
+        for name, craft in list(self._flown.crafts.items()):
+            away_m = shapely.distance(air.city.boundary.shape, shapely.Point(craft.at))
+            if away_m > range_m:
+                home = self._home(name, air)
+                self._flown.crafts[name] = msgspec.structs.replace(
+                    craft, at=home, battery_pct=100.0, path=(), path_revision=None, arrived=False
+                )
+                self._flown.owed.add(name)
+                log.info("drone shipped to the new city", drone=name, away_km=round(float(away_m) / 1000.0))
+
+    def _home(self, name: str, air: CityAirspace) -> Point:
+        homes = tuple(point.pos for point in air.city.charge_points)
+        pos = place(name, seed=self._seed, homes=homes)
+        if not air.serves(pos):
+            pos = place(name, seed=self._seed, homes=homes, spread_deg=0.0)
+        return air.plane.to_point(pos)
+
     def _parked(self, drone: Drone, air: CityAirspace) -> Craft:
         """Before its first flight, full, where the seed puts it: the same whichever process asks."""
-        homes = tuple(point.pos for point in air.city.charge_points)
-        pos = place(drone.id, seed=self._seed, homes=homes)
-        if air.city.why_not_here(pos) is not None:
-            pos = place(drone.id, seed=self._seed, homes=homes, spread_deg=0.0)
         return Craft(
             id=drone.id,
             type=drone.type,
-            at=air.plane.to_point(pos),
+            at=self._home(drone.id, air),
             battery_pct=100.0,
             orders=drone.orders,
         )

@@ -97,6 +97,10 @@ class Simulation:
         """The zones have changed. Positions are metres about the city's middle: another middle, other metres."""
         old, new = self.air.plane, air.plane
         self.air = air
+        for drone, craft in self._flown.crafts.items():
+            if (craft.docked or craft.queued or "") not in {"", *air.capacity}:  # its charge point is gone
+                self._flown.crafts[drone] = msgspec.structs.replace(craft, docked=None, queued=None)
+                self._flown.owed.add(drone)
         if old != new:
             for drone, craft in self._flown.crafts.items():
                 self._flown.crafts[drone] = msgspec.structs.replace(

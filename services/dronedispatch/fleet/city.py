@@ -160,6 +160,12 @@ class City:
         ]
         return f"is inside the no-fly area {names[0]}"
 
+    def inside(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """(n, 2) -> (n,): those of which `why_not_here` says nothing."""
+        x_m, y_m = points[:, 0], points[:, 1]
+        city = contains_xy(self.boundary.shape, x_m, y_m) & ~contains_xy(self._no_fly_shape, x_m, y_m)
+        return np.asarray(city, dtype=np.bool_)
+
     def for_fleet(self, drones: int) -> City:
         """With places for two fifths of `drones`: a fleet that is always at work charges for a third of its time."""
         wanted = drones * 2 // (5 * len(self.charge_points))

@@ -2,8 +2,7 @@
 
 Read: Polygon and MultiPolygon, with holes and wound either way; altitudes, which are looked over; foreign members,
 which stay in the document; positions on both sides of the antimeridian. Parts that overlap or touch are one area.
-Every refusal names
-the place in the document.
+Every refusal names the place in the document.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ was drawn over leaves by the same line.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +22,21 @@ import shapely
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from dronedispatch.fleet.city import City, CityInvalid
+from dronedispatch.fleet.city import City, CityInvalid, parse_city
+from dronedispatch.fleet.documents import decode
 from dronedispatch.fleet.free_space import CLEARANCE_M, STEPS_MAX, FreeSpace, free_space, too_complex
 from dronedispatch.fleet.mesh import Located
 from dronedispatch.fleet.positions import Point, distance_m
 
-__all__ = ["CLEARANCE_M", "NO_WAY_M", "Paths", "no_way", "paths_of", "xy_of"]
+__all__ = ["CLEARANCE_M", "NO_WAY_M", "Paths", "city_of", "no_way", "paths_of", "xy_of"]
 
 NO_WAY_M = (
     1e9  # the length of no way: finite, so that sums and differences stay numbers, and beyond any battery
 )
 GOALS_AT_ONCE = 64
+PLANS_KEPT = 8
+REGIONS_KEPT_MAX = 100_000
+TRIPS_KEPT_MAX = 20_000
 KEPT_NUMBERS_MAX = 4_000_000  # of distances to bends kept for goals, and for starts: 32 MB each
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -62,6 +66,7 @@ class Paths:
         self.city = city
         self._space: FreeSpace | None = None
         self.steps = 0
+        self._trips: dict[tuple[float, ...], Array] = {}
         if not city.no_fly and city.boundary.convex:
             return
         self._space = space = free_space(city)
@@ -73,8 +78,15 @@ class Paths:
         self._goals: dict[Key, Array] = {}
         self._starts: dict[Key, tuple[Rows, Array]] = {}
         self._starts_kept = 0
+        self._regions: dict[Key, int] = {}
         docks = self._ends(city.charge_xy_m)
         self._served = np.unique(docks.located.component[docks.legal])
+
+    def for_city(self, city: City) -> Paths:
+        """The same ways for a city of the same walls and charge points; what is learnt of them is shared."""
+        paths = copy.copy(self)
+        paths.city = city
+        return paths
 
     def refuse_new(self) -> None:
         """What a city that is put anew must keep besides. Raises CityInvalid: it costs too much to plan, or drones could
@@ -91,12 +103,30 @@ class Paths:
 
     # -- is there a way ----------------------------------------------------------------------------------------------
 
+    @property
+    def walls(self) -> bool:
+        """Whether anything is in the way of a straight line between two places of the city."""
+        return self._space is not None
+
+    @property
+    def divided(self) -> bool:
+        """Whether there are parts of the city without a way between them."""
+        return self._space is not None and bool(self._mesh.component.max() > 0)
+
     def regions(self, points: Array) -> Rows:
         """(n, 2) -> (n,): points have a way between them if their numbers are equal; below 0: no way leads there."""
         if self._space is None or not len(points):
             return np.zeros(len(points), dtype=np.int64)
-        ends, of = self._distinct(points)
-        return np.where(ends.legal, ends.located.component, -1)[of]
+        keys = [(x, y) for x, y in points.tolist()]
+        new = list({key for key in keys if key not in self._regions})
+        if len(self._regions) + len(new) > REGIONS_KEPT_MAX:
+            self._regions.clear()
+            new = list(set(keys))
+        if new:
+            ends = self._ends(np.array(new, dtype=np.float64))
+            numbers = np.where(ends.legal, ends.located.component, -1)
+            self._regions.update(zip(new, numbers.tolist(), strict=True))
+        return np.array([self._regions[key] for key in keys], dtype=np.int64)
 
     def reachable(self, points: Array) -> Mask:
         """(n, 2) -> (n,): from a charge point of the city."""
@@ -159,6 +189,21 @@ class Paths:
     def charge_ways_m(self, points: Array) -> Array:
         """(n, 2) -> (n, charge points)."""
         return self.matrix_m(points, self.city.charge_xy_m)
+
+    def trips_m(self, origins: Array, destinations: Array) -> Array:
+        """(n, 2), (n, 2) -> (n, 3): from the nearest charge point, with the parcel, on to the nearest charge point. Kept."""
+        keys = [(*a, *b) for a, b in zip(origins.tolist(), destinations.tolist(), strict=True)]
+        new = np.array([i for i, key in enumerate(keys) if key not in self._trips], dtype=np.int64)
+        if len(self._trips) + len(new) > TRIPS_KEPT_MAX:
+            self._trips.clear()
+            new = np.arange(len(keys))
+        if new.size:
+            fetch_m = self.charge_ways_m(origins[new]).min(axis=1, initial=np.inf)
+            retreat_m = self.charge_ways_m(destinations[new]).min(axis=1, initial=np.inf)
+            carry_m = self.lengths_m(origins[new], destinations[new])
+            trips = np.stack([fetch_m, carry_m, retreat_m], axis=1)
+            self._trips.update((keys[i], trip) for i, trip in zip(new.tolist(), trips, strict=True))
+        return np.array([self._trips[key] for key in keys], dtype=np.float64).reshape(-1, 3)
 
     def route(self, a: Point, b: Point) -> tuple[Point, ...]:
         """The way points after `a`, `b` the last; none: there is no way."""
@@ -314,11 +359,39 @@ def xy_of(points: Sequence[Point]) -> Array:
     return xy
 
 
-@lru_cache(maxsize=8)
-def _paths_of(city: City) -> Paths:
-    return Paths(city)
+_PLANS: dict[City, Paths] = {}  # the newest last; written by threads, each write is one operation
 
 
 def paths_of(city: City) -> Paths:
-    """The ways of a city, made once: equal cities share them. Raises CityInvalid."""
-    return _paths_of(city)
+    """The ways of a city, made once: equal cities share them, and so do those that differ in name, zones or capacity alone.
+
+    May take a second: whoever runs an event loop calls `city_of` in a thread first. Raises CityInvalid.
+    """
+    known = _PLANS.get(city)
+    if known is not None:
+        return known
+    like = next((paths for paths in list(_PLANS.values()) if _same_walls(paths.city, city)), None)
+    paths = Paths(city) if like is None else like.for_city(city)
+    _PLANS[city] = paths
+    while len(_PLANS) > PLANS_KEPT:
+        _PLANS.pop(next(iter(_PLANS)), None)
+    return paths
+
+
+def city_of(value: bytes, version: str) -> City:
+    """The stored document, checked and planned. Takes as long as its corners cost: for a thread, not for an event loop.
+
+    Raises Unreadable, CityInvalid.
+    """
+    city = parse_city(decode(dict[str, object], value), version)
+    paths_of(city)
+    return city
+
+
+def _same_walls(one: City, other: City) -> bool:
+    return (
+        one.plane == other.plane
+        and [area.shape for area in one.no_fly] == [area.shape for area in other.no_fly]
+        and one.boundary.shape == other.boundary.shape
+        and np.array_equal(one.charge_xy_m, other.charge_xy_m)
+    )

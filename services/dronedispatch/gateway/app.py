@@ -31,7 +31,7 @@ from dronedispatch.runtime.amqp import BrokerSource, Bus, Publisher
 from dronedispatch.runtime.away import Away
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
-from dronedispatch.runtime.health import Facts
+from dronedispatch.runtime.health import Facts, Reason
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
@@ -43,8 +43,12 @@ STORE_HEALTH_S = 2.0
 
 
 def create_app(settings: Settings) -> Sanic[Any, Any]:
-    """A gateway on the real store, broker and Consul. Ready at once: a store that pauses must not empty the lb's table."""
-    app = create_web(SERVICE, settings.process, ready=lambda: None, facts=lambda: facts())
+    """A gateway on the real store, broker and Consul. Ready once it has read its city, and from then on: a store that pauses
+    must not empty the lb's table.
+    """
+    app = create_web(
+        SERVICE, settings.process, ready=lambda: app.ctx.zones.why_not_ready(), facts=lambda: facts()
+    )
     process: Process = app.ctx.process
     http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
     fronts = ServiceWatch(process.consul, "kvfront")
@@ -62,11 +66,15 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     broker = Away(SystemClock())
 
     def facts() -> Facts:
+        old = app.ctx.zones.why_degraded()
+        city = (
+            [] if old is None else [Reason("city_old", old, "scripts/status, for the store's coordinators")]
+        )
         return Facts(
             consul_away_s=fronts.stale_s,
             broker_away_s=broker.since(bus.publishing),
             store_away_s=store.away_s,
-            told=store.reasons,
+            told=[*store.reasons, *city],
         )
 
     feed = assemble(app, settings, kv, bus, Dispatcher(dispatchers, http, token), SystemClock())
@@ -99,8 +107,8 @@ def assemble(
     clock: Clock,
 ) -> Feed:
     """Routes, errors and loops on the given ports; returns the feed that messages are told to."""
-    zones = Zones(kv)
-    forecast = Forecast(kv, zones, speed=settings.speed)
+    zones = app.ctx.zones = Zones(kv)
+    forecast = Forecast(kv, zones, flight=settings.flight, speed=settings.speed)
     feed = Feed(kv, clock, settings.events_kept, lambda: forecast.speed)
     changes = Changes(kv, publisher, clock, feed.announce)
     lists = Lists(kv)

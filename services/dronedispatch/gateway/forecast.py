@@ -24,9 +24,10 @@ log = structlog.get_logger()
 class Forecast:
     """Holds the newest state; an estimate itself asks nobody and takes no time."""
 
-    def __init__(self, kv: KVClient, zones: Zones, *, speed: float) -> None:
+    def __init__(self, kv: KVClient, zones: Zones, *, flight: FlightModel, speed: float) -> None:
         self._kv = kv
         self._zones = zones
+        self.flight = flight  # of every class, unhurried
         self._speed = speed
         self._polls = 0
         self.state: DispatchState | None = None
@@ -41,7 +42,7 @@ class Forecast:
             paths=self._zones.paths,
             outlook=self._laid_out(),
             record=self.record,
-            speed_mps=FlightModel().sped_up(self._speed).cruise_mps,
+            speed_mps=self.flight.sped_up(self._speed).cruise_mps,
         )
 
     def _laid_out(self) -> Outlook | None:
@@ -59,9 +60,7 @@ class Forecast:
     @property
     def speed(self) -> float:
         """Simulated seconds per second: as the dispatcher's fleet flies, or as this gateway was told."""
-        return (
-            self._speed if self.state is None else round(self.state.speed_mps / FlightModel().cruise_mps, 3)
-        )
+        return self._speed if self.state is None else round(self.state.speed_mps / self.flight.cruise_mps, 3)
 
     async def refresh(self) -> str:
         """Read the dispatcher's state, and now and then the record of promises."""

@@ -13,11 +13,12 @@ from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DeliveryRequested
 from dronedispatch.gateway.core.idempotency import IdemRecord, fingerprint, why_not_the_same
 from dronedispatch.gateway.core.order import Order, new_delivery, refuse_trip, trip_errors
 from dronedispatch.gateway.core.problem_types import BY_NAME
+from dronedispatch.gateway.core.reach import refuse_unserved
 from dronedispatch.gateway.core.refusal import BadField, FieldError
 from dronedispatch.gateway.forecast import Forecast
 from dronedispatch.gateway.zones import Zones
 from dronedispatch.kv.client import Item, KVClient
-from dronedispatch.kv.errors import VersionConflict
+from dronedispatch.kv.errors import Unavailable, VersionConflict
 from dronedispatch.runtime.amqp import Publisher
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.problems import Problem
@@ -72,7 +73,10 @@ class Orders:
         return trip_errors(members, self._zones.city, self._clock.wall_s())
 
     def _refuse(self, order: Order) -> None:
+        if (reason := self._zones.why_not_ready()) is not None:
+            raise Unavailable(f"this gateway {reason}")
         refuse_trip(order, self._zones.city, self._clock.wall_s())
+        refuse_unserved(order, self._zones.paths, self._forecast.flight)
 
     def _fresh(self, order: Order) -> IdemRecord:
         now_s = self._clock.wall_s()

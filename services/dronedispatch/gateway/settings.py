@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.runtime.settings import AmqpSettings, ProcessSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Seconds are real ones. `speed`: simulated seconds per second, for an ETA without the dispatcher's state."""
+    """Seconds are real ones. `speed`: simulated seconds per second, for an ETA without the dispatcher's state.
+
+    `flight`: as the dispatcher's: orders that no class could fly with it are refused.
+    """
 
     process: ProcessSettings = field(default_factory=ProcessSettings)
     amqp: AmqpSettings = field(default_factory=AmqpSettings)
+    flight: FlightModel = field(default_factory=FlightModel)
     speed: float = 1.0
     order_bytes_max: int = 16 * 1024
-    zones_bytes_max: int = 512 * 1024
+    zones_bytes_max: int = 1024 * 1024  # as much as the store takes for one value
     store_timeout_s: float = 10.0
     zones_poll_s: float = 1.0
     forecast_poll_s: float = 1.0

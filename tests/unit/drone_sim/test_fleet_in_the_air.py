@@ -176,3 +176,67 @@ async def test_a_registered_drone_is_inactive_until_the_dispatcher_wakes_it(town
     item = await town.kv.get(drone_key(drone_id(0)))
     assert item is not None
     assert decode(Drone, item.value).status is DroneStatus.INACTIVE
+
+
+async def test_a_drone_with_no_way_to_its_stop_hovers_and_never_enters_an_area(town: Town) -> None:
+    fleet = town.add_fleet(1)
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+    await fleet.tick(BEAT)
+    flown = fleet.flown.crafts[drone_id(0)]
+    goal = flown.path[-1]
+    document = json.loads(json.dumps(default_city().open_sky().document))
+    boxes = [(-300, 200, 300, 300), (-300, -300, 300, -200), (-300, -300, -200, 300), (200, -300, 300, 300)]
+    for number, (west, south, east, north) in enumerate(boxes):
+        corners = [(west, south), (east, south), (east, north), (west, north), (west, south)]
+        ring = [at_plane().to_latlon(Point(goal.x_m + x_m, goal.y_m + y_m)) for x_m, y_m in corners]
+        area = {"type": "Polygon", "coordinates": [[[pos.lon, pos.lat] for pos in ring]]}
+        properties = {"kind": "no_fly", "id": f"wall-{number}"}
+        document["features"].append({"type": "Feature", "properties": properties, "geometry": area})
+    await town.kv.put(ZONES_KEY, encode(document))
+    await fleet.zones.once()
+    here = fleet.flown.crafts[drone_id(0)].at
+    await fleet.tick(BEAT)
+    await fleet.tick(BEAT)
+    craft = fleet.flown.crafts[drone_id(0)]
+    assert craft.walled_in
+    assert not craft.arrived
+    assert craft.at == here
+    await town.kv.put(ZONES_KEY, encode(default_city().open_sky().document))
+    await fleet.zones.once()
+    await fleet.tick(BEAT)
+    assert fleet.flown.crafts[drone_id(0)].at != here
+
+
+async def test_a_fleet_far_from_a_new_city_is_shipped_there(town: Town) -> None:
+    fleet = town.add_fleet(3)
+    await town.ticks(2)
+    document = json.loads(json.dumps(default_city().open_sky().document))
+
+    def moved(part: object) -> object:
+        if isinstance(part, list) and part and isinstance(part[0], float):
+            return [part[0] - 7.6, part[1] + 10.5]
+        return [moved(one) for one in part] if isinstance(part, list) else part
+
+    for feature in document["features"]:
+        feature["geometry"]["coordinates"] = moved(feature["geometry"]["coordinates"])
+    await town.kv.put(ZONES_KEY, encode(document))
+    await fleet.zones.once()
+    city = fleet.simulation.air.city
+    for craft in fleet.flown.crafts.values():
+        assert city.why_not_here(city.plane.to_latlon(craft.at)) is None
+        assert craft.battery_pct == 100.0
+
+
+async def test_a_drone_stands_at_no_charge_point_that_is_gone(town: Town) -> None:
+    fleet = town.add_fleet(1)
+    await town.ticks(2)
+    craft = fleet.flown.crafts[drone_id(0)]
+    fleet.flown.crafts[drone_id(0)] = msgspec.structs.replace(craft, docked="charge-north-east")
+    document = json.loads(json.dumps(default_city().open_sky().document))
+    for feature in document["features"]:
+        if feature["properties"]["id"] == "charge-north-east":
+            feature["properties"]["id"] = "renamed"
+    await town.kv.put(ZONES_KEY, encode(document))
+    await fleet.zones.once()
+    assert fleet.flown.crafts[drone_id(0)].docked is None

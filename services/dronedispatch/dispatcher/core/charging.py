@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dronedispatch.dispatcher.core.plan import Charge, Free, SetStatus
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.world import DroneView
+from dronedispatch.fleet.city import City
 from dronedispatch.fleet.drones import DroneStatus
 
 FULL_PCT = 99.9
@@ -46,6 +47,30 @@ def retire(leaving: Iterable[DroneView], stations: Stations) -> list[SetStatus]:
         cause = "decommissioned" if drone.decommissioned else "no need for it"
         statuses.append(SetStatus(drone.id, drone.version, DroneStatus.RETIRING, cause, point))
     return statuses
+
+
+def redirect(
+    drones: Iterable[DroneView], city: City, stations: Stations
+) -> tuple[list[Charge], list[SetStatus]]:
+    """Whose charge point was removed, renamed or moved goes to another one, wherever it charges, waits or flies now."""
+    charges: list[Charge] = []
+    statuses: list[SetStatus] = []
+    points = {point.id: point.pos for point in city.charge_points}
+    for drone in drones:
+        if drone.bound_for is None:
+            continue
+        now_at = points.get(drone.bound_for)
+        if now_at is not None and drone.bound_at in (None, now_at):
+            continue
+        stations.leave(drone.bound_for)
+        point = stations.choose(drone)
+        stations.take(point)
+        cause = f"charge point {drone.bound_for} is not where it was"
+        if drone.status is DroneStatus.CHARGING:
+            charges.append(Charge(drone.id, drone.version, point, drone.until_pct, cause))
+        else:
+            statuses.append(SetStatus(drone.id, drone.version, DroneStatus.RETIRING, cause, point))
+    return charges, statuses
 
 
 def send_to_charge(wanted: Iterable[tuple[DroneView, str]], stations: Stations) -> list[Charge]:

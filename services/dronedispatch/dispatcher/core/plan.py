@@ -7,7 +7,8 @@ one of the same plan having been written, except where its docstring says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus
@@ -91,7 +92,10 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class SetStatus:
-    """Write the drone: to IDLE (activate, unretire), RETIRING (orders: the CHARGE stop `charge_point`) or INACTIVE."""
+    """Write the drone: to IDLE (activate, unretire), RETIRING (orders: the CHARGE stop `charge_point`) or INACTIVE.
+
+    From RETIRING to RETIRING (another station) only the orders change.
+    """
 
     drone_id: str
     version: Version
@@ -129,7 +133,9 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`again`: another round at once may do more with what this one frees."""
+    """`again`: another round at once may do more with what this one frees. `unflyable`: open delivery -> why no drone can
+    ever fly it as things are; it fails when that has lasted for `give_up_after_s`.
+    """
 
     advances: tuple[Advance, ...] = ()
     fails: tuple[Fail, ...] = ()
@@ -140,6 +146,7 @@ class Plan:
     statuses: tuple[SetStatus, ...] = ()
     assigns: tuple[Assign, ...] = ()
     holds: tuple[Hold, ...] = ()
+    unflyable: Mapping[str, str] = field(default_factory=dict)
     again: bool = False
 
     @property

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from dronedispatch.dispatcher.core import lookahead
 from dronedispatch.dispatcher.core.advance import advance_deliveries
 from dronedispatch.dispatcher.core.autoscale import autoscale_by_type
 from dronedispatch.dispatcher.core.baseline import decide_for_idle
-from dronedispatch.dispatcher.core.charging import end_charging, end_retiring, retire, send_to_charge
+from dronedispatch.dispatcher.core.charging import (
+    end_charging,
+    end_retiring,
+    redirect,
+    retire,
+    send_to_charge,
+)
 from dronedispatch.dispatcher.core.lookahead import Decided
-from dronedispatch.dispatcher.core.plan import Plan
+from dronedispatch.dispatcher.core.plan import Hold, Plan
 from dronedispatch.dispatcher.core.reconcile import reconcile_stuck_busy
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.tuning import Policy
+from dronedispatch.dispatcher.core.unflyable import give_up
 from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus
 from dronedispatch.fleet.paths import paths_of
 
+_AT_STATIONS = (DroneStatus.CHARGING, DroneStatus.RETIRING)
 Drones = Mapping[str, DroneView]
 Deliveries = Mapping[str, DeliveryView]
 Decide = Callable[[World, float, Sequence[DroneView], Deliveries, Sequence[DeliveryView], Stations], Decided]
@@ -56,20 +65,36 @@ def plan_with(world: World, now_s: float, decide: Decide) -> Plan:
     leaving = [d for d in drones.values() if d.id not in told and _leaves(d, resting if not pending else ())]
     statuses += retire(leaving, stations)
     told |= {drone.id for drone in leaving}
+    lost = [drone for drone in drones.values() if drone.id not in told and drone.status in _AT_STATIONS]
+    moved, still_retiring = redirect(lost, world.city, stations)
+    statuses += still_retiring
+    told |= {intent.drone_id for intents in (moved, still_retiring) for intent in intents}
     ready = [drone for drone in drones.values() if drone.id not in told]
     decided = decide(world, now_s, ready, deliveries, pending, stations)
+    taken = told | {undo.delivery_id for undo in decided.undos} | {a.delivery_id for a in advances}
+    taken |= {assign.drone_id for assign in decided.assigns} | {free.drone_id for free in decided.frees}
+    given_up = give_up(world, now_s, drones, tuple(deliveries.values()), decided.holds, frozenset(taken))
+    holds = [_told(hold, given_up.reasons) for hold in decided.holds]
     return Plan(
         advances=tuple(advances),
-        fails=tuple(cures.fails),
-        undos=(*cures.undos, *decided.undos),
+        fails=(*cures.fails, *given_up.fails),
+        undos=(*cures.undos, *decided.undos, *given_up.undos),
         finishes=tuple(cures.finishes),
-        frees=(*frees, *decided.frees),
-        charges=tuple(send_to_charge(decided.to_charge, stations)),
+        frees=(*frees, *decided.frees, *given_up.frees),
+        charges=(*moved, *send_to_charge(decided.to_charge, stations)),
         statuses=tuple(statuses),
         assigns=tuple(decided.assigns),
-        holds=tuple(decided.holds),
-        again=bool(advances or frees or wakes or cures.undos or decided.undos),
+        holds=tuple(holds),
+        unflyable=given_up.reasons,
+        again=bool(advances or frees or wakes or cures.undos or decided.undos or given_up.undos),
     )
+
+
+def _told(hold: Hold, reasons: Mapping[str, str]) -> Hold:
+    reason = reasons.get(hold.delivery_id)
+    if reason is None:
+        return hold
+    return replace(hold, reason=f"no drone can fly it, and it fails unless that changes: {reason}")
 
 
 def _decide(

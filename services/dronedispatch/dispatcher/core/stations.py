@@ -54,6 +54,9 @@ class Stations:
         index, _, _ = self._soonest(xy, np.array([drone.battery_pct]))
         return self._world.city.charge_points[int(index[0])].id
 
+    def leave(self, point_id: str) -> None:
+        self.load[point_id] -= 1
+
     def take(self, point_id: str) -> None:
         self.load[point_id] += 1
 

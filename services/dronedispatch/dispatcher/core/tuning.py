@@ -24,7 +24,8 @@ class Tuning:
     `swap_guard_s`: an order whose drone is nearer to the pick-up than this is not swapped: a few ticks, in which the
     drone may still act on its old orders. `swaps_max`: how often one delivery may lose its drone to a better plan.
     `autoscale`: whether drones are activated and retired by the backlog of their class; of each class `ready_share`
-    stays idle, and who was idle for `retire_after_s` without need retires.
+    stays idle, and who was idle for `retire_after_s` without need retires. `give_up_after_s`: an order that no drone can
+    fly any more, whatever happens to the ones that are there, fails after so long.
     """
 
     policy: Policy = Policy.LOOKAHEAD
@@ -36,6 +37,7 @@ class Tuning:
     autoscale: bool = True
     ready_share: float = 0.25
     retire_after_s: float = 900.0
+    give_up_after_s: float = 600.0
 
     def __post_init__(self) -> None:
         if self.silent_ticks < 1:
@@ -50,5 +52,7 @@ class Tuning:
             raise ValueError("swaps_max must be 0 or more")
         if not 0.0 <= self.ready_share <= 1.0:
             raise ValueError("ready_share must be in 0..1")
+        if self.give_up_after_s <= 0:
+            raise ValueError("give_up_after_s must be above 0")
         if self.retire_after_s <= 0:
             raise ValueError("retire_after_s must be above 0")

@@ -20,6 +20,8 @@ from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus, DroneType
 from dronedispatch.fleet.paths import paths_of
 
+NO_WAY_PCT = -100_000.0  # no battery is short by so much: the length of no way is counted in
+
 
 class DroneReason(msgspec.Struct, frozen=True, kw_only=True):
     """What one drone has to do with the order.
@@ -58,7 +60,7 @@ def explain(world: World, now_s: float, delivery_id: str, plan: Plan | None = No
         return Why(
             delivery_id=delivery_id,
             status=delivery.status,
-            summary=f"is {delivery.status} with drone {delivery.drone_id}",
+            summary=_on_the_way(delivery, plan or plan_round(world, now_s)),
         )
     chosen, summary = _verdict(plan or plan_round(world, now_s), delivery_id)
     drones = sorted(world.drones, key=lambda drone: drone.id)
@@ -70,6 +72,12 @@ def explain(world: World, now_s: float, delivery_id: str, plan: Plan | None = No
         key=lambda one: (not one.fits, one.pickup_in_s is None, one.pickup_in_s or 0.0, one.drone_id)
     )
     return Why(delivery_id=delivery_id, status=delivery.status, summary=summary, drones=tuple(reasons))
+
+
+def _on_the_way(delivery: DeliveryView, plan: Plan) -> str:
+    said = f"is {delivery.status} with drone {delivery.drone_id}"
+    reason = plan.unflyable.get(delivery.id)
+    return said if reason is None else f"{said}, and fails unless that changes: {reason}"
 
 
 def _verdict(plan: Plan, delivery_id: str) -> tuple[str | None, str]:
@@ -106,6 +114,8 @@ def _reason(
     pickup_s = round(float(pairs.pickup_s[pair]), 1) if fits else None
     if payload_kg < 0.0:
         reason = f"parcel of {delivery.weight_kg:g} kg, limit {PAYLOAD_MAX_KG[drone.type]:g} kg"
+    elif energy_pct < NO_WAY_PCT:
+        reason = "has no way there: no-fly areas or the boundary are between them"
     elif energy_pct < 0.0:
         reason = f"battery is {-energy_pct:.1f} % short" + (", fits once it has charged" if fits else "")
     else:
@@ -119,7 +129,7 @@ def _reason(
         fits=fits,
         reason=reason,
         payload_margin_kg=round(payload_kg, 3),
-        energy_margin_pct=round(energy_pct, 2),
+        energy_margin_pct=round(energy_pct, 2) if energy_pct >= NO_WAY_PCT else None,
         pickup_in_s=pickup_s,
     )
 

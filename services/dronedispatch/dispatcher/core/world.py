@@ -6,6 +6,7 @@ The shell keeps the views of drones and deliveries that have not changed: making
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dronedispatch.dispatcher.core.tuning import Tuning
@@ -14,7 +15,7 @@ from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import unstamp
 from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, StopKind, Telemetry
 from dronedispatch.fleet.energy import FlightModel
-from dronedispatch.fleet.positions import Plane, Point
+from dronedispatch.fleet.positions import LatLon, Plane, Point
 from dronedispatch.kv.version import Version
 
 UNFLOWN_TICKS = 1_000_000
@@ -27,8 +28,9 @@ class DroneView:
 
     `orders_seq`, `stops`: what it was told last. `seen_seq`, `stops_done`: what it says that it does; they speak of
     the record's orders only when the two seqs are equal. `station`: where it is plugged in; `queued_at`: where it
-    waits for a place; `bound_for`: the station of its orders. `ticks_missed`: how many later ticks its drone_sim has
-    published without it (0 while that judgement rests, UNFLOWN_TICKS when nobody tells of it any more).
+    waits for a place; `bound_for`, `bound_at`: the station of its orders, and where it was then.
+    `ticks_missed`: how many later ticks its drone_sim has published without it (0 while that judgement rests,
+    UNFLOWN_TICKS when nobody tells of it any more).
     `flying`: telemetry has been seen at all.
     """
 
@@ -44,6 +46,7 @@ class DroneView:
     orders_seq: int = 0
     stops: int = 0
     bound_for: str | None = None
+    bound_at: LatLon | None = None
     until_pct: float = 100.0
     seen_seq: int = 0
     stops_done: int = 0
@@ -90,6 +93,7 @@ class World:
     `deliveries`: every open one, and the ended ones that a drone's record still names. A drone that names a delivery
     which is not here holds nothing (the shell has looked for it in the store). Read the deliveries before the drones:
     an assignment writes the drone first, so whoever sees its delivery assigned sees the drone's intent too.
+    `unflyable_since_s`: delivery -> since when rounds have found no drone that could ever fly it, wall seconds.
     """
 
     drones: tuple[DroneView, ...]
@@ -97,6 +101,7 @@ class World:
     city: City
     flight: FlightModel = field(default_factory=FlightModel)
     tuning: Tuning = field(default_factory=Tuning)
+    unflyable_since_s: Mapping[str, float] = field(default_factory=dict)
 
 
 def drone_view(
@@ -124,6 +129,7 @@ def drone_view(
         orders_seq=drone.orders.seq,
         stops=len(drone.orders.stops),
         bound_for=bound_for,
+        bound_at=None if charge is None else charge.pos,
         until_pct=until_pct,
         seen_seq=0 if telemetry is None else telemetry.orders_seq,
         stops_done=0 if telemetry is None else telemetry.stops_done,

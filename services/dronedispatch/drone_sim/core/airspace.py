@@ -6,7 +6,7 @@ from dronedispatch.fleet.city import City
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
 from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.fleet.paths import Paths, paths_of
-from dronedispatch.fleet.positions import Plane, Point
+from dronedispatch.fleet.positions import LatLon, Plane, Point
 
 
 class CityAirspace:
@@ -25,6 +25,11 @@ class CityAirspace:
     @property
     def plane(self) -> Plane:
         return self.city.plane
+
+    def serves(self, pos: LatLon) -> bool:
+        """Whether a drone may stand there and leave again."""
+        point = self.plane.to_point(pos)
+        return self.city.why_not_here(pos) is None and self._paths.why_not_reached(point) is None
 
     def path(self, start: Point, end: Point) -> tuple[Point, ...]:
         return self._paths.route(start, end)

@@ -23,6 +23,7 @@ class Craft(msgspec.Struct, frozen=True, kw_only=True):
     stops_done: int = 0
     path: tuple[Point, ...] = ()
     path_revision: str | None = None
+    walled_in: bool = False  # in this revision no way leads to the stop in work: it hovers
     arrived: bool = False  # at the stop in work (only a CHARGE stop lasts)
     drain_pct_per_m: float = 0.0
     docked: str | None = None

@@ -32,7 +32,7 @@ class Airspace(Protocol):
     def plane(self) -> Plane: ...
 
     def path(self, start: Point, end: Point) -> tuple[Point, ...]:
-        """Way points after `start`, `end` the last one, around every no-fly area."""
+        """Way points after `start`, `end` the last one, around every no-fly area; none: there is no way."""
 
     def speed_mps(self, kind: DroneType) -> float:
         """Cruising speed."""
@@ -73,7 +73,10 @@ def fly(craft: Craft, dt_s: float, air: Airspace, noise: Noise) -> Craft:
             craft = _done(craft)
             continue
         if not craft.arrived:
-            craft, left_s = _along(_begun(craft, air, noise, air.plane.to_point(stop.pos)), left_s, air)
+            craft = _begun(craft, air, noise, air.plane.to_point(stop.pos))
+            if craft.walled_in:
+                return _parked(craft)
+            craft, left_s = _along(craft, left_s, air)
             if not craft.arrived:
                 return craft
         if stop.kind is not StopKind.CHARGE:
@@ -108,9 +111,11 @@ def _begun(craft: Craft, air: Airspace, noise: Noise, goal: Point) -> Craft:
     """With a path to `goal` that is valid in the airspace of now."""
     if craft.path_revision == air.revision:
         return craft
+    path = tuple(air.path(craft.at, goal))
     return msgspec.structs.replace(
         craft,
-        path=tuple(air.path(craft.at, goal)),
+        path=path,
+        walled_in=not path,
         path_revision=air.revision,
         drain_pct_per_m=air.drain_pct_per_m(craft.type, load_kg(craft.orders.stops, craft.stops_done))
         * noise.factor(craft),

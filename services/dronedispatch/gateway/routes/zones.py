@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 from sanic import HTTPResponse, Request
 from sanic.response import empty, raw
 
@@ -33,15 +35,18 @@ class ZoneRoutes:
 
     async def show(self, request: Request) -> HTTPResponse:
         no_query(given.arguments(request))
-        etag = f'"{self._zones.etag}"'
-        if given.is_known(given.header(request, IF_NONE_MATCH), self._zones.etag):
+        shown = await self._zones.latest()
+        etag = f'"{shown.etag}"'
+        if not shown.stale and given.is_known(given.header(request, IF_NONE_MATCH), shown.etag):
             return empty(304, headers={"ETag": etag})
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
-        return raw(self._zones.body, content_type=GEOJSON, headers=headers)
+        if shown.stale:
+            headers["Warning"] = '110 - "no store answers: there may be a newer city"'
+        return raw(shown.body, content_type=GEOJSON, headers=headers)
 
     async def _replace(self, request: Request) -> HTTPResponse:
         no_query(given.arguments(request))
-        document = parse_json(given.json_body(request, self._bytes_max))
+        document = parse_json(given.json_body(request, self._bytes_max).removeprefix(codecs.BOM_UTF8))
         match = given.header(request, IF_MATCH)
         try:
             if match is None or (tags := _tags(match)).any:  # there is always a city: * matches it

@@ -1,0 +1,195 @@
+"""`scripts/city`: makes a city document of what cities publish, and says what a city document is worth."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what needs the checkout's environment is imported when it is used: --help does without
+    from dronedispatch.fleet.city import City
+
+BYTES_MAX = 1_000_000  # what a gateway takes, less a little
+TOLERANCE_MAX_M = 200.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = argparse.ArgumentParser(
+        prog="scripts/city", description="City documents: make one of a file of quarters, or look at one."
+    )
+    verbs = command.add_subparsers(dest="verb", required=True)
+    add = verbs.add_parser(
+        "import", help="quarters, districts or neighbourhoods (GeoJSON) -> a city document"
+    ).add_argument
+    add("file", type=Path, help="a FeatureCollection with Polygons and MultiPolygons, longitude first")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the city document (for scripts/up --city)",
+    )
+    add("--name", help="of the city (default: the file's name)")
+    add(
+        "--tolerance",
+        type=float,
+        default=10.0,
+        metavar="M",
+        help="corners may move by so many metres (default: 10)",
+    )
+    add(
+        "--gap",
+        type=float,
+        default=20.0,
+        metavar="M",
+        help="gaps up to twice this are closed (default: 20)",
+    )
+    add(
+        "--charge-points",
+        type=int,
+        default=0,
+        metavar="N",
+        help="how many to spread (default: one for every 12 km²)",
+    )
+    add(
+        "--capacity", type=int, default=8, metavar="N", help="drones that charge at once at each (default: 8)"
+    )
+    add(
+        "--charge-point",
+        action="append",
+        default=[],
+        type=_place,
+        metavar="LAT,LON[,CAPACITY]",
+        help="a charge point; repeat it. None are spread then",
+    )
+    add("--picture", type=Path, metavar="FILE.svg", help="of the result (default: beside the document)")
+    check = verbs.add_parser(
+        "check", help="what a gateway would say of a city document, and what it costs to plan"
+    )
+    look = check.add_argument
+    look("file", type=Path)
+    look("--picture", type=Path, metavar="FILE.svg")
+    return command
+
+
+def _place(text: str) -> tuple[float, float, int]:
+    numbers = text.split(",")
+    if len(numbers) not in (2, 3):
+        raise argparse.ArgumentTypeError("must be LAT,LON or LAT,LON,CAPACITY")
+    try:
+        return float(numbers[0]), float(numbers[1]), int(numbers[2]) if len(numbers) == 3 else 8
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("must be numbers, latitude first") from error
+
+
+def read(path: Path) -> object:
+    """The decoded file. Raises SystemExit with a sentence."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SystemExit(f"scripts/city: {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise SystemExit(f"scripts/city: {path} is no JSON: {error}") from error
+
+
+def judged(document: object, say: list[str]) -> City:
+    """The city that a gateway would take. Raises CityInvalid."""
+    from scripts.local.city_picture import reachable_share
+
+    from dronedispatch.fleet.city import parse_city
+    from dronedispatch.fleet.geojson import refuse_strange_names
+    from dronedispatch.fleet.paths import paths_of
+
+    refuse_strange_names(document)
+    began_s = time.process_time()
+    city = parse_city(document, "candidate")
+    parsed_s = time.process_time()
+    paths = paths_of(city)
+    paths.refuse_new()
+    planned_s = time.process_time()
+    say.append(
+        f"checked in {(parsed_s - began_s) * 1000:.0f} ms and planned in {(planned_s - parsed_s) * 1000:.0f} ms of CPU "
+        f"({paths.steps:,} steps); {reachable_share(city):.1%} of its ground can be reached"
+    )
+    say.append(
+        f"{city.boundary.shape.area / 1e6:.1f} km², {city.diameter_m / 1000:.1f} km across, {len(city.zones)} zones, "
+        f"{len(city.charge_points)} charge points, {len(city.no_fly)} no-fly areas"
+    )
+    return city
+
+
+def do_import(given: argparse.Namespace) -> None:
+    """Coarser and coarser until a gateway takes it; says with which tolerance."""
+    from scripts.local.city_import import NoQuarters, Wish, make_city
+    from scripts.local.city_picture import svg_of
+
+    from dronedispatch.fleet.geojson import CityInvalid
+    from dronedispatch.fleet.positions import LatLon
+
+    source = read(given.file)
+    tolerance_m = given.tolerance
+    while True:
+        wish = Wish(
+            tolerance_m=tolerance_m,
+            gap_m=given.gap,
+            spread=given.charge_points,
+            capacity=given.capacity,
+            charge_points=[(LatLon(lat=lat, lon=lon), places) for lat, lon, places in given.charge_point],
+            name=given.name or given.file.stem.replace("_", " ").title(),
+        )
+        try:
+            made = make_city(source, wish)
+            body = json.dumps(made.document, ensure_ascii=False)
+            size = len(body.encode())
+            if size > BYTES_MAX:
+                raise CityInvalid(
+                    "features", f"make a document of {size:,} bytes, and {BYTES_MAX:,} are the most"
+                )
+            city = judged(made.document, made.said)
+            break
+        except NoQuarters as error:
+            raise SystemExit(f"scripts/city: {given.file}: {error}") from error
+        except CityInvalid as error:
+            if error.field != "features" or tolerance_m * 2 > TOLERANCE_MAX_M:
+                raise SystemExit(f"scripts/city: {given.file} makes no city: {error}") from error
+            tolerance_m *= 2
+            print(f"  {error}: once more with a tolerance of {tolerance_m:g} m")
+    for line in made.said:
+        print(f"  {line}")
+    given.output.write_text(body + "\n", encoding="utf-8")
+    picture = given.picture or given.output.with_suffix(".svg")
+    picture.write_text(svg_of(city, wish.name), encoding="utf-8")
+    print(
+        f"{given.output} ({size / 1000:.0f} kB), picture {picture}; run it with scripts/up --city {given.output}"
+    )
+
+
+def do_check(given: argparse.Namespace) -> None:
+    """Says what is wrong, by the field, or what the city is."""
+    from scripts.local.city_picture import svg_of
+
+    from dronedispatch.fleet.geojson import CityInvalid
+
+    said: list[str] = []
+    try:
+        city = judged(read(given.file), said)
+    except CityInvalid as error:
+        raise SystemExit(f"scripts/city: {given.file}: {error}") from error
+    print("\n".join(said))
+    if given.picture:
+        given.picture.write_text(svg_of(city, city.boundary.name or city.boundary.id), encoding="utf-8")
+
+
+def main(arguments: list[str]) -> None:
+    """Entry point."""
+    given = parser().parse_args(arguments)
+    do_import(given) if given.verb == "import" else do_check(given)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

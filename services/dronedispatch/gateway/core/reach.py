@@ -1,0 +1,24 @@
+"""Whether the fleet can serve an order at all: its places, the way between them, and the drones' limits."""
+
+from __future__ import annotations
+
+from dronedispatch.fleet.energy import FlightModel
+from dronedispatch.fleet.limits import trip_of, why_nobody
+from dronedispatch.fleet.paths import Paths
+from dronedispatch.gateway.core.order import Order
+from dronedispatch.gateway.core.refusal import BadField
+
+
+def refuse_unserved(order: Order, paths: Paths, flight: FlightModel) -> None:
+    """Raises BadField with the reason: a place walled in, no way between both, a trip beyond every class.
+
+    Both places are in the city (`refuse_trip`).
+    """
+    origin, destination = (paths.city.plane.to_point(pos) for pos in (order.origin, order.destination))
+    for field, place in (("origin", origin), ("destination", destination)):
+        if (reason := paths.why_not_reached(place)) is not None:
+            raise BadField(field, reason)
+    if (reason := paths.why_no_way(origin, destination)) is not None:
+        raise BadField("destination", reason)
+    if (reason := why_nobody(flight, trip_of(paths, origin, destination), order.weight_kg)) is not None:
+        raise BadField("destination", reason)

@@ -1,0 +1,175 @@
+"""Orders that nothing can fly any more, and drones whose charge point is gone: said, moved on, ended."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from dronedispatch.dispatcher.core.plan import Plan
+from dronedispatch.dispatcher.core.round import plan_round
+from dronedispatch.dispatcher.core.tuning import Tuning
+from dronedispatch.dispatcher.core.why import explain
+from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.fleet.city import City, default_city, parse_city
+from dronedispatch.fleet.deliveries import DeliveryStatus
+from dronedispatch.fleet.drones import DroneStatus, DroneType
+from dronedispatch.fleet.positions import Point
+from dronedispatch.testing.views import NOW_S, drone_at, flying, km, order
+
+OPEN = default_city().open_sky()
+CALM = Tuning(autoscale=False)
+
+
+def with_areas(*boxes_km: tuple[float, float, float, float]) -> City:
+    document = json.loads(json.dumps(OPEN.document))
+    for number, (west, south, east, north) in enumerate(boxes_km):
+        corners = [
+            km(x, y) for x, y in ((west, south), (east, south), (east, north), (west, north), (west, south))
+        ]
+        ring = [[(pos := OPEN.plane.to_latlon(corner)).lon, pos.lat] for corner in corners]
+        properties = {"kind": "no_fly", "id": f"wall-{number}"}
+        geometry = {"type": "Polygon", "coordinates": [ring]}
+        document["features"].append({"type": "Feature", "properties": properties, "geometry": geometry})
+    return parse_city(document, "walled")
+
+
+def around(x: float, y: float) -> City:
+    """Four areas that overlap, 1 km about the place."""
+    return with_areas(
+        (x - 1, y + 0.7, x + 1, y + 1),
+        (x - 1, y - 1, x + 1, y - 0.7),
+        (x - 1, y - 1, x - 0.7, y + 1),
+        (x + 0.7, y - 1, x + 1, y + 1),
+    )
+
+
+def world(
+    *parts: DroneView | DeliveryView, city: City = OPEN, since_s: dict[str, float] | None = None
+) -> World:
+    drones = tuple(part for part in parts if isinstance(part, DroneView))
+    orders = tuple(part for part in parts if isinstance(part, DeliveryView))
+    return World(drones, orders, city, tuning=CALM, unflyable_since_s=since_s or {})
+
+
+def plan(
+    *parts: DroneView | DeliveryView, city: City = OPEN, since_s: dict[str, float] | None = None
+) -> Plan:
+    return plan_round(world(*parts, city=city, since_s=since_s), NOW_S)
+
+
+@pytest.mark.parametrize("end", ["origin", "destination"])
+def test_an_order_whose_place_is_walled_in_waits_with_that_reason(end: str) -> None:
+    ends = {"origin": (3.0, 3.0), "destination": (-4.0, 3.0)}
+    made = plan(
+        drone_at("d", km(0, 0)),
+        order("o", km(*ends["origin"]), km(*ends["destination"])),
+        city=around(*ends[end]),
+    )
+    assert not made.assigns
+    assert f"its {end} cannot be reached" in made.holds[0].reason
+    assert not made.fails
+    told = explain(
+        world(drone_at("d", km(0, 0)), order("o", km(3, 3), km(-4, 3)), city=around(*ends[end])), NOW_S, "o"
+    )
+    assert told is not None
+    assert "cannot be reached" in told.summary
+
+
+def test_it_fails_with_the_reason_when_that_has_lasted_too_long() -> None:
+    parts = drone_at("d", km(0, 0)), order("o", km(3, 3), km(-4, 3))
+    early = plan(*parts, city=around(3, 3), since_s={"o": NOW_S - CALM.give_up_after_s + 1})
+    late = plan(*parts, city=around(3, 3), since_s={"o": NOW_S - CALM.give_up_after_s})
+    assert not early.fails
+    assert [(fail.delivery_id, fail.drone_id) for fail in late.fails] == [("o", None)]
+    assert "cannot be reached" in late.fails[0].cause
+
+
+def test_an_order_whose_place_is_free_again_is_flown_and_forgotten_as_unflyable() -> None:
+    made = plan(drone_at("d", km(0, 0)), order("o", km(3, 3), km(-4, 3)), since_s={"o": NOW_S - 1e6})
+    assert made.assigns
+    assert not made.fails
+    assert not made.unflyable
+
+
+def test_a_trip_beyond_every_battery_is_told_with_the_limits_of_each_class() -> None:
+    far = order("o", km(-9.4, -9.9), km(9.4, 9.9), weight_kg=10.0)
+    made = plan(drone_at("d", km(0, 0), type=DroneType.HEAVY), far)
+    assert "heavy: would need" in made.holds[0].reason
+    assert "light: carries 3 kg at most" in made.holds[0].reason
+
+
+def test_an_order_whose_only_class_was_taken_out_does_not_wait_for_it() -> None:
+    heavy = replace(
+        drone_at("h", km(0, 0), type=DroneType.HEAVY), decommissioned=True, status=DroneStatus.INACTIVE
+    )
+    made = plan(
+        heavy, drone_at("l", km(0, 0), type=DroneType.LIGHT), order("o", km(1, 1), km(2, 2), weight_kg=9.0)
+    )
+    assert "no heavy drone is in service" in made.unflyable["o"]
+
+
+def test_an_order_that_only_waits_for_a_busy_drone_is_not_unflyable() -> None:
+    busy = flying("d", "a", km(0, 0))
+    made = plan(
+        busy,
+        order("a", km(1, 1), km(2, 2), status=DeliveryStatus.ASSIGNED, drone_id="d"),
+        order("o", km(1, 1), km(2, 2)),
+    )
+    assert not made.unflyable
+
+
+def test_a_drone_on_its_way_to_a_place_that_is_walled_in_gives_the_order_back() -> None:
+    made = plan(
+        flying("d", "o", km(0, 0)),
+        order("o", km(3, 3), km(-4, 3), status=DeliveryStatus.ASSIGNED, drone_id="d"),
+        city=around(3, 3),
+    )
+    assert [undo.delivery_id for undo in made.undos] == ["o"]
+    assert [free.drone_id for free in made.frees] == ["d"]
+
+
+def test_a_parcel_on_board_whose_destination_is_walled_in_ends_after_the_bound_and_frees_its_drone() -> None:
+    on_board = flying("d", "o", km(0, 0), done=1)
+    parcel = order("o", km(3, 3), km(-4, 3), status=DeliveryStatus.IN_PROGRESS, drone_id="d")
+    waits = plan(on_board, parcel, city=around(-4, 3))
+    ends = plan(on_board, parcel, city=around(-4, 3), since_s={"o": NOW_S - CALM.give_up_after_s})
+    assert not waits.fails
+    assert "cannot be reached any more" in waits.unflyable["o"]
+    assert [(fail.delivery_id, fail.drone_id) for fail in ends.fails] == [("o", "d")]
+    assert [free.drone_id for free in ends.frees] == ["d"]
+
+
+# -- a charge point that is gone ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [DroneStatus.CHARGING, DroneStatus.RETIRING])
+@pytest.mark.parametrize(
+    "stands", [{}, {"station": "gone"}, {"queued_at": "gone"}], ids=["flies", "charges", "waits"]
+)
+def test_a_drone_whose_charge_point_is_gone_goes_to_another_at_once(
+    status: DroneStatus, stands: dict[str, str]
+) -> None:
+    retiring = status is DroneStatus.RETIRING
+    changes = {"bound_for": "gone", "stops": 1, "battery_pct": 40.0, "decommissioned": retiring, **stands}
+    drone = drone_at("d", km(4, 4), status=status, **changes)
+    made = plan(drone)
+    intents = made.charges if status is DroneStatus.CHARGING else made.statuses
+    assert [(intent.drone_id, intent.charge_point) for intent in intents] == [("d", "charge-north-east")]
+    assert "gone" in intents[0].cause
+
+
+def test_a_drone_whose_charge_point_was_moved_goes_where_it_is_now() -> None:
+    point = OPEN.charge_points[0]
+    old = OPEN.plane.to_latlon(Point(point.at.x_m + 500.0, point.at.y_m))
+    drone = replace(
+        drone_at("d", km(4, 4)),
+        status=DroneStatus.CHARGING,
+        bound_for=point.id,
+        bound_at=old,
+        stops=1,
+        battery_pct=40.0,
+    )
+    assert [charge.drone_id for charge in plan(drone).charges] == ["d"]
+    assert not plan(replace(drone, bound_at=point.pos)).charges
