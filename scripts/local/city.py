@@ -22,9 +22,15 @@ def parser() -> argparse.ArgumentParser:
         prog="scripts/city", description="City documents: make one of a file of quarters, or look at one."
     )
     verbs = command.add_subparsers(dest="verb", required=True)
-    add = verbs.add_parser(
-        "import", help="quarters, districts or neighbourhoods (GeoJSON) -> a city document"
-    ).add_argument
+    _add_import(verbs.add_parser("import", help="quarters, districts or neighbourhoods (GeoJSON) -> a city"))
+    check = verbs.add_parser("check", help="what a gateway says of a city document, and what planning costs")
+    check.add_argument("file", type=Path)
+    check.add_argument("--picture", type=Path, metavar="FILE.svg")
+    return command
+
+
+def _add_import(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
     add("file", type=Path, help="a FeatureCollection with Polygons and MultiPolygons, longitude first")
     add(
         "-o",
@@ -68,13 +74,6 @@ def parser() -> argparse.ArgumentParser:
         help="a charge point; repeat it. None are spread then",
     )
     add("--picture", type=Path, metavar="FILE.svg", help="of the result (default: beside the document)")
-    check = verbs.add_parser(
-        "check", help="what a gateway would say of a city document, and what it costs to plan"
-    )
-    look = check.add_argument
-    look("file", type=Path)
-    look("--picture", type=Path, metavar="FILE.svg")
-    return command
 
 
 def _place(text: str) -> tuple[float, float, int]:

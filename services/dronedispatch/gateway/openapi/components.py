@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from dronedispatch.fleet.city import CAPACITY_MAX, FEATURES_MAX
+from dronedispatch.fleet.city import CAPACITY_MAX
 from dronedispatch.fleet.deliveries import Delivery
+from dronedispatch.fleet.geojson import FEATURES_MAX
 from dronedispatch.gateway.core.figures import Figures
 from dronedispatch.gateway.core.order import DeadlineBody, NoMembers, OrderBody, PriorityBody
 from dronedispatch.gateway.core.views import DeliveryPage, DronePage, DroneView, Placed, WhyView, WishView
