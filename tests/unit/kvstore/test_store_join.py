@@ -180,3 +180,13 @@ def test_who_is_cut_off_while_it_copies_does_not_join_either() -> None:
     stage.unreachable.add("B")
     assert isinstance(join.finish(), NotYet)
     assert (stage.view.epoch, stage.view.since(0, "B", "B1")) == (2, None)
+
+
+def test_a_primary_that_is_not_there_yet_is_asked_again_soon() -> None:
+    stage = without_b()
+    join = stage.join("B")
+    join.until("Locate", "A")
+    join.lose("A")
+    reason = join.finish()
+    assert isinstance(reason, NotYet) and reason.startswith("A does not say where it stands")
+    assert stage.view.epoch == 2

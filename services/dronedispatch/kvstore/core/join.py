@@ -82,13 +82,17 @@ class Trouble(Exception):
 
 
 class NotYet(str):
-    """The reason of an attempt that ended before it asked anybody for anything: the next one may come soon."""
+    """The reason of an attempt that lacked somebody it needs: it cost nobody a pause, and the next may come soon.
+
+    After a power cut of everything each replica comes up on another port while the view still has the old ones: with the
+    long hold-down, one waited for 25 s after all the others were there.
+    """
 
     __slots__ = ()
 
 
-class Unreached(Exception):
-    """No coordinator has an answer of this replica."""
+class TooSoon(Exception):
+    """What an attempt needs is not there yet: the view, a primary, or a coordinator that reaches this replica."""
 
 
 def join_once(name: str, rules: Rules = ALL) -> LocalSteps[Joined | str]:
@@ -97,8 +101,8 @@ def join_once(name: str, rules: Rules = ALL) -> LocalSteps[Joined | str]:
     """
     try:
         return (yield from _join(name, rules))
-    except Unreached as unreached:
-        return NotYet(str(unreached))
+    except TooSoon as too_soon:
+        return NotYet(str(too_soon))
     except (Trouble, NotCommitted) as trouble:
         return str(trouble)
 
@@ -130,7 +134,7 @@ def _be_reached(name: str) -> LocalSteps[None]:
     reached: bool | None = yield Reached()
     if reached is False:
         yield Note("join_unreached", name)
-        raise Unreached(
+        raise TooSoon(
             f"no coordinator reaches {name}: what it answers, or what it is asked, is lost on the way"
         )
 
@@ -138,9 +142,9 @@ def _be_reached(name: str) -> LocalSteps[None]:
 def _view() -> LocalSteps[ViewAt]:
     at: ViewAt | None = yield READ_VIEW
     if at is None:
-        raise Trouble("Consul does not answer")
+        raise TooSoon("Consul does not answer")
     if at.view is None:
-        raise Trouble("there is no view")
+        raise TooSoon("there is no view")
     return at
 
 
@@ -167,7 +171,7 @@ def _locate(view: View, name: str, lacking: frozenset[int]) -> LocalSteps[list[S
         else:
             why = f"{other} does not say where it stands: {_word(reply)}"
     if not sources:
-        raise Trouble(why)
+        raise TooSoon(why)
     return sources
 
 
