@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="R",
         help="over all users (default: half of what the fleet that is found there can fly)",
     )
+    add("--orders", type=int, metavar="N", help="end before --minutes are over, once N orders are placed")
     add("--users", type=int, default=10, metavar="N", help="customers (default: 10)")
     add("--settle-s", type=float, default=10.0, metavar="S", help="wait for the last orders (default: 10)")
     add(
@@ -93,6 +94,7 @@ def locust_arguments(options: argparse.Namespace) -> list[str]:
         "--headless",
         "--run-time",
         f"{seconds}s",
+        *(() if options.orders is None else ("--orders", str(options.orders))),
         "--stop-timeout",
         "10",
         "--only-summary",
@@ -148,7 +150,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line, checked; argparse ends the process on a mistake."""
     command = parser()
     options = command.parse_args(arguments)
-    for name in ("minutes", "orders_per_minute", "users"):
+    for name in ("minutes", "orders_per_minute", "orders", "users"):
         if getattr(options, name) is not None and not getattr(options, name) > 0:
             command.error(f"--{name.replace('_', '-')} must be above 0")
     if options.host is not None and "://" not in options.host:

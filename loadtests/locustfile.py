@@ -46,6 +46,9 @@ def add_options(parser: ArgumentParser, **_: Any) -> None:
         env_var="ORDERS_PER_MINUTE",
     )
     parser.add_argument(
+        "--orders", type=int, default=0, help="end once so many are placed (default: 0, go on)"
+    )
+    parser.add_argument(
         "--settle-s",
         type=float,
         default=10.0,
@@ -90,6 +93,14 @@ class Customer(FastHttpUser):
                 answer.failure("a 201 that is not about a pending delivery")
                 return
             self.placed = [*self.placed[-50:], found["id"]]
+            self._count()
+
+    def _count(self) -> None:
+        """One more order is placed; with --orders the last one ends the test."""
+        _placed.append(self.placed[-1])
+        options: Any = self.environment.parsed_options
+        if len(_placed) == options.orders and self.environment.runner is not None:
+            gevent.spawn(self.environment.runner.quit)  # it waits for the users, and this is one
 
     @task(2)
     def follow(self) -> None:
@@ -129,6 +140,7 @@ class Customer(FastHttpUser):
 
 
 _began: dict[str, datetime] = {}
+_placed: list[str] = []
 
 
 def ready(environment: Environment, **_: Any) -> None:

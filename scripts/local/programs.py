@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from scripts.local.home import CHECKOUT
 
@@ -44,17 +45,19 @@ def run(
         output, _ = child.communicate(timeout=timeout_s)
         code = child.returncode
     except subprocess.TimeoutExpired:
-        output, code = _end_group(child), TIMED_OUT
+        output, code = end_group(child), TIMED_OUT
     except BaseException:
-        _end_group(child)
+        end_group(child)
         raise
     return Ended(code, time.monotonic() - began_s, output)
 
 
-def _end_group(child: subprocess.Popen[str]) -> str | None:
+def end_group(child: subprocess.Popen[Any]) -> str | None:
+    """End a child and all that it started; what it has said, if anybody listened."""
     for number, patience_s in ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return child.communicate(timeout=patience_s)[0]
+            said: str | None = child.communicate(timeout=patience_s)[0]
+            return said
     return None

@@ -1,113 +1,131 @@
-"""`scripts/test`: every suite, in the order in which a mistake shows earliest, with its duration and what did not run."""
+"""`scripts/test`: every suite, two beside each other; what failed, what did not run and why, and how to repeat it."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import os
+import random
 import shutil
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from scripts.local import check
-from scripts.local.home import CHECKOUT
-from scripts.local.programs import TIMED_OUT, run
+from scripts.local.programs import run
+from scripts.local.suite_report import (
+    Outcome,
+    Row,
+    again,
+    closing,
+    read_report,
+    reasons,
+    spoken,
+    table,
+    verdict,
+)
+from scripts.local.suite_runs import REPORTS, Job, Ran, remember, run_all
 from scripts.local.trouble import interruptible
 
-REPORTS = CHECKOUT / ".artifacts" / "junit"
 NETNS_PROBE = ("unshare", "--net", "--mount", "true")
+NO_NAMESPACES = "no right to make network namespaces"
+COLLECT_TIMEOUT_S = 1800.0
+CHECK = "check"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Suite:
-    """One folder under tests/; with `workers`, that many at once: tests or files (xdist's `dist`)."""
+    """One folder under tests/; with `workers`, that many at once: tests or files (xdist's `dist`).
+
+    `waits`: it mostly waits for processes that it has started.
+    """
 
     name: str
-    timeout_s: float
     workers: int = 0
     dist: str = "load"
+    waits: bool = False
     program: str = ""  # which no package registry has: without it on the PATH the suite is `not run`, which is no failure
 
 
-# Cheap ones first. What takes the whole machine runs alone.
+# Cheap ones first, so that a mistake shows early; of those that wait, the longest first.
 SUITES = (
-    Suite("house", 180),
-    Suite("unit", 600, workers=2),
-    Suite("contract", 600, workers=2),
-    Suite("simulation", 600, workers=2),
-    Suite("deploy", 900, workers=2, dist="loadfile"),
-    Suite("integration", 900, workers=2, dist="loadfile"),
-    Suite("browser", 300),
-    Suite("faults", 900, workers=2, dist="loadfile"),
-    Suite("nomad", 1800, program="nomad"),
+    Suite("house", workers=2),
+    Suite("faults", workers=2, dist="loadfile", waits=True),
+    Suite("unit", workers=2),
+    Suite("integration", workers=2, dist="loadfile", waits=True),
+    Suite("contract", workers=2),
+    Suite("deploy", workers=2, dist="loadfile", waits=True),
+    Suite("browser", waits=True),
+    Suite("simulation", workers=2),
+    Suite("nomad", waits=True, program="nomad"),
 )
 NAMES = tuple(suite.name for suite in SUITES)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one suite's report says. `not_run`: the reason of each test that was skipped."""
+class Chance:
+    """From where generated tests draw: derandomized without a `seed`, else from that one; `factor` x the examples."""
 
-    passed: int
-    failed: int
-    not_run: tuple[str, ...]
+    seed: int | None = None
+    factor: int = 1
 
+    def words(self) -> list[str]:
+        """For pytest."""
+        return (
+            [] if self.seed is None else ["--hypothesis-profile=free-seeds", f"--hypothesis-seed={self.seed}"]
+        )
 
-def read_report(report: Path) -> Outcome:
-    """pytest's JUnit report. A suite that wrote none (it was ended) counts as one failure."""
-    if not report.exists():
-        return Outcome(0, 1, ())
-    cases = list(ElementTree.parse(report).iter("testcase"))
-    failed = sum(1 for case in cases if case.find("failure") is not None or case.find("error") is not None)
-    skipped = [one for case in cases for one in case.findall("skipped") if one.get("type") != "pytest.xfail"]
-    reasons = tuple((one.get("message") or "skipped").strip() for one in skipped)
-    return Outcome(len(cases) - failed - len(reasons), failed, reasons)
+    def environ(self) -> dict[str, str]:
+        """For the tests: the order of a set is chance too."""
+        return {"TEST_EXAMPLES_FACTOR": str(self.factor), "PYTHONHASHSEED": str((self.seed or 0) % 2**32)}
+
+    def __str__(self) -> str:
+        if self.seed is None:
+            return f"Generated tests are derandomized: the same examples in every run; {self.factor} x the suite's number"
+        return (
+            f"Generated tests draw from seed {self.seed}, {self.factor} x the suite's number of examples "
+            f"(again: scripts/test --free-seeds {self.seed} --examples {self.factor} SUITE)"
+        )
 
 
 def namespaces_possible() -> bool:
     """Whether this session may make network namespaces."""
-    return shutil.which(NETNS_PROBE[0]) is not None and run(NETNS_PROBE, timeout_s=10, quiet=True).code == 0
+    return shutil.which(NETNS_PROBE[0]) is not None and run(NETNS_PROBE, timeout_s=60, quiet=True).code == 0
 
 
-def count_marked(suite: Suite, marker: str) -> int:
+def count_marked(suite: str, marker: str) -> int:
     """How many tests of a suite carry the marker."""
-    ended = run(
-        (
-            sys.executable,
-            "-m",
-            "pytest",
-            "--collect-only",
-            "-q",
-            "--no-header",
-            "-m",
-            marker,
-            f"tests/{suite.name}",
-        ),
-        timeout_s=120,
-        quiet=True,
-    )
+    words = ("-m", "pytest", "--collect-only", "-q", "--no-header", "-m", marker, f"tests/{suite}")
+    ended = run((sys.executable, *words), timeout_s=COLLECT_TIMEOUT_S, quiet=True)
     return sum(1 for line in (ended.output or "").splitlines() if "::" in line)
 
 
-def command(suite: Suite, report: Path, *, namespaces: bool) -> list[str]:
+def command(suite: Suite, chance: Chance, *, namespaces: bool) -> tuple[str, ...]:
     """How pytest is called for one suite."""
     words = [
         sys.executable,
         "-m",
         "pytest",
         "-q",
-        "--no-header",
         f"tests/{suite.name}",
-        f"--junitxml={report}",
+        f"--junitxml={REPORTS / suite.name}.xml",
     ]
     if not namespaces:
         words += ["-m", "not netns"]
     if suite.workers:
         words += ["-n", str(suite.workers), "--dist", suite.dist]
-    return words
+    return (*words, *chance.words())
+
+
+def job(suite: Suite, chance: Chance, environ: Mapping[str, str], *, namespaces: bool) -> Job:
+    """The suite as it is run."""
+    made = Job(suite.name, command(suite, chance, namespaces=namespaces), environ, suite.waits)
+    told = {"TEST_PROGRESS": str(made.told), "PYTHONUNBUFFERED": "1"}
+    return dataclasses.replace(made, environ={**environ, **chance.environ(), **told})
+
+
+def lint(environ: Mapping[str, str]) -> Job:
+    """Everything of scripts/check but its tests."""
+    return Job(CHECK, (sys.executable, "-P", "-m", "scripts.local.check", "--no-tests"), environ, waits=False)
 
 
 def on_ci(environ: Mapping[str, str]) -> bool:
@@ -115,84 +133,120 @@ def on_ci(environ: Mapping[str, str]) -> bool:
     return environ.get("CI", "").lower() in {"1", "true"}
 
 
-def verdict(failed: Sequence[str], not_run: Mapping[str, int], *, ci: bool) -> tuple[str, int]:
-    """The last line, and the exit code."""
-    missing = "; ".join(f"{count} x {reason}" for reason, count in sorted(not_run.items()))
-    if failed:
-        return f"FAILED: {', '.join(failed)}" + (f" (did not run: {missing})" if missing else ""), 1
-    if missing:
-        return f"{'FAILED: ' if ci else 'Passed, but '}did not run: {missing}", 1 if ci else 0
-    return "Passed: every suite, every test", 0
-
-
-def test(wanted: Sequence[Suite], environ: Mapping[str, str], *, lint: bool) -> int:
-    """Run the suites; returns the exit code."""
-    began_s = time.monotonic()
-    failed: list[str] = []
-    not_run: dict[str, int] = {}
-    lines: list[str] = []
-    namespaces = namespaces_possible()
-    REPORTS.mkdir(parents=True, exist_ok=True)
-    if lint:
-        _title("check", began_s)
-        if check.check(check.steps(tests=False)) != 0:
-            failed.append("check")
-    absent: list[str] = []
-    for suite in wanted:
-        if suite.program and shutil.which(suite.program) is None:
-            absent.append(f"{suite.name} (no {suite.program})")
-            lines.append(f"{'not run':<9}{suite.name:<12} no {suite.program} on the PATH")
-            continue
-        _title(suite.name, began_s)
-        report = REPORTS / f"{suite.name}.xml"
-        report.unlink(missing_ok=True)
-        ended = run(command(suite, report, namespaces=namespaces), timeout_s=suite.timeout_s, environ=environ)
-        outcome = read_report(report)
-        for reason in outcome.not_run:
-            not_run[reason] = not_run.get(reason, 0) + 1
-        left_out = 0 if namespaces else count_marked(suite, "netns")
-        if left_out:
-            reason = "no right to make network namespaces"
-            not_run[reason] = not_run.get(reason, 0) + left_out
-        bad = ended.code != 0 and not (ended.code == 5 and left_out)
-        if bad:
-            failed.append(suite.name)
-        word = "too slow" if ended.code == TIMED_OUT else "FAILED" if bad else "ok"
-        skipped = len(outcome.not_run) + left_out
-        lines.append(
-            f"{word:<9}{suite.name:<12}{outcome.passed:>6} passed{outcome.failed:>4} failed"
-            f"{skipped:>4} not run{ended.seconds:>8.0f} s"
+def row(ran: Ran, chance: Chance, *, namespaces: bool) -> Row:
+    """What one suite came to."""
+    name = ran.job.name
+    if name == CHECK:
+        outcome = Outcome(0, 0 if ran.code == 0 else 1, ())
+        return Row(
+            "ok" if ran.code == 0 else "FAILED",
+            name,
+            outcome,
+            ran.seconds,
+            () if ran.code == 0 else ("scripts/check",),
         )
-    sentence, code = verdict(failed, not_run, ci=on_ci(environ))
+    outcome = read_report(REPORTS / f"{name}.xml")
+    left_out = 0 if namespaces else count_marked(name, "netns")
+    outcome = dataclasses.replace(outcome, not_run=outcome.not_run + (NO_NAMESPACES,) * left_out)
+    good = ran.code == 0 or (ran.code == 5 and left_out > 0)  # 5: every test of it was left out
+    word = "ok" if good else "hung" if ran.code is None else "FAILED"
+    repeat = again(ran.progress.failed, chance.words()) or (() if good else (f"scripts/test {name}",))
+    return Row(word, name, outcome, ran.seconds, repeat)
+
+
+def not_run(suite: Suite) -> Row:
+    """A suite whose program is not there."""
+    return Row("not run", suite.name, Outcome(0, 0, ()), 0.0, why=f"no {suite.program} on the PATH")
+
+
+def tell(ran: Ran, ended: Row) -> None:
+    """A suite has ended: its verdict, and the words of what failed."""
+    outcome = ended.outcome
+    counts = f"{outcome.passed} passed, {outcome.failed} failed, {len(outcome.not_run)} not run"
+    print(f"{ended.word:<8}{ended.name}: {counts} in {ended.seconds:.0f} s", flush=True)
+    if ended.word != "ok":
+        said = ran.job.log.read_text(encoding="utf-8", errors="replace")
+        begin = max(0, said.find("= FAILURES ="), said.find("= ERRORS ="))
+        print(f"---- {ran.job.log}\n{said[begin:].rstrip()}\n----", flush=True)
+
+
+def test(
+    wanted: Sequence[Suite], environ: Mapping[str, str], chance: Chance, *, beside: int, whole: bool
+) -> int:
+    """Run the suites; returns the exit code."""
+    began_s, rows = time.monotonic(), list[Row]()
+    namespaces = namespaces_possible()
+    absent = [suite for suite in wanted if suite.program and shutil.which(suite.program) is None]
+    jobs = [job(suite, chance, environ, namespaces=namespaces) for suite in wanted if suite not in absent]
+    for one in jobs:
+        (REPORTS / f"{one.name}.xml").unlink(missing_ok=True)
+    print(chance, flush=True)
+
+    def ended(ran: Ran) -> None:
+        rows.append(row(ran, chance, namespaces=namespaces))
+        tell(ran, rows[-1])
+
+    run_all([lint(environ), *jobs] if whole else jobs, beside=beside, ended=ended)
+    failed = [one.name for one in rows if one.word != "ok"]
+    sentence, code = verdict(failed, reasons(rows), ci=on_ci(environ))
+    rows += [not_run(suite) for suite in absent]
+    sentence += (
+        f"; not run: {', '.join(f'{suite.name} (no {suite.program})' for suite in absent)}" if absent else ""
+    )
+    if chance == Chance():
+        remember({one.name: one.seconds for one in rows if one.word == "ok"})
     seconds = time.monotonic() - began_s
-    print("\n" + "\n".join(lines))
-    sentence += f"; not run: {', '.join(absent)}" if absent else ""
-    print(f"Total {int(seconds // 60)} min {seconds % 60:.0f} s\n{sentence}", flush=True)
+    print("\n" + "\n".join(table(rows)))
+    for command_line in (line for one in rows for line in one.again):
+        print(f"again:  {command_line}")
+    print(f"{sentence}\nTotal {spoken(seconds)}\n{closing(rows, seconds)}", flush=True)
     return code
 
 
-def _title(name: str, began_s: float) -> None:
-    print(f"\n== {name} (at {time.monotonic() - began_s:.0f} s)", flush=True)
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="scripts/test",
+        description="Install what the tests need, then run every suite. "
+        "What cannot run here is named at the end; with CI=1 that is a failure.",
+    )
+    add = made.add_argument
+    add("suites", nargs="*", metavar="SUITE", help=f"only these: {', '.join(NAMES)} (default: all)")
+    add("--one-by-one", action="store_true", help="no two suites beside each other")
+    add(
+        "--free-seeds",
+        nargs="?",
+        type=int,
+        const=-1,
+        metavar="SEED",
+        help="generated tests draw from SEED, or from a new one each time, which is printed: for nights",
+    )
+    add("--examples", type=int, default=1, metavar="N", help="N times as many examples as the suite tries")
+    return made
 
 
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/test",
-        description="Install what the tests need, then run every suite. "
-        "What cannot run here is named in the last line; with CI=1 that is a failure.",
-    )
-    parser.add_argument(
-        "suites", nargs="*", metavar="SUITE", help=f"only these: {', '.join(NAMES)} (default: all)"
-    )
-    arguments = parser.parse_args(sys.argv[1:])
+    command_line = parser()
+    arguments = command_line.parse_args(sys.argv[1:])
     unknown = sorted(set(arguments.suites) - set(NAMES))
     if unknown:
-        parser.error(f"no suite {unknown[0]!r}: there are {', '.join(NAMES)}")
+        command_line.error(f"no suite {unknown[0]!r}: there are {', '.join(NAMES)}")
+    if arguments.examples < 1:
+        command_line.error(f"--examples is at least 1, not {arguments.examples}")
+    if arguments.free_seeds is not None and arguments.free_seeds < -1:
+        command_line.error(f"a seed is not negative: {arguments.free_seeds}")
+    seed = random.SystemRandom().randrange(2**32) if arguments.free_seeds == -1 else arguments.free_seeds
     interruptible()  # no suite is left behind
     wanted = [suite for suite in SUITES if not arguments.suites or suite.name in arguments.suites]
     try:
-        code = test(wanted, os.environ, lint=not arguments.suites)
+        code = test(
+            wanted,
+            os.environ,
+            Chance(seed, arguments.examples),
+            beside=1 if arguments.one_by_one else 2,
+            whole=not arguments.suites,
+        )
     except KeyboardInterrupt:
         print("\nInterrupted: nothing is said about the suites that did not end", file=sys.stderr)
         code = 130

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from browser_visit import Visit
-from live_system import LiveSystem, running_system
+from support.browser_visit import Visit
+from support.live_system import LiveSystem, running_system
+from support.waiting import patient_s
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -22,6 +23,10 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+PATIENCE_MS = 1000 * patient_s(60)
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +52,7 @@ def system() -> Iterator[LiveSystem]:
 def visit(browser: Browser) -> Iterator[Visit]:
     """A fresh page of a desk's size."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    context.set_default_timeout(PATIENCE_MS)
     yield Visit(context.new_page())
     context.close()
 
@@ -57,5 +63,6 @@ def phone(browser: Browser) -> Iterator[Visit]:
     context = browser.new_context(
         viewport={"width": 390, "height": 844}, color_scheme="dark", device_scale_factor=2, has_touch=True
     )
+    context.set_default_timeout(PATIENCE_MS)
     yield Visit(context.new_page())
     context.close()

@@ -10,13 +10,12 @@ import pytest
 from playwright.sync_api import expect
 from scripts.local import traffic
 
-from browser_visit import Visit
 from dronedispatch.fleet.city import default_city
-from live_system import LiveSystem, eventually
+from support.browser_visit import Visit
+from support.live_system import LiveSystem, eventually
 
 pytestmark = pytest.mark.real
 
-LIVE_MS = 20_000
 FLYING = "[...droneDispatch.world.drones.values()].filter(d => d.news.speed_mps > 0.1)"
 
 
@@ -34,7 +33,7 @@ def place(system: LiveSystem, number: int) -> list[str]:
 def open_dashboard(visit: Visit, system: LiveSystem) -> None:
     """The page, when it shows the whole fleet live."""
     visit.page.goto(f"{system.url}/dashboard")
-    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live", timeout=LIVE_MS)
+    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live")
     visit.wait_for("droneDispatch.world.drones.size === 72", "the whole fleet is there")
 
 
@@ -63,11 +62,11 @@ def test_an_order_placed_through_the_api_appears_and_is_delivered_without_a_relo
     open_dashboard(visit, system)
     [placed] = place(system, 1)
     row = visit.page.locator(f"#delivery-table tr[data-id='{placed}']")
-    expect(row).to_be_visible(timeout=5_000)
+    expect(row).to_be_visible()
     row.click()
     expect(visit.page.locator("#card h3")).to_contain_text(placed[-7:])
     visit.keep_picture("order")
-    expect(row).to_contain_text("delivered", timeout=60_000)
+    expect(row).to_contain_text("delivered")
     expect(visit.page.locator("#card")).to_contain_text("in-progress")
     visit.keep_picture("delivered")
     assert visit.faults == []
@@ -109,7 +108,7 @@ def test_two_clicks_on_the_map_and_a_weight_make_an_order(visit: Visit, system: 
     expect(visit.page.locator("[name=weight]")).to_have_attribute("aria-invalid", "true")
     visit.page.fill("[name=weight]", "1.5")
     visit.page.click("text=Place the order")
-    expect(visit.page.locator("#order-answer")).to_contain_text("is stored", timeout=10_000)
+    expect(visit.page.locator("#order-answer")).to_contain_text("is stored")
     newest = system.get("/deliveries?limit=1")["deliveries"][0]
     assert newest["weight"] == 1.5
     expect(visit.page.locator("#card h3")).to_contain_text(newest["id"][-7:])
@@ -150,7 +149,7 @@ def test_a_killed_gateway_does_not_stop_the_page(visit: Visit, system: LiveSyste
         eventually(lambda name=name: system.status()[name]["healthy"], f"{name} is back", 30)  # type: ignore[misc]
     [placed] = place(system, 1)
     row = visit.page.locator(f"#delivery-table tr[data-id='{placed}']")
-    expect(row).to_contain_text("delivered", timeout=60_000)
+    expect(row).to_contain_text("delivered")
     expect(visit.page.locator("#link")).to_have_attribute("data-state", "live")
 
 

@@ -17,7 +17,8 @@ from dronedispatch.runtime.amqp import DEAD_LETTERS, DELIVERY_LIMIT, BrokerSourc
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.logs import bind_request_id
 from dronedispatch.runtime.settings import AmqpSettings
-from real_parts import Part, broker_url, metadata_stores, rabbitmqctl, running_broker
+from support.real_parts import Part, broker_url, metadata_stores, rabbitmqctl, running_broker
+from support.waiting import repeated_until, until, until_true
 
 pytestmark = pytest.mark.real
 
@@ -63,10 +64,8 @@ class Inbox:
             raise Undecodable("field x: not a number")
         self.messages.append(message)
 
-    async def until(self, condition: Callable[[list[Message]], bool], deadline_s: float = 30.0) -> None:
-        async with asyncio.timeout(deadline_s):
-            while not condition(self.messages):  # noqa: ASYNC110 - the broker is outside this process
-                await asyncio.sleep(0.01)
+    async def until(self, condition: Callable[[list[Message]], bool], ordinary_s: float = 30.0) -> None:
+        await until(lambda: condition(self.messages), "the messages are here", ordinary_s)
 
 
 async def test_a_message_reaches_its_work_queue_with_its_ids(buses: Callable[[], Bus]) -> None:
@@ -87,12 +86,12 @@ async def test_a_fanout_reaches_every_subscriber_and_the_work_queue_of_its_name(
     bus.subscribe("news", "news.one", inboxes[1])
     bus.subscribe("news", "news.two", inboxes[2])
 
-    async with asyncio.timeout(30):
-        sent = 0
-        while not all(inbox.messages for inbox in inboxes):
-            bus.to_fanout("news", b"n", message_id=str(sent))
-            sent += 1
-            await asyncio.sleep(0.05)
+    await repeated_until(
+        lambda: bus.to_fanout("news", b"n"),
+        lambda: all(inbox.messages for inbox in inboxes),
+        "every subscriber has heard",
+        30.0,
+    )
     assert all(inbox.messages[0].body == b"n" for inbox in inboxes)
 
 
@@ -145,9 +144,7 @@ async def test_a_message_that_no_handler_takes_is_tried_to_the_limit_and_then_a_
 
     bus.consume("work", never)
     bus.to_queue("work", b"a poisoned one")
-    async with asyncio.timeout(30):
-        while not tries[0]:  # noqa: ASYNC110 - the broker is outside this process
-            await asyncio.sleep(0.01)
+    await until(lambda: tries[0], "it is tried", 30.0)
     async with dead_letters(broker_url(broker[0])) as queue:
         dead = await gotten(queue)
         await dead.ack()
@@ -179,12 +176,15 @@ async def dead_letters(url: str) -> AsyncIterator[AbstractQueue]:
 
 
 async def gotten(queue: AbstractQueue) -> AbstractIncomingMessage:
-    async with asyncio.timeout(30):
-        while True:
-            found = await queue.get(fail=False)
-            if found is not None:
-                return found
-            await asyncio.sleep(0.01)
+    found: list[AbstractIncomingMessage] = []
+
+    async def there() -> bool:
+        one = await queue.get(fail=False)
+        found.extend([] if one is None else [one])
+        return bool(found)
+
+    await until_true(there, "a message is among the dead letters", 30.0)
+    return found[0]
 
 
 async def test_a_consumer_that_the_broker_takes_off_comes_back_and_is_told(
@@ -194,10 +194,12 @@ async def test_a_consumer_that_the_broker_takes_off_comes_back_and_is_told(
     bus.subscribe("news", "news.deleted", inbox, lambda: attached.append(None))
 
     async def told(body: bytes) -> None:
-        async with asyncio.timeout(30):
-            while not any(message.body == body for message in inbox.messages):
-                bus.to_fanout("news", body)
-                await asyncio.sleep(0.05)
+        await repeated_until(
+            lambda: bus.to_fanout("news", body),
+            lambda: any(message.body == body for message in inbox.messages),
+            f"{body!r} is heard",
+            30.0,
+        )
 
     await told(b"before")
     assert len(attached) == 1

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Protocol
 
 import pytest
-from ulid import ULID
 
 from dronedispatch.runtime.amqp import BrokerSource, Bus, Handler, Message, Undecodable
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.settings import AmqpSettings
 from dronedispatch.testing.broker import MemoryBus
-from real_parts import broker_url, running_broker
+from support.real_parts import broker_url, running_broker
+from support.waiting import deadline, repeated_until, until
+
+NUMBERS = itertools.count(1)
 
 
 class AnyBus(Protocol):
@@ -66,14 +69,12 @@ class Inbox:
         self.ids.append(message.message_id)
 
     async def until(self, holds: Callable[[Inbox], object]) -> None:
-        async with asyncio.timeout(30):
-            while not holds(self):  # noqa: ASYNC110 - the broker may be outside this process
-                await asyncio.sleep(0.01)
+        await until(lambda: holds(self), "the messages are here", 30.0)
 
 
 def fresh(word: str) -> bytes:
     """A body of this test alone: a real queue may hold what another test has left."""
-    return f"{word} {ULID()}".encode()
+    return f"{word} {next(NUMBERS)}".encode()
 
 
 async def test_what_is_handed_over_for_a_queue_reaches_one_consumer_with_its_id(bus: AnyBus) -> None:
@@ -90,13 +91,15 @@ async def test_a_fanout_reaches_every_subscriber_and_the_work_queue_of_its_name(
     inboxes, ready, body = [Inbox(), Inbox(), Inbox()], fresh("ready"), fresh("news")
     tasks = [
         bus.consume("news", inboxes[0]),
-        bus.subscribe("news", f"news.{ULID()}", inboxes[1]),
-        bus.subscribe("news", f"news.{ULID()}", inboxes[2]),
+        bus.subscribe("news", f"news.{next(NUMBERS)}", inboxes[1]),
+        bus.subscribe("news", f"news.{next(NUMBERS)}", inboxes[2]),
     ]
-    async with asyncio.timeout(30):
-        while not all(ready in inbox.bodies for inbox in inboxes):
-            bus.to_fanout("news", ready)
-            await asyncio.sleep(0.05)
+    await repeated_until(
+        lambda: bus.to_fanout("news", ready),
+        lambda: all(ready in inbox.bodies for inbox in inboxes),
+        "every subscriber has heard",
+        30.0,
+    )
     bus.to_fanout("news", body)
     for inbox in inboxes:
         await inbox.until(lambda got: body in got.bodies)
@@ -108,8 +111,8 @@ async def test_a_subscriber_is_told_when_it_is_attached_and_gets_all_that_is_pub
     bus: AnyBus,
 ) -> None:
     inbox, heard, body = Inbox(), asyncio.Event(), fresh("news")
-    tasks = [bus.subscribe("news", f"news.{ULID()}", inbox, heard.set)]
-    async with asyncio.timeout(30):
+    tasks = [bus.subscribe("news", f"news.{next(NUMBERS)}", inbox, heard.set)]
+    async with deadline():
         await heard.wait()
     bus.to_fanout("news", body)
     await inbox.until(lambda got: body in got.bodies)

@@ -21,7 +21,8 @@ from dronedispatch.runtime.consul import (
 )
 from dronedispatch.runtime.discovery import KeyWatch, ServiceWatch
 from dronedispatch.runtime.leadership import ConsulLock
-from real_parts import Part, running_consul
+from support import waiting
+from support.real_parts import Part, running_consul
 
 pytestmark = pytest.mark.real
 
@@ -42,10 +43,8 @@ async def client(consul: tuple[Ports, Part], monkeypatch: pytest.MonkeyPatch) ->
     await made.close()
 
 
-async def until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
-    async with asyncio.timeout(deadline_s):
-        while not condition():  # noqa: ASYNC110 - what happens is outside this process
-            await asyncio.sleep(0.01)
+async def until(condition: Callable[[], object]) -> None:
+    await waiting.until(condition, "Consul has told it", 15.0)
 
 
 @pytest.mark.parametrize(
@@ -138,14 +137,14 @@ async def test_one_of_two_leads_and_the_other_follows_with_a_greater_term(
             client, "t/leader", service=f"cand-{name}", instance=name, address="127.0.0.1", port=port
         )
         locks.append((lock, asyncio.create_task(lock.run())))
-    await until(lambda: sum(lock.leader for lock, _ in locks) == 1, 15.0)
+    await until(lambda: sum(lock.leader for lock, _ in locks) == 1)
     (old, old_task), (new, new_task) = sorted(locks, key=lambda pair: not pair[0].leader)
     old_term = old.term
     old_task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await old_task
     await old.resign()
-    await until(lambda: new.leader, 15.0)
+    await until(lambda: new.leader)
     assert new.term > old_term > 0
     new_task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -165,12 +164,12 @@ async def test_a_leader_that_was_killed_and_is_back_before_its_check_failed_lead
         for _ in range(2)
     ]
     first = asyncio.create_task(lives[0].run())
-    await until(lambda: lives[0].leader, 15.0)
+    await until(lambda: lives[0].leader)
     first.cancel()  # as by kill -9: nothing is given back, and the check goes on passing
     with contextlib.suppress(asyncio.CancelledError):
         await first
     second = asyncio.create_task(lives[1].run())
-    await until(lambda: lives[1].leader, 15.0)
+    await until(lambda: lives[1].leader)
     assert lives[1].term > lives[0].term
     second.cancel()
     with contextlib.suppress(asyncio.CancelledError):

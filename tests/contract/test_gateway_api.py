@@ -14,7 +14,7 @@ from dronedispatch.fleet.documents import decode, delivery_key, encode
 from dronedispatch.fleet.messages import DELIVERY_REQUESTS
 from dronedispatch.kv.client import Cas, Op
 from dronedispatch.kv.errors import OutcomeUnknown, Unavailable
-from gateway_client import OPERATOR, ORDER, Api, served_api
+from support.gateway_client import OPERATOR, ORDER, Api, served_api
 
 
 @pytest_asyncio.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest_asyncio
-from ulid import ULID
 
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, delivery_tags, move_delivery
 from dronedispatch.fleet.documents import decode, delivery_key, drone_key, encode, stamp, telemetry_key
@@ -19,6 +17,8 @@ from dronedispatch.fleet.messages import DeliveryStatusChanged
 from dronedispatch.fleet.positions import LatLon
 from dronedispatch.testing.gateway import MemoryGateway
 from dronedispatch.testing.serving import serving
+from support.ids import new_id
+from support.waiting import deadline
 
 DEADLINE_S = 10.0
 ORDER = {
@@ -45,7 +45,7 @@ class Stream:
     seen: list[Event] = field(default_factory=list)
 
     async def next(self, name: str) -> Event:
-        async with asyncio.timeout(DEADLINE_S):
+        async with deadline():
             while True:
                 event = await self._read()
                 self.seen.append(event)
@@ -53,7 +53,7 @@ class Stream:
                     return event
 
     async def ended(self) -> bool:
-        async with asyncio.timeout(DEADLINE_S):
+        async with deadline():
             return not await self.answer.content.read() or True
 
     async def _read(self) -> Event:
@@ -98,7 +98,7 @@ class Town:
 
     def tell(self, delivery_id: str, status: DeliveryStatus, seq: int, term: int = 3) -> None:
         event = DeliveryStatusChanged(
-            id=str(ULID()),
+            id=new_id(),
             at=stamp(self.gateway.clock.wall_s()),
             request_id="r",
             delivery_id=delivery_id,
@@ -150,13 +150,13 @@ async def test_a_change_of_status_comes_with_an_id_and_its_whole_delivery_after_
 
 async def test_who_comes_back_to_another_gateway_with_its_last_id_misses_nothing(town: Town) -> None:
     for seq in (1, 2, 3):
-        town.tell(str(ULID()), DeliveryStatus.ASSIGNED, seq)
+        town.tell(new_id(), DeliveryStatus.ASSIGNED, seq)
     stream = await town.open(last="3-1", topics="delivery")
     assert [(await stream.next("delivery")).id for _ in range(2)] == ["3-2", "3-3"]
 
 
 async def test_who_was_away_too_long_is_told_to_start_afresh(town: Town) -> None:
-    town.tell(str(ULID()), DeliveryStatus.ASSIGNED, seq=50)
+    town.tell(new_id(), DeliveryStatus.ASSIGNED, seq=50)
     stream = await town.open(last="3-1", topics="delivery")
     await stream.next("reset")
     assert stream.seen[0].name == "reset"
@@ -183,7 +183,7 @@ async def test_without_any_message_the_store_alone_keeps_the_picture(town: Town)
     assert changed.data["drones"][0]["pos"]["lat"] == 41.95
     await town.move(placed, DeliveryStatus.IN_PROGRESS)
     await town.move(placed, DeliveryStatus.DELIVERED)
-    async with asyncio.timeout(DEADLINE_S):
+    async with deadline():
         while (await stream.next("figures")).data["delivered"] != 1:
             pass
     shown = [one for event in stream.seen if event.name == "deliveries" for one in event.data["deliveries"]]

@@ -27,7 +27,7 @@ from dronedispatch.runtime.settings import ProcessSettings
 from dronedispatch.runtime.web import create_web, json_answer
 from dronedispatch.testing.gateway import MemoryGateway
 from dronedispatch.testing.serving import serving
-from gateway_client import OPERATOR, ORDER, ULID, Api
+from support.gateway_client import OPERATOR, ORDER, ULID, Api
 
 
 @pytest_asyncio.fixture

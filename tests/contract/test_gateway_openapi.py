@@ -23,9 +23,10 @@ from schemathesis.specs.openapi.checks import (
 
 from dronedispatch.gateway.core.problem_types import PROBLEM_TYPES
 from dronedispatch.gateway.openapi.document import as_text, document
-from dronedispatch.testing.aside import aside
 from dronedispatch.testing.gateway import OPERATOR_TOKEN, MemoryGateway
 from dronedispatch.testing.serving import serving
+from support.aside import aside
+from support.generated import examples
 
 ROOT = Path(__file__).parents[2]
 UNDOCUMENTED = {
@@ -76,10 +77,10 @@ def base_url() -> Iterator[str]:
 
 @pytest.mark.filterwarnings("ignore")  # of the generator's own libraries; ours are errors in every other test
 @schema.parametrize()
-@settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), suppress_health_check=list(HealthCheck))
 def test_generated_requests_get_documented_answers_and_no_5xx(case: Case[Any], base_url: str) -> None:
     headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
-    answer = case.call(base_url=base_url, headers=headers, timeout=10)
+    answer = case.call(base_url=base_url, headers=headers, timeout=120)
     if answer.status_code in {503, 504} and case.path.endswith("/why"):
         return  # no dispatcher in this town: documented, and not the server's fault
     case.validate_response(answer, checks=CHECKS)

@@ -25,8 +25,8 @@ from dronedispatch.testing.door import OpenDoor, open_door
 from dronedispatch.testing.gateway import MemoryGateway
 from dronedispatch.testing.kv import MemoryKV
 from dronedispatch.testing.serving import serving
-from gateway_client import ORDER, Api, served_api
-from rule_switches import Switch, always, must_turn_red, put
+from support.gateway_client import ORDER, Api, served_api
+from support.rule_switches import Switch, always, must_turn_red, put
 
 BODY = msgspec.json.encode(ORDER)
 KEY = {"Idempotency-Key": "k1"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
+import itertools
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
@@ -21,10 +23,12 @@ from dronedispatch.runtime.settings import ProcessSettings, Secret
 from dronedispatch.runtime.web import create_web
 from dronedispatch.testing.kv import MemoryKV
 from dronedispatch.testing.serving import serving
-from store_parts import TOKEN, Store, running_store
+from support.store_parts import TOKEN, Store, running_store
+from support.waiting import until_true
 
 Opened = AbstractAsyncContextManager[KVClient]
 T = TypeVar("T")
+NUMBERS = itertools.count(1)
 
 
 @asynccontextmanager
@@ -90,7 +94,7 @@ async def kv(request: pytest.FixtureRequest) -> AsyncIterator[KVClient]:
 @pytest.fixture
 def name() -> str:
     """A prefix that no other test uses: some stores outlive one test."""
-    return f"t{os.urandom(6).hex()}"
+    return f"t{next(NUMBERS)}"
 
 
 async def test_an_absent_key_is_none(kv: KVClient, name: str) -> None:
@@ -120,7 +124,7 @@ async def test_any_text_up_to_400_bytes_is_a_key(kv: KVClient, name: str, key: s
 
 
 async def test_a_value_of_one_mebibyte_is_stored(kv: KVClient, name: str) -> None:
-    value = os.urandom(1024 * 1024)
+    value = random.Random(1).randbytes(1024 * 1024)
     await kv.put(name, value)
     found = await kv.get(name)
     assert found is not None
@@ -146,7 +150,7 @@ async def test_a_cas_on_an_absent_key_with_a_version_conflicts_with_nothing(kv: 
 
 
 async def test_a_keyed_retry_finds_its_own_write(kv: KVClient, name: str) -> None:
-    write_id = os.urandom(16)
+    write_id = name.encode().ljust(16)
     first = await kv.cas(name, None, b"one", write_id=write_id)
     assert await kv.cas(name, None, b"one", write_id=write_id) == first
 
@@ -317,11 +321,14 @@ async def test_a_wrong_token_is_unauthorized() -> None:
             await kv.get("k")
 
 
-async def retried(attempt: Callable[[], Awaitable[T]], error: type[Exception], deadline_s: float = 10.0) -> T:
+async def retried(attempt: Callable[[], Awaitable[T]], error: type[Exception]) -> T:
     """The result of the first attempt that does not raise `error`."""
-    async with asyncio.timeout(deadline_s):
-        while True:
-            try:
-                return await attempt()
-            except error:
-                await asyncio.sleep(0.005)
+    found: list[T] = []
+
+    async def succeeded() -> bool:
+        with contextlib.suppress(error):
+            found.append(await attempt())
+        return bool(found)
+
+    await until_true(succeeded, f"no {error.__name__}")
+    return found[0]

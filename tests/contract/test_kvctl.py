@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from real_parts import wait_until
-from store_parts import PROGRAM, Store, running_store
+from support.store_parts import PROGRAM, Store, running_store
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 
@@ -116,7 +116,7 @@ def test_without_a_view_recover_brings_back_the_newest_that_a_replica_kept(store
         *store.host("consul").command("curl", "-sX", "DELETE"),
         f"{store.consul_address}/v1/kv/dronedispatch/kv/view",
     ]
-    subprocess.run(delete, check=True, timeout=10, capture_output=True)
+    subprocess.run(delete, check=True, timeout=120, capture_output=True)
     assert "already served in one" in store.kvctl("bootstrap", "--rf", "2", code=1)
     assert "recovered" in store.kvctl("recover")
     assert store.epoch() > before

@@ -12,7 +12,9 @@ import pytest
 from dronedispatch.lb.access_log import AccessLog
 from dronedispatch.testing.door import SHORT, open_door, read_until_quiet, with_settings
 from dronedispatch.testing.peer import OK, always, peer, read_request, silent
-from dronedispatch.testing.waiting import until
+from support.waiting import until
+
+pytestmark = pytest.mark.virtual_time
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from dronedispatch.lb.metrics import DoorCollector
 from dronedispatch.lb.routes import table_document
 from dronedispatch.testing.door import open_door, with_settings
 from dronedispatch.testing.peer import OK, always, peer
+
+pytestmark = pytest.mark.virtual_time
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 

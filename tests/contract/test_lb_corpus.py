@@ -8,7 +8,9 @@ from loadtests.bench.lb_peers import haproxy, nginx
 
 from dronedispatch.testing.door import open_door
 from dronedispatch.testing.witness import witness
-from real_parts import needs
+from support.real_parts import needs
+
+pytestmark = pytest.mark.virtual_time
 
 PAYLOADS = corpus()
 

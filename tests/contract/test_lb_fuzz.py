@@ -9,7 +9,9 @@ from loadtests.bench.lb_fuzz import Findings, Target, fuzz, generate, lane
 
 from dronedispatch.testing.door import open_door
 from dronedispatch.testing.witness import witness
-from real_parts import needs
+from support.real_parts import needs
+
+pytestmark = pytest.mark.virtual_time
 
 
 def no_news() -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from dronedispatch.testing.door import OpenDoor, open_door, read_until_quiet, with_settings
 from dronedispatch.testing.peer import OK, always, answering, peer, read_request, silent
-from dronedispatch.testing.waiting import until
+from support.waiting import deadline, in_time, until
+
+pytestmark = pytest.mark.virtual_time
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 Seen = list[tuple[bytes, bytes]]
@@ -160,7 +162,7 @@ async def test_server_sent_events_pass_one_by_one() -> None:
         with contextlib.closing(writer):
             writer.write(GET)
             for number in range(3):
-                async with asyncio.timeout(2):
+                async with deadline():
                     await reader.readuntil(b"data: %d\n\n\r\n" % number)
                 more.set()
 
@@ -192,7 +194,7 @@ async def test_expect_100_is_answered_here_and_not_forwarded() -> None:
     async with peer(always(OK, seen)) as gateway, open_door([gateway.port]) as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
         writer.write(b"PUT /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
-        async with asyncio.timeout(2):
+        async with deadline():
             assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"ab")
         assert body_of(await read_until_quiet(reader, 2.0)) == b"ok"
@@ -265,7 +267,7 @@ async def test_a_client_that_vanishes_takes_its_request_at_the_gateway_with_it()
         await until(lambda: gateway.connections == 1, "the request is at the gateway")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
-        async with asyncio.timeout(2):
+        async with deadline():
             await ended.wait()
         await until(lambda: door.door.counters.ended["client_abort"] == 1, "the abort is counted")
         assert door.door.counters.retries == 0
@@ -295,7 +297,7 @@ async def test_an_answer_cut_in_the_middle_resets_a_client_that_knows_no_chunks(
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
         writer.write(b"GET /x HTTP/1.0\r\nHost: a\r\n\r\n")
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(reader.read(), 2)
+            await in_time(reader.read())
         writer.close()
 
 

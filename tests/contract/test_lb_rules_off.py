@@ -6,10 +6,12 @@ import pytest
 
 from dronedispatch.testing.door import open_door
 from dronedispatch.testing.peer import OK, always, peer
-from lb_switches import REQUESTS
-from lb_switches_bounds import BOUNDS
-from lb_switches_framing import FRAMING
-from rule_switches import Switch, must_turn_red
+from support.lb_switches import REQUESTS
+from support.lb_switches_bounds import BOUNDS
+from support.lb_switches_framing import FRAMING
+from support.rule_switches import Switch, must_turn_red
+
+pytestmark = pytest.mark.virtual_time
 
 RULES = (*FRAMING, *REQUESTS, *BOUNDS)
 CHUNKED = b"POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"

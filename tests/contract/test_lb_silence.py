@@ -9,6 +9,10 @@ import pytest
 
 from dronedispatch.testing.door import SHORT, OpenDoor, open_door, with_settings
 from dronedispatch.testing.peer import OK, Script, always, answering, hang_up, peer, read_request
+from support.virtual_time import now_s, pass_time
+from support.waiting import in_time
+
+pytestmark = pytest.mark.virtual_time
 
 POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
 KEYED = POST.replace(b"/x", b"/deliveries").replace(b"Host: a\r\n", b"Host: a\r\nIdempotency-Key: k1\r\n")
@@ -28,7 +32,7 @@ def late(seconds: float, seen: Seen) -> Script:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             seen.append(await read_request(reader))
-            await asyncio.sleep(seconds)
+            await pass_time(seconds)
             writer.write(OK)
 
     return script
@@ -40,13 +44,12 @@ def status_of(answer: bytes) -> int:
 
 async def timed(door: OpenDoor, request: bytes) -> tuple[int, float]:
     """(status, seconds until it was there)."""
-    loop = asyncio.get_running_loop()
-    began_s = loop.time()
+    began_s = now_s()
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     writer.write(request)
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    head = await in_time(reader.readuntil(b"\r\n\r\n"))
     writer.close()
-    return status_of(head), loop.time() - began_s
+    return status_of(head), now_s() - began_s
 
 
 @pytest.mark.parametrize("request_", [GET, KEYED, PUT, DELETE], ids=["get", "keyed", "put", "delete"])

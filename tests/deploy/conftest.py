@@ -8,7 +8,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from three_hosts import ThreeHosts, three_hosts
+from support.three_hosts import ThreeHosts, three_hosts
 
 
 class OneNetwork(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

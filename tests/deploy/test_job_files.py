@@ -14,7 +14,7 @@ from scripts.cluster.deploy import OPTIONAL, ORDER
 from scripts.cluster.secrets import GIVEN
 
 from dronedispatch.runtime import settings
-from job_spec import JobSpec, parse, seconds
+from support.job_spec import JobSpec, parse, seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"

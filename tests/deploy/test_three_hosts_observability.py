@@ -16,8 +16,9 @@ from typing import Any
 import hcl2
 import pytest
 
-from order_stream import OrderStream, ask
-from three_hosts import DOOR_PORT, HOSTS, PUBLIC, ThreeHosts, wait_until
+from support.order_stream import OrderStream, ask
+from support.three_hosts import DOOR_PORT, HOSTS, PUBLIC, ThreeHosts
+from support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "jobs" / "prometheus"
@@ -77,7 +78,7 @@ def test_promtool_accepts_the_configuration_and_the_rules(tmp_path: Path) -> Non
         ["check", "config", str(configuration(tmp_path, tmp_path / "token"))],
         ["check", "rules", *map(str, RULES)],
     ):
-        done = subprocess.run(["promtool", *words], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(["promtool", *words], capture_output=True, text=True, timeout=180, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -113,7 +114,7 @@ def prometheus(hosts: ThreeHosts, tmp_path_factory: pytest.TempPathFactory) -> I
             yield hosts
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=240)
         machine.host.processes.remove(process)
 
 

@@ -30,7 +30,7 @@ def validate(folder: Path, settings: str = "", **told: str) -> subprocess.Comple
         env=kept | told,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=360,
         check=False,
     )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from loadtests.bench.lb_peers import child, free_port
+from loadtests.bench.lb_peers import child
 from scripts.local.ports import Ports
 
 from dronedispatch.runtime.consul import ConsulClient, Registration
@@ -18,7 +18,9 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import HttpError
 from dronedispatch.testing.peer import OK, always, peer
-from real_parts import Part, running_consul
+from support.ports import free_port
+from support.real_parts import Part, running_consul
+from support.waiting import until_true
 
 pytestmark = pytest.mark.real
 TOKEN = "op-secret"
@@ -70,7 +72,7 @@ def gateway(name: str, port: int) -> Registration:
 
 async def get(http: HttpClient, port: int, target: str = "/x", token: str = "") -> HttpResponse:
     headers = (("authorization", f"Bearer {token}"),) if token else ()
-    return await http.request("GET", "127.0.0.1", port, target, headers=headers, timeout_s=5.0)
+    return await http.request("GET", "127.0.0.1", port, target, headers=headers, timeout_s=30.0)
 
 
 async def status_of(http: HttpClient, port: int, target: str) -> int:
@@ -81,18 +83,11 @@ async def status_of(http: HttpClient, port: int, target: str) -> int:
         return 0
 
 
-async def until_status(
-    http: HttpClient, port: int, target: str, status: int, deadline_s: float = 20.0
-) -> None:
-    async with asyncio.timeout(deadline_s):
-        while await status_of(http, port, target) != status:  # noqa: ASYNC110 - what happens is outside this process
-            await asyncio.sleep(0.05)
+async def until_status(http: HttpClient, port: int, target: str, status: int) -> None:
+    async def answered() -> bool:
+        return await status_of(http, port, target) == status
 
-
-async def until_true(asked: Callable[[], Awaitable[bool]], deadline_s: float) -> None:
-    async with asyncio.timeout(deadline_s):
-        while not await asked():  # noqa: ASYNC110 - what happens is outside this process
-            await asyncio.sleep(0.02)
+    await until_true(answered, f"{target} is answered by {status}", 20.0)
 
 
 async def registered(client: ConsulClient, public: int) -> bool:
@@ -123,10 +118,10 @@ async def test_the_table_follows_the_catalogue_and_outlives_it(
             await until_status(http, control, "/health", 200)
             assert (await get(http, public)).status == 200
 
-            await until_true(lambda: registered(client, public), 10.0)
+            await until_true(lambda: registered(client, public), "the door is registered")
 
             await client.deregister("gateway-1")
-            await until_true(lambda: left(http, control, "gateway-1"), 1.0)
+            await until_true(lambda: left(http, control, "gateway-1"), "gateway-1 has left the table")
             before = orders(one_seen)
             for _ in range(20):
                 assert (await get(http, public)).status == 200

@@ -7,7 +7,7 @@ import signal
 import pytest
 from loadtests.bench.lb_scenes import exchange_doors, failover
 
-from real_parts import needs
+from support.real_parts import needs
 
 pytestmark = pytest.mark.real
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from real_parts import wait_until
-from store_faults import wait_whole
-from store_parts import Store, running_store
+from support.store_faults import wait_whole
+from support.store_parts import Store, running_store
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 

@@ -9,32 +9,26 @@ import asyncio
 import contextlib
 import os
 import random
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from store_faults import FAULTS, Fault, evidence, one_of, wait_whole
-from store_parts import Store, running_store
-from store_workload import Workload
+from support.store_faults import FAULTS, Evidence, Fault, evidence, one_of, wait_whole
+from support.store_parts import Store, running_store
+from support.store_workload import Workload
+from support.waiting import let_run, until_true, until_true_or_over
 
 pytestmark = [pytest.mark.real, pytest.mark.netns]
 
-GAP_MAX_S = {
-    "kill -9": 2.0,
-    "SIGSTOP": 2.5,
-    "partition": 2.5,
-    "one-way partition": 2.5,
-    "graceful restart": 1.5,
-}
-"""Without any successful write, in CI; the figures on an idle machine are the benchmark's (scripts/bench kv)."""
+WRITTEN_UNDER = frozenset({"kill -9", "SIGSTOP", "partition", "one-way partition"})
+"""While one of these lasts, writes go on. For how long none succeeded is measured by `scripts/bench kv`."""
 
 EVENTS = int(os.environ.get("DD_FAULT_EVENTS", "6"))
 
 
 COPIES = (1, 2, 3)
-PLAYS = 4
+PLAYS_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -62,32 +56,43 @@ def workload_of(store: Store, seed: int) -> Workload:
     return Workload(lambda: [store.address(name) for name in ("f1", "f2")], seed=seed)
 
 
-async def play(store: Store, workload: Workload, fault: Fault, name: str) -> tuple[float, float]:
-    """Begin and end `fault` under way; when it began and when it was over. A fault that nobody felt fails.
+async def play(store: Store, workload: Workload, fault: Fault, name: str) -> None:
+    """Begin and end `fault` under way. A fault that nobody felt fails: it has shown nothing.
 
-    Whether an operation is under way just then is chance: it is played up to PLAYS times until somebody feels it.
+    Whether an operation is under way at the right moment is chance: it is begun again until somebody feels it.
     """
-    for _ in range(PLAYS):
-        began_s, ended_s, felt = await play_once(store, workload, fault, name)
-        if felt:
-            return began_s, ended_s
-    raise AssertionError(f"{fault.name} on {name} was not felt by anybody, {PLAYS} times")
+
+    async def felt() -> bool:
+        return await play_once(store, workload, fault, name)
+
+    await until_true(felt, f"{fault.name} on {name} is felt by somebody", PLAYS_S)
 
 
-async def play_once(store: Store, workload: Workload, fault: Fault, name: str) -> tuple[float, float, bool]:
-    """As `play`, and whether somebody felt it."""
+async def play_once(store: Store, workload: Workload, fault: Fault, name: str) -> bool:
+    """Whether somebody felt it."""
     before = await asyncio.to_thread(evidence, store)
     operations = workload.operations
-    began_s = time.monotonic()
     await asyncio.to_thread(fault.begin, store, name)
-    await asyncio.sleep(fault.hold_s)
+    if store.rf > 1 and fault.name in WRITTEN_UNDER:
+        await held(store, fault, before)
+        await workload.goes_on(1)
+    else:
+        await let_run(fault.hold_s)
     during = await asyncio.to_thread(evidence, store)
     await asyncio.to_thread(fault.end, store, name)
-    ended_s = time.monotonic()
     await asyncio.to_thread(wait_whole, store)
     after = await asyncio.to_thread(evidence, store)
     assert workload.operations > operations
-    return began_s, ended_s, fault.felt(before, during) or fault.felt(before, after)
+    return fault.felt(before, during) or fault.felt(before, after)
+
+
+async def held(store: Store, fault: Fault, before: Evidence) -> None:
+    """Until somebody feels it, or as long as it lasts: what is felt before then need not go on."""
+
+    async def felt() -> bool:
+        return fault.felt(before, await asyncio.to_thread(evidence, store))
+
+    await until_true_or_over(felt, fault.hold_s)
 
 
 PLAYED = [
@@ -105,15 +110,13 @@ async def test_a_fault_loses_nothing_and_no_history_breaks(
     rng = random.Random(f"{store.rf} {fault.name}")
     workload = workload_of(store, seed=store.rf)
     workload.start()
-    await asyncio.sleep(0.5)
-    began_s, ended_s = await play(store, workload, fault, one_of(store, fault, rng))
-    await asyncio.sleep(0.5)
+    await workload.goes_on()
+    await play(store, workload, fault, one_of(store, fault, rng))
+    await workload.goes_on()
     await workload.finish()
     workload.save(tmp_path / "history.jsonl")
     assert workload.why_not() is None
-    assert workload.unknown_share() < 0.05, workload.outcomes
-    if store.rf > 1 and fault.name in GAP_MAX_S:
-        assert workload.longest_gap_s(began_s, ended_s) < GAP_MAX_S[fault.name], workload.outcomes
+    assert workload.outcomes["unknown"] < workload.outcomes["done"], workload.outcomes
 
 
 @pytest.mark.parametrize("rf", COPIES, ids=lambda rf: f"rf{rf}")
@@ -131,4 +134,4 @@ async def test_random_faults_one_after_the_other(store: Store, tmp_path: Path) -
     workload.save(tmp_path / "history.jsonl")
     print(f"rf {store.rf}: {workload.operations} operations, {len(played)} faults, {workload.outcomes}")  # noqa: T201
     assert workload.why_not() is None, played
-    assert workload.unknown_share() < 0.05, (played, workload.outcomes)
+    assert workload.outcomes["unknown"] < workload.outcomes["done"], (played, workload.outcomes)

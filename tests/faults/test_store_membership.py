@@ -15,10 +15,10 @@ from dronedispatch.kv.errors import KVError
 from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient
-from real_parts import wait_until
-from store_faults import full_disk, unmount, wait_whole
-from store_parts import TOKEN, Store, running_store
-from store_workload import Workload
+from support.store_faults import full_disk, unmount, wait_whole
+from support.store_parts import TOKEN, Store, running_store
+from support.store_workload import Workload
+from support.waiting import wait_until
 
 PATIENT = {"KVFRONT_CALL_TIMEOUT_S": "2.5", "KVFRONT_DEADLINE_S": "4.5"}
 """A machine that is busy with other tests must not look like a replica that is silent."""
@@ -51,9 +51,9 @@ async def traffic(store: Store) -> AsyncIterator[Workload]:
     """Clients at work for the length of the block; afterwards the history must be linearizable."""
     workload = Workload(lambda: [store.address(name) for name in ("f1", "f2")], clients=6, seed=9)
     workload.start()
-    await asyncio.sleep(0.3)
+    await workload.goes_on(50)
     yield workload
-    await asyncio.sleep(0.3)
+    await workload.goes_on(50)
     await workload.finish()
     assert workload.why_not() is None
     assert workload.operations > 100

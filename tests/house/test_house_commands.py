@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from scripts.local.home import CHECKOUT
 
-from page_commands import ELSEWHERE, NOT_EXECUTED, PAGES, Block, blocks, typed_by_the_live_test
+from support.page_commands import ELSEWHERE, NOT_EXECUTED, PAGES, Block, blocks, typed_by_the_live_test
 
 EVERY = [block for page in PAGES for block in blocks(page)]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from scripts.local.home import CHECKOUT
 
-from real_parts import wait_until
+from support.waiting import wait_until
 
 NOBODY = 65534
 NOWHERE = "/proc/no-such-folder/home"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from live_system import LiveSystem, eventually, running_system
+from support.live_system import LiveSystem, eventually, running_system
 
 
 @pytest.fixture(scope="session")

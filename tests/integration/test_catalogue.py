@@ -7,7 +7,7 @@ import pytest
 from scripts.local import leftovers
 from scripts.local.home import Home
 
-from live_system import LiveSystem
+from support.live_system import LiveSystem
 
 pytestmark = pytest.mark.real
 

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from real_parts import free_ports, wait_until
 from scripts.local import leftovers
 from scripts.local.home import CHECKOUT, Home
-
-from real_parts import free_ports, wait_until
 
 pytestmark = pytest.mark.real
 

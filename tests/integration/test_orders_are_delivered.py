@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from scripts.local import traffic
 
-import order_checks
 from dronedispatch.fleet.city import default_city
-from live_system import Events, LiveSystem, eventually
+from support import order_checks
+from support.live_system import Events, LiveSystem, eventually
 
 pytestmark = pytest.mark.real
 
 ORDERS = 200
+HEAVY_KG = 8.0
 
 
 def place(system: LiveSystem, bodies: list[dict[str, object]]) -> list[str]:
@@ -25,7 +26,7 @@ def place(system: LiveSystem, bodies: list[dict[str, object]]) -> list[str]:
     return [str(answer.document["id"]) for answer in answers]
 
 
-def test_an_order_goes_through_every_state_within_half_a_minute(healthy: LiveSystem) -> None:
+def test_an_order_goes_through_every_state(healthy: LiveSystem) -> None:
     rng = random.Random(11)
     [delivery_id] = place(healthy, [traffic.order(default_city(), rng)])
     eventually(
@@ -93,7 +94,8 @@ def test_a_repeated_order_with_its_key_is_the_same_order(healthy: LiveSystem) ->
 
 def test_why_an_order_waits_is_told_drone_by_drone_through_the_door(healthy: LiveSystem) -> None:
     rng = random.Random(13)
-    placed = place(healthy, [traffic.order(default_city(), rng) for _ in range(150)])  # 72 drones: some wait
+    # Only the 24 heavy ones carry so much: some orders wait, however slowly they are placed.
+    placed = place(healthy, [traffic.order(default_city(), rng) | {"weight": HEAVY_KG} for _ in range(150)])
     told: list[dict[str, Any]] = []
 
     def one_waits() -> bool:

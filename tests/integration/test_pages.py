@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from scripts.local.home import CHECKOUT
 
-from live_system import LiveSystem, eventually
-from page_commands import Block, typed_by_the_live_test
-from real_parts import free_ports
+from support.live_system import LiveSystem, eventually
+from support.page_commands import Block, typed_by_the_live_test
+from support.ports import free_ports
 
 pytestmark = pytest.mark.real
 

@@ -7,7 +7,7 @@ import pytest
 from scripts.local import traffic
 
 from dronedispatch.fleet.city import default_city
-from live_system import LiveSystem, eventually
+from support.live_system import LiveSystem, eventually
 
 pytestmark = pytest.mark.real
 

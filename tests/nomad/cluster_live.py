@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from nomad_cluster import DOORS, Cluster, Retrying, cluster
-from three_hosts import HOSTS, wait_until
+from support.nomad_cluster import DOORS, Cluster, Retrying, cluster
+from support.three_hosts import HOSTS
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.netns]
 
@@ -101,8 +102,8 @@ def leader_killed(system: Cluster) -> None:
     leader = leading(system, "server-1")
     other = next(name for name in HOSTS if name != leader)
     system.machines[leader].running.pop("nomad").kill()
-    took_s = wait_until(lambda: leading(system, other) not in {"", leader}, "another one leads", 60)
-    tell(f"  another server leads after {took_s:.0f} s")
+    wait_until(lambda: leading(system, other) not in {"", leader}, "another one leads", 60)
+    tell("  another server leads")
     system.start_nomad(system.machines[leader])
     wait_until(lambda: leading(system, leader) != "", "it is back", 60)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nomad_machine import Machine
+from support.nomad_machine import Machine
 
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import pytest
 from scripts.cluster.secrets import BEARER
 
-from nomad_machine import DOOR, Machine, fetch
-from order_stream import OrderStream
+from support.nomad_machine import DOOR, Machine, fetch
+from support.order_stream import OrderStream
 
 pytestmark = [pytest.mark.real, pytest.mark.netns]
 

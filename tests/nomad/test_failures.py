@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from nomad_machine import DOOR, Machine, fetch
+from support.nomad_machine import DOOR, Machine, fetch
 
 pytestmark = [pytest.mark.real, pytest.mark.netns]
 

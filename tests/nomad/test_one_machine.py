@@ -9,7 +9,7 @@ import pytest
 from scripts.cluster.deploy import ORDER, declared
 from scripts.trial import order
 
-from nomad_machine import DOOR, ROOT, Machine
+from support.nomad_machine import DOOR, ROOT, Machine
 
 pytestmark = [pytest.mark.real, pytest.mark.netns]
 

@@ -32,7 +32,7 @@ def mirror() -> str:
     """The Debian mirror that this machine's own apt uses."""
     words = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Identifier: Packages", "Origin: Debian"]
     told = subprocess.run(
-        [*words, "Label: Debian"], capture_output=True, text=True, timeout=30, check=True
+        [*words, "Label: Debian"], capture_output=True, text=True, timeout=180, check=True
     ).stdout.split()
     if not told:
         raise RuntimeError("apt knows no Debian mirror: apt-get update first")

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import LineString, Polygon
 
-import generated_cities
 from dronedispatch.fleet.city import City, CityInvalid, parse_city
 from dronedispatch.fleet.free_space import COARSE, FINE, STEPS_MAX, CityTooComplex, room_of
 from dronedispatch.fleet.paths import NO_WAY_M, Paths
 from dronedispatch.fleet.positions import Point, distance_m
+from support import generated_cities
 
 
 def box(west: float, south: float, east: float, north: float) -> Polygon:

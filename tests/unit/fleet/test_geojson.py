@@ -11,11 +11,11 @@ import pytest
 import shapely
 from shapely import MultiPolygon, Polygon
 
-import generated_cities
 from dronedispatch.fleet.city import CityInvalid, default_city, parse_city
 from dronedispatch.fleet.geojson import refuse_strange_names
 from dronedispatch.fleet.paths import Paths
 from dronedispatch.fleet.positions import LatLon
+from support import generated_cities
 
 Document = dict[str, Any]
 

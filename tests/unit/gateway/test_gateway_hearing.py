@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from ulid import ULID
 
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.documents import encode
@@ -14,16 +13,17 @@ from dronedispatch.gateway.feed import Feed
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.testing.broker import MemoryBus
 from dronedispatch.testing.kv import MemoryKV
-from rule_switches import Switch, always, must_turn_red, put
+from support.ids import new_id
+from support.rule_switches import Switch, always, must_turn_red, put
 
 
 def assigned(seq: int) -> bytes:
     return encode(
         DeliveryStatusChanged(
-            id=str(ULID()),
+            id=new_id(),
             at="2026-01-01T00:00:00.000Z",
             request_id="r",
-            delivery_id=str(ULID()),
+            delivery_id=new_id(),
             status=DeliveryStatus.ASSIGNED,
             drone_id="d1",
             cause="assigned",

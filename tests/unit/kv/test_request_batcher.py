@@ -18,7 +18,7 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import Broken, NotSent, TimedOut
 from dronedispatch.testing.clock import FakeClock
-from dronedispatch.testing.waiting import until
+from support.waiting import deadline, in_time, until
 
 ONE, TWO = Endpoint("one", "one", 1), Endpoint("two", "two", 2)
 
@@ -77,7 +77,7 @@ class Client:
         return done
 
     async def result(self, op: Op) -> OpResult:
-        async with asyncio.timeout(5):
+        async with deadline():
             return await self.ask(op)
 
 
@@ -125,9 +125,9 @@ async def test_of_a_broken_batch_reads_are_asked_again_and_writes_are_unknown(
     client.table = (ONE,)
     write = client.ask(Put("w", b"v"))
     read = client.ask(Get("r"))
-    assert isinstance(await asyncio.wait_for(write, 5), OutcomeUnknown)
+    assert isinstance(await in_time(write), OutcomeUnknown)
     client.table = (ONE, TWO)
-    assert await asyncio.wait_for(read, 5) == result_of(Get("r"))
+    assert await in_time(read) == result_of(Get("r"))
     assert sum(isinstance(op, Put) for _, ops in client.peer.sent for op in ops) == 1
 
 
@@ -165,7 +165,7 @@ async def test_a_slow_coordinator_gets_nothing_new_and_its_reads_are_asked_elsew
     for n in range(6):
         await client.result(Put(f"w{n}", b"v"))
     assert [address for address, ops in client.peer.sent if isinstance(ops[0], Put)] == ["two"] * 6
-    assert isinstance(await asyncio.wait_for(stuck[0], 5), Item)
+    assert isinstance(await in_time(stuck[0]), Item)
 
 
 async def test_a_coordinator_that_answers_nothing_does_not_hold_up_the_others(client: Client) -> None:

@@ -13,13 +13,13 @@ def record(value: bytes, n: int = 1) -> Record:
     return Record(Version(1, n), bytes(16), 0.0, False, None, (), value)
 
 
-def test_bounds_in_items_and_bytes_are_never_exceeded_in_a_million_random_operations() -> None:
+def test_bounds_in_items_and_bytes_are_never_exceeded_in_many_random_operations() -> None:
     rng = random.Random(7)
     cache = AnswerCache(items_max=60, bytes_max=80_000)
     keys = [f"key-{n}" for n in range(200)]
     records = [record(bytes(size)) for size in (0, 10, 300, 3_000, 40_000, 79_990, 200_000)]
     broken = 0
-    for _ in range(1_000_000):
+    for _ in range(60_000):
         key = keys[int(rng.random() * 200)]
         dice = rng.random()
         if dice < 0.5:

@@ -31,6 +31,7 @@ from dronedispatch.replication.calls import (
 )
 from dronedispatch.replication.hashing import slot_of
 from dronedispatch.runtime.clock import SystemClock
+from support.waiting import deadline, in_time, patient_s, until
 
 
 class Counting(Engine):
@@ -86,7 +87,7 @@ def read(engine: Engine, key: str, *, epoch: int = 1) -> Read:
 
 
 async def ask(committer: Committer, *calls: AnyCall) -> list[AnyReply]:
-    async with asyncio.timeout(5):
+    async with deadline():
         return await committer.submit(calls)
 
 
@@ -113,7 +114,7 @@ async def test_no_reply_leaves_before_its_commit_is_synced(tmp_path: Path) -> No
     seen: list[tuple[int, bool, bool]] = []
     write, reads = committer.submit([apply(engine, "a")]), committer.submit([read(engine, "a")])
     engine.before_sync = lambda: seen.append((engine.commits, write.done(), reads.done()))
-    await asyncio.wait_for(asyncio.gather(write, reads), 5)
+    await in_time(asyncio.gather(write, reads))
     assert seen == [(1, False, False)]
     engine.before_sync = lambda: None
     await committer.close()
@@ -127,7 +128,7 @@ async def test_a_read_waits_for_the_sync_of_what_it_saw(tmp_path: Path) -> None:
     syncs = engine.syncs
     written = committer.submit([apply(engine, "other")])
     seen = committer.submit([read(engine, "other")])
-    assert isinstance((await asyncio.wait_for(seen, 5))[0], Found)
+    assert isinstance((await in_time(seen))[0], Found)
     assert engine.syncs == syncs + 1
     assert written.done()
     await committer.close()
@@ -172,7 +173,7 @@ async def test_a_sync_of_unknown_outcome_ends_the_process_and_answers_nobody(tmp
 
     engine.before_commit = broken
     waiting = committer.submit([apply(engine, "k")])
-    await asyncio.wait([waiting], timeout=1)
+    await asyncio.wait([waiting], timeout=patient_s())
     assert ended == ["input/output error"]
     assert isinstance(waiting.exception(), CommitFailed)
     engine.close()
@@ -235,7 +236,7 @@ async def test_nobody_waits_for_ever_for_a_programming_error(parts: tuple[Counti
         raise ZeroDivisionError
 
     job = committer.run(mistake)
-    await asyncio.wait([job], timeout=5)
+    await asyncio.wait([job], timeout=patient_s())
     with pytest.raises(
         CommitFailed, match="ZeroDivisionError"
     ):  # not a cancellation: that would end who waits
@@ -249,9 +250,7 @@ async def test_what_is_in_the_journal_is_brought_to_the_data_file_soon_without_a
     engine = Counting(tmp_path / "disk")
     committer = Committer(engine, SystemClock())
     await ask(committer, apply(engine, "k"))
-    async with asyncio.timeout(5):
-        while engine.journaled:  # noqa: ASYNC110 - a timer's callback
-            await asyncio.sleep(0.005)
+    await until(lambda: not engine.journaled, "it is in the data file")
     await committer.close()
     engine.close()
 
@@ -266,7 +265,7 @@ async def test_a_checkpoint_that_is_due_does_not_wait_and_comes_after_the_replie
     waiting = committer.submit([apply(engine, "k")])
     told: list[bool] = []
     waiting.add_done_callback(lambda _done: told.append(engine.journaled))
-    await asyncio.wait_for(waiting, 5)
+    await in_time(waiting)
     await asyncio.sleep(0)
     assert told == [True]
     assert not engine.journaled
@@ -290,9 +289,7 @@ async def test_a_checkpoint_that_finds_no_room_is_tried_again_and_one_that_fails
 
     monkeypatch.setattr(engine, "checkpoint", fail)
     await ask(committer, apply(engine, "k"))
-    async with asyncio.timeout(5):
-        while not ended:  # noqa: ASYNC110 - a timer's callback
-            await asyncio.sleep(0)
+    await until(lambda: ended, "the process is ended")
     assert (ended, failures) == (["broken"], [])
     monkeypatch.undo()
     await committer.close()

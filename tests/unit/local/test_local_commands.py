@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from scripts.local import leftovers, suites, traffic
+from scripts.local import leftovers, traffic
 from scripts.local.home import Home
 from scripts.local.logs import Tail, chosen, readable
 from scripts.local.table import HOME_MARK
@@ -26,9 +26,7 @@ def test_a_process_that_ignores_sigterm_is_ended_and_another_home_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leftovers, "TERM_WAIT_S", 0.3)
-    code = (
-        "import signal, sys, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
-    )
+    code = "import signal, sys, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(3600)"
     ours, other = (
         subprocess.Popen(
             [sys.executable, "-c", code],
@@ -42,12 +40,12 @@ def test_a_process_that_ignores_sigterm_is_ended_and_another_home_is_left_alone(
             assert child.stdout is not None
             assert child.stdout.readline() == b"up\n"
         assert leftovers.end(Home(tmp_path / "ours")) == 1
-        assert ours.wait(5) == -9
+        assert ours.wait(120) == -9
         assert other.poll() is None
     finally:
         other.kill()
         for child in (ours, other):
-            child.communicate(timeout=5)
+            child.communicate(timeout=120)
 
 
 def test_a_structured_line_is_shown_as_a_sentence_and_any_other_as_it_is() -> None:
@@ -78,35 +76,6 @@ def test_a_followed_log_goes_on_after_its_rotation(tmp_path: Path) -> None:
         path.write_text("three\n", encoding="utf-8")
         assert tail.new() == ["three\n"]
         assert tail.new() == []
-
-
-@pytest.mark.parametrize(
-    ("failed", "not_run", "ci", "line", "code"),
-    [
-        ([], {}, True, "Passed: every suite, every test", 0),
-        ([], {"no namespaces": 3}, False, "Passed, but did not run: 3 x no namespaces", 0),
-        ([], {"no namespaces": 3}, True, "FAILED: did not run: 3 x no namespaces", 1),
-        (["unit"], {}, False, "FAILED: unit", 1),
-    ],
-)
-def test_what_did_not_run_is_named_and_fails_on_ci(
-    failed: list[str], not_run: dict[str, int], ci: bool, line: str, code: int
-) -> None:
-    assert suites.verdict(failed, not_run, ci=ci) == (line, code)
-
-
-def test_a_suite_that_wrote_no_report_has_failed(tmp_path: Path) -> None:
-    assert suites.read_report(tmp_path / "none.xml").failed == 1
-
-
-def test_a_report_tells_passed_failed_and_skipped_apart(tmp_path: Path) -> None:
-    report = tmp_path / "r.xml"
-    report.write_text(
-        "<testsuites><testsuite><testcase/><testcase><failure/></testcase><testcase><error/></testcase>"
-        '<testcase><skipped type="pytest.skip" message="no chromium"/></testcase></testsuite></testsuites>',
-        encoding="utf-8",
-    )
-    assert suites.read_report(report) == suites.Outcome(passed=1, failed=2, not_run=("no chromium",))
 
 
 def test_demonstration_orders_are_the_same_for_the_same_seed_and_lie_in_the_city() -> None:

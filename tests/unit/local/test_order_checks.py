@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import order_checks
+from support import order_checks
 
 
 def at(second: int) -> str:

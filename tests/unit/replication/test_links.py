@@ -19,10 +19,12 @@ from dronedispatch.replication.calls import (
 )
 from dronedispatch.replication.effects import Pulse
 from dronedispatch.replication.links import AWAY_MAX, LAST_WORD_S, LINGER_S, Links
-from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.testing.clock import FakeClock
-from dronedispatch.testing.waiting import until
+from support.virtual_time import LoopClock
+from support.waiting import until
+
+pytestmark = pytest.mark.virtual_time
 
 Answer = Callable[[list[AnyCall]], bytes | None]
 
@@ -95,7 +97,7 @@ async def replica() -> AsyncIterator[StubReplica]:
 @pytest.fixture
 async def links(replica: StubReplica) -> AsyncIterator[Links]:
     http = HttpClient(resend_on_reuse_reset=False)
-    made = Links(http, "token", SystemClock(), call_timeout_s=0.3, ping_timeout_s=0.2)
+    made = Links(http, "token", LoopClock(), call_timeout_s=0.3, ping_timeout_s=0.2)
     made.follow({"r": f"http://127.0.0.1:{replica.port}"}, lambda _name: False)
     yield made
     await made.close()

@@ -10,7 +10,7 @@ import pytest
 from dronedispatch.runtime import discovery
 from dronedispatch.runtime.consul import ConsulClient, ConsulError, Endpoint, next_index
 from dronedispatch.runtime.discovery import ServiceWatch
-from dronedispatch.testing.waiting import until
+from support.waiting import until
 
 A, B = Endpoint("a", "127.0.0.1", 1, {}), Endpoint("b", "127.0.0.1", 2, {})
 Answer = tuple[int, tuple[Endpoint, ...]] | ConsulError

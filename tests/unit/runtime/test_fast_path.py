@@ -13,6 +13,10 @@ from dronedispatch.runtime.fast_path import FastRequest, parse_headers
 from dronedispatch.runtime.settings import ProcessSettings
 from dronedispatch.runtime.web import Process, create_web
 from dronedispatch.testing.serving import serving
+from support.virtual_time import pass_time
+from support.waiting import deadline, until
+
+pytestmark = pytest.mark.virtual_time
 
 PLAIN = b"PUT /fast HTTP/1.1\r\nhost: it\r\ncontent-length: 5\r\n\r\nhello"
 
@@ -67,12 +71,12 @@ class Wire:
         for piece in pieces:
             self.writer.write(piece)
             await self.writer.drain()
-            await asyncio.sleep(0.01)
+            await pass_time(0.01)
         return await self.answer()
 
     async def answer(self) -> str:
         """Status and body of the next response."""
-        async with asyncio.timeout(5):
+        async with deadline():
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
             body = await self.reader.readexactly(length)
@@ -148,7 +152,7 @@ async def test_pipelined_requests_are_answered_in_order(served: Served, wire: Wi
     wire.writer.write(PLAIN)
     await until_waiting(served, 1)
     wire.writer.write(PLAIN.replace(b"hello", b"later"))
-    await asyncio.sleep(0.05)
+    await pass_time(0.05)
     assert len(served.waiting) == 1
     served.waiting[0].respond(200, b"", b"first")
     assert await wire.answer() == "200 first"
@@ -158,9 +162,7 @@ async def test_pipelined_requests_are_answered_in_order(served: Served, wire: Wi
 
 
 async def until_waiting(served: Served, count: int) -> None:
-    async with asyncio.timeout(5):
-        while len(served.waiting) < count:  # noqa: ASYNC110 - it happens in the server's callbacks
-            await asyncio.sleep(0.005)
+    await until(lambda: len(served.waiting) >= count, f"{count} requests are held")
 
 
 async def test_an_answer_for_a_client_that_has_gone_is_dropped_and_counted_out(
@@ -172,7 +174,7 @@ async def test_an_answer_for_a_client_that_has_gone_is_dropped_and_counted_out(
     assert served.process.in_flight == 1
     wire.writer.close()
     await wire.writer.wait_closed()
-    await asyncio.sleep(0.02)
+    await pass_time(0.02)
     served.waiting[0].respond(200, b"", b"for nobody")
     assert served.process.in_flight == 0
 

@@ -10,11 +10,14 @@ import pytest
 
 from dronedispatch.runtime.backoff import full_jitter
 from dronedispatch.runtime.loops import Loop, Tasks
+from support.waiting import deadline
+
+pytestmark = pytest.mark.virtual_time
 
 
 async def run_until(loop: Loop, done: asyncio.Event) -> None:
     task = asyncio.create_task(loop.run())
-    async with asyncio.timeout(5):
+    async with deadline():
         await done.wait()
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -86,7 +89,7 @@ async def test_a_dead_task_is_told_and_a_cancelled_one_is_not() -> None:
 
     tasks.start("dies", dies())
     tasks.start("lives", asyncio.Event().wait())  # type: ignore[arg-type]
-    async with asyncio.timeout(5):
+    async with deadline():
         await told.wait()
     await tasks.stop()
     assert dead == ["dies"]

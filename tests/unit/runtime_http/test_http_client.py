@@ -13,6 +13,9 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import Broken, Malformed, NotSent, TimedOut
 from dronedispatch.runtime.http.heads import request_head
+from support.waiting import deadline
+
+pytestmark = pytest.mark.virtual_time
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -315,7 +318,7 @@ async def test_a_cancelled_call_closes_its_connection() -> None:
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        async with asyncio.timeout(2):
+        async with deadline():
             await closed.wait()
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog
 
-from dronedispatch.testing.aside import aside
+from support.aside import aside
 
 log = structlog.get_logger()
 

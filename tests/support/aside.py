@@ -14,7 +14,7 @@ import structlog
 
 T = TypeVar("T")
 
-START_S = 30.0
+START_S = 120.0
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DOOR = "127.0.0.1:8080"
 # No cloud's metadata service is asked who this machine is, and no maker whether there is a newer Nomad.
 CONFIGURATION = """

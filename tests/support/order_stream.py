@@ -14,7 +14,7 @@ from typing import Any
 from scripts.local import traffic
 
 from dronedispatch.fleet.city import default_city
-from dronedispatch.testing.netns import Host
+from support.netns import Host
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from dronedispatch.lb.exchange import Exchange
 from dronedispatch.lb.gateways import Table
 from dronedispatch.runtime.http.connection import Connection
 from dronedispatch.testing.peer import hang_up
-from rule_switches import Off, Switch, afterwards, always, put, setting, with_arguments
+from support.rule_switches import Off, Switch, afterwards, always, put, setting, with_arguments
 from unit.lb import test_lb_heads as reading
 from unit.lb import test_lb_limits as limits
 from unit.lb import test_lb_lines as lines

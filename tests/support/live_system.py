@@ -22,7 +22,8 @@ from scripts.local.home import CHECKOUT, Home
 from scripts.local.ports import Ports
 from scripts.local.supervisor import Supervisor
 
-from real_parts import free_ports, wait_until
+from support.ports import free_ports
+from support.waiting import patient_s, wait_until
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -78,7 +79,7 @@ class LiveSystem:
     # By its scripts
 
     def script(
-        self, name: str, *arguments: str, timeout_s: float = 240.0, environ: Mapping[str, str] | None = None
+        self, name: str, *arguments: str, timeout_s: float = 1200.0, environ: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run scripts/<name> for this home; its exit code is the caller's to judge."""
         return subprocess.run(
@@ -122,7 +123,7 @@ class LiveSystem:
                 if terminal.poll() is None:
                     terminal.send_signal(signal.SIGTERM)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    terminal.wait(60)
+                    terminal.wait(240)
                 terminal.kill()
 
     def down(self) -> None:
@@ -132,7 +133,7 @@ class LiveSystem:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Process name -> its row of scripts/status."""
-        done = self.script("status", "--json", timeout_s=60)
+        done = self.script("status", "--json", timeout_s=240)
         assert done.stdout.startswith("["), done.stderr
         return {row["process"]: row for row in json.loads(done.stdout)}
 
@@ -249,12 +250,12 @@ class Events:
 
     def __enter__(self) -> Events:
         self._thread.start()
-        assert self.connected.wait(20), "no event stream within 20 s"
+        assert self.connected.wait(patient_s()), "no event stream"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        self._thread.join(20)
+        self._thread.join(patient_s())
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -292,7 +293,7 @@ class Events:
             self.resets += 1
 
 
-def eventually(condition: Callable[[], object], what: str, deadline_s: float) -> None:
+def eventually(condition: Callable[[], object], what: str, ordinary_s: float) -> None:
     """Like wait_until, for conditions that ask over the network: an answer that does not come is a not-yet."""
 
     def holds() -> object:
@@ -300,7 +301,7 @@ def eventually(condition: Callable[[], object], what: str, deadline_s: float) ->
             return condition()
         return False
 
-    wait_until(holds, what, deadline_s)
+    wait_until(holds, what, ordinary_s)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from random import Random
 
@@ -11,6 +10,7 @@ from dronedispatch.fleet.documents import drone_key, encode, stamp, telemetry_ke
 from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, Telemetry, drone_tags
 from dronedispatch.fleet.positions import Point
 from dronedispatch.testing.gateway import MemoryGateway
+from support.waiting import let_run
 
 
 class Crowd:
@@ -36,7 +36,7 @@ class Crowd:
         while True:
             self.tick += 1
             self._gateway.feed.telemetry(self._all())
-            await asyncio.sleep(tick_s)
+            await let_run(tick_s)
 
     def _all(self) -> list[Telemetry]:
         at = stamp(self._gateway.clock.wall_s())

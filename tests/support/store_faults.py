@@ -8,12 +8,11 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from real_parts import wait_until
-from store_parts import Store
+from support.store_parts import Store
+from support.waiting import wait_until
 
 Evidence = dict[str, float]
 
@@ -150,12 +149,18 @@ def wipe(store: Store, name: str) -> None:
     store.wipe(name)
 
 
+def written(store: Store, name: str) -> object:
+    """Changes as clients write: they begin new keys each second."""
+    return store.state(name).get("keys")
+
+
 def copy_back_begin(store: Store, name: str) -> None:
     """kill -9 while a copy of its files from before is put away."""
     backup = store.folder / f"{name}.backup"
     shutil.rmtree(backup, ignore_errors=True)
     shutil.copytree(store.data[name], backup)  # torn or not: it is never trusted
-    time.sleep(0.5)  # so that the copy is older than what was acknowledged since
+    keys = written(store, name)
+    wait_until(lambda: written(store, name) != keys, "the copy is older than what was acknowledged since")
     kill(store, name)
 
 
@@ -250,13 +255,15 @@ def full_disk(store: Store, name: str, size: str) -> None:
     """Before it starts: its data lies on a file system of `size`."""
     store.data[name].mkdir(parents=True, exist_ok=True)
     subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(store.data[name])], check=True, timeout=10
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(store.data[name])],
+        check=True,
+        timeout=120,
     )
 
 
 def unmount(store: Store, name: str) -> None:
     """After it has ended."""
-    subprocess.run(["umount", str(store.data[name])], check=False, timeout=10, capture_output=True)
+    subprocess.run(["umount", str(store.data[name])], check=False, timeout=120, capture_output=True)
 
 
 def one_of(store: Store, fault: Fault, rng: random.Random) -> str:
@@ -264,6 +271,6 @@ def one_of(store: Store, fault: Fault, rng: random.Random) -> str:
     return rng.choice([name for name in sorted(store.parts) if name.startswith(fault.target)])
 
 
-def wait_whole(store: Store, deadline_s: float = 30.0) -> None:
+def wait_whole(store: Store, ordinary_s: float = 30.0) -> None:
     """Until every assigned replica is in sync again."""
-    wait_until(store.whole, f"all replicas are in sync again; absent: {store.absent()}", deadline_s)
+    wait_until(store.whole, f"all replicas are in sync again; absent: {store.absent()}", ordinary_s)

@@ -13,8 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,10 @@ from scripts.cluster.patience import Patience
 from scripts.local import broker as local_broker
 from scripts.local import consul as local_consul
 
-from dronedispatch.testing.netns import Host, Network, network
+from support.netns import Host, Network, network
+from support.waiting import wait_until
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HOSTS = {"server-1": "10.77.0.11", "server-2": "10.77.0.12", "server-3": "10.77.0.13"}
 PUBLIC = {"server-1": "10.78.0.11", "server-2": "10.78.0.12", "server-3": "10.78.0.13"}
 WORLD = "10.78.0.99"
@@ -47,15 +47,6 @@ TOKENS: dict[str, tuple[str, ...]] = {
     "drone-sim": ("store", "metrics"),
     "lb": ("operator", "metrics"),
 }
-
-
-def wait_until(condition: Callable[[], object], what: str, deadline_s: float) -> float:
-    """Seconds until `condition` held; AssertionError naming `what` after the deadline."""
-    began_s = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began_s < deadline_s, f"not within {deadline_s:g} s: {what}"
-        time.sleep(0.05)
-    return time.monotonic() - began_s
 
 
 def tell(figures: str) -> None:
@@ -150,7 +141,7 @@ class ThreeHosts:
             env=told,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=120,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -257,7 +248,7 @@ class ThreeHosts:
         """SIGTERM, and wait: a graceful stop."""
         process = machine.running.pop(service)
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=180)
         machine.host.processes.remove(process)
 
     def start(self) -> None:
@@ -299,7 +290,7 @@ class ThreeHosts:
             "--replicas",
             "3",
         ]
-        done = machine.host.run(words, environ, timeout_s=60)
+        done = machine.host.run(words, environ, timeout_s=360)
         assert done.returncode == 0, done.stdout + done.stderr
 
     # -- looking -----------------------------------------------------------------------------------------------
@@ -329,9 +320,9 @@ class ThreeHosts:
         placed = [service for services in PLACES.values() for service in services]
         return {"rabbitmq": len(HOSTS)} | {service: placed.count(service) for service in sorted(set(placed))}
 
-    def wait_healthy(self, deadline_s: float) -> float:
-        """Seconds until every instance passes in Consul; AssertionError at once when a process has ended by itself."""
-        return wait_until(self._healthy_or_died, f"all pass: {self.expected()}", deadline_s)
+    def wait_healthy(self, ordinary_s: float) -> None:
+        """Until every instance passes in Consul; AssertionError at once when a process has ended by itself."""
+        wait_until(self._healthy_or_died, f"all pass: {self.expected()}", ordinary_s)
 
     def _healthy_or_died(self) -> bool:
         for machine in self.machines.values():

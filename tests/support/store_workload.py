@@ -21,11 +21,15 @@ from dronedispatch.replication.calls import MUST_BE_ABSENT
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.testing.linearizability import Observation, Seen, why_not, why_not_exclusive
-from store_parts import TOKEN
+from support.store_parts import TOKEN
+from support.waiting import let_run, until
 
 PAUSE_S = 0.004
 LONG_S = 20.0
 """A long-lived key is used for so long: histories stay short enough for the checker, and span whole faults."""
+
+
+_numbers = itertools.count(1)
 
 
 class Workload:
@@ -41,7 +45,8 @@ class Workload:
         self._addresses = addresses
         self._clients = clients
         self._seed = seed
-        self._run = uuid.uuid4().hex[:8]  # no other workload of the same store uses these keys
+        self._run = f"w{next(_numbers)}"  # no other workload of the same store uses these keys
+        self._chance = random.Random(f"idents {seed}")
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._http = HttpClient(resend_on_reuse_reset=False, connect_timeout_s=0.5)
@@ -49,6 +54,14 @@ class Workload:
     def start(self) -> None:
         """Begin."""
         self._tasks = [asyncio.create_task(self._client(number)) for number in range(self._clients)]
+
+    async def goes_on(self, operations: int = 100) -> None:
+        """Return when so many more have been answered, and one more write has been done."""
+        wanted, written = self.operations + operations, len(self.written_at_s)
+        await until(
+            lambda: self.operations >= wanted and len(self.written_at_s) > written,
+            f"{operations} more operations and a write: {self.outcomes}",
+        )
 
     async def finish(self) -> None:
         """Stop the clients, then read every key once more: what was acknowledged must still be there."""
@@ -88,8 +101,11 @@ class Workload:
                 await self._acquire(
                     kv, f"{self._run}-{rng.randrange(4)}-{int(time.monotonic() / LONG_S)}", name
                 )
-            await asyncio.sleep(PAUSE_S)
+            await let_run(PAUSE_S)
         await kv.close()
+
+    def _ident(self) -> uuid.UUID:
+        return uuid.UUID(int=self._chance.getrandbits(128), version=4)
 
     def _key(self, rng: random.Random) -> str:
         now_s = time.monotonic()
@@ -111,7 +127,7 @@ class Workload:
         return None if item is None else item.version
 
     async def _put(self, kv: HttpKV, key: str, client: str) -> None:
-        ident = uuid.uuid4()
+        ident = self._ident()
         began_s = time.monotonic()
         base = Observation(key, client, "put", began_s, None, "unknown", ident=ident.hex)
         try:
@@ -125,7 +141,7 @@ class Workload:
         self._done(base, version)
 
     async def _cas(self, kv: HttpKV, key: str, client: str, expected: Version | None) -> Version | None:
-        ident = uuid.uuid4()
+        ident = self._ident()
         began_s = time.monotonic()
         wanted = expected or MUST_BE_ABSENT
         base = Observation(key, client, "put", began_s, None, "unknown", ident=ident.hex, expected=wanted)
@@ -169,7 +185,7 @@ class Workload:
             began_s,
             None,
             "unknown",
-            ident=uuid.uuid4().hex,
+            ident=self._ident().hex,
             owner=client,
             ttl_s=0.2,
         )
@@ -220,15 +236,6 @@ class Workload:
     def operations(self) -> int:
         """All that were answered or given up."""
         return sum(self.outcomes[word] for word in ("done", "conflict", "unknown", "refused", "held"))
-
-    def unknown_share(self) -> float:
-        """Unknown outcomes among all."""
-        return self.outcomes["unknown"] / max(1, self.operations)
-
-    def longest_gap_s(self, since_s: float, until_s: float) -> float:
-        """The longest time without a successful write between two moments."""
-        times = [since_s, *(at for at in self.written_at_s if since_s <= at <= until_s), until_s]
-        return max(after - before for before, after in itertools.pairwise(times))
 
 
 def _seen(item: Item | None) -> Seen | None:

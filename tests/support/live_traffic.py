@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,7 +14,10 @@ from typing import Any
 from scripts.local import traffic
 
 from dronedispatch.fleet.city import default_city
-from live_system import Answer, Caller, LiveSystem
+from support.live_system import Answer, Caller, LiveSystem
+from support.waiting import Patience, patient_s
+
+_runs = itertools.count(1)
 
 
 @dataclass
@@ -49,7 +52,7 @@ class Traffic:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self.seen = Seen()
-        self._names = [f"{seed}-{time.time_ns()}-{n}" for n in range(clients)]
+        self._names = [f"{seed}-{next(_runs)}-{n}" for n in range(clients)]
         self._threads = [
             threading.Thread(target=self._client, args=(name, seed + n), daemon=True)
             for n, name in enumerate(self._names)
@@ -63,7 +66,7 @@ class Traffic:
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         for thread in self._threads:
-            thread.join(self._patience_s + 30)
+            thread.join(2 * patient_s(self._patience_s))
 
     def accepted_by_client(self) -> dict[str, int]:
         """How many orders of each client have been accepted so far."""
@@ -85,8 +88,8 @@ class Traffic:
         caller.close()
 
     def _order(self, caller: Caller, key: str, body: dict[str, Any]) -> str | None:
-        deadline = time.monotonic() + self._patience_s
-        while time.monotonic() < deadline:
+        patience = Patience(self._patience_s)
+        while not patience.at_end():
             answer = self._ask(caller, "POST", "/deliveries", body, {"Idempotency-Key": key}, good={201})
             if answer is not None and answer.status == 201:
                 with self._lock:
@@ -106,7 +109,6 @@ class Traffic:
         headers: dict[str, str],
         good: Iterable[int],
     ) -> Answer | None:
-        began_s = time.monotonic()
         answer: Answer | None = None
         try:
             answer = caller.ask(method, target, body, headers)
@@ -116,7 +118,5 @@ class Traffic:
         with self._lock:
             self.seen.requests += 1
             if fault is not None:
-                self.seen.failures.append(
-                    f"{method} {target} after {time.monotonic() - began_s:.2f} s: {fault}"
-                )
+                self.seen.failures.append(f"{method} {target}: {fault}")
         return answer

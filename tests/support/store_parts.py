@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -20,18 +19,13 @@ from pathlib import Path
 from scripts.local import consul as local_consul
 from scripts.local.ports import Ports
 
-from real_parts import Part, free_ports, wait_until
+from support.ports import free_port, free_ports
+from support.real_parts import Part
+from support.waiting import wait_until
 
 TOKEN = "only-for-tests"
 PROGRAM = str(Path(sys.executable).parent / "dronedispatch")
 _numbers = itertools.count(1)
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -94,7 +88,7 @@ def _bridge() -> tuple[int, str]:
         number = (os.getpid() * 7 + next(_numbers)) % 250
         name = f"ddb{number}"
         words = ("ip", "link", "add", name, "type", "bridge")
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=20)
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
         if done.returncode == 0:
             return number, name
         assert "File exists" in done.stderr, done.stderr
@@ -102,7 +96,7 @@ def _bridge() -> tuple[int, str]:
 
 
 def _run(*words: str) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, f"{' '.join(words)}: {done.stderr.strip()}"
 
 
@@ -180,7 +174,7 @@ class Store:
             self.add("kvstore", f"r{number}").start()
         for number in range(1, fronts + 1):
             self.add("kvfront", f"f{number}").start()
-        self.kvctl("bootstrap", "--rf", str(self.rf), "--replicas", str(replicas), "--within", "30")
+        self.kvctl("bootstrap", "--rf", str(self.rf), "--replicas", str(replicas), "--within", "120")
         for number in range(1, fronts + 1):
             wait_until(lambda n=f"f{number}": self.get(n, "/health") is not None, f"f{number} is ready")  # type: ignore[misc]
 
@@ -198,7 +192,7 @@ class Store:
         """What `dronedispatch kvctl words...` prints; it must end with `code`."""
         command = self.host("consul").command(PROGRAM, "kvctl", *words)
         done = subprocess.run(
-            command, env=self.environment(), capture_output=True, text=True, timeout=120, check=False
+            command, env=self.environment(), capture_output=True, text=True, timeout=600, check=False
         )
         assert done.returncode == code, (
             f"kvctl {' '.join(words)}: {done.returncode} {done.stdout} {done.stderr}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 from scripts.local.home import CHECKOUT
 
-from real_parts import wait_until
+from support.waiting import wait_until
 
 PICTURES = CHECKOUT / ".artifacts" / "browser"
 
@@ -30,6 +30,6 @@ class Visit:
         self.page.screenshot(path=path)
         return path
 
-    def wait_for(self, expression: str, what: str, deadline_s: float = 20.0) -> None:
+    def wait_for(self, expression: str, what: str, ordinary_s: float = 20.0) -> None:
         """Until a JavaScript expression is true. Playwright's own waiting needs eval, which the page's policy forbids."""
-        wait_until(lambda: self.page.evaluate(expression), what, deadline_s)
+        wait_until(lambda: self.page.evaluate(expression), what, ordinary_s)

@@ -20,7 +20,7 @@ from dronedispatch.lb.core import heads
 from dronedispatch.lb.core.chunked import ChunkedBody
 from dronedispatch.lb.core.heads import RequestHead, read_head
 from dronedispatch.lb.core.upload import Upload
-from rule_switches import Off, Switch, put
+from support.rule_switches import Off, Switch, put
 from unit.lb.test_lb_heads import test_a_head_that_two_readers_could_read_differently_is_refused as refused
 
 HOST = b"Host: a.example:8080"

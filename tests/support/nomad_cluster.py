@@ -17,9 +17,10 @@ from typing import Any
 from scripts.cluster import access, secrets
 from scripts.local import consul as local_consul
 
-from dronedispatch.testing.netns import Network, network
-from order_stream import OrderStream, Try
-from three_hosts import HOSTS, ROOT, Machine, ThreeHosts, wait_until
+from support.netns import Network, network
+from support.order_stream import OrderStream, Try
+from support.three_hosts import HOSTS, ROOT, Machine, ThreeHosts
+from support.waiting import wait_until
 
 CLIENTS = {"client-1": "10.77.0.21", "client-2": "10.77.0.22", "client-3": "10.77.0.23"}
 MACHINES = HOSTS | CLIENTS

@@ -19,7 +19,7 @@ from dronedispatch.lb.gateways import Table
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.connection import Connection
 from dronedispatch.runtime.http.pool import Pool
-from rule_switches import Off, Switch, afterwards, always, put, with_arguments
+from support.rule_switches import Off, Switch, afterwards, always, put, with_arguments
 from unit.lb import test_lb_gateway_choice as choice
 from unit.lb import test_lb_limits as limits
 from unit.lb import test_lb_lines as lines
@@ -191,7 +191,7 @@ LIMITS = (
     Switch(
         "a hundred thousand clients are remembered at most",
         put({"core.buckets.Limiter.__init__": with_arguments(Limiter.__init__, clients_max=10**9)}),
-        limits.test_a_million_clients_stay_within_their_memory_and_a_hundred_thousand_are_remembered,
+        limits.test_ever_more_clients_stay_within_their_memory_and_a_hundred_thousand_are_remembered,
     ),
     Switch(
         "processes share a rate",

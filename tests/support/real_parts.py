@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +19,10 @@ from loadtests.bench.lb_peers import NotInstalled, binary
 from scripts.local import broker as local_broker
 from scripts.local import consul as local_consul
 from scripts.local.home import Home
-from scripts.local.ports import Ports, is_taken
+from scripts.local.ports import Ports
 
-
-def wait_until(condition: Callable[[], object], what: str, deadline_s: float = 20.0) -> None:
-    """Return when `condition` holds; AssertionError naming `what` after the deadline."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
-        time.sleep(0.02)
+from support.ports import free_ports
+from support.waiting import wait_until
 
 
 def needs(*programs: str) -> None:
@@ -38,16 +32,6 @@ def needs(*programs: str) -> None:
             binary(program)
     except NotInstalled as missing:
         pytest.skip(str(missing))
-
-
-def free_ports() -> Ports:
-    """A base of which no port is taken, below the ports that the kernel hands out to clients (32768 and up)."""
-    first = os.getpid() % 40
-    for base in (10_000 + (first + n) % 40 * 500 for n in range(40)):
-        ports = Ports(base)
-        if not any(is_taken("127.0.0.1", port) for port in ports.to_bind(broker=True).values()):
-            return ports
-    raise AssertionError("no free ports")
 
 
 def _as_many_files_as_allowed() -> None:
@@ -66,14 +50,14 @@ class Part:
     answers: Callable[[], bool]
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self, deadline_s: float = 40.0) -> None:
+    def start(self, ordinary_s: float = 40.0) -> None:
         """Start and wait until it answers."""
         _as_many_files_as_allowed()
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 self.command, env=self.environ, stdout=out, stderr=out, start_new_session=True
             )
-        wait_until(self._answers_or_died, f"{self.command[0]} answers; see {self.log}", deadline_s)
+        wait_until(self._answers_or_died, f"{self.command[0]} answers; see {self.log}", ordinary_s)
 
     def _answers_or_died(self) -> bool:
         assert self.process is not None
@@ -87,10 +71,10 @@ class Part:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
         try:
-            self.process.wait(20)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(10)
+            self.process.wait(60)
         self.process = None
 
 
