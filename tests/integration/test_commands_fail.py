@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from real_parts import free_ports, wait_until
 from scripts.local import leftovers
 from scripts.local.home import CHECKOUT, Home
+
+from support.ports import free_ports
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 
