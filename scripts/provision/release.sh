@@ -28,9 +28,10 @@ install_release() {
   local source=$1 python=$2 name target
   name=${1##*/release-}
   target=/opt/dronedispatch/$name
-  cmp -s "$source/SHA256SUMS" "$target/SHA256SUMS" 2>/dev/null || make_release "$source" "$target" "$python"
+  # Not `cmp || make_release`: bash would go on after a command of it that fails.
+  if ! cmp -s "$source/SHA256SUMS" "$target/SHA256SUMS" 2>/dev/null; then make_release "$source" "$target" "$python"; fi
   "$target/bin/dronedispatch" --help >/dev/null || die "the release $name does not run: remove $target, then install it again"
-  [[ $(readlink /opt/dronedispatch/current 2>/dev/null) == "$name" ]] && return
+  if [[ $(readlink /opt/dronedispatch/current 2>/dev/null) == "$name" ]]; then return; fi
   ln -sfn "$name" /opt/dronedispatch/current
   changed "current is $name"
 }
