@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import time
 import urllib.error
@@ -51,13 +53,15 @@ class Machine:
         if self.processes:
             self.until(lambda: not self._live(), "every task has ended", 60, strict=False)
         for process in reversed(self.processes):
-            process.terminate()
-        for process in self.processes:
+            process.send_signal(signal.SIGINT)  # Nomad's -dev ends its tasks, too
             try:
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for pid in _neighbours():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _live(self) -> bool:
         return any(one["ClientStatus"] in {"running", "pending"} for one in self.api("/v1/allocations"))
@@ -160,6 +164,18 @@ class Machine:
             for name in ("nomad", "consul")
         ]
         return "\n".join([status, *logs])
+
+
+def _neighbours() -> list[int]:
+    """Every other process of this network, which is this suite's own: nothing of it outlives the suite."""
+    here = os.readlink("/proc/self/ns/net")
+    assert here != os.readlink("/proc/1/ns/net")
+    found = []
+    for path in Path("/proc").glob("[0-9]*/ns/net"):
+        with contextlib.suppress(OSError):
+            if os.readlink(path) == here and path.parts[2] != str(os.getpid()):
+                found.append(int(path.parts[2]))
+    return found
 
 
 def fetch(url: str, body: object = None, headers: dict[str, str] | None = None) -> Any:
