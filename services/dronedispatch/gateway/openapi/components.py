@@ -10,7 +10,6 @@ import msgspec
 
 from dronedispatch.fleet.city import CAPACITY_MAX
 from dronedispatch.fleet.deliveries import Delivery
-from dronedispatch.fleet.geojson import FEATURES_MAX
 from dronedispatch.gateway.core.figures import Figures
 from dronedispatch.gateway.core.order import DeadlineBody, NoMembers, OrderBody, PriorityBody
 from dronedispatch.gateway.core.views import DeliveryPage, DronePage, DroneView, Placed, WhyView, WishView
@@ -142,6 +141,15 @@ def _as_answer(name: str, schema: Schema) -> Schema:
 
 
 _NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
+CHARGE_POINT: Schema = {
+    "zone": {"description": "The id of its zone"} | _NAME,
+    "capacity": {
+        "description": "How many drones charge there at once",
+        "type": "integer",
+        "minimum": 1,
+        "maximum": CAPACITY_MAX,
+    },
+}
 ZONES: Schema = {
     "type": "object",
     "description": "A city as a GeoJSON FeatureCollection (RFC 7946). It holds exactly one "
@@ -151,7 +159,6 @@ ZONES: Schema = {
         "features": {
             "type": "array",
             "minItems": 1,
-            "maxItems": FEATURES_MAX,
             "items": {
                 "type": "object",
                 "properties": {
@@ -162,15 +169,10 @@ ZONES: Schema = {
                             "kind": {"enum": ["boundary", "zone", "charge_point", "no_fly"]},
                             "id": {"description": "Unique in the document"} | _NAME,
                             "name": {"type": "string", "maxLength": 200},
-                            "zone": {"description": "Of a charge point: the id of its zone"} | _NAME,
-                            "capacity": {
-                                "description": "Of a charge point: how many drones charge there at once",
-                                "type": "integer",
-                                "minimum": 1,
-                                "maximum": CAPACITY_MAX,
-                            },
                         },
                         "required": ["kind", "id"],
+                        "if": {"properties": {"kind": {"const": "charge_point"}}},
+                        "then": {"properties": CHARGE_POINT, "required": list(CHARGE_POINT)},
                     },
                     "geometry": {
                         "type": "object",
