@@ -38,7 +38,8 @@ from dronedispatch.fleet.messages import (
 from dronedispatch.kv.client import Get, Item
 from dronedispatch.kv.errors import KVError
 from dronedispatch.runtime import logs
-from dronedispatch.runtime.amqp import BrokerSource, Bus, Message
+from dronedispatch.runtime.amqp import Bus, Message
+from dronedispatch.runtime.broker_source import BrokerSource
 from dronedispatch.testing.flow_checker import FlowChecker, Verdict
 
 KINDS = ("dispatcher", "drone-sim", "kvstore", "kvfront", "gateway", "rabbitmq")

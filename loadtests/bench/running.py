@@ -77,7 +77,7 @@ class Running:
         self.consul = ConsulClient(f"http://127.0.0.1:{self.options.ports.consul_http}")
         self.watches = {
             name: ServiceWatch(self.consul, name)
-            for name in ("lb", "gateway", "kvfront", "dispatcher", "drone-sim")
+            for name in ("lb", "gateway", "kvfront", "kvstore", "dispatcher", "drone-sim")
         }
         self.http = HttpClient(resend_on_reuse_reset=False)
         self.kv = HttpKV(lambda: self.watches["kvfront"].endpoints, self.http, self._secret("store").value)

@@ -26,6 +26,7 @@ def usage() -> str:
         "usage: dronedispatch <service>             start a service; its settings come from the environment\n"
         "       dronedispatch <service> --settings  list the variables that it reads, with their defaults\n"
         "       dronedispatch kvctl ...             the store's operator tool (see kvctl --help)\n"
+        "       dronedispatch dead-letters ...      messages that nobody could handle: list, replay, drop\n"
         "       dronedispatch --version\n\n"
         f"services:\n{services}\n"
     )
@@ -53,6 +54,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if name == "kvctl":
         return int(importlib.import_module("dronedispatch.kvctl.__main__").main(rest))
+    if name == "dead-letters":
+        return int(importlib.import_module("dronedispatch.dead_letters").main(rest))
     if name not in SERVICES:
         sys.stderr.write(f"dronedispatch: no service {name!r}\n\n{usage()}")
         return 2

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from random import Random
 
 import aio_pika
 import pytest
-from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from scripts.local.ports import Ports
 
-from dronedispatch.runtime.amqp import DEAD_LETTERS, DELIVERY_LIMIT, BrokerSource, Bus, Message, Undecodable
+from dronedispatch.runtime import amqp_queues
+from dronedispatch.runtime.amqp import Bus, Message, Undecodable
+from dronedispatch.runtime.amqp_queues import DEAD_LETTERS, DELIVERY_LIMIT
+from dronedispatch.runtime.broker_source import BrokerSource
 from dronedispatch.runtime.consul import ConsulClient
+from dronedispatch.runtime.dead_letters import DeadLetters
 from dronedispatch.runtime.logs import bind_request_id
 from dronedispatch.runtime.settings import AmqpSettings
 from support.real_parts import Part, broker_url, metadata_stores, rabbitmqctl, running_broker
@@ -209,6 +213,149 @@ async def test_a_consumer_that_the_broker_takes_off_comes_back_and_is_told(
     await connection.close()
     await told(b"after")
     assert len(attached) >= 2  # under Khepri a first new attachment can still meet the end of the old queue
+
+
+class Operator:
+    """Does at the broker what an operator may do."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def __aenter__(self) -> AbstractChannel:
+        self._connection = await aio_pika.connect(self._url)
+        return await self._connection.channel()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._connection.close()
+
+
+async def deleted_exchange(channel: AbstractChannel) -> None:
+    await channel.exchange_delete("news")
+
+
+async def deleted_bindings(channel: AbstractChannel) -> None:
+    for queue in ("news.one", "news"):
+        await (await channel.get_queue(queue, ensure=False)).unbind("news")
+
+
+async def deleted_queues(channel: AbstractChannel) -> None:
+    for queue in ("news.one", "news"):
+        await channel.queue_delete(queue)
+
+
+@pytest.mark.parametrize("harm", [deleted_exchange, deleted_bindings, deleted_queues])
+async def test_what_an_operator_deletes_is_made_again_and_everybody_hears_within_seconds(
+    buses: Callable[[], Bus],
+    broker: tuple[Ports, Part],
+    harm: Callable[[AbstractChannel], Awaitable[None]],
+) -> None:
+    publisher, listener = buses(), buses()
+    inboxes = [Inbox(), Inbox()]
+    listener.consume("news", inboxes[0])
+    listener.subscribe("news", "news.one", inboxes[1])
+
+    async def told(body: bytes, deadline_s: float) -> None:
+        async with asyncio.timeout(deadline_s):
+            while not all(any(message.body == body for message in inbox.messages) for inbox in inboxes):
+                publisher.to_fanout("news", body)
+                await asyncio.sleep(0.05)
+
+    await told(f"before {harm.__name__}".encode(), 30.0)
+    async with Operator(broker_url(broker[0])) as channel:
+        await harm(channel)
+    await told(f"after {harm.__name__}".encode(), 30.0)
+
+
+async def test_queues_with_other_arguments_end_nobodys_connection(broker: tuple[Ports, Part]) -> None:
+    async with Operator(broker_url(broker[0])) as channel:
+        for name in ("strange", "news.strange"):
+            await channel.declare_queue(name, durable=True, arguments={"x-max-length": 7})
+    consul, inboxes = ConsulClient("127.0.0.1:1"), [Inbox(), Inbox()]
+    source = BrokerSource(AmqpSettings(url=broker_url(broker[0])), consul)
+    bus = Bus(source, work_queues=("strange",), fanouts=("news",))
+    bus.start()
+    try:
+        bus.consume("strange", inboxes[0])
+        bus.subscribe("news", "news.strange", inboxes[1])
+        bus.to_queue("strange", b"work")
+        await inboxes[0].until(lambda got: len(got) == 1)
+        async with asyncio.timeout(30):
+            while not inboxes[1].messages:
+                bus.to_fanout("news", b"told")
+                await asyncio.sleep(0.05)
+    finally:
+        await bus.stop()
+        await consul.close()
+
+
+async def test_a_publisher_learns_whether_anybody_listens(buses: Callable[[], Bus]) -> None:
+    bus, inbox = buses(), Inbox()
+    task = bus.subscribe("news", "news.listener", inbox)
+    async with asyncio.timeout(30):
+        while not inbox.messages:
+            bus.to_fanout("news", b"heard")
+            await asyncio.sleep(0.05)
+    assert bus.heard("news")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    lonely = Bus(bus._source, work_queues=(), fanouts=("lonely",))
+    lonely.start()
+    async with asyncio.timeout(30):
+        while lonely.heard("lonely"):
+            lonely.to_fanout("lonely", b"anybody?")
+            await asyncio.sleep(0.05)
+    await lonely.stop()
+
+
+async def test_dead_letters_are_listed_with_their_reason_given_back_and_dropped(
+    buses: Callable[[], Bus], broker: tuple[Ports, Part]
+) -> None:
+    bus, inbox, wiser = buses(), Inbox(), list[bytes]()
+    task = bus.consume("work", inbox)
+    for number in range(3):
+        bus.to_queue("work", b"garbage", message_id=f"bad-{number}")
+    async with Operator(broker_url(broker[0])) as channel:
+        letters = DeadLetters(channel)
+        async with asyncio.timeout(30):
+            while len(found := await letters.listed()) < 3:  # noqa: ASYNC110 - the broker is outside this process
+                await asyncio.sleep(0.05)
+        assert {(one.queue, one.reason) for one in found} == {("work", "field x: not a number")}
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert [one.message_id for one in await letters.replay({"bad-1"})] == ["bad-1"]
+        assert sorted(one.message_id for one in await letters.drop()) == ["bad-0", "bad-2"]
+        assert await letters.listed() == []
+
+        async def takes_anything(message: Message) -> None:
+            wiser.append(message.message_id.encode())
+
+        bus.consume("work", takes_anything)
+        async with asyncio.timeout(30):
+            while wiser != [b"bad-1"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def test_the_oldest_dead_letters_beyond_the_bound_go(
+    buses: Callable[[], Bus], broker: tuple[Ports, Part], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(amqp_queues, "DEAD_LETTERS_MAX", 2)
+    bus, inbox = buses(), Inbox()
+    bus.consume("work", inbox)
+    bus.to_queue("work", b"first")
+    await inbox.until(lambda got: len(got) == 1)  # the queues are declared
+    async with Operator(broker_url(broker[0])) as channel:
+        for number in range(6):
+            message = aio_pika.Message(b"x", message_id=f"bad-{number}")
+            await channel.default_exchange.publish(message, routing_key=DEAD_LETTERS)
+
+        async def count() -> int | None:
+            return (await channel.declare_queue(DEAD_LETTERS, passive=True)).declaration_result.message_count
+
+        async with asyncio.timeout(30):
+            while await count() != 2:  # noqa: ASYNC110 - the broker is outside this process
+                await asyncio.sleep(0.05)
+        letters = DeadLetters(channel)
+        assert sorted(one.message_id for one in await letters.drop()) == ["bad-4", "bad-5"]
 
 
 async def test_what_is_published_over_a_broker_death_arrives(

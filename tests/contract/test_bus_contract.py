@@ -9,7 +9,8 @@ from typing import Protocol
 
 import pytest
 
-from dronedispatch.runtime.amqp import BrokerSource, Bus, Handler, Message, Undecodable
+from dronedispatch.runtime.amqp import Bus, Handler, Message, Undecodable
+from dronedispatch.runtime.broker_source import BrokerSource
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.settings import AmqpSettings
 from dronedispatch.testing.broker import MemoryBus

@@ -13,7 +13,8 @@ from functools import partial
 
 import pytest
 
-from dronedispatch.runtime.amqp import BrokerSource, Bus, Message
+from dronedispatch.runtime.amqp import Bus, Message
+from dronedispatch.runtime.broker_source import BrokerSource
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.settings import AmqpSettings, Secret
 from support.order_stream import ask

@@ -26,8 +26,9 @@ from dronedispatch.fleet.messages import DRONE_ORDERS, DRONE_UPDATES
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.runtime import garbage
-from dronedispatch.runtime.amqp import BrokerSource, Bus, Publisher
+from dronedispatch.runtime.amqp import Bus, Publisher
 from dronedispatch.runtime.away import Away
+from dronedispatch.runtime.broker_source import BrokerSource
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.health import Facts

@@ -3,44 +3,45 @@
 Publishing never delays its caller: a message goes into a bounded buffer, and a task of its own sends it with publisher
 confirms, full-jitter back-off and the same message id each time (a lost confirm is ambiguous, so consumers are idempotent).
 aio-pika's robust connections do not replay a failed publish, so both directions reconnect by loops of ours, which also
-ask for the broker's address again each time.
+ask for the broker's address again each time. What somebody deletes at the broker (an exchange, a queue, a binding) is made
+again within TEND_S; a queue that exists with other arguments is used as it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
-from urllib.parse import quote
 
 import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage
+from aio_pika.abc import (
+    AbstractChannel,
+    AbstractConnection,
+    AbstractExchange,
+    AbstractIncomingMessage,
+)
 from aio_pika.exceptions import AMQPError
+from aiormq.abc import DeliveredMessage
 from prometheus_client import Counter, Gauge
 from ulid import ULID
 
+from dronedispatch.runtime.amqp_queues import DEAD_LETTERS, Queues, own_queue, trim_dead_letters
 from dronedispatch.runtime.backoff import full_jitter
-from dronedispatch.runtime.consul import ConsulClient
-from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.broker_source import BrokerSource, NoBroker
 from dronedispatch.runtime.logs import bind_request_id, current_request_id
-from dronedispatch.runtime.settings import AmqpSettings
 
-DEAD_LETTERS = "dead_letters"
 BUFFER_MAX = 10_000  # messages; the oldest goes first, counted: the periodic round finds the same facts
 IN_FLIGHT_MAX = 200
-DELIVERY_LIMIT = 20  # attempts of a work queue's message before the broker gives it to the dead letters
-WORK_QUEUE_MAX = 100_000
-SUBSCRIPTION_EXPIRES_MS = 60_000
-SUBSCRIPTION_MAX = 10_000
 CONFIRM_TIMEOUT_S = 10.0
+TEND_S = 2.0  # how often exchanges and bindings are declared again: it changes nothing where they stand
 
 PUBLISHED = Counter("dd_amqp_published_total", "Messages by outcome", ["target", "outcome"])
+PUBLISHED_BYTES = Counter("dd_amqp_published_bytes_total", "Bytes of confirmed messages", ["target"])
 CONSUMED = Counter("dd_amqp_consumed_total", "Messages by outcome", ["queue", "outcome"])
 BUFFERED = Gauge("dd_amqp_buffered", "Messages waiting to be published")
 CONNECTED = Gauge("dd_amqp_connected", "Whether the connection is up", ["direction"])
@@ -54,10 +55,6 @@ class Undecodable(Exception):
     """Raised by a handler: the message can never be understood. It goes to the dead letters with this reason."""
 
 
-class NoBroker(ConnectionError):
-    """Consul knows no passing broker at the moment."""
-
-
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message as a handler gets it."""
@@ -69,6 +66,7 @@ class Message:
 
 
 Handler = Callable[[Message], Awaitable[None]]
+Run = Callable[[AbstractConnection, AbstractChannel], Awaitable[None]]
 
 
 class Publisher(Protocol):
@@ -94,43 +92,6 @@ class _Outgoing:
         return self.exchange or self.routing_key
 
 
-class BrokerSource:
-    """Says where the broker is: AMQP_URL, else a passing instance of `rabbitmq` in Consul."""
-
-    def __init__(self, settings: AmqpSettings, consul: ConsulClient, rng: Random | None = None) -> None:
-        self._settings = settings
-        self._watch = None if settings.url else ServiceWatch(consul, "rabbitmq")
-        self._rng = rng or Random()
-        self.tls = ssl.create_default_context(cafile=settings.cacert) if settings.cacert else None
-
-    def start(self) -> None:
-        """Begin to watch."""
-        if self._watch is not None:
-            self._watch.start()
-
-    async def stop(self) -> None:
-        """Stop watching."""
-        if self._watch is not None:
-            await self._watch.stop()
-
-    async def url(self) -> str:
-        """An AMQP URL. Raises NoBroker."""
-        if self._watch is None:
-            assert self._settings.url is not None
-            return self._settings.url
-        if not self._watch.endpoints:
-            await self._watch.changed(2.0)
-        if not self._watch.endpoints:
-            raise NoBroker("no passing rabbitmq in Consul")
-        broker = self._rng.choice(self._watch.endpoints)
-        password = self._settings.password.value if self._settings.password else "guest"
-        scheme = "amqps" if self.tls else "amqp"
-        return (
-            f"{scheme}://{quote(self._settings.user, safe='')}:{quote(password, safe='')}"
-            f"@{broker.address}:{broker.port}/{quote(self._settings.vhost, safe='')}?heartbeat=10"
-        )
-
-
 class Bus:
     """The broker as one process sees it: a publisher, and consumers of work queues and of fan-outs.
 
@@ -147,11 +108,11 @@ class Bus:
         rng: Random | None = None,
     ) -> None:
         self._source = source
-        self._work_queues = tuple(work_queues)
-        self._fanouts = tuple(fanouts)
+        self._queues = Queues(tuple(work_queues), tuple(fanouts))
         self._rng = rng or Random()
         self._buffer: deque[_Outgoing] = deque()
         self._news = asyncio.Event()
+        self._unheard: set[str] = set()
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -162,6 +123,10 @@ class Bus:
 
     def to_fanout(self, exchange: str, body: bytes, *, message_id: str | None = None) -> None:
         self._offer(_Outgoing(exchange, "", body, message_id or str(ULID()), current_request_id()))
+
+    def heard(self, exchange: str) -> bool:
+        """False: nobody was bound to `exchange` when it was published to last."""
+        return exchange not in self._unheard
 
     def _offer(self, message: _Outgoing) -> None:
         if len(self._buffer) >= BUFFER_MAX:
@@ -193,36 +158,46 @@ class Bus:
 
     publishing = False  # whether the publishing connection is up
 
-    async def _publish_all(self, channel: AbstractChannel) -> None:
+    async def _publish_all(self, _connection: AbstractConnection, channel: AbstractChannel) -> None:
         exchanges: dict[str, AbstractExchange] = {"": channel.default_exchange}
-        for name in self._fanouts:
+        for name in self._queues.fanouts:
             exchanges[name] = await channel.get_exchange(name, ensure=False)
         self.publishing = True
-        in_flight: set[asyncio.Task[None]] = set()
+        away: dict[asyncio.Task[None], _Outgoing] = {}  # in the order of sending
+        failed: list[BaseException] = []
+
+        def settled(task: asyncio.Task[None]) -> None:
+            if task.cancelled() or (error := task.exception()) is None:
+                if not task.cancelled():
+                    del away[task]
+            else:
+                failed.append(error)
+            self._news.set()
+
         try:
-            while not channel.is_closed:
+            while not channel.is_closed and not failed:
                 self._news.clear()
-                while self._buffer and len(in_flight) < IN_FLIGHT_MAX:
+                while self._buffer and len(away) < IN_FLIGHT_MAX:
                     message = self._buffer.popleft()
-                    in_flight.add(asyncio.create_task(self._publish(exchanges[message.exchange], message)))
+                    task = asyncio.create_task(self._publish(exchanges[message.exchange], message))
+                    away[task] = message
+                    task.add_done_callback(settled)
                 BUFFERED.set(len(self._buffer))
-                waiting = asyncio.create_task(self._news.wait())
-                await asyncio.wait({*in_flight, waiting}, return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
-                failed = [task for task in in_flight if task.done() and task.exception() is not None]
-                in_flight = {task for task in in_flight if not task.done()}
-                if failed:
-                    raise failed[0].exception() or ConnectionError("publish failed")
+                await self._news.wait()
+            if failed:
+                raise failed[0]
         finally:
             self.publishing = False
-            for task in in_flight:  # each one puts its message back
+            for task in away:
                 task.cancel()
-            await asyncio.gather(*in_flight, return_exceptions=True)
+            await asyncio.gather(*away, return_exceptions=True)
+            self._buffer.extendleft(reversed(away.values()))  # again, in their order
 
     async def _publish(self, exchange: AbstractExchange, message: _Outgoing) -> None:
+        """Raises what the broker or the connection says; the caller then has it sent again."""
         sent = False
         try:
-            await exchange.publish(
+            result = await exchange.publish(
                 aio_pika.Message(
                     message.body,
                     content_type="application/json",
@@ -231,22 +206,36 @@ class Bus:
                     correlation_id=message.request_id,
                 ),
                 routing_key=message.routing_key,
-                mandatory=message.exchange == "",
+                mandatory=True,
                 timeout=CONFIRM_TIMEOUT_S,
             )
+            self._note_listeners(message, heard=not isinstance(result, DeliveredMessage))
             sent = True
         finally:
             PUBLISHED.labels(message.target, "confirmed" if sent else "retried").inc()
-            if not sent:
-                self._buffer.appendleft(message)
+            if sent:
+                PUBLISHED_BYTES.labels(message.target).inc(len(message.body))
+
+    def _note_listeners(self, message: _Outgoing, *, heard: bool) -> None:
+        """Raises NoBroker for a message that the broker gave back though its work queue should be there."""
+        if heard:
+            self._unheard.discard(message.exchange)
+        elif message.target in self._queues.work:
+            raise NoBroker(f"the queue {message.target} is gone or not bound: it is declared again")
+        else:
+            self._unheard.add(message.exchange)
 
     # -- consuming ---------------------------------------------------------------------------------------------
 
     def consume(self, queue: str, handler: Handler, *, prefetch: int = 100) -> asyncio.Task[None]:
         """Work off `queue` until the returned task is cancelled; acknowledges after `handler` has returned."""
 
-        async def run(channel: AbstractChannel) -> None:
-            await self._receive(channel, queue, handler, prefetch, acknowledge=True)
+        async def run(connection: AbstractConnection, channel: AbstractChannel) -> None:
+            async def tend() -> None:
+                await self._queues.declare_fanouts(channel)
+                await trim_dead_letters(channel)
+
+            await self._receive(channel, queue, handler, prefetch, tend)
 
         return self._consumer(queue, run)
 
@@ -256,35 +245,45 @@ class Bus:
         """Get everything that `exchange` carries from now on, through a queue of our own that expires with us.
 
         `attached` is called at each (re)connection: what is published from then on arrives, earlier messages may be lost.
+        Cancelling the returned task takes the subscription back.
         """
 
-        async def run(channel: AbstractChannel) -> None:
-            own = await channel.declare_queue(
-                queue,
-                durable=True,
-                arguments={
-                    "x-queue-type": "quorum",  # a classic queue is away for as long as the one broker that has it
-                    "x-expires": SUBSCRIPTION_EXPIRES_MS,
-                    "x-max-length": SUBSCRIPTION_MAX,
-                    "x-overflow": "drop-head",
-                },
-            )
+        async def run(connection: AbstractConnection, channel: AbstractChannel) -> None:
+            own = await own_queue(connection, channel, queue)
             await own.bind(exchange)
             if attached is not None:
                 attached()
-            await self._receive(channel, queue, handler, prefetch=200, acknowledge=True)
+
+            async def tend() -> None:
+                await channel.declare_exchange(exchange, aio_pika.ExchangeType.FANOUT, durable=True)
+                await own.bind(exchange)
+
+            try:
+                await self._receive(channel, queue, handler, 200, tend)
+            except asyncio.CancelledError:
+                if not self._stopping:
+                    with contextlib.suppress(*_FAULTS):
+                        async with asyncio.timeout(TEND_S):
+                            await own.delete(if_unused=False, if_empty=False)
+                raise
 
         return self._consumer(queue, run)
 
-    def _consumer(self, queue: str, run: Callable[[AbstractChannel], Awaitable[None]]) -> asyncio.Task[None]:
+    def _consumer(self, queue: str, run: Run) -> asyncio.Task[None]:
         task = asyncio.create_task(self._keep_connected(f"consume {queue}", run), name=f"consume {queue}")
         self._tasks.append(task)
         task.add_done_callback(lambda ended: self._tasks.remove(ended) if ended in self._tasks else None)
         return task
 
     async def _receive(
-        self, channel: AbstractChannel, queue: str, handler: Handler, prefetch: int, *, acknowledge: bool
+        self,
+        channel: AbstractChannel,
+        queue: str,
+        handler: Handler,
+        prefetch: int,
+        tend: Callable[[], Awaitable[None]],
     ) -> None:
+        """Until the channel or the consumer ends. `tend` is called every TEND_S; it raises what ends it, too."""
         await channel.set_qos(prefetch_count=prefetch)
         source = await channel.get_queue(queue, ensure=False)
 
@@ -293,10 +292,12 @@ class Bus:
 
         cancelled = asyncio.Event()  # by the broker: the queue was deleted, or its last replica is gone
         (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lambda _: cancelled.set())
-        await source.consume(received, no_ack=not acknowledge)
+        await source.consume(received)
         ends = [asyncio.ensure_future(channel.closed()), asyncio.create_task(cancelled.wait())]
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            while not (await asyncio.wait(ends, timeout=TEND_S, return_when=asyncio.FIRST_COMPLETED))[0]:
+                async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                    await tend()
         finally:
             for end in ends:
                 end.cancel()
@@ -345,9 +346,7 @@ class Bus:
 
     # -- the connection ----------------------------------------------------------------------------------------
 
-    async def _keep_connected(
-        self, direction: str, run: Callable[[AbstractChannel], Awaitable[None]]
-    ) -> None:
+    async def _keep_connected(self, direction: str, run: Run) -> None:
         failures = 0
         gauge = CONNECTED.labels(direction.partition(" ")[0])
         while True:
@@ -356,11 +355,11 @@ class Bus:
                 url = await self._source.url()
                 connection = await aio_pika.connect(url, timeout=5.0, ssl_context=self._source.tls)
                 channel = await connection.channel(publisher_confirms=True)
-                await self._declare(channel)
+                await self._queues.declare(connection, channel)
                 log.info("broker connected", direction=direction)
                 gauge.set(1)
                 failures = 0
-                await run(channel)
+                await run(connection, channel)
             except _FAULTS as exc:
                 if failures == 0:
                     log.warning("broker lost, retrying", direction=direction, error=repr(exc))
@@ -371,23 +370,3 @@ class Bus:
                         await connection.close()
             await asyncio.sleep(0.1 + full_jitter(failures, base_s=0.2, cap_s=3.0, rng=self._rng))
             failures += 1
-
-    async def _declare(self, channel: AbstractChannel) -> None:
-        await channel.declare_queue(DEAD_LETTERS, durable=True, arguments={"x-queue-type": "quorum"})
-        for name in self._work_queues:
-            await channel.declare_queue(
-                name,
-                durable=True,
-                arguments={
-                    "x-queue-type": "quorum",
-                    "x-dead-letter-exchange": "",
-                    "x-dead-letter-routing-key": DEAD_LETTERS,
-                    "x-delivery-limit": DELIVERY_LIMIT,
-                    "x-max-length": WORK_QUEUE_MAX,
-                },
-            )
-        for name in self._fanouts:
-            exchange = await channel.declare_exchange(name, aio_pika.ExchangeType.FANOUT, durable=True)
-            if name in self._work_queues:
-                queue = await channel.get_queue(name, ensure=False)
-                await queue.bind(exchange)

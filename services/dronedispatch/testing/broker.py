@@ -42,6 +42,7 @@ class MemoryBus:
         self._queues: dict[str, _Queue] = {}
         self._subscribed: dict[str, list[str]] = {}
         self._attached: list[Callable[[], None]] = []
+        self._unheard: set[str] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._consumers: set[asyncio.Task[None]] = set()  # the loop keeps none from the garbage collector
 
@@ -59,6 +60,10 @@ class MemoryBus:
         """See runtime.amqp.Publisher. An exchange feeds the work queue of its own name, too."""
         self._offer(exchange, self._message(body, message_id))
 
+    def heard(self, exchange: str) -> bool:
+        """See runtime.amqp.Bus."""
+        return exchange not in self._unheard
+
     def _message(self, body: bytes, message_id: str | None) -> Message:
         return Message(body, message_id or str(ULID()), current_request_id())
 
@@ -67,6 +72,10 @@ class MemoryBus:
         if self._down:
             self._buffer.append((target, message))
             return
+        if self._subscribed.get(target) or self._queue(target).handlers:
+            self._unheard.discard(target)
+        else:
+            self._unheard.add(target)
         for copy in self.fate(target, message):
             self.deliver(target, copy)
 
@@ -107,13 +116,18 @@ class MemoryBus:
         names = self._subscribed.setdefault(exchange, [])
         if queue not in names:
             names.append(queue)
-        if attached is None:
-            return self.consume(queue, handler)
-        self._attached.append(attached)
+        told = attached or (lambda: None)
+        self._attached.append(told)
         if not self._down:
-            attached()
+            told()
         task = self.consume(queue, handler)
-        task.add_done_callback(lambda _: self._attached.remove(attached))
+
+        def taken_back(_: asyncio.Task[None]) -> None:
+            self._attached.remove(told)
+            names.remove(queue)
+            self._queues.pop(queue, None)
+
+        task.add_done_callback(taken_back)
         return task
 
     def _until_cancelled(self, queue: _Queue, handler: Handler) -> asyncio.Task[None]:
