@@ -17,6 +17,7 @@ from dronedispatch.dispatcher.rounds import Rounds
 from dronedispatch.dispatcher.routes import add_routes
 from dronedispatch.dispatcher.settings import Settings
 from dronedispatch.fleet.messages import (
+    DELIVERY_CHANGES,
     DELIVERY_REQUESTS,
     DELIVERY_STATUS,
     DRONE_ORDERS,
@@ -25,8 +26,9 @@ from dronedispatch.fleet.messages import (
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.runtime import garbage
-from dronedispatch.runtime.amqp import BrokerSource, Bus
+from dronedispatch.runtime.amqp import Bus
 from dronedispatch.runtime.away import Away
+from dronedispatch.runtime.broker_source import BrokerSource
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.consul import ConsulError
 from dronedispatch.runtime.discovery import ServiceWatch
@@ -54,7 +56,7 @@ class Dispatcher:
         self.bus = Bus(
             BrokerSource(settings.amqp, process.consul),
             work_queues=(DELIVERY_REQUESTS, DRONE_UPDATES),
-            fanouts=(DELIVERY_STATUS, DRONE_ORDERS, DRONE_UPDATES),
+            fanouts=(DELIVERY_CHANGES, DELIVERY_STATUS, DRONE_ORDERS, DRONE_UPDATES),
         )
         self.lock = ConsulLock(
             process.consul,

@@ -90,7 +90,7 @@ class _Write:
 class CarryOut:
     """Carries plans out on the store, and keeps the picture as the writes went.
 
-    `tell` is called with every delivery whose write has succeeded, after the fact.
+    `tell` is called with every record whose write has succeeded, after the fact, and its version.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class CarryOut:
         kv: KVClient,
         picture: Picture,
         clock: Clock,
-        tell: Callable[[Delivery], None],
+        tell: Callable[[Delivery | Drone, Version], None],
     ) -> None:
         self._kv = kv
         self._picture = picture
@@ -257,11 +257,12 @@ class CarryOut:
             if isinstance(write.record, Drone):
                 self._picture.put_drone(write.record, result)
                 outcome.drones.append(write.record)
+                self._tell(write.record, result)
             else:
                 self._picture.put_delivery(write.record, result)
                 outcome.deliveries.append(write.record)
                 self._etas.look(write.record)
-                self._tell(write.record)
+                self._tell(write.record, result)
             return True
         outcome.lost += 1
         self._fail(write.key, result, outcome)

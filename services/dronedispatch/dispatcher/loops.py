@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dronedispatch.dispatcher.consumers import Consumers
 from dronedispatch.dispatcher.rounds import Rounds
 from dronedispatch.dispatcher.settings import Settings
+from dronedispatch.fleet.messages import BEAT_S
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.loops import Loop
 
@@ -60,5 +61,6 @@ def loops_of(rounds: Rounds, scans: Scans, settings: Settings) -> list[Loop]:
     return [
         Loop("round", rounds.once, settings.round_s, wake=rounds.wake, error_cap_s=1.0),
         Loop("state", rounds.publish_state, STATE_EVERY_S),
+        Loop("beat", rounds.beat, BEAT_S / 4, jitter=0.0),
         Loop("scan", scans.once, min(settings.scan_s, 1.0)),
     ]

@@ -22,6 +22,7 @@ from dronedispatch.fleet.documents import (
 )
 from dronedispatch.fleet.paths import city_of
 from dronedispatch.kv.client import Get, Item, KVClient
+from dronedispatch.kv.version import Version
 from dronedispatch.runtime.clock import Clock
 
 PAGE_MAX = 500
@@ -31,10 +32,10 @@ log = structlog.get_logger()
 
 
 class Reading:
-    """`seen` is called with every delivery that was read."""
+    """`seen` is called with every delivery that was read, and its version."""
 
     def __init__(
-        self, kv: KVClient, picture: Picture, clock: Clock, seen: Callable[[Delivery], None]
+        self, kv: KVClient, picture: Picture, clock: Clock, seen: Callable[[Delivery, Version], None]
     ) -> None:
         self._kv = kv
         self._picture = picture
@@ -78,7 +79,7 @@ class Reading:
         if item.key.startswith(DELIVERY_PREFIX):
             stored = self._picture.deliveries.get(item.key.removeprefix(DELIVERY_PREFIX))
             if stored is not None:
-                self._seen(stored.record)
+                self._seen(stored.record, stored.version)
 
     async def _take_city(self, item: Item) -> None:
         """Planned in a thread: a round that waited for it would keep every order waiting."""

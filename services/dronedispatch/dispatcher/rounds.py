@@ -21,18 +21,18 @@ from dronedispatch.dispatcher.core.world import World
 from dronedispatch.dispatcher.picture import Picture
 from dronedispatch.dispatcher.reading import Reading
 from dronedispatch.dispatcher.state import state_of
-from dronedispatch.dispatcher.statuses import Statuses
+from dronedispatch.dispatcher.statuses import OLD_NEWS_S, Statuses, StatusPublisher
 from dronedispatch.dispatcher.wishes import carry_out_wishes
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import DISPATCH_STATE_KEY, delivery_key, drone_key, encode, stamp, unstamp
-from dronedispatch.fleet.drones import DroneStatus
+from dronedispatch.fleet.drones import Drone, DroneStatus
 from dronedispatch.fleet.messages import DRONE_ORDERS, DroneOrdersChanged
 from dronedispatch.kv.client import KVClient
+from dronedispatch.kv.version import Version
 from dronedispatch.runtime.amqp import Publisher
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.logs import current_request_id
 
-OLD_NEWS_S = 30.0  # at the begin of a term, what changed before that has been told by somebody else
 REST_MAX_S = 0.5
 AGAIN_MAX = 3  # rounds at once, one after the other, before the loop takes a breath
 
@@ -61,6 +61,10 @@ WAIT = Histogram(
 log = structlog.get_logger()
 
 
+class Told(Publisher, StatusPublisher, Protocol):
+    """The broker, as a dispatcher tells others by it: runtime.amqp.Bus, or its memory twin."""
+
+
 class Leadership(Protocol):
     """runtime/leadership.ConsulLock, or a fixed answer in tests."""
 
@@ -75,7 +79,7 @@ class Rounds:
         self,
         *,
         kv: KVClient,
-        bus: Publisher,
+        bus: Told,
         clock: Clock,
         leadership: Leadership,
         new_picture: Callable[[], Picture],
@@ -109,8 +113,12 @@ class Rounds:
         self._pointed_at.update(keys)
         self.wake.set()
 
-    def _wrote(self, delivery: Delivery) -> None:
-        self._statuses.look(delivery)
+    def _wrote(self, record: Delivery | Drone, version: Version) -> None:
+        if isinstance(record, Drone):
+            self._statuses.look_at_drone(record, version)
+            return
+        delivery = record
+        self._statuses.look(delivery, version)
         moves = [line for line in delivery.history if line.to is DeliveryStatus.ASSIGNED]
         if delivery.status is DeliveryStatus.ASSIGNED and len(moves) == 1:
             WAIT.observe(unstamp(moves[0].at) - unstamp(delivery.created_at))
@@ -156,12 +164,19 @@ class Rounds:
             open_deliveries=len(self.picture.deliveries),
         )
 
-    def _first_look(self, delivery: Delivery) -> None:
+    def _first_look(self, delivery: Delivery, version: Version) -> None:
         last = delivery.history[-1].at if delivery.history else delivery.created_at
         if self._clock.wall_s() - unstamp(last) > OLD_NEWS_S:
-            self._statuses.know(delivery)
+            self._statuses.know(delivery, version)
         else:
-            self._statuses.look(delivery)
+            self._statuses.look(delivery, version)
+
+    async def beat(self) -> str:
+        """Tell what has been seen since the last round; nothing is news too, about once a second."""
+        if not self._leadership.leader or self._term != self._leadership.term:
+            return "standing by"
+        self._statuses.beat()
+        return "told"
 
     async def _round(self) -> tuple[bool, str]:
         with STEP.labels("read").time():
@@ -183,6 +198,7 @@ class Rounds:
         self._count(outcome)
         self.picture.take_unflyable(plan.unflyable, self._clock.wall_s())
         UNFLYABLE.set(len(plan.unflyable))
+        self._statuses.flush()
         self._point_out(outcome)
         sentence = str(plan) + (f", wishes {wishes}" if wishes else "")
         if str(outcome):

@@ -11,6 +11,11 @@ DELIVERY_REQUESTS = "delivery_requests"
 DRONE_UPDATES = "drone_updates"
 DELIVERY_STATUS = "delivery_status"
 DRONE_ORDERS = "drone_orders"
+DELIVERY_CHANGES = (
+    "delivery_changes"  # in batches; delivery_status tells the same one by one, while somebody listens there
+)
+BEAT_S = 1.0  # the active dispatcher sends a batch at least so often, empty if need be
+SILENCE_S = 3.0  # without any batch for so long, a listener must not trust what it knows
 
 
 class DeliveryRequested(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +61,31 @@ class DeliveryStatusChanged(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     term: int
     seq: int
+
+
+class RecordTold(msgspec.Struct, frozen=True, gc=False):
+    """A stored record as a message carries it, for display alone. `version`: as the store writes it ("epoch.n")."""
+
+    version: str
+    record: msgspec.Raw
+
+
+class DeliveryChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """dispatcher -> every gateway: what a round has changed.
+
+    `events`: DeliveryStatusChanged `first`..`last` of `term`, in order, none left out (first = last + 1: none). Batches of a
+    term follow each other without a hole. `deliveries`, `drones`: the newest records of what has changed, for display.
+    """
+
+    id: str
+    at: str
+    request_id: str
+    term: int
+    first: int
+    last: int
+    events: tuple[msgspec.Raw, ...] = ()
+    deliveries: tuple[RecordTold, ...] = ()
+    drones: tuple[RecordTold, ...] = ()
 
 
 class DroneOrdersChanged(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,9 +6,9 @@ from typing import Any
 
 from sanic import Sanic
 
-from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DELIVERY_STATUS, DRONE_UPDATES
+from dronedispatch.fleet.messages import DELIVERY_CHANGES, DELIVERY_REQUESTS, DELIVERY_STATUS, DRONE_UPDATES
 from dronedispatch.gateway.changes import Changes
-from dronedispatch.gateway.consumers import subscribe
+from dronedispatch.gateway.consumers import Hearing
 from dronedispatch.gateway.dispatcher import Dispatcher
 from dronedispatch.gateway.errors import add_errors
 from dronedispatch.gateway.feed import Feed
@@ -27,8 +27,9 @@ from dronedispatch.gateway.settings import Settings
 from dronedispatch.gateway.zones import Zones
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
-from dronedispatch.runtime.amqp import BrokerSource, Bus, Publisher
+from dronedispatch.runtime.amqp import Bus, Publisher
 from dronedispatch.runtime.away import Away
+from dronedispatch.runtime.broker_source import BrokerSource
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.health import Facts, Reason
@@ -60,7 +61,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     bus = Bus(
         BrokerSource(settings.amqp, process.consul),
         work_queues=(DELIVERY_REQUESTS, DRONE_UPDATES),
-        fanouts=(DELIVERY_STATUS, DRONE_UPDATES),
+        fanouts=(DELIVERY_CHANGES, DELIVERY_STATUS, DRONE_UPDATES),
     )
     store = NeighbourHealth(lambda: fronts.endpoints, http, SystemClock())
     broker = Away(SystemClock())
@@ -77,15 +78,18 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
             told=[*store.reasons, *city],
         )
 
-    feed = assemble(app, settings, kv, bus, Dispatcher(dispatchers, http, token), SystemClock())
+    clock = SystemClock()
+    feed = assemble(app, settings, kv, bus, Dispatcher(dispatchers, http, token), clock)
+    hearing = Hearing(bus, feed, clock, process.instance)
 
     @app.before_server_start
     async def open_up(_app: Sanic[Any, Any]) -> None:
         fronts.start()
         dispatchers.start()
         bus.start()
-        subscribe(bus, feed, process.instance)
         _app.ctx.tasks.start("store-health", Loop("store-health", store.once, STORE_HEALTH_S).run())
+        hearing.start()
+        app.ctx.tasks.start("hearing", Loop("hearing", hearing.once, 1.0).run())
 
     @app.after_server_stop
     async def close_down(_app: Sanic[Any, Any]) -> None:

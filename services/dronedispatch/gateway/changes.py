@@ -15,6 +15,7 @@ from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DeliveryRequested
 from dronedispatch.gateway.core.order import refuse_past
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.errors import Unavailable, VersionConflict
+from dronedispatch.kv.version import Version
 from dronedispatch.runtime.amqp import Publisher
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.problems import Problem
@@ -23,7 +24,7 @@ ATTEMPTS_MAX = (
     20  # a delivery changes a handful of times in its life: more lost races mean something is wrong
 )
 
-Announce = Callable[[Delivery], None]
+Announce = Callable[[Delivery, Version], None]
 
 
 class Changes:
@@ -96,14 +97,14 @@ class Changes:
             if after == before:
                 return before
             try:
-                await self._kv.cas(key, item.version, encode(after), tags=delivery_tags(after))
+                version = await self._kv.cas(key, item.version, encode(after), tags=delivery_tags(after))
             except VersionConflict:
                 continue  # somebody else changed it first: decide again on what is there now
-            self._tell(after, cause, request_id)
+            self._tell(after, version, cause, request_id)
             return after
         raise Unavailable(f"delivery {delivery_id} changes too fast")
 
-    def _tell(self, delivery: Delivery, cause: str, request_id: str) -> None:
+    def _tell(self, delivery: Delivery, version: Version, cause: str, request_id: str) -> None:
         event = DeliveryRequested(
             id=str(ULID.from_timestamp(self._clock.wall_s())),
             at=stamp(self._clock.wall_s()),
@@ -112,7 +113,7 @@ class Changes:
             cause=cause,
         )
         self._publisher.to_queue(DELIVERY_REQUESTS, encode(event), message_id=event.id)
-        self._announce(delivery)
+        self._announce(delivery, version)
 
 
 def _still_open(delivery: Delivery) -> None:

@@ -1,14 +1,17 @@
-"""Keeps the board of live events: told by messages at once, corrected from the store every few seconds.
+"""Keeps the board of live events: told by messages at once, corrected from the store where messages may have been missed.
 
-While nobody watches, nothing is read from the store and telemetry is dropped unread: the picture costs what it is
-looked at. With the broker away the corrections alone keep it going, a poll later.
+Events are kept whether anybody watches or not, so that every gateway can resume every reader. What is drawn is what the
+messages carry; of two records the newer version wins. The store is read when somebody begins to watch, after a gap, and now
+and then; with the broker away, every poll. While nobody watches, telemetry is dropped unread.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 
+import msgspec
 import structlog
 from prometheus_client import Gauge
 
@@ -17,23 +20,29 @@ from dronedispatch.fleet.documents import (
     DELIVERY_PREFIX,
     DRONE_PREFIX,
     TELEMETRY_PREFIX,
+    Unreadable,
+    decode,
     delivery_key,
     drone_key,
     encode,
 )
 from dronedispatch.fleet.drones import Drone, Telemetry
-from dronedispatch.fleet.messages import DeliveryStatusChanged
+from dronedispatch.fleet.messages import DeliveryChanges, DeliveryStatusChanged, RecordTold
 from dronedispatch.gateway.core.figures import SAMPLE_MAX, Figures, Ledger
 from dronedispatch.gateway.core.ring import EventId
-from dronedispatch.gateway.core.stream import DELIVERY, DETAILS, Board
-from dronedispatch.gateway.lists import SCAN_PAGE, readable
+from dronedispatch.gateway.core.sequence import Batches, Follows
+from dronedispatch.gateway.core.stream import DELIVERY, DETAILS, DRONES, FIGURES, Board
+from dronedispatch.gateway.lists import SCAN_PAGE, readable, versioned
 from dronedispatch.kv.client import Get, Item, KVClient
+from dronedispatch.kv.version import Version, parse_version
 from dronedispatch.runtime.clock import Clock
 
 COUNT_PAGES_MAX = (
     20  # of delivered orders: the figure counts up to 10,000 from the store, and events from there on
 )
 COUNT_EVERY_S = 300.0
+CORRECT_EVERY_S = 30.0  # while the dispatcher is heard without a gap
+SHOWN_MAX = 20_000  # deliveries whose shown version is remembered
 TELEMETRY_QUIET_S = 3.0  # without messages for so long, positions come from the store
 ASKED_S = 10.0  # a request for the figures keeps them warm for so long
 
@@ -53,7 +62,14 @@ class Feed:
         self.wake = asyncio.Event()
         self.touched = asyncio.Event()
         self.watchers = 0
+        self.hearing = False
         self.closing = False
+        self._wanted: Counter[str] = Counter()
+        self._batches = Batches()
+        self._shown: dict[str, Version] = {}  # insertion order: the oldest goes first
+        self._gaps = 0
+        self._fresh = False
+        self._corrected_s = -CORRECT_EVERY_S
         self._ledger = Ledger()
         self._changed = asyncio.Event()
         self._touched_deliveries: set[str] = set()
@@ -67,18 +83,26 @@ class Feed:
 
     @property
     def watched(self) -> bool:
-        """Whether anybody wants to know."""
-        return self.watchers > 0 or self._clock.monotonic_s() - self._asked_s < ASKED_S
+        """Whether anybody wants more than the bare changes."""
+        asked = self._clock.monotonic_s() - self._asked_s < ASKED_S
+        return asked or any(self._wanted[topic] for topic in (DETAILS, DRONES, FIGURES))
 
-    def enter(self) -> None:
-        """A reader has come."""
+    @property
+    def wants_drones(self) -> bool:
+        """Whether anybody looks at drones."""
+        return self._wanted[DRONES] > 0
+
+    def enter(self, topics: Collection[str]) -> None:
+        """A reader of these topics has come."""
         self.watchers += 1
+        self._wanted.update(topics)
         WATCHERS.set(self.watchers)
         self.wake.set()
 
-    def leave(self) -> None:
-        """A reader has gone."""
+    def leave(self, topics: Collection[str]) -> None:
+        """A reader of these topics has gone."""
         self.watchers -= 1
+        self._wanted.subtract(topics)
         WATCHERS.set(self.watchers)
 
     def close(self) -> None:
@@ -101,11 +125,32 @@ class Feed:
 
     # -- what messages tell ------------------------------------------------------------------------------------
 
+    def changed(self, batch: DeliveryChanges) -> None:
+        """A batch of the dispatcher. Raises Unreadable before anything has changed."""
+        events = [(decode(DeliveryStatusChanged, bytes(body)), bytes(body)) for body in batch.events]
+        drones = [_drone_told(one) for one in batch.drones] if self.watched else []
+        deliveries = [
+            (decode(_Named, bytes(one.record)).id, _version(one), bytes(one.record))
+            for one in batch.deliveries
+        ]
+        follows = self._batches.take(batch.term, batch.first, batch.last)
+        self.hearing = True
+        if follows is Follows.HOLE:
+            self._admit_gap()
+        if follows is not Follows.OLD:
+            for event, body in events:
+                self._event(event, body)
+        news = [record for name, version, record in deliveries if self._is_newer(name, version)]
+        if news:
+            self.board.ring.append(None, DETAILS, b'{"deliveries":[%b]}' % b",".join(news))
+        self.board.fleet.some_records(drones)
+        if events or news or drones or follows is Follows.HOLE:
+            self._notify()
+
     def status_changed(self, event: DeliveryStatusChanged, body: bytes) -> None:
-        """A message of the dispatcher; a repeated one is dropped."""
-        if not self.board.ring.append(EventId(event.term, event.seq), DELIVERY, body):
+        """A message of a dispatcher of the release before, which carries no records; a repeated one is dropped."""
+        if not self._event(event, body):
             return
-        self._ledger.changed(event.delivery_id, event.status, event.at)
         if self.watched:
             self._touched_deliveries.add(event.delivery_id)
             if event.drone_id is not None:
@@ -113,11 +158,29 @@ class Feed:
             self.touched.set()
         self._notify()
 
+    def _event(self, event: DeliveryStatusChanged, body: bytes) -> bool:
+        if not self.board.ring.append(EventId(event.term, event.seq), DELIVERY, body):
+            return False
+        self._ledger.changed(event.delivery_id, event.status, event.at)
+        return True
+
     def gap(self) -> None:
-        """From now on messages are heard; before, some may not have been. Readers are told, and the store is asked."""
-        self.board.ring.gap()
-        self.wake.set()
+        """From now on messages are heard; before, some may not have been."""
+        self._batches.forget()
+        self._admit_gap()
         self._notify()
+
+    def lost(self) -> None:
+        """The dispatcher is not heard any more."""
+        self.hearing = False
+        self.gap()
+
+    def _admit_gap(self) -> None:
+        """Readers are told, and the store is asked."""
+        self.board.ring.gap()
+        self._gaps += 1
+        self._fresh = False
+        self.wake.set()
 
     def telemetry(self, drones: Sequence[Telemetry]) -> None:
         """A message of drone_sim."""
@@ -125,10 +188,10 @@ class Feed:
         self.board.fleet.telemetry(drones)
         self._notify()
 
-    def announce(self, delivery: Delivery) -> None:
+    def announce(self, delivery: Delivery, version: Version) -> None:
         """A delivery that this gateway itself has just written."""
         self._ledger.changed(delivery.id, delivery.status, delivery.history[-1].at)
-        self._show([delivery])
+        self._show([(delivery, version)])
         self._notify()
 
     def zones_changed(self, etag: str) -> None:
@@ -148,25 +211,33 @@ class Feed:
         keys = [delivery_key(one) for one in deliveries] + [drone_key(one) for one in drones]
         results = await self._kv.batch([Get(key) for key in keys[:1000]])
         items = [result for result in results if isinstance(result, Item)]
-        self._show(readable(Delivery, [item for item in items if item.key.startswith(DELIVERY_PREFIX)]))
+        self._show(versioned(Delivery, [item for item in items if item.key.startswith(DELIVERY_PREFIX)]))
         self.board.fleet.some_records(
-            readable(Drone, [item for item in items if item.key.startswith(DRONE_PREFIX)])
+            versioned(Drone, [item for item in items if item.key.startswith(DRONE_PREFIX)])
         )
         self._notify()
         return f"followed up {len(items)} records"
 
     async def correct(self) -> str:
-        """Bring board and ledger to what the store says."""
+        """Bring board and ledger to what the store says, where messages cannot have done so."""
         if not self.watched:
-            self._counted_s = None
+            self._counted_s, self._fresh = None, False
             return "nobody watches"
         async with self._correcting:
-            if self._counted_s is None or self._clock.monotonic_s() - self._counted_s > COUNT_EVERY_S:
-                await self._count()
-            await self._correct_deliveries()
-            await self._correct_fleet()
+            if self._doubtful():
+                gaps = self._gaps
+                if self._counted_s is None or self._clock.monotonic_s() - self._counted_s > COUNT_EVERY_S:
+                    await self._count()
+                await self._correct_deliveries()
+                await self._correct_fleet()
+                self._fresh, self._corrected_s = gaps == self._gaps, self._clock.monotonic_s()
             self._show_figures()
         return f"{len(self._ledger.open)} open deliveries, watched"
+
+    def _doubtful(self) -> bool:
+        now_s = self._clock.monotonic_s()
+        quiet = self.wants_drones and now_s - self._telemetry_s > TELEMETRY_QUIET_S
+        return not self._fresh or not self.hearing or quiet or now_s - self._corrected_s > CORRECT_EVERY_S
 
     async def figures(self) -> Figures:
         """The key figures, not older than one poll."""
@@ -177,21 +248,24 @@ class Feed:
         return self._now()
 
     async def _correct_deliveries(self) -> None:
-        found = {item.id: item for item in readable(Delivery, await self._scan(DELIVERY_PREFIX, "open=1"))}
+        found = {
+            one.id: (one, version)
+            for one, version in versioned(Delivery, await self._scan(DELIVERY_PREFIX, "open=1"))
+        }
         news, gone = self._ledger.corrected(
-            {key: delivery.status for key, delivery in found.items()}, self._clock.wall_s()
+            {key: delivery.status for key, (delivery, _) in found.items()}, self._clock.wall_s()
         )
-        ended: list[Delivery] = []
+        ended: list[tuple[Delivery, Version]] = []
         if gone:
             results = await self._kv.batch([Get(delivery_key(one)) for one in gone[:1000]])
-            ended = readable(Delivery, [result for result in results if isinstance(result, Item)])
-            for delivery in ended:
+            ended = versioned(Delivery, [result for result in results if isinstance(result, Item)])
+            for delivery, _ in ended:
                 self._ledger.changed(delivery.id, delivery.status, delivery.ended_at or delivery.created_at)
         self._show([found[one] for one in news] + ended)
 
     async def _correct_fleet(self) -> None:
         fleet = self.board.fleet
-        fleet.records(readable(Drone, await self._scan(DRONE_PREFIX)))
+        fleet.records(versioned(Drone, await self._scan(DRONE_PREFIX)))
         if self._clock.monotonic_s() - self._telemetry_s > TELEMETRY_QUIET_S or fleet.unplaced:
             fleet.telemetry(readable(Telemetry, await self._scan(TELEMETRY_PREFIX)))
 
@@ -225,8 +299,16 @@ class Feed:
             if after is None:
                 return items
 
-    def _show(self, deliveries: Iterable[Delivery]) -> None:
-        shown = list(deliveries)
+    def _is_newer(self, delivery_id: str, version: Version) -> bool:
+        """Whether this is newer than what was shown, which it then is."""
+        known = self._shown.pop(delivery_id, None)
+        self._shown[delivery_id] = version if known is None else max(known, version)
+        if len(self._shown) > SHOWN_MAX:
+            del self._shown[next(iter(self._shown))]
+        return known is None or version > known
+
+    def _show(self, deliveries: Iterable[tuple[Delivery, Version]]) -> None:
+        shown = [delivery for delivery, version in deliveries if self._is_newer(delivery.id, version)]
         if shown:
             self.board.ring.append(None, DETAILS, encode({"deliveries": shown}))
 
@@ -236,3 +318,24 @@ class Feed:
     def _show_figures(self) -> None:
         self.board.show_figures(encode(self._now()))
         self._notify()
+
+
+class _Named(msgspec.Struct):
+    """Of a delivery as a message carries it, all that has to be read."""
+
+    id: str
+
+
+def _version(told: RecordTold) -> Version:
+    """Raises Unreadable."""
+    try:
+        version = parse_version(told.version)
+    except ValueError as exc:
+        raise Unreadable(str(exc)) from exc
+    if version is None:
+        raise Unreadable("a record that was told has no version")
+    return version
+
+
+def _drone_told(told: RecordTold) -> tuple[Drone, Version]:
+    return decode(Drone, bytes(told.record)), _version(told)

@@ -22,6 +22,7 @@ from dronedispatch.gateway.core.listing import DeliveryQuery, DroneQuery
 from dronedispatch.gateway.core.views import DroneView, drone_view
 from dronedispatch.kv.client import Get, Item, KVClient
 from dronedispatch.kv.errors import KVError
+from dronedispatch.kv.version import Version
 from dronedispatch.runtime.problems import Problem
 
 SCAN_PAGE = 500
@@ -129,10 +130,15 @@ class Lists:
 
 def readable(kind: type[T], items: Iterable[Item]) -> list[T]:
     """The documents of `items`; one that cannot be read is reported and passed over."""
+    return [document for document, _ in versioned(kind, items)]
+
+
+def versioned(kind: type[T], items: Iterable[Item]) -> list[tuple[T, Version]]:
+    """The same, each with its version."""
     found = []
     for item in items:
         try:
-            found.append(decode(kind, item.value))
+            found.append((decode(kind, item.value), item.version))
         except Unreadable as exc:
             log.warning("unreadable record passed over", key=item.key, error=str(exc))
     return found

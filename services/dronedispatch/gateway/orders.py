@@ -19,11 +19,12 @@ from dronedispatch.gateway.forecast import Forecast
 from dronedispatch.gateway.zones import Zones
 from dronedispatch.kv.client import Item, KVClient
 from dronedispatch.kv.errors import Unavailable, VersionConflict
+from dronedispatch.kv.version import Version
 from dronedispatch.runtime.amqp import Publisher
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.problems import Problem
 
-Announce = Callable[[Delivery], None]
+Announce = Callable[[Delivery, Version], None]
 
 
 class Orders:
@@ -64,8 +65,9 @@ class Orders:
             eta=record.eta,
             request_id=request_id,
         )
-        if await self._create(delivery):
-            self._tell(delivery, request_id)
+        version = await self._create(delivery)
+        if version is not None:
+            self._tell(delivery, version, request_id)
         return delivery
 
     def errors_of(self, members: Mapping[str, Any]) -> list[FieldError]:
@@ -117,17 +119,16 @@ class Orders:
             )
         return stored
 
-    async def _create(self, delivery: Delivery) -> bool:
-        """Whether this very call wrote it; it is stored in either case."""
+    async def _create(self, delivery: Delivery) -> Version | None:
+        """The version, if this very call wrote it; it is stored in either case."""
         try:
-            await self._kv.cas(
+            return await self._kv.cas(
                 delivery_key(delivery.id), None, encode(delivery), tags=delivery_tags(delivery)
             )
         except VersionConflict:
-            return False  # an earlier attempt with this key got here first
-        return True
+            return None  # an earlier attempt with this key got here first
 
-    def _tell(self, delivery: Delivery, request_id: str) -> None:
+    def _tell(self, delivery: Delivery, version: Version, request_id: str) -> None:
         event = DeliveryRequested(
             id=str(ULID.from_timestamp(self._clock.wall_s())),
             at=stamp(self._clock.wall_s()),
@@ -135,4 +136,4 @@ class Orders:
             delivery_id=delivery.id,
         )
         self._publisher.to_queue(DELIVERY_REQUESTS, encode(event), message_id=event.id)
-        self._announce(delivery)
+        self._announce(delivery, version)

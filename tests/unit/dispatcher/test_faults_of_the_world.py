@@ -26,9 +26,11 @@ from dronedispatch.fleet.documents import (
 )
 from dronedispatch.fleet.drones import DroneStatus
 from dronedispatch.fleet.messages import (
+    DELIVERY_CHANGES,
     DELIVERY_REQUESTS,
     DELIVERY_STATUS,
     DRONE_UPDATES,
+    DeliveryChanges,
     DeliveryStatusChanged,
     DroneUpdates,
 )
@@ -227,25 +229,49 @@ async def test_a_cancelled_order_ends_in_one_terminal_state_and_frees_its_drone(
     ended = await town.delivery(order.id)
     assert ended.status in (DeliveryStatus.CANCELLED, DeliveryStatus.DELIVERED)
     assert all(drone.delivery_id is None for drone in (await town.drones()).values())
-    told = [
-        event.status
-        for target, message in town.bus.published
-        if target == DELIVERY_STATUS
-        and (event := decode(DeliveryStatusChanged, message.body)).delivery_id == order.id
-    ]
+    told = [event.status for event in events_of(town) if event.delivery_id == order.id]
     assert told[-1] is ended.status
     assert len(told) == len(set(told))
+
+
+def events_of(town: Town) -> list[DeliveryStatusChanged]:
+    """What was told in batches; that these follow each other without a hole is checked on the way."""
+    events: list[DeliveryStatusChanged] = []
+    for target, message in town.bus.published:
+        if target == DELIVERY_CHANGES:
+            batch = decode(DeliveryChanges, message.body)
+            assert batch.first == len(events) + 1
+            events += [decode(DeliveryStatusChanged, bytes(body)) for body in batch.events]
+            assert batch.last == len(events)
+    return events
+
+
+async def test_who_listens_for_single_changes_gets_them_and_nobody_else_costs_a_message(town: Town) -> None:
+    single: list[bytes] = []
+
+    async def heard(message: Message) -> None:
+        single.append(message.body)
+
+    task = town.bus.subscribe(DELIVERY_STATUS, "older-gateway", heard)
+    await town.order(a_delivery())
+    await town.ticks(60)
+    assert [decode(DeliveryStatusChanged, body) for body in single] == events_of(town)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    before = sum(target == DELIVERY_STATUS for target, _ in town.bus.published)
+    for _ in range(5):
+        await town.order(a_delivery())
+    await town.ticks(60)
+    probes = sum(target == DELIVERY_STATUS for target, _ in town.bus.published) - before
+    assert probes <= len(events_of(town)) - len(single)
+    assert not town.bus.heard(DELIVERY_STATUS)
 
 
 async def test_status_events_are_numbered_without_gaps_in_their_term(town: Town) -> None:
     for _ in range(3):
         await town.order(a_delivery())
     await town.ticks(60)
-    events = [
-        decode(DeliveryStatusChanged, message.body)
-        for target, message in town.bus.published
-        if target == DELIVERY_STATUS
-    ]
+    events = events_of(town)
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert {event.term for event in events} == {1}
     assert [event.status for event in events].count(DeliveryStatus.DELIVERED) == 3

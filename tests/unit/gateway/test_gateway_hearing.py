@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.documents import encode
-from dronedispatch.fleet.messages import DELIVERY_STATUS, DeliveryStatusChanged
-from dronedispatch.gateway.consumers import subscribe
+from dronedispatch.fleet.messages import (
+    DELIVERY_CHANGES,
+    DELIVERY_STATUS,
+    SILENCE_S,
+    DeliveryChanges,
+    DeliveryStatusChanged,
+)
+from dronedispatch.gateway.consumers import RENEW_MAX_S, Hearing
 from dronedispatch.gateway.core.stream import DELIVERY, Reader
 from dronedispatch.gateway.feed import Feed
-from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.testing.broker import MemoryBus
+from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.kv import MemoryKV
 from support.ids import new_id
 from support.rule_switches import Switch, always, must_turn_red, put
 
 
-def assigned(seq: int) -> bytes:
+def assigned(seq: int, term: int = 1) -> bytes:
     return encode(
         DeliveryStatusChanged(
             id=new_id(),
@@ -27,8 +34,23 @@ def assigned(seq: int) -> bytes:
             status=DeliveryStatus.ASSIGNED,
             drone_id="d1",
             cause="assigned",
-            term=1,
+            term=term,
             seq=seq,
+        )
+    )
+
+
+def batch(first: int, last: int, term: int = 1) -> bytes:
+    """The events `first`..`last`; a beat when there are none."""
+    return encode(
+        DeliveryChanges(
+            id=str(ULID()),
+            at="2026-01-01T00:00:00.000Z",
+            request_id="r",
+            term=term,
+            first=first,
+            last=last,
+            events=tuple(msgspec.Raw(assigned(seq, term)) for seq in range(first, last + 1)),
         )
     )
 
@@ -37,9 +59,10 @@ class Watched:
     """A gateway's feed with one reader on it, not yet at the broker."""
 
     def __init__(self) -> None:
-        clock = SystemClock()
+        self.clock = FakeClock()
         self.bus = MemoryBus()
-        self.feed = Feed(MemoryKV(clock), clock, 100, lambda: 1.0)
+        self.feed = Feed(MemoryKV(self.clock), self.clock, 100, lambda: 1.0)
+        self.hearing = Hearing(self.bus, self.feed, self.clock, "gateway-1")
         self._reader = Reader(self.feed.board, {DELIVERY}, None)
 
     async def news(self) -> list[str]:
@@ -48,15 +71,25 @@ class Watched:
         lines = self._reader.next_bytes(0.0).decode().splitlines()
         return [line.partition(": ")[2] for line in lines if line.startswith(("event: reset", "id: "))]
 
-    def tell(self, seq: int) -> None:
-        self.bus.to_fanout(DELIVERY_STATUS, assigned(seq))
+    def tell(self, first: int, last: int | None = None, term: int = 1) -> None:
+        self.bus.to_fanout(DELIVERY_CHANGES, batch(first, first if last is None else last, term))
+
+    async def listen(self) -> None:
+        """At the broker; the readers have been told of the beginning."""
+        self.hearing.start()
+        assert await self.news() == ["reset"]
+
+    async def after(self, seconds: float) -> str:
+        """The hearing's loop, so much later."""
+        self.clock.advance(seconds)
+        return await self.hearing.once()
 
 
 async def test_readers_of_a_gateway_that_comes_late_to_the_broker_are_told_to_read_again() -> None:
     one = Watched()
     one.tell(1)
     assert await one.news() == []
-    subscribe(one.bus, one.feed, "gateway-1")
+    one.hearing.start()
     assert one.feed.wake.is_set()
     assert await one.news() == ["reset"]
     one.tell(2)
@@ -65,8 +98,7 @@ async def test_readers_of_a_gateway_that_comes_late_to_the_broker_are_told_to_re
 
 async def test_readers_of_a_gateway_that_comes_back_to_the_broker_are_told_to_read_again() -> None:
     one = Watched()
-    subscribe(one.bus, one.feed, "gateway-1")
-    assert await one.news() == ["reset"]
+    await one.listen()
     one.tell(1)
     assert await one.news() == ["1-1"]
     one.bus.stop_broker()
@@ -77,13 +109,97 @@ async def test_readers_of_a_gateway_that_comes_back_to_the_broker_are_told_to_re
     assert await one.news() == ["1-2"]
 
 
+async def test_batches_without_a_hole_are_told_in_order_and_beats_are_no_news() -> None:
+    one = Watched()
+    await one.listen()
+    one.tell(1, 3)
+    one.tell(4, 3)
+    one.tell(4)
+    assert await one.news() == ["1-1", "1-2", "1-3", "1-4"]
+
+
+async def test_a_hole_between_two_batches_is_a_reset_before_what_comes_after_it() -> None:
+    one = Watched()
+    await one.listen()
+    one.tell(1)
+    assert await one.news() == ["1-1"]
+    one.tell(3)
+    assert await one.news() == ["reset"]
+    assert one.feed.wake.is_set()
+    one.tell(4)
+    assert await one.news() == ["1-4"]
+
+
+async def test_a_lost_end_of_a_term_is_found_by_the_next_beat() -> None:
+    one = Watched()
+    await one.listen()
+    one.tell(1)
+    assert await one.news() == ["1-1"]
+    one.tell(3, 2)
+    assert await one.news() == ["reset"]
+
+
+async def test_a_new_leader_is_a_reset_for_nobody_knows_what_the_old_one_left_untold() -> None:
+    one = Watched()
+    await one.listen()
+    one.tell(1)
+    assert await one.news() == ["1-1"]
+    one.tell(1, 0, term=2)
+    assert await one.news() == ["reset"]
+    one.tell(1, term=2)
+    assert await one.news() == ["2-1"]
+    one.tell(2)
+    assert await one.news() == []
+
+
+async def test_three_seconds_without_a_beat_are_a_reset_and_the_subscription_is_renewed() -> None:
+    one = Watched()
+    await one.listen()
+    one.tell(1)
+    assert await one.news() == ["1-1"]
+    assert await one.after(SILENCE_S - 0.1) == "heard"
+    assert await one.news() == []
+    assert await one.after(0.2) == "silent"
+    assert await one.news() == ["reset"]
+    one.tell(2)
+    assert await one.news() == ["1-2"]
+    assert await one.after(1.0) == "heard"
+
+
+async def test_while_nobody_leads_renewals_become_rare() -> None:
+    one = Watched()
+    await one.listen()
+    renewed = [await one.after(1.0) == "silent" for _ in range(300)]
+    assert 300 / RENEW_MAX_S <= sum(renewed) <= 10
+
+
+async def test_an_older_dispatcher_is_heard_one_change_at_a_time_until_a_newer_one_leads() -> None:
+    one = Watched()
+    await one.listen()
+    one.bus.to_fanout(DELIVERY_STATUS, assigned(1))
+    assert await one.news() == []
+    await one.after(SILENCE_S)
+    assert await one.news() == ["reset"]
+    one.bus.to_fanout(DELIVERY_STATUS, assigned(2))
+    assert await one.news() == ["1-2"]
+    assert one.bus.heard(DELIVERY_STATUS)
+    one.tell(1, term=2)
+    assert await one.news() == ["2-1"]
+    one.bus.to_fanout(DELIVERY_STATUS, assigned(2, term=2))
+    assert not one.bus.heard(DELIVERY_STATUS)
+    assert await one.news() == []
+
+
 @pytest.mark.parametrize(
     "proof",
     [
         test_readers_of_a_gateway_that_comes_late_to_the_broker_are_told_to_read_again,
         test_readers_of_a_gateway_that_comes_back_to_the_broker_are_told_to_read_again,
+        test_a_hole_between_two_batches_is_a_reset_before_what_comes_after_it,
+        test_a_new_leader_is_a_reset_for_nobody_knows_what_the_old_one_left_untold,
+        test_three_seconds_without_a_beat_are_a_reset_and_the_subscription_is_renewed,
     ],
-    ids=["late", "back"],
+    ids=["late", "back", "hole", "term", "silence"],
 )
 async def test_without_the_gap_a_test_turns_red(proof: object, monkeypatch: pytest.MonkeyPatch) -> None:
     assert callable(proof)

@@ -8,10 +8,11 @@ from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, Telemetry
 from dronedispatch.fleet.positions import LatLon
 from dronedispatch.gateway.core.fleet_picture import FleetPicture
 from dronedispatch.gateway.core.stream import DRONES, Board, Reader
+from dronedispatch.kv.version import Version
 
 
-def drone(drone_id: str, status: DroneStatus = DroneStatus.IDLE) -> Drone:
-    return Drone(id=drone_id, type=DroneType.LIGHT, status=status, status_at="t")
+def drone(drone_id: str, status: DroneStatus = DroneStatus.IDLE, n: int = 1) -> tuple[Drone, Version]:
+    return Drone(id=drone_id, type=DroneType.LIGHT, status=status, status_at="t"), Version(1, n)
 
 
 def telemetry(drone_id: str, tick: int, lat: float = 41.9) -> Telemetry:
@@ -39,7 +40,7 @@ def test_only_what_has_changed_since_is_told() -> None:
     picture.telemetry([telemetry("a", 2, lat=41.95), telemetry("b", 2)])
     assert ids(picture, before) == ["a"]
     assert ids(picture, picture.serial) == []
-    picture.some_records([drone("b", DroneStatus.BUSY)])
+    picture.some_records([drone("b", DroneStatus.BUSY, n=2)])
     assert ids(picture, before) == ["a", "b"]
 
 
@@ -51,6 +52,15 @@ def test_late_telemetry_changes_nothing() -> None:
     picture.telemetry([telemetry("a", 4, lat=41.91)])
     assert picture.serial == before
     assert picture.changes(0)[0].pos.lat == 41.95
+
+
+def test_of_two_records_of_a_drone_the_newer_version_is_shown_whoever_brings_it() -> None:
+    picture = FleetPicture()
+    picture.telemetry([telemetry("a", 1)])
+    picture.some_records([drone("a", DroneStatus.BUSY, n=7)])
+    picture.records([drone("a", DroneStatus.IDLE, n=6)])
+    picture.some_records([drone("a", DroneStatus.CHARGING, n=5)])
+    assert [shown.status for shown in picture.changes(0)] == [DroneStatus.BUSY]
 
 
 def test_a_drone_whose_record_is_gone_is_no_longer_shown() -> None:

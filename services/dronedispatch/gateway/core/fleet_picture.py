@@ -9,6 +9,7 @@ import msgspec
 
 from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, Telemetry
 from dronedispatch.fleet.positions import LatLon
+from dronedispatch.kv.version import Version
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,23 +62,28 @@ class FleetPicture:
     def __init__(self) -> None:
         self.serial = 0
         self._drones: dict[str, Drone] = {}
+        self._versions: dict[str, Version] = {}
         self._telemetry: dict[str, Telemetry] = {}
         self._shown: dict[str, Shown] = {}
         self._changed_at: dict[str, int] = {}
 
-    def records(self, found: Iterable[Drone]) -> None:
+    def records(self, found: Iterable[tuple[Drone, Version]]) -> None:
         """All records of the fleet, as a scan found them: a drone that is not among them is gone."""
-        drones = {drone.id: drone for drone in found}
+        drones = {drone.id: (drone, version) for drone, version in found}
         for gone in self._drones.keys() - drones.keys():
             self._shown.pop(gone, None)
             self._changed_at.pop(gone, None)
-        self._drones = drones
-        self._refresh(drones)
+            del self._drones[gone], self._versions[gone]
+        self.some_records(drones.values())
 
-    def some_records(self, found: Iterable[Drone]) -> None:
-        """Some records, read by id."""
-        news = {drone.id: drone for drone in found}
-        self._drones |= news
+    def some_records(self, found: Iterable[tuple[Drone, Version]]) -> None:
+        """Some records, with the versions at which they were read or written; an older one than the known is passed over."""
+        news = []
+        for drone, version in found:
+            known = self._versions.get(drone.id)
+            if known is None or version >= known:
+                self._drones[drone.id], self._versions[drone.id] = drone, version
+                news.append(drone.id)
         self._refresh(news)
 
     @property

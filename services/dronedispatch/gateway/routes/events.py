@@ -42,11 +42,11 @@ class EventRoutes:
                 headers={"Retry-After": "1", "X-Overloaded": "1"},
             )
         reader = Reader(self._feed.board, topics, seen)
-        self._feed.enter()
+        self._feed.enter(topics)
         try:
             await self._write(request, reader)
         finally:
-            self._feed.leave()
+            self._feed.leave(topics)
 
     async def _write(self, request: Request, reader: Reader) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -1,0 +1,103 @@
+"""What the dispatcher tells: each change once, in the order of the record's own history, in batches without a hole."""
+
+from __future__ import annotations
+
+import pytest
+
+from dronedispatch.dispatcher.statuses import BATCH_MAX, OLD_NEWS_S, Statuses
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, move_delivery
+from dronedispatch.fleet.documents import decode, stamp
+from dronedispatch.fleet.messages import BEAT_S, DELIVERY_CHANGES, DeliveryChanges, DeliveryStatusChanged
+from dronedispatch.kv.version import Version
+from dronedispatch.testing.broker import MemoryBus
+from dronedispatch.testing.clock import FakeClock
+from dronedispatch.testing.fleet import a_delivery
+from rule_switches import Switch, must_turn_red, put
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.clock, self.bus = FakeClock(), MemoryBus()
+        self.statuses = Statuses(self.bus, self.clock)
+        self.statuses.begin(3)
+
+    def moved(self, delivery: Delivery, *moves: DeliveryStatus) -> Delivery:
+        for to in moves:
+            drone = "d1" if to is DeliveryStatus.ASSIGNED else None
+            delivery = move_delivery(
+                delivery, to, at=stamp(self.clock.wall_s()), cause="test", drone_id=drone
+            )
+        return delivery
+
+    def batches(self) -> list[DeliveryChanges]:
+        return [
+            decode(DeliveryChanges, message.body)
+            for target, message in self.bus.published
+            if target == DELIVERY_CHANGES
+        ]
+
+    def told(self) -> list[str]:
+        events = [
+            decode(DeliveryStatusChanged, bytes(one)) for batch in self.batches() for one in batch.events
+        ]
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        return [event.status.value for event in events]
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    return Desk()
+
+
+async def test_what_two_looks_have_between_them_is_told_in_the_order_of_the_record(desk: Desk) -> None:
+    order = a_delivery()
+    desk.statuses.look(order, Version(1, 1))
+    later = desk.moved(order, DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS, DeliveryStatus.DELIVERED)
+    desk.statuses.look(later, Version(1, 4))
+    desk.statuses.flush()
+    assert desk.told()[-3:] == ["assigned", "in-progress", "delivered"]
+
+
+async def test_an_older_version_that_is_read_late_is_no_news(desk: Desk) -> None:
+    order = a_delivery()
+    assigned = desk.moved(order, DeliveryStatus.ASSIGNED)
+    desk.statuses.look(assigned, Version(1, 2))
+    desk.statuses.look(order, Version(1, 1))
+    desk.statuses.flush()
+    assert desk.told()[-1] == "assigned"
+    assert bytes(desk.batches()[0].deliveries[0].record).count(b'"status":"assigned"') == 1
+
+
+async def test_without_the_version_a_test_turns_red(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(self: Statuses, delivery: Delivery, _version: Version) -> None:
+        self._told.pop(delivery.id, None)
+
+    off = put({"dispatcher.statuses.Statuses.know": forgetful}, "dronedispatch")
+    proof = test_an_older_version_that_is_read_late_is_no_news
+    switch = Switch("a look remembers the version", off, proof, (desk,))
+    switch.off(monkeypatch)
+    await must_turn_red(switch)
+
+
+async def test_a_beat_says_that_there_is_nothing_to_say(desk: Desk) -> None:
+    desk.statuses.beat()
+    desk.clock.advance(BEAT_S)
+    desk.statuses.beat()
+    assert [(one.first, one.last, one.events) for one in desk.batches()] == [(1, 0, ())] * 2
+
+
+async def test_a_round_with_much_news_is_told_in_several_messages_without_a_hole(desk: Desk) -> None:
+    for _ in range(2 * BATCH_MAX + 1):
+        desk.statuses.look(desk.moved(a_delivery(), DeliveryStatus.ASSIGNED), Version(1, 2))
+    desk.statuses.flush()
+    told = [(one.first, one.last) for one in desk.batches()]
+    assert [first for first, _ in told] == [1, *(last + 1 for _, last in told[:-1])]
+    assert max(len(one.events) for one in desk.batches()) <= BATCH_MAX
+
+
+async def test_old_news_met_for_the_first_time_is_told_by_its_last_line_alone(desk: Desk) -> None:
+    assigned = desk.moved(a_delivery(), DeliveryStatus.ASSIGNED)
+    desk.clock.advance(OLD_NEWS_S + 1)
+    desk.statuses.look(assigned, Version(1, 2))
+    desk.statuses.flush()
+    assert desk.told() == ["assigned"]
