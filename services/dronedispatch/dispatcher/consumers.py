@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from prometheus_client import Counter
 
+from dronedispatch.dispatcher.picture import Heard
 from dronedispatch.dispatcher.rounds import Rounds
-from dronedispatch.fleet.documents import Unreadable, decode, delivery_key, drone_key
+from dronedispatch.fleet.documents import Unreadable, decode, delivery_key, drone_key, telemetry_key
 from dronedispatch.fleet.drones import Telemetry
 from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DRONE_UPDATES, DeliveryRequested, DroneUpdates
 from dronedispatch.runtime.amqp import Bus, Message, Undecodable
@@ -60,14 +61,17 @@ class Consumers:
         picture = self._rounds.picture
         now_s = self._clock.monotonic_s()
         self.heard_s = now_s
-        news = False
+        news, doubtful, heard = False, list[str](), 0
         for told in event.drones:
             known = picture.telemetry.get(told.id)
-            if not picture.take_telemetry(told):
-                TOLD.labels("no").inc()
-                continue
-            TOLD.labels("yes").inc()
-            news = news or known is None or _has_done_something(known, told)
+            match picture.hear_telemetry(told, now_s):
+                case Heard.NEWS:
+                    heard += 1
+                    news = news or known is None or _has_done_something(known, told)
+                case Heard.DOUBTFUL:
+                    doubtful.append(telemetry_key(told.id))
+        TOLD.labels("yes").inc(heard)
+        TOLD.labels("no").inc(len(event.drones) - heard)
         names = [*(told.id for told in event.drones), *event.alive]
         picture.roll_call.hear(
             event.source,
@@ -79,8 +83,8 @@ class Consumers:
             now_s=now_s,
         )
         unknown = [drone_key(name) for name in names if name not in picture.drones]
-        if unknown and self._rounds.complete:
-            self._rounds.point_at(*unknown)
+        if (unknown or doubtful) and self._rounds.complete:
+            self._rounds.point_at(*unknown, *doubtful)
         if news:
             self._rounds.wake.set()
 

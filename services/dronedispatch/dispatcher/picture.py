@@ -7,10 +7,12 @@ a wrong record. It keeps the views that have not changed, so that a round's Worl
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from typing import NamedTuple
 
 import msgspec
 
+from dronedispatch.dispatcher.core.plan import Plan
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World, delivery_view, drone_view
 from dronedispatch.dispatcher.silence import RollCall
@@ -33,6 +35,20 @@ from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.fleet.paths import city_of
 from dronedispatch.kv.client import Item
 from dronedispatch.kv.version import Version
+
+TICKS_AHEAD_MAX = (
+    1_000  # a message that is further ahead of what is known is not believed: the record is read
+)
+HEARSAY_S = 3.0  # what is told is stored already: a record that is behind for longer shows that the message was not true
+ALIVE_S = 2.0  # whoever told of himself so lately, and truly, is not silent
+
+
+class Heard(Enum):
+    """What became of a message's telemetry."""
+
+    NEWS = "news"
+    LATE = "late"
+    DOUBTFUL = "doubtful"  # the record decides
 
 
 class StoredDrone(NamedTuple):
@@ -61,6 +77,9 @@ class Picture:
         self.wishes: dict[str, StoredWish] = {}
         self.unreadable: dict[str, str] = {}
         self.roll_call = RollCall()
+        self._hearsay: dict[
+            str, float
+        ] = {}  # drones whose newest telemetry came by a message, and when (monotonic)
         self._flight = flight
         self._tuning = tuning
         self._zones_version: Version | None = None
@@ -95,9 +114,7 @@ class Picture:
         elif item.key.startswith(DRONE_PREFIX):
             self._take_drone(item, now_s)
         elif item.key.startswith(TELEMETRY_PREFIX):
-            told = decode(Telemetry, item.value)
-            if self.take_telemetry(told):
-                self.roll_call.see(told.id, now_s)
+            self._take_telemetry(decode(Telemetry, item.value), now_s)
         elif item.key.startswith(WISH_PREFIX):
             wish = decode(Wish, item.value)
             self.wishes[item.key.removeprefix(WISH_PREFIX)] = StoredWish(wish, item.version)
@@ -157,15 +174,58 @@ class Picture:
         else:
             self._holds[drone.id] = drone.delivery_id
 
-    def take_telemetry(self, told: Telemetry) -> bool:
-        """Whether it is news: late and duplicated telemetry changes nothing."""
+    def _take_telemetry(self, stored: Telemetry, now_s: float) -> None:
+        """As the store has it. It overrules a message that is ahead of it for so long that it cannot be merely quicker."""
+        heard_s = self._hearsay.get(stored.id)
+        if self._newer(stored):
+            self.roll_call.see(stored.id, now_s)
+        elif heard_s is None or now_s - heard_s < HEARSAY_S:
+            return
+        self._put_telemetry(stored)
+        self._hearsay.pop(stored.id, None)
+
+    def hear_telemetry(self, told: Telemetry, now_s: float) -> Heard:
+        """As a message says. Good enough to plan with; no delivery moves on because of it (see `hearsay_of`)."""
         known = self.telemetry.get(told.id)
-        if known is not None and known.tick >= told.tick:
+        if known is not None and told.tick > known.tick + TICKS_AHEAD_MAX:
+            return Heard.DOUBTFUL
+        if not self._newer(told):
+            heard_s = self._hearsay.get(told.id)
+            return Heard.LATE if heard_s is None or now_s - heard_s < HEARSAY_S else Heard.DOUBTFUL
+        self._put_telemetry(told)
+        self._hearsay[told.id] = now_s
+        return Heard.NEWS
+
+    def hearsay_of(self, plan: Plan) -> list[str]:
+        """Drones whose deliveries this plan moves on a message's word: their telemetry is to be read first."""
+        moved = {intent.drone_id for intents in (plan.advances, plan.fails, plan.undos) for intent in intents}
+        return sorted(name for name in moved if name in self._hearsay)
+
+    def confirm(self, item: Item, now_s: float) -> bool:
+        """The telemetry as the store has it, whatever a message said; whether the plan may stand.
+
+        It may not when the record says less than the message, or when it shows that a silent drone flies.
+        """
+        stored = decode(Telemetry, item.value)
+        known, view = self.telemetry.get(stored.id), self._drone_views.get(stored.id)
+        heard_s = self._hearsay.pop(stored.id, None)
+        flies = self._newer(stored) or (heard_s is not None and now_s - heard_s < ALIVE_S)
+        if flies:
+            self.roll_call.see(stored.id, now_s)
+        self._put_telemetry(stored)
+        if known is None or (known.orders_seq, known.stops_done) != (stored.orders_seq, stored.stops_done):
             return False
+        return not flies or view is None or view.ticks_missed == 0
+
+    def _newer(self, told: Telemetry) -> bool:
+        known = self.telemetry.get(told.id)
+        return known is None or told.tick > known.tick
+
+    def _put_telemetry(self, told: Telemetry) -> None:
+        known = self.telemetry.get(told.id)
         self.telemetry[told.id] = told
         if known is None or not _same_but_for_time(known, told):
             self._stale_drones.add(told.id)
-        return True
 
     def forget(self, key: str) -> None:
         """The key is absent from the store (or cannot be read)."""

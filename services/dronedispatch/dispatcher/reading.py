@@ -19,6 +19,7 @@ from dronedispatch.fleet.documents import (
     Unreadable,
     delivery_key,
     drone_key,
+    telemetry_key,
 )
 from dronedispatch.fleet.paths import city_of
 from dronedispatch.kv.client import Get, Item, KVClient
@@ -66,6 +67,21 @@ class Reading:
             else:
                 failed.append(key)
         return failed
+
+    async def confirm_telemetry(self, drones: Sequence[str]) -> bool:
+        """Read what messages have said of these drones; whether all of it is so. What cannot be read is not so, for now."""
+        results = await self._kv.batch([Get(telemetry_key(name)) for name in drones])
+        stands = True
+        for name, result in zip(drones, results, strict=True):
+            if not isinstance(result, Item):
+                stands = False
+                continue
+            try:
+                stands &= self._picture.confirm(result, self._clock.monotonic_s())
+            except Unreadable as exc:
+                log.error("unreadable record, left alone", key=telemetry_key(name), reason=str(exc))
+                stands = False
+        return stands
 
     def _take(self, item: Item) -> None:
         reason = self._picture.take(item, self._clock.monotonic_s())

@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from ulid import ULID
 
 from dronedispatch.dispatcher.carry_out import CarryOut, Outcome, PairLocks
+from dronedispatch.dispatcher.core.plan import Plan
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.world import World
 from dronedispatch.dispatcher.picture import Picture
@@ -34,6 +35,7 @@ from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.logs import current_request_id
 
 REST_MAX_S = 0.5
+CONFIRM_MAX = 2  # plans that the records did not bear out; then whoever is in doubt is left out of the round
 AGAIN_MAX = 3  # rounds at once, one after the other, before the loop takes a breath
 
 STEP = Histogram(
@@ -186,12 +188,7 @@ class Rounds:
             unread = await self.reading.keys(self.picture.unknown_deliveries())
             wishes = await carry_out_wishes(self.picture, self._kv) if self.picture.wishes else 0
         self.picture.forget_ended()
-        world = self._world_without(set(unread) | self._pointed_at)
-        began_s = self._clock.monotonic_s()
-        plan = plan_round(world, self._clock.wall_s())
-        planned_s = self._clock.monotonic_s() - began_s
-        STEP.labels("plan").observe(planned_s)
-        self._planned_s += planned_s
+        plan = await self._plan(set(unread) | self._pointed_at)
         with STEP.labels("write").time():
             outcome = await self._carry_out.carry_out(plan, self._locks)
         self._pointed_at.update(outcome.reread)
@@ -205,6 +202,30 @@ class Rounds:
             log.info("round", plan=sentence, outcome=str(outcome), term=self._term)
         again = plan.again and bool(outcome.deliveries or outcome.drones)
         return again, sentence
+
+    async def _plan(self, left_out: set[str]) -> Plan:
+        """A plan whose moves of deliveries rest on records: where a message alone spoke for them, the record is read first.
+
+        What it does not bear out is planned again without it.
+        """
+        plan = self._plan_once(left_out)
+        for _ in range(CONFIRM_MAX):
+            hearsay = self.picture.hearsay_of(plan)
+            if not hearsay or await self.reading.confirm_telemetry(hearsay):
+                return plan
+            left_out |= {drone_key(name) for name in self.picture.hearsay_of(plan)}  # could not be read
+            plan = self._plan_once(left_out)
+        left_out |= {drone_key(name) for name in self.picture.hearsay_of(plan)}
+        return self._plan_once(left_out)
+
+    def _plan_once(self, left_out: set[str]) -> Plan:
+        world = self._world_without(left_out)
+        began_s = self._clock.monotonic_s()
+        plan = plan_round(world, self._clock.wall_s())
+        planned_s = self._clock.monotonic_s() - began_s
+        STEP.labels("plan").observe(planned_s)
+        self._planned_s += planned_s
+        return plan
 
     def _world_without(self, unread: set[str]) -> World:
         """The world, without what could not be read, now or ever: nothing is decided about it."""

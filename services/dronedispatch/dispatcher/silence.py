@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from dronedispatch.dispatcher.core.world import UNFLOWN_TICKS
 
 OWN_PAUSE_S = 5.0  # who has heard and judged nothing for so long was stopped himself
+AHEAD_MAX = 1_000  # ticks that a drone_sim cannot have flown between two messages
 NOBODY = ""  # the source of drones that were only seen in the store
 
 
@@ -61,6 +62,8 @@ class RollCall:
         heard = self._sources.setdefault(source, _Source(now_s))
         if tick < heard.tick or (tick == heard.tick and part in heard.parts):
             return
+        if 0 <= heard.tick < tick - AHEAD_MAX and now_s - heard.heard_s <= self._rest_s:
+            return  # not its own, or it has not been heard for long: then it is believed
         heard.heard_s = now_s
         if tick > heard.tick:
             heard.tick, heard.parts, heard.present, heard.quiet = tick, set(), set(), set()

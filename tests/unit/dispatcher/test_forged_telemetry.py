@@ -1,0 +1,115 @@
+"""No delivery moves on the word of a message: the drone's own record must say so."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from dronedispatch.dispatcher.picture import HEARSAY_S, TICKS_AHEAD_MAX
+from dronedispatch.fleet.deliveries import DeliveryStatus
+from dronedispatch.fleet.documents import encode
+from dronedispatch.fleet.drones import Drone, Telemetry
+from dronedispatch.fleet.messages import DRONE_UPDATES, DroneUpdates
+from dronedispatch.testing.fleet import AT, a_delivery, at_km
+from dronedispatch.testing.town import Town
+from rule_switches import Switch, always, must_turn_red, put
+
+
+@pytest.fixture
+async def town() -> AsyncIterator[Town]:
+    town = Town(speed=20.0)
+    town.add_fleet(6)
+    town.open_desk()
+    await town.ticks(2)
+    yield town
+    await town.close()
+
+
+async def assigned(town: Town) -> tuple[str, Drone, Telemetry]:
+    """An order whose drone is on its way."""
+    order = await town.order(a_delivery(origin=at_km(6.0, -6.0), destination=at_km(-6.0, -6.0)))
+    while (delivery := await town.delivery(order.id)).status is not DeliveryStatus.ASSIGNED:
+        await town.tick()
+    assert delivery.drone_id is not None
+    return order.id, (await town.drones())[delivery.drone_id], (await town.telemetry())[delivery.drone_id]
+
+
+def forge(town: Town, told: Telemetry, drone: Drone, *, ahead: int, stops_done: int) -> None:
+    """Somebody else says of the drone what it has not done."""
+    false = msgspec.structs.replace(
+        told,
+        tick=told.tick + ahead,
+        orders_seq=drone.orders.seq,
+        stops_done=stops_done,
+        pos=at_km(-6.0, -6.0),
+    )
+    event = DroneUpdates(
+        id="forged", at=AT, request_id="r", source="sim-1", tick=false.tick, slots=(), drones=(false,)
+    )
+    town.bus.to_fanout(DRONE_UPDATES, encode(event))
+
+
+async def rounds(town: Town) -> None:
+    """The dispatcher's rounds alone: the fleet stands still meanwhile."""
+    await town.bus.settled()
+    for desk in town.desks:
+        await desk.rounds.once()
+        await desk.rounds.once()
+
+
+@pytest.mark.parametrize("ahead", [1, 50, TICKS_AHEAD_MAX, TICKS_AHEAD_MAX + 1, 10**12])
+@pytest.mark.parametrize("stops_done", [1, 2])
+async def test_a_delivery_does_not_move_on_by_a_message_that_the_record_does_not_bear_out(
+    town: Town, ahead: int, stops_done: int
+) -> None:
+    order_id, drone, told = await assigned(town)
+    forge(town, told, drone, ahead=ahead, stops_done=stops_done)
+    await rounds(town)
+    delivery = await town.delivery(order_id)
+    assert delivery.status is DeliveryStatus.ASSIGNED
+    assert delivery.picked_up_at is None
+
+
+@pytest.mark.parametrize("ahead", [2, 50, TICKS_AHEAD_MAX + 1, 10**12])
+async def test_what_the_drone_truly_does_is_believed_again_at_once(town: Town, ahead: int) -> None:
+    order_id, drone, told = await assigned(town)
+    forge(town, told, drone, ahead=ahead, stops_done=0)
+    await town.ticks(int(HEARSAY_S) + 8)
+    picture, stored = town.desks[0].rounds.picture, await town.telemetry()
+    assert picture.telemetry[drone.id].tick >= stored[drone.id].tick - 1
+    assert picture.telemetry[drone.id].tick <= stored[drone.id].tick
+    await town.ticks(120)
+    assert (await town.delivery(order_id)).status is DeliveryStatus.DELIVERED
+
+
+@pytest.mark.parametrize("jump", [2, 1000, 10**6])
+async def test_a_drone_that_a_message_calls_silent_keeps_its_order_while_its_record_moves(
+    town: Town, jump: int
+) -> None:
+    order_id, drone, told = await assigned(town)
+    for later in range(1, 8):
+        event = DroneUpdates(
+            id=f"q{later}",
+            at=AT,
+            request_id="r",
+            source="sim-1",
+            tick=told.tick + jump * later,
+            slots=(),
+            drones=(),
+            quiet=(drone.id,),
+        )
+        town.bus.to_fanout(DRONE_UPDATES, encode(event))
+        await town.tick()
+    delivery = await town.delivery(order_id)
+    assert delivery.drone_id == drone.id
+    assert delivery.status in (DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS)
+
+
+async def test_without_the_reading_a_test_turns_red(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    off = put({"dispatcher.picture.Picture.hearsay_of": always([])}, "dronedispatch")
+    proof = test_a_delivery_does_not_move_on_by_a_message_that_the_record_does_not_bear_out
+    switch = Switch("the record is read before a delivery moves", off, proof, (town, 1, 1))
+    switch.off(monkeypatch)
+    await must_turn_red(switch)
