@@ -61,6 +61,9 @@ class Outcome:
     assigned: int = 0
     rolled_back: int = 0
     lost: int = 0  # writes that met another version, an error or a lock
+    disputed: bool = (
+        False  # a drone's write was lost: only dispatchers write drones, so another one may be at work
+    )
     reread: set[str] = field(default_factory=set)
 
     def __str__(self) -> str:
@@ -114,7 +117,7 @@ class CarryOut:
         for failed in await asyncio.gather(*both, return_exceptions=True):
             if failed is not None:
                 raise failed
-        if outcome.lost:
+        if outcome.disputed:
             locks.dispute()
         return outcome
 
@@ -170,6 +173,7 @@ class CarryOut:
     async def _assign(self, held: Sequence[Held], wanted: int, outcome: Outcome) -> None:
         """Intent on the drone, then the delivery, each for all pairs at once; what certainly failed is taken back."""
         outcome.lost += wanted - len(held)
+        outcome.disputed = outcome.disputed or len(held) < wanted
         intents: dict[str, tuple[_Write, Held]] = {}
         for pair in held:
             write = self._intent(pair, outcome)
@@ -265,6 +269,7 @@ class CarryOut:
                 self._tell(write.record, result)
             return True
         outcome.lost += 1
+        outcome.disputed = outcome.disputed or isinstance(write.record, Drone)
         self._fail(write.key, result, outcome)
         return False
 

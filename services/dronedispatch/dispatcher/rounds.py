@@ -141,11 +141,11 @@ class Rounds:
             said.append(sentence)
             if not plan_again:
                 break
-        self._rested_s = self._clock.monotonic_s() + max(self._gather_s, self._planned_s)
+        self._rested_s = self._clock.monotonic_s() + max(self._gather_s, 3 * self._planned_s)
         return "; ".join(said)
 
     async def _gather(self) -> None:
-        """Debounce: planning may use at most half the wall time."""
+        """Debounce: planning may use at most a quarter of the wall time."""
         rest_s = self._rested_s - self._clock.monotonic_s()
         if rest_s > 0 and self._gather_s:
             await asyncio.sleep(min(rest_s, REST_MAX_S))
@@ -200,8 +200,11 @@ class Rounds:
         sentence = str(plan) + (f", wishes {wishes}" if wishes else "")
         if str(outcome):
             log.info("round", plan=sentence, outcome=str(outcome), term=self._term)
-        again = plan.again and bool(outcome.deliveries or outcome.drones)
-        return again, sentence
+        wrote = bool(outcome.deliveries or outcome.drones)
+        hurry = bool(
+            plan.holds or plan.undos
+        )  # somebody waits for what was freed; nobody: the next round is soon enough
+        return plan.again and wrote and hurry, sentence
 
     async def _plan(self, left_out: set[str]) -> Plan:
         """A plan whose moves of deliveries rest on records: where a message alone spoke for them, the record is read first.

@@ -27,10 +27,14 @@ def autoscale_by_type(
     """
     activations: list[SetStatus] = []
     retiring: list[str] = []
+    in_service: dict[DroneType, list[DroneView]] = {kind: [] for kind in DroneType}
+    for drone in drones.values():
+        if not drone.decommissioned:
+            in_service[drone.type].append(drone)
     backlog = Counter(class_for(delivery.weight_kg) for delivery in pending)
     uncovered = 0
     for kind in DroneType:
-        members = [drone for drone in drones.values() if drone.type is kind and not drone.decommissioned]
+        members = in_service[kind]
         waiting = [drone for drone in members if drone.status in _WAITING]
         orders = backlog[kind]
         wanted = math.ceil(world.tuning.ready_share * len(members)) + orders + uncovered

@@ -95,10 +95,11 @@ def decide(
         for delivery in pending
         if delivery.id not in placed
     ]
-    for row, drone in enumerate(weighed.roster.drones):
-        unplaced = row not in chosen and weighed.roster.stance[row] == Stance.NOW and drone.bound_for is None
-        if unplaced and drone.battery_pct < world.tuning.top_up_below_pct:
-            decided.to_charge.append((drone, "nothing waits for it"))
+    roster = weighed.roster
+    low = (roster.stance == Stance.NOW) & (roster.battery_pct < world.tuning.top_up_below_pct)
+    for row in np.flatnonzero(low).tolist():
+        if row not in chosen and roster.drones[row].bound_for is None:
+            decided.to_charge.append((roster.drones[row], "nothing waits for it"))
     return decided
 
 

@@ -55,9 +55,9 @@ def reconcile_stuck_busy(
     """The cure of every broken pair; whole pairs are left alone."""
     cures = Cures()
     # of two drones with an intent for the same order the one with the parcel on board finishes; the other is freed next
-    for drone in sorted(drones.values(), key=lambda drone: -drone.done):
-        if drone.status is DroneStatus.BUSY:
-            _cure_drone(drone, deliveries.get(drone.delivery_id or ""), tuning, cures)
+    busy = [drone for drone in drones.values() if drone.status is DroneStatus.BUSY]
+    for drone in sorted(busy, key=lambda drone: -drone.done):
+        _cure_drone(drone, deliveries.get(drone.delivery_id or ""), tuning, cures)
     for delivery in deliveries.values():
         if delivery.status in (DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS):
             named = drones.get(delivery.drone_id or "")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dronedispatch.fleet.deliveries import Eta
-from dronedispatch.fleet.dispatch_state import DispatchState, FreeDrone
+from dronedispatch.fleet.dispatch_state import DispatchState
 from dronedispatch.fleet.documents import stamp, unstamp
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
 from dronedispatch.fleet.paths import Array, Paths, xy_of
@@ -49,7 +49,14 @@ class Outlook:
         self.at_s = unstamp(state.at)
         self.drones = sum(state.drones.values())
         soonest = sorted(state.free, key=lambda drone: (drone.free_in_s, drone.id))
-        self._able = {kind: _able(soonest, limit_kg, paths) for kind, limit_kg in PAYLOAD_MAX_KG.items()}
+        plane = paths.city.plane
+        xy_m = xy_of([plane.to_point(drone.pos) for drone in soonest])
+        free_in_s = np.array([drone.free_in_s for drone in soonest], dtype=np.float64)
+        payload_kg = np.array([PAYLOAD_MAX_KG[drone.type] for drone in soonest], dtype=np.float64)
+        self._able = {
+            kind: _Able(xy_m[payload_kg >= limit_kg], free_in_s[payload_kg >= limit_kg])
+            for kind, limit_kg in PAYLOAD_MAX_KG.items()
+        }
         self._ahead = {kind: _orders_ahead(kind, state) for kind in DroneType}
 
     def able(self, kind: DroneType) -> _Able:
@@ -68,8 +75,8 @@ def estimate(
     order: Order, *, now_s: float, paths: Paths, outlook: Outlook | None, record: Record, speed_mps: float
 ) -> Eta:
     """`speed_mps`: metres a real second, for when the dispatcher's state is missing or older than STALE_S."""
-    flight_m = _length_m(order, paths)
     if outlook is None or now_s - outlook.at_s > STALE_S:
+        flight_m = _length_m(order, paths)
         seconds = (flight_m + BLIND_APPROACH_SHARE * paths.city.diameter_m) / speed_mps
         return _eta(
             now_s,
@@ -77,8 +84,7 @@ def estimate(
             min(BLIND_CONFIDENCE, record.confidence),
             "distance alone: the dispatcher's state is not known",
         )
-    flight_s = flight_m / outlook.state.speed_mps
-    start_s, approach_s = _pickup(order, flight_s, now_s, outlook)
+    start_s, approach_s, flight_s = _trip(order, now_s, outlook)
     basis = f"{outlook.drones} drones, {outlook.state.pending} orders waiting, {record.promised} recent deliveries"
     return _eta(now_s, start_s + approach_s + flight_s, record.confidence, basis)
 
@@ -91,15 +97,6 @@ def lightest_type(weight_kg: float) -> DroneType:
 _BY_PAYLOAD = tuple(sorted(PAYLOAD_MAX_KG.items(), key=lambda row: row[1]))
 
 
-def _able(soonest: list[FreeDrone], limit_kg: float, paths: Paths) -> _Able:
-    drones = [drone for drone in soonest if PAYLOAD_MAX_KG[drone.type] >= limit_kg]
-    plane = paths.city.plane
-    return _Able(
-        xy_m=xy_of([plane.to_point(drone.pos) for drone in drones]),
-        free_in_s=np.array([drone.free_in_s for drone in drones], dtype=np.float64),
-    )
-
-
 def _orders_ahead(kind: DroneType, state: DispatchState) -> int:
     own = PAYLOAD_MAX_KG[kind]
     equals = sum(n for other, n in state.pending_by_type.items() if PAYLOAD_MAX_KG[other] >= own)
@@ -108,41 +105,48 @@ def _orders_ahead(kind: DroneType, state: DispatchState) -> int:
     return equals + max(0, lighter - free_lighter)
 
 
-def _pickup(order: Order, flight_s: float, now_s: float, outlook: Outlook) -> tuple[float, float]:
-    """(seconds until a drone sets out, seconds of its way to the origin)."""
+def _trip(order: Order, now_s: float, outlook: Outlook) -> tuple[float, float, float]:
+    """Seconds: until a drone sets out, of its way to the origin, and of the flight with the parcel."""
     kind = lightest_type(order.weight_kg)
     able, ahead = outlook.able(kind), outlook.orders_ahead(kind)
-    speed_mps, city = outlook.state.speed_mps, outlook.paths.city
-    blind_s = BLIND_APPROACH_SHARE * city.diameter_m / speed_mps
+    speed_mps, paths = outlook.state.speed_mps, outlook.paths
+    blind_s = BLIND_APPROACH_SHARE * paths.city.diameter_m / speed_mps
     count = len(able.free_in_s)
     if not count:
-        return (ahead + 1) * (flight_s + blind_s), blind_s
+        flight_s = _length_m(order, paths) / speed_mps
+        return (ahead + 1) * (flight_s + blind_s), blind_s, flight_s
     turns, taken = divmod(ahead, count)
     starts_s = np.maximum(0.0, able.free_in_s[taken:] - max(0.0, now_s - outlook.at_s))
-    origin = np.array(city.plane.to_point(order.origin))
-    best, approach_m = _soonest(able.xy_m[taken:], starts_s * speed_mps, origin, outlook.paths)
-    return float(starts_s[best]) + turns * (flight_s + blind_s), approach_m / speed_mps
+    best, approach_m, flight_m = _soonest(able.xy_m[taken:], starts_s * speed_mps, order, paths)
+    flight_s = flight_m / speed_mps
+    return float(starts_s[best]) + turns * (flight_s + blind_s), approach_m / speed_mps, flight_s
 
 
-def _soonest(spots_m: Array, head_m: Array, origin_m: Array, paths: Paths) -> tuple[int, float]:
-    """Who is at the origin first, and the length of its way. `head_m` (n,): what each one's start costs, in metres of way.
+def _soonest(spots_m: Array, head_m: Array, order: Order, paths: Paths) -> tuple[int, float, float]:
+    """Who is at the origin first, its way, and the flight, in metres. `head_m` (n,): what each start costs, in metres.
 
     No way is shorter than the straight line: once the best way is shorter than the next straight one, it is the best of all.
     """
-    away = spots_m - origin_m
+    plane = paths.city.plane
+    trip_m = np.array([plane.to_point(order.origin), plane.to_point(order.destination)])
+    away = spots_m - trip_m[0]
     least_m = np.hypot(away[:, 0], away[:, 1]) + head_m
-    best, best_m, approach_m = -1, np.inf, 0.0
+    best, best_m, approach_m, flight_m = -1, np.inf, 0.0, 0.0
     nearest = np.argsort(least_m, kind="stable")
     for begin in range(0, len(nearest), WAYS_AT_ONCE):
         rows = nearest[begin : begin + WAYS_AT_ONCE]
         if least_m[rows[0]] >= best_m:
             break
-        ways_m = paths.lengths_m(spots_m[rows], np.broadcast_to(origin_m, (len(rows), 2)))
-        at = int((ways_m + head_m[rows]).argmin())
-        if ways_m[at] + head_m[rows[at]] < best_m:
-            best, approach_m = int(rows[at]), float(ways_m[at])
+        ends_m = np.concatenate(
+            [trip_m[1:], spots_m[rows]]
+        )  # the flight is measured along: a call costs more than a way
+        ways_m = paths.lengths_m(ends_m, np.broadcast_to(trip_m[0], ends_m.shape))
+        flight_m = float(ways_m[0])
+        at = int((ways_m[1:] + head_m[rows]).argmin())
+        if ways_m[1 + at] + head_m[rows[at]] < best_m:
+            best, approach_m = int(rows[at]), float(ways_m[1 + at])
             best_m = approach_m + float(head_m[best])
-    return best, approach_m
+    return best, approach_m, flight_m
 
 
 def _length_m(order: Order, paths: Paths) -> float:
