@@ -76,7 +76,7 @@ async def test_every_race_of_a_cancel_ends_in_exactly_one_terminal_state(seed: i
     town.add_fleet(DRONES)
     town.open_desk(kv=SlowKV(town.kv, rng, TURNS_MAX))
     await town.ticks(2)
-    changes = Changes(SlowKV(town.kv, rng, TURNS_MAX), town.bus, town.clock, lambda _delivery: None)
+    changes = Changes(SlowKV(town.kv, rng, TURNS_MAX), town.bus, town.clock, lambda _delivery, _version: None)
     customers = Customers(town, changes, rng)
     await customers.order(AHEAD)
     await town.ticks(3)
