@@ -27,6 +27,7 @@ from dronedispatch.gateway.settings import Settings
 from dronedispatch.gateway.zones import Zones
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
+from dronedispatch.runtime import garbage
 from dronedispatch.runtime.amqp import Bus, Publisher
 from dronedispatch.runtime.away import Away
 from dronedispatch.runtime.broker_source import BrokerSource
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
             consul_away_s=fronts.stale_s,
             broker_away_s=broker.since(bus.publishing),
             store_away_s=store.away_s,
+            silent={DELIVERY_CHANGES: hearing.unheard_s},
             told=[*store.reasons, *city],
         )
 
@@ -88,6 +90,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         dispatchers.start()
         bus.start()
         _app.ctx.tasks.start("store-health", Loop("store-health", store.once, STORE_HEALTH_S).run())
+        garbage.search_rarely()
         hearing.start()
         app.ctx.tasks.start("hearing", Loop("hearing", hearing.once, 1.0).run())
 

@@ -53,12 +53,12 @@ class Hearing:
         self._instance = instance
         self._changes: asyncio.Task[None] | None = None
         self._singles: asyncio.Task[None] | None = None
-        self._heard_s = 0.0
+        self._heard_s = self._word_s = clock.monotonic_s()
         self._renew_after_s = SILENCE_S
 
     def start(self) -> None:
         """Begin to listen. Positions are told again in every tick: a gap in them is no news."""
-        self._heard_s = self._clock.monotonic_s()
+        self._heard_s = self._word_s = self._clock.monotonic_s()
         self._listen()
         self._broker.subscribe(DRONE_UPDATES, f"{DRONE_UPDATES}.{self._instance}", self.drones_updated)
 
@@ -66,6 +66,11 @@ class Hearing:
     def silent_s(self) -> float:
         """Seconds since the last batch (or since the last renewal)."""
         return self._clock.monotonic_s() - self._heard_s
+
+    @property
+    def unheard_s(self) -> float:
+        """Seconds since the dispatcher was heard last, or since we began to listen."""
+        return self._clock.monotonic_s() - self._word_s
 
     def _listen(self) -> None:
         queue = f"{DELIVERY_CHANGES}.{self._instance}"
@@ -93,7 +98,7 @@ class Hearing:
     async def changed(self, message: Message) -> None:
         """delivery_changes, from the dispatcher. Raises Undecodable."""
         batch = _decoded(DeliveryChanges, message)
-        self._heard_s = self._clock.monotonic_s()
+        self._heard_s = self._word_s = self._clock.monotonic_s()
         self._renew_after_s = SILENCE_S
         if self._singles is not None:
             self._singles.cancel()
