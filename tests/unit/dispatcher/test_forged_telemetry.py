@@ -14,7 +14,7 @@ from dronedispatch.fleet.drones import Drone, Telemetry
 from dronedispatch.fleet.messages import DRONE_UPDATES, DroneUpdates
 from dronedispatch.testing.fleet import AT, a_delivery, at_km
 from dronedispatch.testing.town import Town
-from rule_switches import Switch, always, must_turn_red, put
+from support.rule_switches import Switch, always, must_turn_red, put
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from dronedispatch.kv.version import Version
 from dronedispatch.testing.broker import MemoryBus
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.fleet import a_delivery
-from rule_switches import Switch, must_turn_red, put
+from support.rule_switches import Switch, must_turn_red, put
 
 
 class Desk:

@@ -44,7 +44,7 @@ def batch(first: int, last: int, term: int = 1) -> bytes:
     """The events `first`..`last`; a beat when there are none."""
     return encode(
         DeliveryChanges(
-            id=str(ULID()),
+            id=new_id(),
             at="2026-01-01T00:00:00.000Z",
             request_id="r",
             term=term,
