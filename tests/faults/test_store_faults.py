@@ -21,7 +21,7 @@ from support.waiting import let_run, until_true, until_true_or_over
 
 pytestmark = [pytest.mark.real, pytest.mark.netns]
 
-WRITTEN_UNDER = frozenset({"kill -9", "SIGSTOP", "partition", "one-way partition"})
+WRITTEN_UNDER = frozenset({"kill -9", "SIGSTOP", "partition", "one-way partition", "answers lost"})
 """While one of these lasts, writes go on. For how long none succeeded is measured by `scripts/bench kv`."""
 
 EVENTS = int(os.environ.get("DD_FAULT_EVENTS", "6"))
@@ -117,6 +117,21 @@ async def test_a_fault_loses_nothing_and_no_history_breaks(
     workload.save(tmp_path / "history.jsonl")
     assert workload.why_not() is None
     assert workload.outcomes["unknown"] < workload.outcomes["done"], workload.outcomes
+
+
+@pytest.mark.parametrize("rf", [2])
+async def test_who_cannot_be_reached_stays_out_and_costs_no_epoch_after_the_vote(store: Store) -> None:
+    workload = workload_of(store, seed=7)
+    workload.start()
+    await asyncio.to_thread(FAULTS["answers lost"].begin, store, "r2")
+    await until_true(lambda: asyncio.to_thread(lambda: store.absent() == ["r2"]), "r2 is voted out")
+    voted = await asyncio.to_thread(store.epoch)
+    await let_run(8.0)
+    assert (await asyncio.to_thread(store.epoch), await asyncio.to_thread(store.absent)) == (voted, ["r2"])
+    await asyncio.to_thread(FAULTS["answers lost"].end, store, "r2")
+    await asyncio.to_thread(wait_whole, store)
+    await workload.finish()
+    assert workload.why_not() is None
 
 
 @pytest.mark.parametrize("rf", COPIES, ids=lambda rf: f"rf{rf}")

@@ -93,6 +93,11 @@ def deafen(store: Store, name: str) -> None:
     store.host(name).cut_from(*(store.host(other) for other in _others(store, name)))
 
 
+def mute(store: Store, name: str) -> None:
+    """One way: what it answers is lost, what it asks for is not, so it can join and nobody can reach it."""
+    store.host(name).mute(store.ports[name])
+
+
 def restart_cut_off_from_replicas(store: Store, name: str) -> None:
     """kill -9, then up again where the other replicas and it do not hear each other: it cannot join."""
     kill(store, name)
@@ -224,6 +229,7 @@ FAULTS = {
         Fault("SIGSTOP", pause, proceed, hold_s=3.0, felt=events_of("voted_out", "last_member")),
         Fault("partition", isolate, heal, hold_s=3.0, felt=events_of("voted_out", "last_member")),
         Fault("one-way partition", deafen, heal, hold_s=3.0, felt=events_of("voted_out", "last_member")),
+        Fault("answers lost", mute, heal, hold_s=6.0, felt=events_of("voted_out", "last_member")),
         Fault("restart cut off from the replicas", restart_cut_off_from_replicas, heal, hold_s=2.5, copies=2),
         Fault("restart cut off from Consul", restart_cut_off_from_consul, heal, hold_s=2.5, copies=2),
         Fault("partition from one coordinator", cut_from_one_front, heal, hold_s=2.0, felt=events_of("peer_disagrees")),

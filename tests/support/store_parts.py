@@ -45,9 +45,14 @@ class Host:
         for other in others:
             _run(*self.command("iptables", "-I", "INPUT", "-s", other.address, "-j", "DROP"))
 
+    def mute(self, port: int) -> None:
+        """Drop, from now on, what is answered at `port`; what this host asks of others goes on."""
+        _run(*self.command("iptables", "-I", "OUTPUT", "-p", "tcp", "--sport", str(port), "-j", "DROP"))
+
     def heal(self) -> None:
-        """Undo every cut_from of this host."""
-        _run(*self.command("iptables", "-F", "INPUT"))
+        """Undo every cut_from and mute of this host."""
+        for chain in ("INPUT", "OUTPUT"):
+            _run(*self.command("iptables", "-F", chain))
 
 
 class Network:
