@@ -29,7 +29,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         ["ip", "link", "set", "lo", "up"],
         *(["mount", "--bind", str(_made(folder / name)), str(_made(Path(path)))] for name, path in ROOMS),
     ):
-        subprocess.run(words, check=True, timeout=20)
+        subprocess.run(words, check=True, timeout=120)
     with Machine(folder) as running:
         yield running
 

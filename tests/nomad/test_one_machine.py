@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -38,12 +37,11 @@ def test_jobs_run_in_any_order_and_an_order_is_delivered(machine: Machine) -> No
         speed = ["-var=speed=60"] if "speed" in declared(name) else []  # a flight takes minutes otherwise
         done = machine.nomad("job", "run", "-detach", *speed, f"jobs/{name}.nomad.hcl")
         assert done.returncode == 0, done.stdout + done.stderr
-    took_s = machine.until(
+    machine.until(
         lambda: all(machine.passing(name) == len(machine.running(name)) > 0 for name in ORDER),
         "every instance passes",
         300,
     )
-    sys.stdout.write(f"\nall healthy after {took_s:.0f} s\n")
     assert {name: machine.passing(name) for name in ORDER} == {
         "kvstore": 3,
         "kvfront": 2,
@@ -52,4 +50,4 @@ def test_jobs_run_in_any_order_and_an_order_is_delivered(machine: Machine) -> No
         "gateway": 3,
         "lb": 1,
     }
-    assert order.main([f"http://{DOOR}", "--deadline", "400"]) == 0
+    assert order.main([f"http://{DOOR}", "--deadline", "1800"]) == 0

@@ -7,12 +7,13 @@ import json
 import os
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 DOOR = "127.0.0.1:8080"
@@ -51,7 +52,8 @@ class Machine:
         for job in self.jobs():
             self.nomad("job", "stop", "-purge", "-detach", job)
         if self.processes:
-            self.until(lambda: not self._live(), "every task has ended", 60, strict=False)
+            with contextlib.suppress(AssertionError):  # they are ended with the agents then
+                wait_until(lambda: not self._live(), "every task has ended", 60)
         for process in reversed(self.processes):
             process.send_signal(signal.SIGINT)  # Nomad's -dev ends its tasks, too
             try:
@@ -144,17 +146,12 @@ class Machine:
         """How many instances of a service Consul holds for healthy."""
         return len(self.consul(f"/v1/health/service/{service}?passing") or [])
 
-    def until(
-        self, look: Callable[[], object], what: str, deadline_s: float, *, strict: bool = True
-    ) -> float:
-        """Wait for `look`; the seconds that it took."""
-        began_s = time.monotonic()
-        while not look():
-            if time.monotonic() - began_s > deadline_s:
-                assert not strict, f"not within {deadline_s:.0f} s: {what}\n{self.describe()}"
-                return deadline_s
-            time.sleep(0.3)
-        return time.monotonic() - began_s
+    def until(self, look: Callable[[], object], what: str, ordinary_s: float) -> None:
+        """Wait for `look`; AssertionError with what a person would look at when it never holds."""
+        try:
+            wait_until(look, what, ordinary_s)
+        except AssertionError as late:
+            raise AssertionError(f"{late}\n{self.describe()}") from None
 
     def describe(self) -> str:
         """What a person would look at."""

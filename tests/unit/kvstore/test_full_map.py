@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,9 @@ TAGS = ("status=delivered", "drone=d1")
 
 def record(n: int, *, tombstone: bool = False) -> Record:
     value = b"" if tombstone else bytes(VALUE_BYTES)
-    return Record(Version(1, n), os.urandom(16), 1.0, tombstone, None, () if tombstone else TAGS, value)
+    return Record(
+        Version(1, n), n.to_bytes(16, "big"), 1.0, tombstone, None, () if tombstone else TAGS, value
+    )
 
 
 def write(engine: Engine, keys: list[str], *, n: int = 1, tombstone: bool = False) -> None:

@@ -13,6 +13,7 @@ from dronedispatch.replication.effects import READ_VIEW
 from dronedispatch.replication.links import Links
 from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime.clock import SystemClock
+from support.waiting import deadline
 
 
 class Views:
@@ -57,7 +58,7 @@ def catching() -> Generator[Any, Any, str]:
 
 
 async def test_what_a_request_raises_is_raised_in_the_operation_and_ends_it() -> None:
-    async with asyncio.timeout(5):
+    async with deadline():
         with pytest.raises(OSError, match="no room"):
             await Failing(OSError("no room")).run(asking())
         assert await Failing(OSError("no room")).run(catching()) == "was told: no room"
@@ -68,6 +69,6 @@ async def test_an_operation_under_way_ends_when_the_driver_is_closed() -> None:
     waiting = driver.run(asking())
     await asyncio.sleep(0)
     await driver.close()
-    async with asyncio.timeout(5):
+    async with deadline():
         await asyncio.wait([waiting])
     assert driver.running == 0
