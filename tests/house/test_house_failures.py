@@ -28,6 +28,7 @@ CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
     ],
     "scripts/check": [(["--no-such"], "--no-such")],
     "scripts/check-nomad": [(["--no-such"], "sage")],
+    "scripts/city": [(["sink"], "import")],
     "scripts/deploy": [([], "NOMAD_ADDR")],
     "scripts/down": [(["--home"], "--home")],
     "scripts/install-tools": [(["--no-such"], "sage")],
