@@ -68,17 +68,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     broker = Away(SystemClock())
 
     def facts() -> Facts:
-        old = app.ctx.zones.why_degraded()
-        city = (
-            [] if old is None else [Reason("city_old", old, "scripts/status, for the store's coordinators")]
-        )
-        return Facts(
-            consul_away_s=fronts.stale_s,
-            broker_away_s=broker.since(bus.publishing),
-            store_away_s=store.away_s,
-            silent={DELIVERY_CHANGES: hearing.unheard_s},
-            told=[*store.reasons, *city],
-        )
+        return _facts(app, fronts.stale_s, broker.since(bus.publishing), store, hearing.unheard_s)
 
     clock = SystemClock()
     feed = assemble(app, settings, kv, bus, Dispatcher(dispatchers, http, token), clock)
@@ -103,6 +93,25 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         await dispatchers.stop()
 
     return app
+
+
+def _facts(
+    app: Sanic[Any, Any],
+    consul_away_s: float,
+    broker_away_s: float,
+    store: NeighbourHealth,
+    unheard_s: float,
+) -> Facts:
+    """See runtime/health.py."""
+    old = app.ctx.zones.why_degraded()
+    city = [] if old is None else [Reason("city_old", old, "scripts/status, for the store's coordinators")]
+    return Facts(
+        consul_away_s=consul_away_s,
+        broker_away_s=broker_away_s,
+        store_away_s=store.away_s,
+        silent={DELIVERY_CHANGES: unheard_s},
+        told=[*store.reasons, *city],
+    )
 
 
 def assemble(
