@@ -1,90 +1,105 @@
-// The OpenAPI document as a page.
+// The OpenAPI document as a page: search, examples, try it, copy as curl.
 
-import { h } from "./dom.js";
+import { $, h } from "./dom.js";
+import { form, kinds, named } from "./docs_schema.js";
+import { tryIt } from "./docs_try.js";
 
-const answer = await fetch("/openapi.json");
-const spec = await answer.json();
-document.body.replaceChildren(top(), ...operations(), schemas());
+const page = $("#page");
+try {
+  const answer = await fetch("/openapi.json");
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  show(await answer.json());
+} catch (error) {
+  page.append(h("p", { role: "alert" }, `The document could not be read (${error.message}). Load the page again.`));
+}
 
-function top() {
+function show(spec) {
+  const shown = spec.tags.map((tag) => group(spec, tag));
+  page.replaceChildren(top(spec), search(), ...shown, events(spec), schemas(spec));
+  const asked = decodeURIComponent(location.hash.slice(1));
+  const target = asked && document.getElementById(asked);
+  if (target) {
+    if (target.tagName === "DETAILS") target.open = true;
+    target.scrollIntoView();
+  }
+}
+
+function top(spec) {
   return h("header", {},
     h("h1", {}, `${spec.info.title} API `, h("small", {}, spec.info.version)),
     h("p", {}, spec.info.description),
-    h("p", {}, h("a", { href: "/openapi.json" }, "openapi.json"), " · ", h("a", { href: "/dashboard" }, "dashboard")));
+    h("p", {}, h("a", { href: "/openapi.json" }, "openapi.json"), " · ", h("a", { href: "/problems" }, "problems"), " · ", h("a", { href: "/dashboard" }, "dashboard")));
 }
 
-function operations() {
-  return Object.entries(spec.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) =>
-      h("details", { class: `operation ${method}`, id: `${method}${path}` },
-        h("summary", {}, h("b", {}, method.toUpperCase()), h("code", {}, path), h("span", {}, operation.summary), operation.security ? h("em", {}, "operator token") : null),
-        operation.description ? h("p", {}, operation.description) : null,
-        table("Parameters", ["name", "in", "what", "form"], operation.parameters.map((p) => [p.name, p.in, p.description || "", form(p.schema)])),
-        operation.requestBody ? body(operation.requestBody) : null,
-        table("Answers", ["status", "what", "form"], Object.entries(operation.responses).map(([status, r]) => [status, r.description, kinds(r.content)])),
-        h("pre", {}, curl(method, path, operation)))));
+function search() {
+  const field = h("input", { type: "search", id: "search", placeholder: "path, name or word", autocomplete: "off" });
+  const count = h("p", { role: "status", class: "form" });
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let left = 0;
+    for (const one of document.querySelectorAll("[data-words]")) {
+      one.hidden = !words.every((word) => one.dataset.words.includes(word));
+      if (!one.hidden) left += 1;
+    }
+    for (const one of document.querySelectorAll("section.group")) one.hidden = !$("[data-words]:not([hidden])", one);
+    count.textContent = words.length ? `${left} found` : "";
+  });
+  return h("div", { class: "search" }, h("label", { for: "search" }, "Search"), field, count);
+}
+
+function group(spec, tag) {
+  const calls = Object.entries(spec.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).filter(([, call]) => call.tags.includes(tag.name)).map(([method, call]) => operation(spec, method, path, call)));
+  return h("section", { class: "group" }, h("h2", {}, tag.name), h("p", {}, tag.description), ...calls);
+}
+
+function operation(spec, method, path, call) {
+  const words = `${method} ${path} ${call.operationId} ${call.summary} ${call.description || ""} ${call.parameters.map((one) => one.name).join(" ")}`;
+  return h("details", { class: `operation ${method}`, id: call.operationId, "data-words": words.toLowerCase() },
+    h("summary", {}, h("b", {}, method.toUpperCase()), h("code", {}, path), h("span", {}, call.summary), call.security ? h("em", {}, "operator token") : null),
+    h("p", {}, "operationId ", h("code", {}, call.operationId)),
+    call.description ? h("p", {}, call.description) : null,
+    table("Parameters", ["name", "in", "what", "form"], call.parameters.map((one) => [one.name, one.in, one.description || "", form(one.schema)])),
+    call.requestBody ? body(call.requestBody) : null,
+    table("Answers", ["status", "what", "form"], Object.entries(call.responses).map(([status, one]) => [status, one.description, answerForm(one)])),
+    tryIt(spec, method, path, call));
+}
+
+function answerForm(answer) {
+  const cell = kinds(answer.content);
+  const examples = answer.content?.["application/problem+json"]?.examples;
+  if (!examples) return cell;
+  const list = h("span", {}, cell);
+  for (const [name, { value }] of Object.entries(examples)) {
+    list.append(h("details", {}, h("summary", {}, name), h("a", { href: `/problems/${name}` }, `what ${name} means`), code(value)));
+  }
+  return list;
+}
+
+function body(requestBody) {
+  const [kind, content] = Object.entries(requestBody.content)[0];
+  return h("section", {}, h("h3", {}, "Body"), h("p", {}, h("code", {}, kind), " ", form(content.schema)), content.example ? code(content.example) : null);
 }
 
 function table(title, heads, rows) {
   if (!rows.length) return null;
-  return h("section", {}, h("h3", {}, title), h("table", {}, h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", {}, head)))),
-    h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((cell) => h("td", {}, cell)))))));
+  return h("section", {}, h("h3", {}, title), h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": title },
+    h("table", {}, h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col" }, head)))),
+      h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((cell) => h("td", {}, cell))))))));
 }
 
-function body(requestBody) {
-  const [kind, { schema }] = Object.entries(requestBody.content)[0];
-  return h("section", {}, h("h3", {}, "Body"), h("p", {}, h("code", {}, kind), " ", form(schema)));
+function code(value) {
+  return h("pre", { tabindex: "0" }, JSON.stringify(value, null, 2));
 }
 
-function kinds(content = {}) {
-  const span = h("span", {});
-  for (const [kind, { schema }] of Object.entries(content)) span.append(h("code", {}, kind), " ", form(schema), " ");
-  return span;
+function events(spec) {
+  const known = spec.paths["/events"].get["x-events"];
+  return h("section", {}, h("h2", {}, "Events of /events"),
+    table("By name", ["event", "carries an id", "data"], Object.entries(known).map(([name, one]) => [name, one.id ? "yes" : "no", form(one.schema)])));
 }
 
-function form(schema = {}) {
-  if (schema.$ref) {
-    const name = schema.$ref.split("/").pop();
-    return h("a", { href: `#schema-${name}` }, name);
-  }
-  if (schema.anyOf) {
-    const span = h("span", {});
-    schema.anyOf.forEach((one, i) => span.append(i ? " or " : "", form(one)));
-    return span;
-  }
-  if (schema.type === "array") {
-    return h("span", {}, "list of ", form(schema.items));
-  }
-  if (schema.type === "object" && schema.properties) {
-    const list = h("ul", {});
-    for (const [name, one] of Object.entries(schema.properties)) {
-      const must = (schema.required || []).includes(name);
-      list.append(h("li", {}, h("code", {}, name), must ? "" : " (optional)", " ", form(one), one.description ? ` – ${one.description}` : ""));
-    }
-    return list;
-  }
-  const bounds = ["minimum", "exclusiveMinimum", "maximum", "minLength", "maxLength", "pattern", "format", "const"].filter((key) => key in schema).map((key) => `${key} ${schema[key]}`);
-  const words = [schema.type, schema.enum ? schema.enum.join(" | ") : null, bounds.join(", ")].filter(Boolean);
-  return h("span", { class: "form" }, words.join(", ") || "any");
-}
-
-function schemas() {
-  return h("section", { class: "schemas" }, h("h2", {}, "Forms"),
+function schemas(spec) {
+  return h("section", { class: "schemas group" }, h("h2", {}, "Forms"),
     ...Object.entries(spec.components.schemas).map(([name, schema]) =>
-      h("section", { id: `schema-${name}` }, h("h3", {}, name), schema.description ? h("p", {}, schema.description) : null, form(schema))));
-}
-
-function curl(method, path, operation) {
-  const lines = [`curl ${method === "get" ? "" : `-X ${method.toUpperCase()} `}${location.origin}${path}`];
-  if (operation.security) lines.push("-H \"Authorization: Bearer $OPERATOR_TOKEN\"");
-  if (operation.requestBody) {
-    const [kind, { schema }] = Object.entries(operation.requestBody.content)[0];
-    const found = schema.$ref ? spec.components.schemas[schema.$ref.split("/").pop()] : schema;
-    if (operation.requestBody.required) lines.push(`-H 'Content-Type: ${kind}'`, `-d '${JSON.stringify(found.example || skeleton(found))}'`);
-  }
-  return lines.join(" \\\n  ");
-}
-
-function skeleton(schema) {
-  return Object.fromEntries((schema.required || []).map((name) => [name, schema.properties[name].type === "integer" ? 5 : null]));
+      h("section", { id: named(name), "data-words": name.toLowerCase() }, h("h3", {}, name), schema.description ? h("p", {}, schema.description) : null, form(schema))));
 }

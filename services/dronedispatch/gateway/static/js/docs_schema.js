@@ -1,0 +1,39 @@
+// A JSON Schema in words, with links to the forms that it names.
+
+import { h } from "./dom.js";
+
+const BOUNDS = ["minimum", "exclusiveMinimum", "maximum", "minLength", "maxLength", "minItems", "pattern", "format", "const"];
+
+export const named = (name) => `schema-${name}`;
+
+export function form(schema = {}) {
+  if (schema.$ref) {
+    const name = schema.$ref.split("/").pop();
+    return h("a", { href: `#${named(name)}` }, name);
+  }
+  if (schema.anyOf) {
+    const span = h("span", {});
+    schema.anyOf.forEach((one, i) => span.append(i ? " or " : "", form(one)));
+    return span;
+  }
+  if (schema.type === "array") return h("span", {}, "list of ", form(schema.items));
+  if (schema.type === "object" && schema.properties) return members(schema);
+  const bounds = BOUNDS.filter((key) => key in schema).map((key) => `${key} ${schema[key]}`);
+  const words = [schema.type, schema.enum ? schema.enum.join(" | ") : null, bounds.join(", ")].filter(Boolean);
+  return h("span", { class: "form" }, words.join(", ") || "any");
+}
+
+function members(schema) {
+  const list = h("ul", {});
+  for (const [name, one] of Object.entries(schema.properties)) {
+    const must = (schema.required || []).includes(name);
+    list.append(h("li", {}, h("code", {}, name), must ? "" : " (optional)", " ", form(one), one.description ? ` – ${one.description}` : ""));
+  }
+  return list;
+}
+
+export function kinds(content = {}) {
+  const span = h("span", {});
+  for (const [kind, { schema }] of Object.entries(content)) span.append(h("code", {}, kind), " ", form(schema), " ");
+  return span;
+}

@@ -1,0 +1,61 @@
+"""The API's page in a real browser: each call can be found, tried and copied."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dronedispatch.testing.gateway import MemoryGateway
+from dronedispatch.testing.serving import serving
+from support.aside import aside
+from support.browser_visit import Visit
+
+pytestmark = pytest.mark.real
+
+
+@asynccontextmanager
+async def town() -> AsyncIterator[str]:
+    async with serving(MemoryGateway().app) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with aside(town) as found:
+        yield found
+
+
+@pytest.fixture
+def page(visit: Visit, url: str) -> Page:
+    visit.page.goto(f"{url}/docs")
+    expect(visit.page.locator("#place_order")).to_be_visible()
+    return visit.page
+
+
+def test_a_call_is_tried_from_the_page_and_answers(page: Page, visit: Visit) -> None:
+    order = page.locator("#place_order")
+    order.locator("summary").first.click()
+    order.get_by_role("button", name="Send").click()
+    expect(order.locator(".answer")).to_contain_text("201")
+    assert visit.faults == []
+
+
+def test_the_search_leaves_what_holds_its_words(page: Page) -> None:
+    page.get_by_label("Search").fill("post priority")
+    expect(page.locator("#set_priority")).to_be_visible()
+    expect(page.locator("#place_order")).to_be_hidden()
+
+
+def test_curl_is_copied_without_the_token(page: Page) -> None:
+    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    call = page.locator("#decommission_drone")
+    call.locator("summary").first.click()
+    call.locator("input[type=password]").fill("secret-of-mine")
+    call.get_by_role("button", name="Copy as curl").click()
+    expect(call.get_by_role("button", name="Copied")).to_be_visible()
+    copied = str(page.evaluate("window.copied"))
+    assert "$OPERATOR_TOKEN" in copied
+    assert "secret-of-mine" not in copied
