@@ -1,4 +1,4 @@
-"""One sentence for each thing that Nomad knows to be wrong; the texts are those of real Nomads (1.9.7, 1.11.3, 2.0.5)."""
+"""One sentence for each thing that Nomad knows to be wrong; the texts are those of a real Nomad 1.11.3."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_refusal_says_what_to_do(told: str, sentence: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.9.7", "v1.11.3", "2.0.5", "1.9.0+ent"])
-def test_the_three_lines_that_were_run_are_supported(version: str) -> None:
+def test_three_lines_are_supported(version: str) -> None:
     assert diagnosis.why_unsupported(version, "it") is None
 
 
