@@ -1,6 +1,7 @@
 // The map under the drones: drawn when the view, the city or the theme changes, not with every frame.
 
 import { palette } from "./palette.js";
+import { polygons } from "./projection.js";
 
 export function drawGround(ctx, world) {
   const view = world.projection;
@@ -33,20 +34,29 @@ function grid(ctx, view) {
   ctx.stroke();
 }
 
-function trace(ctx, view, ring) {
+// every ring of a Polygon or MultiPolygon: filled by "evenodd", a hole stays open
+function trace(ctx, view, geometry) {
   ctx.beginPath();
-  for (const [lon, lat] of ring) {
-    const { x, y } = view.metres(lat, lon);
-    ctx.lineTo(view.px(x), view.py(y));
+  for (const ring of polygons(geometry).flat()) {
+    ring.forEach(([lon, lat], i) => {
+      const { x, y } = view.metres(lat, lon);
+      if (i) ctx.lineTo(view.px(x), view.py(y));
+      else ctx.moveTo(view.px(x), view.py(y));
+    });
+    ctx.closePath();
   }
-  ctx.closePath();
+}
+
+// the outer ring with the most corners: where a label goes
+function mainRing(geometry) {
+  return polygons(geometry).map((rings) => rings[0]).reduce((a, b) => (b.length > a.length ? b : a));
 }
 
 function area(ctx, view, feature, { fill, line, width, dash = [] }) {
-  trace(ctx, view, feature.geometry.coordinates[0]);
+  trace(ctx, view, feature.geometry);
   if (fill) {
     ctx.fillStyle = fill;
-    ctx.fill();
+    ctx.fill("evenodd");
   }
   ctx.setLineDash(dash);
   ctx.strokeStyle = line;
@@ -63,7 +73,7 @@ function middle(view, ring) {
 }
 
 function zoneLabel(ctx, view, zone) {
-  const at = middle(view, zone.geometry.coordinates[0]);
+  const at = middle(view, mainRing(zone.geometry));
   ctx.font = "600 11px ui-sans-serif, system-ui, sans-serif";
   ctx.textAlign = "left";
   ctx.fillStyle = palette.label;
@@ -73,12 +83,12 @@ function zoneLabel(ctx, view, zone) {
 }
 
 function noFly(ctx, view, ban) {
-  const ring = ban.geometry.coordinates[0];
+  const ring = mainRing(ban.geometry);
   ctx.save();
-  trace(ctx, view, ring);
+  trace(ctx, view, ban.geometry);
   ctx.fillStyle = palette["nofly-fill"];
-  ctx.fill();
-  ctx.clip();
+  ctx.fill("evenodd");
+  ctx.clip("evenodd");
   const points = ring.map(([lon, lat]) => view.metres(lat, lon));
   const left = Math.min(...points.map((p) => view.px(p.x)));
   const right = Math.max(...points.map((p) => view.px(p.x)));

@@ -16,11 +16,12 @@ export class Projection {
   }
 
   setCity(positions) {
-    const lats = positions.map((p) => p[1]);
-    const lons = positions.map((p) => p[0]);
-    this.lat0 = (Math.min(...lats) + Math.max(...lats)) / 2;
-    this.lon0 = (Math.min(...lons) + Math.max(...lons)) / 2;
-    this.box = { a: this.metres(Math.min(...lats), Math.min(...lons)), b: this.metres(Math.max(...lats), Math.max(...lons)) };
+    const range = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
+    const [south, north] = range(positions.map((p) => p[1]));
+    const [west, east] = range(positions.map((p) => p[0]));
+    this.lat0 = (south + north) / 2;
+    this.lon0 = (west + east) / 2;
+    this.box = { a: this.metres(south, west), b: this.metres(north, east) };
     if (!this.touched) this.fit();
   }
 
@@ -71,4 +72,9 @@ export class Projection {
     this.y += dy / this.scale;
     this.touched = true;
   }
+}
+
+// a Polygon or MultiPolygon as a list of polygons, each a list of rings
+export function polygons(geometry) {
+  return geometry.type === "MultiPolygon" ? geometry.coordinates : [geometry.coordinates];
 }

@@ -1,6 +1,6 @@
 // What is known of city, drones and deliveries, and the smooth motion between two positions.
 
-import { Projection } from "./projection.js";
+import { polygons, Projection } from "./projection.js";
 
 const TRAIL_STEP_M = 60; // between two points that are kept
 const TRAIL_M = 3500;
@@ -25,7 +25,7 @@ export class World {
   setCity(city) {
     this.features = city.features;
     const boundary = city.features.find((feature) => feature.properties.kind === "boundary");
-    if (boundary) this.projection.setCity(boundary.geometry.coordinates[0]);
+    if (boundary) this.projection.setCity(polygons(boundary.geometry).flat(2));
     for (const drone of this.drones.values()) this.replace(drone);
   }
 
