@@ -28,7 +28,7 @@ class NotRecorded(Exception):
 
 def figure_of(output: str, pattern: str) -> str:
     """The lines of `output` in which `pattern` is found, made one. Raises NotRecorded."""
-    found = [" ".join(line.split()) for line in output.splitlines() if re.search(pattern, line)]
+    found = [_plain(line) for line in output.splitlines() if re.search(pattern, line)]
     figure = "; ".join(found)
     if not figure:
         raise NotRecorded(f"no line of the last run matches {pattern!r}")
@@ -37,6 +37,12 @@ def figure_of(output: str, pattern: str) -> str:
             f"{len(found)} lines match {pattern!r}: too much for one entry, choose a narrower pattern"
         )
     return figure
+
+
+def _plain(line: str) -> str:
+    """Without a table's frame, with single spaces."""
+    cells = [" ".join(cell.split()) for cell in re.split("[│┃]", line)]
+    return ", ".join(cell for cell in cells if cell)
 
 
 def entry_of(what: str, figure: str, note: Mapping[str, object]) -> str:
@@ -51,7 +57,7 @@ def entry_of(what: str, figure: str, note: Mapping[str, object]) -> str:
         break_on_hyphens=False,
     )
     day = str(note["began"])[:10]
-    return f"{text}\n  ({day}, {note['commit']}, {note['machine']}; `{note['command']}`)\n"
+    return f"{text}\n  ({day}, {note['commit']}, {note['machine']};\n  `{note['command']}`)\n"
 
 
 def placed(page: str, section: str, what: str, entry: str) -> str:

@@ -37,6 +37,12 @@ def test_the_figure_is_what_the_benchmark_printed() -> None:
     )
 
 
+def test_a_tables_frame_is_no_part_of_the_figure() -> None:
+    assert figure_of("│ memory for 1,000 clients  │ +17.9 MB │ ok │\n", "memory") == (
+        "memory for 1,000 clients, +17.9 MB, ok"
+    )
+
+
 @pytest.mark.parametrize(("output", "reason"), [("nothing", "no line"), ("p50 " * 400, "too much")])
 def test_no_figure_is_made_up(output: str, reason: str) -> None:
     with pytest.raises(NotRecorded, match=reason):
@@ -45,7 +51,7 @@ def test_no_figure_is_made_up(output: str, reason: str) -> None:
 
 def test_an_entry_names_date_commit_machine_and_command() -> None:
     assert entry_of("orders", "POST p50 12 ms", NOTE) == (
-        "* **orders**: POST p50 12 ms\n  (2026-02-03, 1a2b3c4d, 2 cores; `scripts/bench orders --rate 3`)\n"
+        "* **orders**: POST p50 12 ms\n  (2026-02-03, 1a2b3c4d, 2 cores;\n  `scripts/bench orders --rate 3`)\n"
     )
 
 
