@@ -65,7 +65,7 @@ def test_how_to_run_one_test_is_how_it_is_run(command: str) -> None:
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -23,7 +23,7 @@ ELSEWHERE = {
         "tests/house/test_house_commands.py",
         "CONTRIBUTING.md",
     ),
-    ".venv/bin/python -m pytest tests/unit/lb -k chunk -x": (
+    '.venv/bin/python -m pytest tests/unit/lb/test_lb_chunked.py -k "64_kib or given_back" -x': (
         "tests/house/test_house_commands.py",
         "CONTRIBUTING.md",
     ),
