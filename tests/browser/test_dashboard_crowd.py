@@ -54,5 +54,5 @@ def test_a_thousand_flying_drones_are_drawn_frame_by_frame(visit: Visit, crowded
         }"""
     )
     visit.keep_picture("thousand")
-    assert drawn == 30  # what a frame costs is the machine's affair: scripts/bench promises
+    assert drawn == 30  # what a frame costs is the machine's affair, and told by droneDispatch.map.cost
     assert visit.faults == []
