@@ -19,6 +19,7 @@ from typing import Any
 from dronedispatch.fleet.city import City, CityInvalid, default_city, parse_city
 from dronedispatch.fleet.positions import LatLon
 
+CITY_S = 5.0  # the city may be another by then: --city is stored after the start
 WEIGHTS_KG = (0.4, 0.8, 1.2, 2.0, 3.5)
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -46,7 +47,7 @@ def order(city: City, rng: random.Random) -> dict[str, Any]:
 
 
 def shown_city(url: str) -> City:
-    """The city that is served now; the default one if nobody says. Read once: stop the traffic to send it elsewhere."""
+    """The city that is served now; the default one if nobody says."""
     try:
         with _OPENER.open(f"{url}/zones", timeout=15) as answer:
             return parse_city(json.load(answer), "shown")
@@ -77,12 +78,14 @@ def main() -> None:
     rng = random.Random(seed)
     run = f"traffic-{int(time.time())}"
     city = shown_city(url)
-    due_s = time.monotonic()
+    due_s = read_s = time.monotonic()
     number = 0
     while True:
         due_s += rng.expovariate(rate / 60.0)
         time.sleep(max(0.0, due_s - time.monotonic()))
         number += 1
+        if time.monotonic() - read_s > CITY_S:
+            city, read_s = shown_city(url), time.monotonic()
         threading.Thread(target=_tell, args=(url, order(city, rng), f"{run}-{number}"), daemon=True).start()
 
 
