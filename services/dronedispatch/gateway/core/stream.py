@@ -22,6 +22,7 @@ DETAILS = "deliveries"  # whole deliveries, for who shows them
 DRONES = "drones"
 FIGURES = "figures"
 ZONES = "zones"
+BEAT = "beat"  # comes each second on every stream: whoever hears none for three shows old news
 TOPICS = (DELIVERY, DETAILS, DRONES, FIGURES, ZONES)
 RETRY_MS = 1000
 
@@ -114,6 +115,10 @@ class Reader:
             self._etag = board.zones_etag
             pieces.append(frame(ZONES, encode({"version": self._etag})))
         return b"".join(pieces)
+
+    def beat(self, now_s: float) -> bytes:
+        """The gateway lives, and this is the version of the city that it knows."""
+        return frame(BEAT, encode({"at": stamp(now_s), "zones": self._board.zones_etag}))
 
     def _events(self) -> list[bytes]:
         ring = self._board.ring

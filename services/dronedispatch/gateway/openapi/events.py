@@ -32,6 +32,13 @@ class ZonesEvent(msgspec.Struct, frozen=True):
     version: str
 
 
+class BeatEvent(msgspec.Struct, frozen=True):
+    """Once a second, whatever else happens: the gateway's time, and the version of the city that it knows."""
+
+    at: str
+    zones: str
+
+
 class ResetEvent(msgspec.Struct, frozen=True):
     """Not everything since the last event is known here: read the lists again."""
 
@@ -52,5 +59,6 @@ EVENTS = (
     Event("drones", DronesEvent),
     Event("figures", Figures),
     Event("zones", ZonesEvent),
+    Event("beat", BeatEvent),
     Event("reset", ResetEvent),
 )

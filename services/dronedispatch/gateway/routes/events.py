@@ -15,7 +15,7 @@ from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.problems import Problem
 from dronedispatch.runtime.web import json_answer
 
-KEEPALIVE_S = 10.0  # a comment, so that proxies and clients see the stream alive
+BEAT_S = 1.0  # a page that has heard nothing for three of these says that it is stale
 PACE_S = 0.1  # changes that come closer together travel together
 
 
@@ -53,11 +53,16 @@ class EventRoutes:
         response = await request.respond(content_type="text/event-stream", headers=headers)
         assert response is not None
         await response.send(f"retry: {RETRY_MS}\n\n".encode())
+        beat_s = -BEAT_S  # the first piece begins with one
         while not self._feed.closing:
+            now_s = self._clock.monotonic_s()
             piece = reader.next_bytes(self._clock.wall_s())
+            if now_s - beat_s >= BEAT_S:
+                beat_s = now_s
+                piece += reader.beat(self._clock.wall_s())
             if piece:
                 await response.send(piece)
                 await asyncio.sleep(PACE_S)
-            elif not await self._feed.news(KEEPALIVE_S):
-                await response.send(b": alive\n\n")
+            else:
+                await self._feed.news(BEAT_S)
         await response.eof()

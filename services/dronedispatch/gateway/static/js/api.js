@@ -7,13 +7,14 @@ export class Refused extends Error {
   }
 }
 
-async function call(path, options = {}) {
+async function call(path, options = {}, seen = {}) {
   let answer;
   try {
     answer = await fetch(path, options);
   } catch (error) {
     throw new Refused({ title: "no answer", detail: `No answer: ${error.message}` });
   }
+  seen.etag = answer.headers.get("ETag");
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Refused({ status: answer.status, ...body });
   return body;
@@ -31,7 +32,13 @@ function freshKey() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-export const zones = () => call("/zones");
+// The city, and the version that the answering gateway has of it.
+export async function zones() {
+  const seen = {};
+  const city = await call("/zones", { cache: "no-store" }, seen);
+  return { city, etag: (seen.etag || "").replace(/^W\//, "").replaceAll('"', "") };
+}
+
 export const delivery = (id) => call(`/deliveries/${encodeURIComponent(id)}`);
 export const drone = (id) => call(`/drones/${encodeURIComponent(id)}`);
 export const why = (id) => call(`/deliveries/${encodeURIComponent(id)}/why`);

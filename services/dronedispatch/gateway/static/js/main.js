@@ -7,7 +7,7 @@ import { FigureTiles } from "./figures.js";
 import { CityMap } from "./map.js";
 import { OrderForm } from "./order_form.js";
 import { startTheme } from "./palette.js";
-import { listen } from "./stream.js";
+import { Stream } from "./stream.js";
 import { DeliveryTable, DroneTable } from "./tables.js";
 import { World } from "./world.js";
 
@@ -74,47 +74,97 @@ function drawTables() {
   card.draw();
 }
 
-function say(state, text = { live: "live", connecting: "reconnecting", lost: "no connection" }[state]) {
+// `state`: live, connecting or stale. What the pill says is what the page knows, not what the socket says.
+function say(state, text = state) {
   $("#link").dataset.state = state;
+  document.body.dataset.news = state;
   setText($("#link b"), text);
 }
 
-async function readCity() {
-  world.setCity(await api.zones());
-  map.refresh();
+function sayNews({ state, age_ms }) {
+  if (state === "stale") say(state, `stale: nothing heard for ${Math.round(age_ms / 1000)} s`);
+  else if (map.trouble) say("connecting", `not all is drawn: ${map.trouble}`);
+  else if (state === "live" && world.cityBehind) say("connecting", "reading the new city");
+  else say(state);
 }
 
+const TRY_AGAIN_MS = 1000;
+let readingCity = null;
+
+// Until the city is at least `version`: another gateway may answer with an older one. One reader at a time.
+function readCity(version = world.cityVersion) {
+  world.wantCity(version);
+  readingCity ??= (async () => {
+    for (;;) {
+      try {
+        const { city, etag } = await api.zones();
+        if (world.setCity(city, etag)) map.refresh();
+        if (!world.cityBehind) break;
+      } catch (refused) {
+        if (!(refused instanceof api.Refused)) throw refused;
+      }
+      await new Promise((done) => setTimeout(done, TRY_AGAIN_MS));
+    }
+    readingCity = null;
+  })();
+  return readingCity;
+}
+
+// What the lists say is the whole truth of what is open: an order that they do not name has ended, or is asked for.
 async function readLists() {
-  world.setDeliveries(await api.someDeliveries());
+  const missing = world.reconcile(await api.someDeliveries());
+  const found = await Promise.allSettled(missing.slice(0, 100).map((id) => api.delivery(id)));
+  world.setDeliveries(found.filter((one) => one.status === "fulfilled").map((one) => one.value));
+  world.drop(missing.filter((id, at) => !found[at] || found[at].status === "rejected"));
   drawTables();
 }
 
-// Until the first answers are here nothing can be drawn: try until they come.
-async function begin() {
-  for (;;) {
-    try {
-      await readCity();
-      await readLists();
-      return;
-    } catch (refused) {
-      say("connecting", refused.message);
-      await new Promise((done) => setTimeout(done, 2000));
+let readingLists = null;
+
+function readListsAgain() {
+  readingLists ??= (async () => {
+    for (;;) {
+      try {
+        await readLists();
+        break;
+      } catch (refused) {
+        if (!(refused instanceof api.Refused)) throw refused;
+        await new Promise((done) => setTimeout(done, TRY_AGAIN_MS));
+      }
     }
-  }
+    readingLists = null;
+  })();
+  return readingLists;
 }
 
-listen(
+let lastFigures = null;
+
+function showFigures(figures) {
+  lastFigures = figures;
+  tiles.show(figures);
+}
+
+new Stream(
   {
     delivery: (event) => world.setStatus(event),
     deliveries: (event) => world.setDeliveries(event.deliveries),
     drones: (event) => world.setDrones(event.drones, event.whole, performance.now()),
-    figures: (event) => tiles.show(event),
-    zones: () => readCity().catch((refused) => say("connecting", refused.message)),
-    reset: () => readLists().catch((refused) => say("connecting", refused.message)),
+    figures: showFigures,
+    zones: (event) => readCity(event.version),
+    beat: (event) => world.isOlderThan(event.zones) && readCity(event.zones),
+    reset: () => {
+      readListsAgain();
+      readCity();
+    },
   },
-  say,
+  sayNews,
+  () => [
+    ["drones", { drones: [...world.drones.values()].map((drone) => drone.news), whole: true }],
+    ...(lastFigures ? [["figures", lastFigures]] : []),
+  ],
 );
-begin();
+readCity();
+readListsAgain();
 
 let seen = -1;
 setInterval(() => {

@@ -18,6 +18,7 @@ export class CityMap {
     this.sky = root.querySelector("#sky");
     this.scaleBar = root.querySelector("#scale span");
     this.stale = true;
+    this.trouble = null; // why the last frame is not whole
     this.pointers = new Map();
     new ResizeObserver(() => this.resize()).observe(root);
     onTheme(() => this.refresh());
@@ -48,20 +49,33 @@ export class CityMap {
     this.stale = true;
   }
 
+  // One loop for the life of the page: what cannot be drawn is said (`trouble`), and the next frame comes all the same.
   frame(now) {
     const began = performance.now();
-    if (this.stale) {
+    try {
+      this.draw(now);
+      this.trouble = null;
+    } catch (error) {
+      if (!this.trouble) console.error(error);
+      this.trouble = error.message;
+      this.drawn = -1;
+    }
+    this.cost = performance.now() - began;
+    requestAnimationFrame((next) => this.frame(next));
+  }
+
+  draw(now) {
+    const { stale } = this;
+    this.stale = false;
+    if (stale) {
       drawGround(this.ground.getContext("2d"), this.world);
       this.measure();
     }
-    if (this.stale || now < this.world.movingUntil + 400 || this.drawn !== this.world.version) {
+    if (stale || now < this.world.movingUntil + 400 || this.drawn !== this.world.version) {
       this.world.move(now);
       drawSky(this.sky.getContext("2d"), this.world, this.layers);
       this.drawn = this.world.version;
     }
-    this.stale = false;
-    this.cost = performance.now() - began;
-    requestAnimationFrame((next) => this.frame(next));
   }
 
   measure() {

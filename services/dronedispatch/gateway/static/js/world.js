@@ -20,13 +20,33 @@ export class World {
     this.draft = { origin: null, destination: null };
     this.version = 0; // counts changes that tables show
     this.movingUntil = 0;
+    this.cityVersion = null; // of what is drawn
+    this.wantedCity = null; // the newest that the page was told of
   }
 
-  setCity(city) {
+  // Whether `version` ("epoch-n"; "0": the built-in city) is newer than the city that is drawn.
+  isOlderThan(version) {
+    return this.cityVersion === null || newer(version, this.cityVersion);
+  }
+
+  wantCity(version) {
+    if (version && (this.wantedCity === null || newer(version, this.wantedCity))) this.wantedCity = version;
+  }
+
+  get cityBehind() {
+    return this.cityVersion === null || (this.wantedCity !== null && newer(this.wantedCity, this.cityVersion));
+  }
+
+  // False: it is older than the one that is drawn, or than one that the page was told of.
+  setCity(city, version) {
+    if (this.cityVersion !== null && newer(this.cityVersion, version)) return false;
+    if (this.wantedCity !== null && newer(this.wantedCity, version)) return false;
+    this.cityVersion = version;
     this.features = city.features;
     const boundary = city.features.find((feature) => feature.properties.kind === "boundary");
     if (boundary) this.projection.setCity(polygons(boundary.geometry).flat(2));
     for (const drone of this.drones.values()) this.replace(drone);
+    return true;
   }
 
   setDrones(list, whole, now) {
@@ -95,6 +115,19 @@ export class World {
     this.version += 1;
   }
 
+  // Take `list`, read just now, as the whole truth of what is open; returns the ids that are open here and not in it.
+  reconcile(list) {
+    const open = [...this.deliveries.values()].filter(isOpen).map((one) => one.id);
+    const listed = new Set(list.map((one) => one.id));
+    this.setDeliveries(list);
+    return open.filter((id) => !listed.has(id));
+  }
+
+  drop(ids) {
+    for (const id of ids) this.deliveries.delete(id);
+    this.version += 1;
+  }
+
   setStatus(event) {
     const known = this.deliveries.get(event.delivery_id);
     if (!known) return; // the whole document follows
@@ -124,4 +157,13 @@ function extend(trail, point) {
     trail.shift();
     length -= trail[0].step;
   }
+}
+
+// Versions are "epoch-n"; "0" is before all of them.
+function newer(one, other) {
+  const [a, b] = [one, other].map((text) => String(text).split(/\D+/).map(Number));
+  for (let at = 0; at < Math.max(a.length, b.length); at += 1) {
+    if ((a[at] || 0) !== (b[at] || 0)) return (a[at] || 0) > (b[at] || 0);
+  }
+  return false;
 }
