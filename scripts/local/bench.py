@@ -7,7 +7,7 @@ import sys
 from loadtests.bench.runs import ARTIFACTS, run
 from scripts.local.trouble import run_command
 
-NAMES = ("lb", "kv", "dispatch", "fleet", "finished", "chaos", "orders")
+NAMES = ("lb", "kv", "dispatch", "fleet", "finished", "chaos", "orders", "promises")
 
 
 def main() -> None:

@@ -231,7 +231,7 @@ def main() -> None:
     arguments = command_line.parse_args(sys.argv[1:])
     unknown = sorted(set(arguments.suites) - set(NAMES))
     if unknown:
-        command_line.error(f"no suite {unknown[0]!r}: there are {', '.join(NAMES)}")
+        raise SystemExit(f"error: no suite {unknown[0]!r}: there are {', '.join(NAMES)}")
     if arguments.examples < 1:
         command_line.error(f"--examples is at least 1, not {arguments.examples}")
     if arguments.free_seeds is not None and arguments.free_seeds < -1:

@@ -36,7 +36,7 @@ class TooMuchWork(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class LocatedPoints:
     """Points in the mesh. Pairs (`of[k]`, `triangle[k]`): a point on an edge or a corner lies in several triangles."""
 
     xy: Array  # (n, 2): the points, moved to the free space if they were outside
@@ -126,7 +126,7 @@ class Mesh:
 
     # -- points ------------------------------------------------------------------------------------------------------
 
-    def locate(self, points: Array) -> Located:
+    def locate(self, points: Array) -> LocatedPoints:
         """Points outside are moved to the nearest place of the free space."""
         of, triangle = self._holding(points)
         outside = np.ones(len(points), dtype=np.bool_)
@@ -156,12 +156,12 @@ class Mesh:
             inside &= cross(side, xy - u) >= -NEAR_M * np.hypot(side[:, 0], side[:, 1])
         return of[inside], triangle[inside]
 
-    def _located(self, xy: Array, of: Rows, triangle: Rows) -> Located:
+    def _located(self, xy: Array, of: Rows, triangle: Rows) -> LocatedPoints:
         component = np.full(len(xy), -1, dtype=np.int64)
         component[of] = self.component[triangle]
-        return Located(xy, component, of, triangle)
+        return LocatedPoints(xy, component, of, triangle)
 
-    def clear(self, a: Located, b: Located, pairs: tuple[Rows, Rows]) -> Mask:
+    def clear(self, a: LocatedPoints, b: LocatedPoints, pairs: tuple[Rows, Rows]) -> Mask:
         """Which straight lines a[pairs[0][k]] -> b[pairs[1][k]] stay in the free space: walked triangle by triangle."""
         rows, cols = pairs
         clear = np.zeros(len(rows), dtype=np.bool_)
@@ -205,7 +205,7 @@ class Mesh:
 
     # -- sight -------------------------------------------------------------------------------------------------------
 
-    def seen_from(self, points: Located) -> tuple[Rows, Rows]:
+    def seen_from(self, points: LocatedPoints) -> tuple[Rows, Rows]:
         """Pairs (point, number of a bend) that see each other, where a way from the point may bend."""
         found: list[tuple[Rows, Rows]] = []
         for first in range(0, len(points.xy), BLOCK):

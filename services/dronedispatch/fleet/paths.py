@@ -25,7 +25,7 @@ from scipy.sparse.csgraph import dijkstra
 from dronedispatch.fleet.city import City, CityInvalid, parse_city
 from dronedispatch.fleet.documents import decode
 from dronedispatch.fleet.free_space import CLEARANCE_M, STEPS_MAX, FreeSpace, free_space, too_complex
-from dronedispatch.fleet.mesh import Located
+from dronedispatch.fleet.mesh import LocatedPoints
 from dronedispatch.fleet.positions import Point, distance_m
 
 __all__ = ["CLEARANCE_M", "NO_WAY_M", "Paths", "city_of", "no_way", "paths_of", "xy_of"]
@@ -54,7 +54,7 @@ class _Ends:
     """Distinct points, located. `stub_m`: the way to the room, 0 inside it. `legal`: no wall is on that way."""
 
     keys: Sequence[Key]
-    located: Located
+    located: LocatedPoints
     stub_m: Array
     legal: Mask
 
@@ -342,11 +342,11 @@ class Paths:
         return np.asarray(which[shapely.covers(self._space.inside, lines)], dtype=np.int64)
 
 
-def _some(located: Located, which: Rows) -> Located:
+def _some(located: LocatedPoints, which: Rows) -> LocatedPoints:
     number = np.full(len(located.xy), -1, dtype=np.int64)
     number[which] = np.arange(len(which))
     kept = number[located.of] >= 0
-    return Located(
+    return LocatedPoints(
         located.xy[which], located.component[which], number[located.of[kept]], located.triangle[kept]
     )
 

@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownCity:
     """A document with its ETag; `stale`: no store has answered, there may be a newer one."""
 
     etag: str
@@ -76,7 +76,7 @@ class Zones:
         self.known = True
         return f"zones {self.etag}"
 
-    async def latest(self) -> Shown:
+    async def latest(self) -> ShownCity:
         """What the store has now, so that what one gateway has written every other one shows. Raises KVError before the
         city was known; afterwards the last known one is told, as stale.
         """
@@ -85,10 +85,10 @@ class Zones:
         except KVError:
             if not self.known:
                 raise
-            return Shown(self.etag, self.body, stale=True)
+            return ShownCity(self.etag, self.body, stale=True)
         if item is None or item.version == self._refused or (self._stored and item.version <= self._stored):
-            return Shown(self.etag, self.body)
-        return Shown(str(item.version), item.value)
+            return ShownCity(self.etag, self.body)
+        return ShownCity(str(item.version), item.value)
 
     async def stored_version(self) -> Version | None:
         """Of the city in the store; None: there is none, and the default one is shown."""

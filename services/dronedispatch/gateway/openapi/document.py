@@ -12,7 +12,7 @@ from dronedispatch.gateway.core.headers import TRACEPARENT, X_REQUEST_ID, Header
 from dronedispatch.gateway.core.problem_types import BY_STATUS
 from dronedispatch.gateway.openapi.components import EXAMPLES, Schema, inline_schema, name_of, ref, schemas
 from dronedispatch.gateway.openapi.events import EVENTS
-from dronedispatch.gateway.openapi.operations import OPERATIONS, Answer, Operation
+from dronedispatch.gateway.openapi.operations import OPERATIONS, DocumentedAnswer, Operation
 from dronedispatch.gateway.openapi.problems import examples
 
 TAGS = {
@@ -118,7 +118,7 @@ def _answers(operation: Operation) -> Schema:
     return found
 
 
-def _answer(answer: Answer) -> Schema:
+def _answer(answer: DocumentedAnswer) -> Schema:
     found: Schema = {"description": answer.what}
     if answer.headers:
         found["headers"] = {

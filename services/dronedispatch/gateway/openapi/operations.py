@@ -25,7 +25,7 @@ BODY = (400, 403, 413, 415, 422)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class DocumentedAnswer:
     """One that is no error. `kind`: a struct, or the name of a component that is made of none."""
 
     status: int
@@ -52,7 +52,7 @@ class Operation:
     body: type[msgspec.Struct] | str | None = None
     body_media: str = JSON
     body_required: bool = True
-    answers: Sequence[Answer] = field(default_factory=tuple)
+    answers: Sequence[DocumentedAnswer] = field(default_factory=tuple)
     bad: tuple[int, ...] = ()
     operator: bool = False
 
@@ -71,7 +71,7 @@ def _change(name: str, operation_id: str, summary: str, body: type[msgspec.Struc
         summary=summary,
         path_fields=_DELIVERY,
         body=body,
-        answers=[Answer(status=200, kind=Delivery, what="As it is now")],
+        answers=[DocumentedAnswer(status=200, kind=Delivery, what="As it is now")],
         bad=(*BODY, 404, 409, *STORE),
         **more,
     )
@@ -88,7 +88,7 @@ def _wish(name: str, operation_id: str, summary: str) -> Operation:
         body=NoMembers,
         body_required=False,
         answers=[
-            Answer(
+            DocumentedAnswer(
                 status=202, kind=WishView, what="The dispatcher carries it out as soon as the drone is free"
             )
         ],
@@ -107,7 +107,7 @@ OPERATIONS = (
         headers=(IDEMPOTENCY_KEY,),
         body=OrderBody,
         answers=[
-            Answer(
+            DocumentedAnswer(
                 status=201,
                 kind=Placed,
                 what="Stored on every in-sync replica",
@@ -126,7 +126,7 @@ OPERATIONS = (
         "then be any.",
         query=DeliveryParameters,
         answers=[
-            Answer(
+            DocumentedAnswer(
                 status=200,
                 kind=DeliveryPage,
                 what="Newest first",
@@ -142,7 +142,7 @@ OPERATIONS = (
         tag="deliveries",
         summary="One delivery",
         path_fields=_DELIVERY,
-        answers=[Answer(status=200, kind=Delivery, what="As stored")],
+        answers=[DocumentedAnswer(status=200, kind=Delivery, what="As stored")],
         bad=(400, 404, 503),
     ),
     Operation(
@@ -152,7 +152,7 @@ OPERATIONS = (
         tag="deliveries",
         summary="Why it is not delivered yet",
         path_fields=_DELIVERY,
-        answers=[Answer(status=200, kind=WhyView, what="The reasons")],
+        answers=[DocumentedAnswer(status=200, kind=WhyView, what="The reasons")],
         bad=(400, 404, 503),
     ),
     _change("cancel", "cancel_delivery", "Cancel, while it is not on board", NoMembers, body_required=False),
@@ -165,7 +165,7 @@ OPERATIONS = (
         tag="drones",
         summary="List drones",
         query=DroneParameters,
-        answers=[Answer(status=200, kind=DronePage, what="By id")],
+        answers=[DocumentedAnswer(status=200, kind=DronePage, what="By id")],
         bad=(400, 503),
     ),
     Operation(
@@ -175,7 +175,7 @@ OPERATIONS = (
         tag="drones",
         summary="One drone",
         path_fields=_DRONE,
-        answers=[Answer(status=200, kind=DroneView, what="Both of its records joined")],
+        answers=[DocumentedAnswer(status=200, kind=DroneView, what="Both of its records joined")],
         bad=(400, 404, 503),
     ),
     _wish("decommission", "decommission_drone", "Take a drone out of service"),
@@ -188,10 +188,12 @@ OPERATIONS = (
         summary="The city",
         headers=(IF_NONE_MATCH,),
         answers=[
-            Answer(
+            DocumentedAnswer(
                 status=200, kind="Zones", what="With its version as ETag", media=GEOJSON, headers=_ZONES_ETAG
             ),
-            Answer(status=304, kind=None, what="The one that the client has is still the present one"),
+            DocumentedAnswer(
+                status=304, kind=None, what="The one that the client has is still the present one"
+            ),
         ],
         bad=(400, 503),
     ),
@@ -204,7 +206,11 @@ OPERATIONS = (
         headers=(IF_MATCH,),
         body="Zones",
         body_media=GEOJSON,
-        answers=[Answer(status=200, kind="Zones", what="The new city", media=GEOJSON, headers=_ZONES_ETAG)],
+        answers=[
+            DocumentedAnswer(
+                status=200, kind="Zones", what="The new city", media=GEOJSON, headers=_ZONES_ETAG
+            )
+        ],
         bad=(*BODY, 401, 412, *STORE),
         operator=True,
     ),
@@ -221,7 +227,9 @@ OPERATIONS = (
         "figures, `zones` a new version. `x-events` has the schema of each.",
         query=EventParameters,
         headers=(LAST_EVENT_ID,),
-        answers=[Answer(status=200, kind="events", what="An endless stream", media="text/event-stream")],
+        answers=[
+            DocumentedAnswer(status=200, kind="events", what="An endless stream", media="text/event-stream")
+        ],
         bad=(400, 503),
     ),
     Operation(
@@ -230,7 +238,7 @@ OPERATIONS = (
         id="get_figures",
         tag="live",
         summary="The key figures",
-        answers=[Answer(status=200, kind=Figures, what="As of now")],
+        answers=[DocumentedAnswer(status=200, kind=Figures, what="As of now")],
         bad=(400, 503),
     ),
     Operation(
@@ -240,8 +248,8 @@ OPERATIONS = (
         tag="live",
         summary="Live and ready",
         answers=[
-            Answer(status=200, kind="Health", what="Ready"),
-            Answer(status=503, kind="Health", what="Not ready, with the reason"),
+            DocumentedAnswer(status=200, kind="Health", what="Ready"),
+            DocumentedAnswer(status=503, kind="Health", what="Not ready, with the reason"),
         ],
     ),
 )
