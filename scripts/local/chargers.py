@@ -53,7 +53,7 @@ def suit(url: str, operator_token: str, drones: int, city_file: str = "") -> str
             return (
                 f"{failed}: PUT /zones was answered {error.code} {error.read(300).decode(errors='replace')}"
             )
-    except OSError as error:
+    except (OSError, ValueError) as error:  # no answer, or one that is not ours
         return f"{failed}: {error}"
 
 

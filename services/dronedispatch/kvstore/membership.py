@@ -160,7 +160,7 @@ class Membership:
         now_s = clock.monotonic_s()
         if isinstance(result, str):
             self._hold_down.failed(now_s, cheap=isinstance(result, NotYet))
-            self.last_join = result
+            self.last_join = str(result)  # of the plain type: a NotYet is a str that no encoder takes
             log.warning("join failed", reason=result, failures=self._hold_down.failures)
             return f"not joined: {result}"
         self._hold_down.joined(now_s)

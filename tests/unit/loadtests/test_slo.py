@@ -140,9 +140,10 @@ def test_the_tail_of_a_log_begins_with_a_whole_line(tmp_path: Path, monkeypatch:
 
 
 def test_the_web_ui_is_the_default_and_a_headless_run_has_an_end() -> None:
-    assert "--web-port" in locust_arguments(parser().parse_args([]))
-    assert "--orders-per-minute" in locust_arguments(parser().parse_args(["--orders-per-minute", "5"]))
-    headless = locust_arguments(parser().parse_args(["--headless", "--minutes", "0.5"]))
+    here = ["--host", "http://127.0.0.1:8080"]
+    assert "--web-port" in locust_arguments(parser().parse_args(here))
+    assert "--orders-per-minute" in locust_arguments(parser().parse_args([*here, "--orders-per-minute", "5"]))
+    headless = locust_arguments(parser().parse_args([*here, "--headless", "--minutes", "0.5"]))
     assert headless[headless.index("--run-time") + 1] == "30s"
     assert "--web-port" not in headless
 

@@ -31,18 +31,19 @@ class _Handler(BaseHTTPRequestHandler):
     server: Door
 
     def do_GET(self) -> None:
-        self._reply(200)
+        self._reply(200, b"{}")
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.stored.append((dict(self.headers), json.loads(body)))
         self._reply(self.server.answer)
 
-    def _reply(self, status: int) -> None:
+    def _reply(self, status: int, body: bytes = b"") -> None:
         self.send_response(status)
         self.send_header("ETag", self.server.etag)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         return

@@ -15,7 +15,13 @@ async function call(path, options = {}, seen = {}) {
     throw new Refused({ title: "no answer", detail: `No answer: ${error.message}` });
   }
   seen.etag = answer.headers.get("ETag");
-  const body = await answer.json().catch(() => ({}));
+  let body;
+  try {
+    body = await answer.json();
+  } catch (error) {
+    if (answer.ok) throw new Refused({ title: "no answer", detail: `The answer was cut: ${error.message}` });
+    body = {};
+  }
   if (!answer.ok) throw new Refused({ status: answer.status, ...body });
   return body;
 }

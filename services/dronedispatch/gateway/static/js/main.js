@@ -89,25 +89,40 @@ function sayNews({ state, age_ms }) {
 }
 
 const TRY_AGAIN_MS = 1000;
-let readingCity = null;
 
-// Until the city is at least `version`: another gateway may answer with an older one. One reader at a time.
-function readCity(version = world.cityVersion) {
-  world.wantCity(version);
-  readingCity ??= (async () => {
-    for (;;) {
-      try {
-        const { city, etag } = await api.zones();
-        if (world.setCity(city, etag)) map.refresh();
-        if (!world.cityBehind) break;
-      } catch (refused) {
-        if (!(refused instanceof api.Refused)) throw refused;
+// `work` until it succeeds, one at a time: whoever asks meanwhile waits for the same, and for once more after it.
+function persistently(work) {
+  let running = null;
+  let again = false;
+  return () => {
+    again = true;
+    running ??= (async () => {
+      while (again) {
+        again = false;
+        try {
+          await work();
+        } catch (error) {
+          if (!(error instanceof api.Refused)) console.error(error);
+          again = true;
+          await new Promise((done) => setTimeout(done, TRY_AGAIN_MS));
+        }
       }
-      await new Promise((done) => setTimeout(done, TRY_AGAIN_MS));
-    }
-    readingCity = null;
-  })();
-  return readingCity;
+      running = null;
+    })();
+    return running;
+  };
+}
+
+// The city is at least as new as the page was told: another gateway may answer with an older one.
+const readCityAgain = persistently(async () => {
+  const { city, etag } = await api.zones();
+  if (world.setCity(city, etag)) map.refresh();
+  if (world.cityBehind) throw new api.Refused({ title: "an older city" });
+});
+
+function readCity(version) {
+  world.wantCity(version);
+  return readCityAgain();
 }
 
 // What the lists say is the whole truth of what is open: an order that they do not name has ended, or is asked for.
@@ -119,23 +134,7 @@ async function readLists() {
   drawTables();
 }
 
-let readingLists = null;
-
-function readListsAgain() {
-  readingLists ??= (async () => {
-    for (;;) {
-      try {
-        await readLists();
-        break;
-      } catch (refused) {
-        if (!(refused instanceof api.Refused)) throw refused;
-        await new Promise((done) => setTimeout(done, TRY_AGAIN_MS));
-      }
-    }
-    readingLists = null;
-  })();
-  return readingLists;
-}
+const readListsAgain = persistently(readLists);
 
 let lastFigures = null;
 
@@ -144,7 +143,7 @@ function showFigures(figures) {
   tiles.show(figures);
 }
 
-new Stream(
+const stream = new Stream(
   {
     delivery: (event) => world.setStatus(event),
     deliveries: (event) => world.setDeliveries(event.deliveries),
@@ -175,4 +174,4 @@ setInterval(() => {
 }, TABLES_MS);
 
 // For tests and for the curious: what the page knows.
-window.droneDispatch = { world, map };
+window.droneDispatch = { world, map, stream };

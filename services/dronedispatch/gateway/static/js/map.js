@@ -7,6 +7,17 @@ import { drawSky, radius } from "./sky.js";
 
 const REACH_PX = 16;
 
+// The reason why `draw` failed, null when it did not; the console hears of each trouble once.
+function attempt(draw, before) {
+  try {
+    draw();
+    return null;
+  } catch (error) {
+    if (!before) console.error(error);
+    return error.message;
+  }
+}
+
 export class CityMap {
   constructor(root, world, { onChoose, onPlace }) {
     this.world = world;
@@ -18,7 +29,8 @@ export class CityMap {
     this.sky = root.querySelector("#sky");
     this.scaleBar = root.querySelector("#scale span");
     this.stale = true;
-    this.trouble = null; // why the last frame is not whole
+    this.groundTrouble = null; // why the last drawing is not whole
+    this.skyTrouble = null;
     this.pointers = new Map();
     new ResizeObserver(() => this.resize()).observe(root);
     onTheme(() => this.refresh());
@@ -52,30 +64,27 @@ export class CityMap {
   // One loop for the life of the page: what cannot be drawn is said (`trouble`), and the next frame comes all the same.
   frame(now) {
     const began = performance.now();
-    try {
-      this.draw(now);
-      this.trouble = null;
-    } catch (error) {
-      if (!this.trouble) console.error(error);
-      this.trouble = error.message;
-      this.drawn = -1;
+    const { stale } = this;
+    this.stale = false;
+    if (stale) {
+      this.groundTrouble = attempt(() => {
+        drawGround(this.ground.getContext("2d"), this.world);
+        this.measure();
+      }, this.groundTrouble);
+    }
+    if (stale || now < this.world.movingUntil + 400 || this.drawn !== this.world.version) {
+      this.skyTrouble = attempt(() => {
+        this.world.move(now);
+        drawSky(this.sky.getContext("2d"), this.world, this.layers);
+      }, this.skyTrouble);
+      this.drawn = this.world.version;
     }
     this.cost = performance.now() - began;
     requestAnimationFrame((next) => this.frame(next));
   }
 
-  draw(now) {
-    const { stale } = this;
-    this.stale = false;
-    if (stale) {
-      drawGround(this.ground.getContext("2d"), this.world);
-      this.measure();
-    }
-    if (stale || now < this.world.movingUntil + 400 || this.drawn !== this.world.version) {
-      this.world.move(now);
-      drawSky(this.sky.getContext("2d"), this.world, this.layers);
-      this.drawn = this.world.version;
-    }
+  get trouble() {
+    return this.groundTrouble || this.skyTrouble;
   }
 
   measure() {

@@ -8,6 +8,7 @@ const EVENTS = ["delivery", "deliveries", "drones", "figures", "zones", "beat", 
 const NAME = "dronedispatch-events";
 const LOOK_MS = 500;
 const STALE_MS = 3000;
+const RETRY_MS = 1000; // after a refusal, which ends an EventSource for good
 const RECONNECT_MS = 6000; // silence after which the stream is opened again
 
 export class Stream {
@@ -58,9 +59,11 @@ export class Stream {
     this.close();
   }
 
+  // Without an id nothing can be resumed: then what happened meanwhile is in the lists.
   open() {
     if (this.source) this.source.close();
     this.tried = performance.now();
+    if (this.heard && !this.lastId) this.handle("reset", { reason: "nothing to resume by" });
     const source = new EventSource(this.lastId ? `/events?lastEventId=${encodeURIComponent(this.lastId)}` : "/events");
     this.source = source;
     for (const name of EVENTS) source.addEventListener(name, (event) => this.arrived(source, name, event));
@@ -98,12 +101,18 @@ export class Stream {
     if (this.handlers[name]) this.handlers[name](data);
   }
 
+  // Whether there were news in the last `ms`.
+  heardSince(ms) {
+    return this.heard > 0 && performance.now() - this.heard < ms;
+  }
+
   look() {
     if (this.resting) return;
     const now = performance.now();
     const age_ms = this.heard ? now - this.heard : null;
     const silent = now - Math.max(this.heard, this.tried);
-    if (silent > RECONNECT_MS) {
+    const refused = this.source && this.source.readyState === EventSource.CLOSED && now - this.tried > RETRY_MS;
+    if (refused || silent > RECONNECT_MS) {
       if (this.source) this.open();
       else if (navigator.locks && this.channel) this.wake(true); // whoever holds the stream passes nothing on: frozen
       else this.open();
