@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -16,7 +18,7 @@ from scripts.local.ports import LAST, holder, is_taken, outgoing_range
 from scripts.local.programs import run
 from scripts.local.supervisor import State, Supervisor, configuration, descriptors_possible
 from scripts.local.table import Process
-from scripts.local.trouble import Trouble
+from scripts.local.trouble import Trouble, not_interrupted
 
 HEALTHY_WITHIN_S = 300.0  # of a machine five times slower than ours, with others at work on it
 DEATHS_MAX = 6  # a process that ends so often while we wait for it will not get well by itself
@@ -79,6 +81,7 @@ class System:
         self.own_broker = own_broker
         self.supervisor = Supervisor(home)
         self.consul = Consul(options.ports)
+        self._child: subprocess.Popen[bytes] | None = None  # the supervisord that we started ourselves
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -147,7 +150,8 @@ class System:
 
     def launch(self) -> None:
         """Start supervisord. Raises Trouble with its own words when it does not come up."""
-        child = self.supervisor.launch()
+        with not_interrupted():
+            child = self._child = self.supervisor.launch()
         if not leftovers.wait_until(lambda: child.poll() is not None or self.supervisor.answers(), 20):
             raise Trouble(f"supervisord does not answer after 20 s: see {self.home.supervisor_log}")
         if child.poll() is not None:
@@ -206,6 +210,12 @@ class System:
             pid = self.supervisor.pid()
             self.supervisor.shut_down()
             leftovers.wait_until(lambda: pid not in leftovers.pids_of(self.home), 30)
+        elif self._child is not None:  # interrupted before it answered: it may not carry our mark yet
+            self._child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(10)
+            self._child.kill()
+            self._child.wait()
         broker.end_port_mapper(self.options.ports)
         ended = leftovers.end(self.home)
         if ended:

@@ -103,8 +103,8 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
         say(f"Starting {len(wanted.processes)} processes in {home.root}")
         system.remember(wanted)
         write_private(home.supervisor_config, wanted.supervisor_configuration(environ))
-        wanted.launch()
         try:
+            wanted.launch()
             wanted.start(lambda line: say(f"  {line}"))
             token = home.secret("operator").read_text(encoding="utf-8").strip()
             told = chargers.suit(public_url(wanted), token, wanted.options.drones, wanted.options.city)

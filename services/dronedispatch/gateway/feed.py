@@ -237,7 +237,14 @@ class Feed:
     def _doubtful(self) -> bool:
         now_s = self._clock.monotonic_s()
         quiet = self.wants_drones and now_s - self._telemetry_s > TELEMETRY_QUIET_S
-        return not self._fresh or not self.hearing or quiet or now_s - self._corrected_s > CORRECT_EVERY_S
+        unknown = self.wants_drones and self.board.fleet.unrecorded
+        return (
+            not self._fresh
+            or not self.hearing
+            or quiet
+            or unknown
+            or now_s - self._corrected_s > CORRECT_EVERY_S
+        )
 
     async def figures(self) -> Figures:
         """The key figures, not older than one poll."""

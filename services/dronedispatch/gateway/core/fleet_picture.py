@@ -74,6 +74,7 @@ class FleetPicture:
             self._shown.pop(gone, None)
             self._changed_at.pop(gone, None)
             del self._drones[gone], self._versions[gone]
+        self._telemetry = {one: told for one, told in self._telemetry.items() if one in drones}
         self.some_records(drones.values())
 
     def some_records(self, found: Iterable[tuple[Drone, Version]]) -> None:
@@ -90,6 +91,11 @@ class FleetPicture:
     def unplaced(self) -> bool:
         """Whether a drone is known whose place is not."""
         return any(drone_id not in self._telemetry for drone_id in self._drones)
+
+    @property
+    def unrecorded(self) -> bool:
+        """Whether a drone flies whose record is not known: one that has registered since the last scan."""
+        return not self._telemetry.keys() <= self._drones.keys()
 
     def telemetry(self, found: Iterable[Telemetry]) -> None:
         """Some telemetry; what is older than the known one (by tick) is passed over."""

@@ -19,6 +19,10 @@ def explain(delivery: Delivery, answer: Mapping[str, object] | None) -> dict[str
         "status": delivery.status.value,
         "summary": _summary(delivery),
     }
+    if needs_dispatcher(delivery):
+        own[
+            "drones"
+        ] = []  # of a round that has not looked at it yet; the dispatcher's answer lays its own over this
     return own | dict(answer or {}) | {"delivery_id": delivery.id, "status": delivery.status.value}
 
 
