@@ -112,7 +112,7 @@ def test_nomads_own_token_reads_and_writes_no_key(healthy: ThreeHosts) -> None:
 
 
 def test_access_given_twice_writes_nothing(healthy: ThreeHosts) -> None:
-    assert healthy.give_access() == "wrote 0 policies, 0 tokens, 0 secrets"
+    assert healthy.give_access() == "wrote 0 policies, 0 tokens"
 
 
 def test_an_agent_without_the_gossip_key_is_no_member(healthy: ThreeHosts, tmp_path: Path) -> None:

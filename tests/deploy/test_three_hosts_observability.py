@@ -68,7 +68,11 @@ def write_targets(system: ThreeHosts, work: Path) -> None:
         for one in found
     ]
     (work / "dronedispatch.yml").write_text(json.dumps(ours), encoding="utf-8")
-    brokers = [{"targets": [f"{address}:15692"]} for name, address in HOSTS.items() if "server" in name]
+    brokers = [
+        {"targets": [f"{address}:15692"], "labels": {"service": "rabbitmq", "instance": name}}
+        for name, address in HOSTS.items()
+        if "server" in name
+    ]
     (work / "rabbitmq.yml").write_text(json.dumps(brokers), encoding="utf-8")
 
 

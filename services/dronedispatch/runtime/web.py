@@ -201,6 +201,10 @@ def tell_health(verdict: Health) -> None:
     """The verdict as metrics: 0 healthy, 1 degraded, 2 not ready; and which kinds of reasons there are."""
     HEALTH.set(list(Word).index(verdict.word))
     REASONS.clear()
+    if not verdict.reasons:
+        REASONS.labels("none").set(
+            0
+        )  # a rule that asks for a metric which nobody has would never be seen to be wrong
     for reason in verdict.reasons:
         REASONS.labels(reason.kind).set(1)
 
