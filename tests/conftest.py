@@ -27,8 +27,8 @@ def pytest_asyncio_loop_factories(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where scripts/test looks on, it is told how far we are."""
-    told = os.environ.get(progress.VARIABLE)
+    """Where scripts/test looks on, it is told how far we are; a pytest that a test starts is none of its business."""
+    told = os.environ.pop(progress.VARIABLE, None)
     if told and not hasattr(config, "workerinput"):
         config.pluginmanager.register(progress.Progress(Path(told)))
 

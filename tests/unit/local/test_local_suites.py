@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from scripts.local.home import CHECKOUT
 from scripts.local.suite_report import Outcome, Row
 from scripts.local.suite_runs import Job
 
-from support import generated
+from support import generated, progress
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,10 @@ def test_the_progress_of_a_suite_is_read_line_by_line(tmp_path: Path) -> None:
     told.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"id": "a::z", "out')
     assert suite_report.read_progress(told) == suite_report.Progress(3, 2, ("a::y",))
     assert suite_report.read_progress(tmp_path / "none") == suite_report.Progress(0, 0, ())
+
+
+def test_a_pytest_that_a_test_starts_is_not_counted() -> None:
+    assert progress.VARIABLE not in os.environ
 
 
 def test_a_failure_is_told_with_the_command_that_repeats_it() -> None:
