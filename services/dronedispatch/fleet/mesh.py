@@ -19,6 +19,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from shapely import MultiPolygon, Polygon, STRtree
 
+from dronedispatch.fleet.sight import WALLS_MAX, SightLines
+
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -113,6 +115,7 @@ class Mesh:
         count = len(self.xy)
         rows, edges = np.nonzero(self.across < 0)
         start, end = self.triangles[rows, edges], self.triangles[rows, (edges + 1) % 3]
+        self.walls = SightLines(self.xy[start], self.xy[end])
         self._before, self._after = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
         self._before[end], self._after[start] = start, end
         # walls of two rings meet in one corner: no direction can be ruled out there
@@ -162,7 +165,18 @@ class Mesh:
         return LocatedPoints(xy, component, of, triangle)
 
     def clear(self, a: LocatedPoints, b: LocatedPoints, pairs: tuple[Rows, Rows]) -> Mask:
-        """Which straight lines a[pairs[0][k]] -> b[pairs[1][k]] stay in the free space: walked triangle by triangle."""
+        """Which straight lines a[pairs[0][k]] -> b[pairs[1][k]] stay in the free space."""
+        rows, cols = pairs
+        if len(self.walls) > WALLS_MAX:
+            return self.walked(a, b, pairs)
+        clear, blocked = self.walls.sight(a.xy, b.xy, rows, cols)
+        left = np.flatnonzero(~(clear | blocked))
+        if left.size:
+            clear[left] = self.walked(a, b, (rows[left], cols[left]))
+        return clear
+
+    def walked(self, a: LocatedPoints, b: LocatedPoints, pairs: tuple[Rows, Rows]) -> Mask:
+        """The same, triangle by triangle."""
         rows, cols = pairs
         clear = np.zeros(len(rows), dtype=np.bool_)
         line, triangle = _expanded(rows, a.of, a.triangle, len(a.xy))

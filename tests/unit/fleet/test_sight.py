@@ -1,0 +1,50 @@
+"""Two ways to see whether a straight line is free, walls at once and triangle by triangle, say the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from shapely import Polygon
+
+from dronedispatch.fleet.mesh import Mesh
+from dronedispatch.fleet.sight import SightLines
+from support.generated_cities import blots, wiggly
+
+
+def town(corners: int, areas: int, seed: int) -> Polygon:
+    boundary = wiggly(corners, seed=seed)
+    free = boundary.difference(
+        shapely.union_all(blots(boundary, areas, 6, 700.0, spiky=seed % 2 == 1, seed=seed))
+    )
+    return max(shapely.get_parts(free), key=shapely.area)
+
+
+def places(mesh: Mesh, count: int, seed: int) -> np.ndarray:
+    """Anywhere about the city, on its corners, on its walls, and close to them."""
+    rng = np.random.default_rng(seed)
+    corners = mesh.xy[rng.integers(len(mesh.xy), size=count)]
+    return np.concatenate(
+        [
+            rng.uniform(-11_000, 11_000, (count, 2)),
+            corners,
+            (corners + corners[::-1]) / 2,
+            corners + rng.uniform(-1e-5, 1e-5, (count, 2)),
+        ]
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_line_is_free_by_its_walls_where_it_is_free_by_its_triangles(seed: int) -> None:
+    mesh = Mesh(town(24 + 20 * seed, 1 + 2 * seed, seed))
+    ends = mesh.locate(places(mesh, 40, seed))
+    pairs = np.divmod(np.arange(len(ends.xy) ** 2), len(ends.xy))
+    assert (mesh.clear(ends, ends, pairs) == mesh.walked(ends, ends, pairs)).all()
+
+
+def test_what_is_clear_cut_is_decided_without_the_mesh_and_what_is_not_is_left_to_it() -> None:
+    walls = SightLines(np.array([[0.0, -1.0]]), np.array([[0.0, 1.0]]))
+    points = np.array([[-1.0, 0.0], [1.0, 0.0], [1.0, 9.0], [1.0, 2.0], [0.0, 0.5], [-1.0, 0.0]])
+    clear, blocked = walls.sight(points, points, np.array([0, 0, 1, 0, 4, 0]), np.array([1, 2, 2, 3, 1, 5]))
+    assert clear.tolist() == [False, True, True, False, False, True]
+    assert blocked.tolist() == [True, False, False, False, False, False]
