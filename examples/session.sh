@@ -26,8 +26,8 @@ curl -sS "$url/deliveries/$id"
 echo
 
 step "why it is where it is"
-curl -sS "$url/deliveries/$id/why" | head -c 600
-echo
+why=$(curl -sS "$url/deliveries/$id/why")
+echo "${why:0:600}"
 
 step "the newest orders; 'next' is the cursor of the next page"
 curl -sS "$url/deliveries?limit=2"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -103,6 +104,8 @@ def inline_schema(kind: Any) -> Schema:
 def _renamed(schema: Schema) -> Schema:
     found = copy.deepcopy(schema)
     found.pop("title", None)
+    if "description" in found:  # a docstring: later Pythons dedent it themselves
+        found["description"] = inspect.cleandoc(found["description"])
     for inner in _objects(found):
         if "$ref" in inner:
             path, _, name = inner["$ref"].rpartition("/")
