@@ -36,7 +36,7 @@ def make_release(folder: Path) -> None:
         env={**os.environ, "DD_ARTIFACTS": str(folder)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=True,
     )
     archive = folder / "nomad_0.0.9_linux_amd64.zip"

@@ -32,7 +32,7 @@ def mirror() -> str:
     """The Debian mirror that this machine's own apt uses."""
     words = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Identifier: Packages", "Origin: Debian"]
     told = subprocess.run(
-        [*words, "Label: Debian"], capture_output=True, text=True, timeout=180, check=True
+        [*words, "Label: Debian"], capture_output=True, text=True, timeout=900, check=True
     ).stdout.split()
     if not told:
         raise RuntimeError("apt knows no Debian mirror: apt-get update first")
@@ -44,7 +44,7 @@ def debootstrap(
     suite: str = "bookworm",
     *,
     include: Sequence[str] = ("systemd", "ca-certificates"),
-    timeout_s: float = 300,
+    timeout_s: float = 9000,
 ) -> None:
     """A minimal Debian with `include` added, below `root`. Takes about half a minute; raises CalledProcessError."""
     program = shutil.which("debootstrap", path=PATH) or "debootstrap"
@@ -62,11 +62,11 @@ class Chroot:
 
     def copy(self, root: Path, mounts: Mapping[Path, str]) -> Chroot:
         """Another one with the same contents."""
-        subprocess.run(["cp", "-a", f"{self.root}/.", str(root)], timeout=120, check=True)
+        subprocess.run(["cp", "-a", f"{self.root}/.", str(root)], timeout=900, check=True)
         return Chroot(root, mounts)
 
     def run(
-        self, command: Sequence[str], environ: Mapping[str, str], *, timeout_s: float = 180
+        self, command: Sequence[str], environ: Mapping[str, str], *, timeout_s: float = 900
     ) -> subprocess.CompletedProcess[str]:
         """Run `command` inside with `environ` alone; its output is kept, its status is the caller's to judge."""
         pairs = [word for ours, inside in self.mounts.items() for word in (str(ours), inside)]
