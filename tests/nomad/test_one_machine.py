@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from scripts.cluster.deploy import ORDER, declared
+from scripts.cluster.deploy import ORDER
 from scripts.trial import order
 
 from support.nomad_machine import DOOR, ROOT, Machine
@@ -32,22 +32,19 @@ def test_the_job_files_are_as_nomad_formats_them(machine: Machine) -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_jobs_run_in_any_order_and_an_order_is_delivered(machine: Machine) -> None:
-    for name in reversed(ORDER):  # the door first: whoever is early waits
-        speed = ["-var=speed=60"] if "speed" in declared(name) else []  # a flight takes minutes otherwise
-        done = machine.nomad("job", "run", "-detach", *speed, f"jobs/{name}.nomad.hcl")
-        assert done.returncode == 0, done.stdout + done.stderr
-    machine.until(
-        lambda: all(machine.passing(name) == len(machine.running(name)) > 0 for name in ORDER),
-        "every instance passes",
-        300,
-    )
-    assert {name: machine.passing(name) for name in ORDER} == {
-        "kvstore": 3,
-        "kvfront": 2,
-        "drone-sim": 1,
-        "dispatcher": 2,
-        "gateway": 3,
-        "lb": 1,
-    }
+def test_jobs_run_in_any_order_and_an_order_is_delivered(system: Machine) -> None:
+    # In any order: the fixture `system` submits the door first.
     assert order.main([f"http://{DOOR}", "--deadline", "1800"]) == 0
+
+
+def test_deploy_finds_what_nomads_own_command_started_as_it_is(system: Machine) -> None:
+    done = system.script("deploy", "--plan")
+    assert done.stdout.splitlines() == [f"{name}: no change" for name in ORDER], done.stderr
+
+
+def test_status_and_logs_show_every_instance(system: Machine) -> None:
+    done = system.script("status", "--nomad")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()].count("gateway") == 3
+    said = system.script("logs", "--nomad", "-n", "3", "gateway").stdout.splitlines()
+    assert len({line.split()[1] for line in said}) == 3

@@ -18,6 +18,7 @@ from scripts.cluster import access, secrets
 from scripts.local import consul as local_consul
 
 from support.netns import Network, network
+from support.nomad_machine import weigh_as_processes
 from support.order_stream import OrderStream, Try
 from support.three_hosts import HOSTS, ROOT, Machine, ThreeHosts
 from support.waiting import Patience, wait_until
@@ -114,6 +115,7 @@ class Cluster(ThreeHosts):
             "three clients are ready",
             90,
         )
+        weigh_as_processes()
 
     def command(self, name: str, *words: str, **told: str) -> subprocess.CompletedProcess[str]:
         """A command in the checkout, on the machine `name`, as somebody who may do everything."""
