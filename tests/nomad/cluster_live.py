@@ -38,11 +38,11 @@ def under_orders(system: Cluster, what: str, change: Callable[[], object]) -> No
         before = len(orders.accepted)
         wait_until(lambda: len(orders.accepted) >= before + 10, "orders flow on", 60)
     slowest_s = max(one.ended_s - one.began_s for one in orders.tries)
-    refused = len(orders.failures)
-    tell(
-        f"{what}: {seconds:.0f} s; {len(orders.accepted)} accepted, {refused} refused, slowest order {slowest_s:.1f} s"
-    )
+    refused, lost = len(orders.failures), system.lost(orders.accepted)
+    count = f"{len(orders.accepted)} accepted, {refused} refused, {len(lost)} lost"
+    tell(f"{what}: {seconds:.0f} s; {count}, slowest order {slowest_s:.1f} s")
     assert refused == 0, orders.describe()
+    assert lost == []
 
 
 def all_pass(system: Cluster, wanted: dict[str, int], deadline_s: float = 240) -> None:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from scripts.cluster import access, secrets
 from scripts.local import consul as local_consul
 
 from support.netns import Network, network
-from support.nomad_machine import weigh_as_processes
+from support.nomad_machine import fetch, weigh_as_processes
 from support.order_stream import OrderStream, Try
 from support.three_hosts import HOSTS, ROOT, Machine, ThreeHosts
 from support.waiting import Patience, wait_until
@@ -115,7 +115,6 @@ class Cluster(ThreeHosts):
             "three clients are ready",
             90,
         )
-        weigh_as_processes()
 
     def command(self, name: str, *words: str, **told: str) -> subprocess.CompletedProcess[str]:
         """A command in the checkout, on the machine `name`, as somebody who may do everything."""
@@ -150,6 +149,7 @@ class Cluster(ThreeHosts):
         )
         began_s = time.monotonic()
         done = self.command("server-1", "scripts/deploy", *words, *given, **told)
+        weigh_as_processes()
         assert done.returncode == 0, done.stdout + done.stderr
         return time.monotonic() - began_s
 
@@ -158,6 +158,14 @@ class Cluster(ThreeHosts):
         machine = self.machines["server-1"]
         consul = machine.consul(self.secret("consul/management"))
         return str(machine.host.inside(lambda: consul.get(access.DEPLOY_KEY)))
+
+    def lost(self, accepted: Iterable[str]) -> list[str]:
+        """Those of the accepted orders that no door knows."""
+
+        def known(identity: str) -> bool:
+            return any(fetch(f"http://{door}/deliveries/{identity}") is not None for door in DOORS)
+
+        return self.world.inside(lambda: [one for one in accepted if not known(one)])
 
     def counts(self) -> dict[str, int]:
         """Service -> instances that pass."""
