@@ -88,8 +88,9 @@ job "locust" {
       driver = var.driver
       user   = var.driver == "exec" ? "dronedispatch" : ""
 
-      kill_signal  = "SIGTERM"
-      kill_timeout = "20s" # it writes its verdict
+      shutdown_delay = "3s" # out of Consul first
+      kill_signal    = "SIGTERM"
+      kill_timeout   = "20s" # it writes its verdict
 
       config {
         command = "${var.release}/bin/locust"

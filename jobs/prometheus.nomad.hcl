@@ -128,8 +128,9 @@ job "prometheus" {
       driver = var.driver
       user   = var.driver == "exec" ? "dronedispatch" : ""
 
-      kill_signal  = "SIGTERM"
-      kill_timeout = "20s" # it writes its head block
+      shutdown_delay = "3s" # out of Consul first
+      kill_signal    = "SIGTERM"
+      kill_timeout   = "20s" # it writes its head block
 
       config {
         command = var.prometheus

@@ -55,8 +55,9 @@ job "rabbitmq" {
     task "rabbitmq" {
       driver = "raw_exec"
 
-      kill_signal  = "SIGTERM"
-      kill_timeout = "25s"
+      shutdown_delay = "3s" # out of Consul first
+      kill_signal    = "SIGTERM"
+      kill_timeout   = "25s"
 
       config {
         command = "/bin/sh"

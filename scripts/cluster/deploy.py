@@ -91,9 +91,7 @@ class Deployment:
             if key.rpartition(".")[0] in {"", name}
         }
         words = [f"-var={key}={value}" for key, value in told.items() if key in takes]
-        words += (
-            [f"-var-file={self.file}", "-hcl2-strict=false"] if self.file else []
-        )  # one file for every job
+        words += [f"-var-file={self.file}", "-hcl2-strict=false"] if self.file else []
         return [*words, str(JOBS / f"{name}.nomad.hcl")], kept
 
     def check(self, names: Sequence[str]) -> None:
@@ -135,12 +133,12 @@ class Deployment:
             print(f"{name}: {(text if plan else 'changes') if code else 'no change'}", flush=True)
             if code and not plan:
                 index = re.findall(r"Job Modify Index: (\d+)", text)[0]
-                nomad("job", "run", "-detach", f"-check-index={index}", *words, kept=kept)
-                self.watch(name)
+                answer = nomad("job", "run", "-detach", f"-check-index={index}", *words, kept=kept)[1]
+                self.watch(name, registered(name, answer))
 
-    def watch(self, name: str) -> None:
-        """Until the version that was submitted last is healthy. Raises DeployError as soon as Nomad knows of a cause."""
-        version, end_s = int((running(name) or {"Version": 0})["Version"]), time.monotonic() + self.deadline_s
+    def watch(self, name: str, version: int) -> None:
+        """Until that version is healthy. Raises DeployError as soon as Nomad knows of a cause."""
+        end_s = time.monotonic() + self.deadline_s
         while True:
             mine = [one for one in ask("job", "allocs", "-json", name) or [] if one["JobVersion"] == version]
             latest = ask("job", "deployments", "-json", "-latest", name) or {}
@@ -157,6 +155,13 @@ class Deployment:
                 why = latest["StatusDescription"] if status else "no deployment"
                 raise DeployError(f"{name}: not healthy: {why}; {diagnosis.last_said(mine)}")
             time.sleep(1.0)
+
+
+def registered(name: str, answer: str) -> int:
+    """The version that `nomad job run` made of a job: not the newest, which may be somebody else's already."""
+    made = ask("eval", "status", "-json", re.findall(r"Evaluation ID: (\S+)", answer)[0])
+    versions, index = ask("job", "history", "-json", name), made["JobModifyIndex"]
+    return max(int(one["Version"]) for one in versions if one["JobModifyIndex"] <= index)
 
 
 def give_up(deployment: Json, allocation: Json, task: str, reason: str) -> str:

@@ -11,10 +11,7 @@ Json = Mapping[str, Any]
 SUPPORTED = ("1.9", "1.11", "2.0")
 AT_ONCE = {"Driver Failure", "Setup Failure", "Failed Validation", "Task hook failed"}
 REFUSALS = (
-    (
-        r"refused|no such host|timeout|dial tcp|EOF",
-        "Nomad does not answer: is it running, is NOMAD_ADDR right?",
-    ),
+    (r"refused|no such host|timeout|dial tcp|EOF", "Nomad does not answer: is it up, at NOMAD_ADDR?"),
     (r"403|ACL token not found", "Nomad refuses the token: set NOMAD_TOKEN to one that may submit jobs"),
     (r"No cluster leader", "Nomad has no leader: fewer than half of its servers are there"),
     (r"certificate|HTTP response", "Nomad is not who it should be: set NOMAD_ADDR (https) and NOMAD_CACERT"),

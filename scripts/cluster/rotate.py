@@ -36,9 +36,7 @@ def rotate() -> None:
         raise DeployError("no job runs: scripts/deploy starts them with the tokens that are there")
     new = {key: secrets.token_urlsafe(32) for key in old}
     first = 1 + max(int(said(job).get("generation", 1)) for job in jobs.values())
-    for number, word in enumerate(
-        ("accept the new tokens too", "show the new tokens", "forget the old tokens")
-    ):
+    for number, word in enumerate(("accept the new tokens too", "show the new ones", "forget the old ones")):
         print(word, flush=True)
         for name, kept in items.items():
             put(name, kept | {key: steps(old[key], new[key])[number] for key in old if key in kept})

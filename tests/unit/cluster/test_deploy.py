@@ -122,6 +122,15 @@ def test_a_stopped_job_keeps_nothing(program: Program) -> None:
     assert Deployment().filled("gateway")[1] == {}
 
 
+def test_the_version_that_is_watched_is_ours_and_not_a_newer_one_of_somebody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    history = [{"Version": number, "JobModifyIndex": 10 * number} for number in (3, 2, 1)]
+    answers = {("eval", "status"): {"JobModifyIndex": 20}, ("job", "history"): history}
+    monkeypatch.setattr(deploy, "nomad", lambda *words, **_: (0, json.dumps(answers[words[:2]])))
+    assert deploy.registered("gateway", "Job registration successful\nEvaluation ID: e1\n") == 2
+
+
 @pytest.mark.parametrize("words", [["nosuch"], ["--var", "speed"]])
 def test_a_wrong_argument_ends_with_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
