@@ -11,10 +11,10 @@ from sanic import Sanic
 from dronedispatch.drone_sim.claims import Claims
 from dronedispatch.drone_sim.consumers import Hints
 from dronedispatch.drone_sim.core.airspace import CityAirspace
+from dronedispatch.drone_sim.core.fleet_state import FleetState
 from dronedispatch.drone_sim.core.flight import Noise
 from dronedispatch.drone_sim.core.schedule import Beat
 from dronedispatch.drone_sim.faults import Faults
-from dronedispatch.drone_sim.flown import Flown
 from dronedispatch.drone_sim.loops import Ticker, ZonesWatch
 from dronedispatch.drone_sim.records import Records
 from dronedispatch.drone_sim.registration import Registration
@@ -55,11 +55,11 @@ class FleetFlight:
         hints_come: Callable[[], bool],
     ) -> None:
         self.settings = settings
-        self.flown = Flown()
-        self.faults = Faults(self.flown, clock)
+        self.state = FleetState()
+        self.faults = Faults(self.state, clock)
         self._flight = settings.flight.sped_up(settings.speed)
         self._registration = Registration(
-            kv, self.flown, clock, fleet=settings.drones, seed=settings.seed, slots=settings.slots
+            kv, self.state, clock, fleet=settings.drones, seed=settings.seed, slots=settings.slots
         )
         self.claims = Claims(
             kv,
@@ -69,11 +69,11 @@ class FleetFlight:
             slots=settings.slots,
             ttl_ms=settings.lease_ttl_ms,
             adopt=self._adopt,
-            drop=self.flown.drop,
+            drop=self.state.drop,
         )
         self.simulation = Simulation(
-            flown=self.flown,
-            records=Records(kv, self.flown, self.claims.token, lambda: self.simulation.air.plane),
+            state=self.state,
+            records=Records(kv),
             faults=self.faults,
             bus=bus,
             clock=clock,
@@ -82,7 +82,7 @@ class FleetFlight:
             noise=Noise(settings.noise, settings.seed),
             pace=Pace(settings.refresh_ticks, settings.read_ticks),
             hints_come=hints_come,
-            held=self.claims.held,
+            slots=self.claims,
         )
         self.zones = ZonesWatch(kv, self._fly_in)
         self.hints = Hints(self.simulation.hinted_at)
@@ -99,10 +99,10 @@ class FleetFlight:
 
     async def tick(self, beat: Beat) -> str:
         """One tick; slots that turned out to be another's are given up."""
-        written = await self.simulation.once(beat)
-        if written.lost_slots:
-            await self.claims.lose(sorted(written.lost_slots))
-        return f"told of {len(written.told)} drones, {written.failed} writes to repeat"
+        told = await self.simulation.once(beat)
+        if told.lost_slots:
+            await self.claims.lose(sorted(told.lost_slots))
+        return f"told of {len(told.told)} drones, {told.failed} writes to repeat"
 
 
 class DroneSim:
@@ -186,7 +186,7 @@ class DroneSim:
         """Members of the health document."""
         return {
             "slots": len(self.fleet.claims.held()),
-            "drones": len(self.fleet.flown.crafts),
+            "drones": len(self.fleet.state.crafts),
             "ticks": self.fleet.simulation.ticks,
             "tick_late_ms": round(self.fleet.simulation.late_s * 1000, 1),
         }

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from dronedispatch.drone_sim.core.craft import Craft
-from dronedispatch.drone_sim.flown import Flown
+from dronedispatch.drone_sim.core.fleet_state import FleetState
 from dronedispatch.runtime.clock import Clock
 
 SILENT_S_MAX = 3600.0
@@ -42,14 +42,14 @@ def why_not(fault: Fault) -> tuple[str, str] | None:
 class Faults:
     """The faults of this process' drones."""
 
-    def __init__(self, flown: Flown, clock: Clock) -> None:
-        self._flown = flown
+    def __init__(self, state: FleetState, clock: Clock) -> None:
+        self._state = state
         self._clock = clock
         self._silent_until_s: dict[str, float] = {}
 
     def strike(self, fault: Fault) -> bool:
         """Whether the drone is flown here and the fault has struck."""
-        craft = self._flown.crafts.get(fault.drone_id)
+        craft = self._state.crafts.get(fault.drone_id)
         if craft is None:
             return False
         if fault.kind is FaultKind.SILENT:
@@ -57,21 +57,19 @@ class Faults:
         elif fault.kind is FaultKind.HEAL:
             self._silent_until_s.pop(fault.drone_id, None)
             if is_dead(craft):
-                self._flown.crafts[fault.drone_id] = msgspec.structs.replace(craft, battery_pct=100.0)
-                self._flown.owed.add(fault.drone_id)
+                self._state.change(msgspec.structs.replace(craft, battery_pct=100.0))
         else:
             assert fault.battery_pct is not None
             battery_pct = min(craft.battery_pct, fault.battery_pct)
-            self._flown.crafts[fault.drone_id] = msgspec.structs.replace(craft, battery_pct=battery_pct)
-            self._flown.owed.add(fault.drone_id)
+            self._state.change(msgspec.structs.replace(craft, battery_pct=battery_pct))
         return True
 
     def silent(self) -> frozenset[str]:
         """Who is silent now: by a fault, or because the battery is empty and others have been told so."""
         now_s = self._clock.monotonic_s()
         self._silent_until_s = {name: s for name, s in self._silent_until_s.items() if s > now_s}
-        dead = {name for name, craft in self._flown.crafts.items() if is_dead(craft)}
-        return frozenset({*self._silent_until_s, *(dead - self._flown.owed)})
+        dead = {name for name, craft in self._state.crafts.items() if is_dead(craft)}
+        return frozenset({*self._silent_until_s, *(dead - self._state.owed)})
 
 
 def is_dead(craft: Craft) -> bool:

@@ -1,175 +1,117 @@
-"""Reads what a tick needs, and writes what it has found: each in one batch, telemetry by CAS under the slot's token."""
+"""Reads what a tick needs, and writes what it has found, each in one batch; what it learnt is its answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
 from dronedispatch.drone_sim.core.docks import Dock, dock_key
-from dronedispatch.drone_sim.flown import Flown
-from dronedispatch.fleet.documents import (
-    Unreadable,
-    decode,
-    drone_key,
-    encode,
-    telemetry_key,
-)
-from dronedispatch.fleet.drones import Drone, Orders, Telemetry
-from dronedispatch.fleet.positions import Plane
+from dronedispatch.drone_sim.core.fleet_state import Found, Met, Written
+from dronedispatch.fleet.documents import Unreadable, decode, drone_key, encode, telemetry_key
+from dronedispatch.fleet.drones import Drone, Telemetry
 from dronedispatch.kv.client import Cas, Get, Item, KVClient, Op, OpResult
 from dronedispatch.kv.errors import Fenced, OutcomeUnknown, VersionConflict
 from dronedispatch.kv.version import Version
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class Written:
-    """`told`: the telemetry that is stored now. `lost_slots`: another process holds them. `failed`: writes to repeat."""
+@dataclass(frozen=True, slots=True)
+class TelemetryWrite:
+    """Telemetry to be stored in place of version `expected` (None: absent), fenced by its slot's `token`."""
 
-    told: list[Telemetry] = field(default_factory=list)
-    lost_slots: set[int] = field(default_factory=set)
-    failed: int = 0
+    told: Telemetry
+    expected: Version | None
+    token: Version
+
+
+@dataclass(frozen=True, slots=True)
+class DockWrite:
+    """A dock to be stored in place of version `expected` (None: absent)."""
+
+    station: str
+    dock: Dock
+    expected: Version | None
 
 
 class Records:
-    """The store, as a tick uses it. `token` gives the fencing token of a slot, None when it is no longer surely ours."""
+    """The store, as a tick uses it."""
 
-    def __init__(
-        self,
-        kv: KVClient,
-        flown: Flown,
-        token: Callable[[int], Version | None],
-        plane: Callable[[], Plane],
-    ) -> None:
+    def __init__(self, kv: KVClient) -> None:
         self._kv = kv
-        self._plane = plane
-        self._flown = flown
-        self._token = token
         self._reported: set[str] = set()
 
-    async def read(self, drones: Iterable[str], stations: Sequence[str]) -> dict[str, Orders]:
-        """The orders of these drones; docks, and the versions that are in doubt, go into `flown`.
+    async def read(
+        self, drones: Iterable[str], stations: Sequence[str], telemetry: Iterable[str] = ()
+    ) -> Found:
+        """The orders of `drones`, the docks of `stations`, the telemetry of some: what could be read of it.
 
-        A record that is absent or cannot be read gives no orders: the drone goes on with those that it has.
+        A drone's record that is absent or cannot be read gives no orders; telemetry that is absent is Met(None).
         """
-        drones = list(drones)
-        unsure = list(self._flown.unsure)
+        drones, telemetry = list(drones), list(telemetry)
         ops: list[Op] = [Get(drone_key(drone)) for drone in drones]
         ops += [Get(dock_key(station)) for station in stations]
-        ops += [Get(telemetry_key(drone)) for drone in unsure]
-        results = await self._kv.batch(ops)
-        orders = {
-            drone: found
-            for drone, result in zip(drones, results, strict=False)
-            if (found := self._orders(result)) is not None
-        }
-        rest = results[len(drones) :]
-        for station, result in zip(stations, rest, strict=False):
-            self._take_dock(station, result)
-        for drone, result in zip(unsure, rest[len(stations) :], strict=True):
+        ops += [Get(telemetry_key(drone)) for drone in telemetry]
+        results = iter(await self._kv.batch(ops))
+        found = Found()
+        for drone, result in zip(drones, results, strict=False):
+            record = self._decoded(Drone, result)
+            if record is not None:
+                found.orders[drone] = record.orders
+        for station, result in zip(stations, results, strict=False):
+            if result is None:
+                found.docks[station] = Dock(), None
+            elif isinstance(result, Item) and (dock := self._decoded(Dock, result)) is not None:
+                found.docks[station] = dock, result.version
+        for drone, result in zip(telemetry, results, strict=True):
             if result is None or isinstance(result, Item):
-                self._flown.unsure.discard(drone)
-                self._may_replace(drone, result)
-        return orders
+                found.telemetry[drone] = self._met(result)
+        return found
 
-    def _orders(self, result: OpResult) -> Orders | None:
+    async def write(self, writes: Sequence[TelemetryWrite], docks: Sequence[DockWrite] = ()) -> Written:
+        """Store all of it."""
+        ops = [
+            Cas(telemetry_key(one.told.id), one.expected, encode(one.told), fence=one.token) for one in writes
+        ]
+        ops += [Cas(dock_key(one.station), one.expected, encode(one.dock)) for one in docks]
+        results = iter(await self._kv.batch(ops))
+        written = Written()
+        for one, result in zip(writes, results, strict=False):
+            self._learn(one.told, result, written)
+        for dock, result in zip(docks, results, strict=True):
+            if isinstance(result, Version):
+                written.docks[dock.station] = dock.dock, result
+        return written
+
+    def _learn(self, told: Telemetry, result: OpResult, written: Written) -> None:
+        if isinstance(result, Version):
+            written.telemetry[told.id] = told, result
+            return
+        if isinstance(result, VersionConflict):
+            written.conflicts[told.id] = self._met(result.current)
+            return
+        written.failed.add(told.id)
+        if isinstance(result, Fenced):
+            written.fenced.add(told.id)
+        elif isinstance(result, OutcomeUnknown):
+            written.unsure.add(told.id)
+
+    def _met(self, item: Item | None) -> Met:
+        return Met() if item is None else Met(item.version, self._decoded(Telemetry, item))
+
+    def _decoded(self, kind: type[T], result: OpResult) -> T | None:
+        """None for what is not there or cannot be read, which is reported once."""
         if not isinstance(result, Item):
             return None
         try:
-            return decode(Drone, result.value).orders
+            return decode(kind, result.value)
         except Unreadable as exc:
-            self._report(result.key, exc)
+            if result.key not in self._reported:
+                self._reported.add(result.key)
+                log.error("unreadable record, left alone", key=result.key, reason=str(exc))
             return None
-
-    def _take_dock(self, station: str, result: OpResult) -> None:
-        if result is None:
-            self._flown.docks[station] = Dock()
-            self._flown.dock_versions[station] = None
-        if isinstance(result, Item):
-            try:
-                self._flown.docks[station] = decode(Dock, result.value)
-                self._flown.dock_versions[station] = result.version
-            except Unreadable as exc:
-                self._report(result.key, exc)
-
-    def _report(self, key: str, exc: Unreadable) -> None:
-        if key not in self._reported:
-            self._reported.add(key)
-            log.error("unreadable record, left alone", key=key, reason=str(exc))
-
-    async def write(self, telemetry: Sequence[Telemetry], docks: dict[str, Dock]) -> Written:
-        """Store all of it; what lost a race against an older writer of the same slot is sent once more."""
-        written = Written()
-        again = await self._write(telemetry, docks, written)
-        if again:
-            await self._write(again, {}, written)
-        return written
-
-    async def _write(
-        self, telemetry: Sequence[Telemetry], docks: dict[str, Dock], written: Written
-    ) -> list[Telemetry]:
-        sure = [told for told in telemetry if told.id not in self._flown.unsure]
-        ops: list[Op] = []
-        sent: list[Telemetry] = []
-        for told in sure:
-            token = self._token(self._flown.slot_of[told.id]) if told.id in self._flown.slot_of else None
-            if token is not None:
-                ops.append(
-                    Cas(telemetry_key(told.id), self._flown.versions[told.id], encode(told), fence=token)
-                )
-                sent.append(told)
-        stations = [station for station in docks if station in self._flown.dock_versions]
-        ops += [
-            Cas(dock_key(station), self._flown.dock_versions[station], encode(docks[station]))
-            for station in stations
-        ]
-        results = await self._kv.batch(ops)
-        again = [
-            told for told, result in zip(sent, results, strict=False) if self._learn(told, result, written)
-        ]
-        for station, result in zip(stations, results[len(sent) :], strict=True):
-            if isinstance(result, Version):
-                self._flown.docks[station] = docks[station]
-                self._flown.dock_versions[station] = result
-        return again
-
-    def _learn(self, told: Telemetry, result: OpResult, written: Written) -> bool:
-        """Whether to send it again now."""
-        flown = self._flown
-        if told.id not in flown.slot_of:  # its slot was lost while the batch was away
-            return False
-        if isinstance(result, Version):
-            flown.versions[told.id] = result
-            flown.owed.discard(told.id)
-            flown.untried.discard(told.id)
-            written.told.append(told)
-            return False
-        flown.owed.add(told.id)
-        if isinstance(result, VersionConflict):
-            return self._may_replace(told.id, result.current)
-        written.failed += 1
-        if isinstance(result, Fenced):
-            written.lost_slots.add(flown.slot_of[told.id])
-        elif isinstance(result, OutcomeUnknown):
-            flown.unsure.add(told.id)
-        return False
-
-    def _may_replace(self, drone: str, current: Item | None) -> bool:
-        """Learn the version that was met. What cannot be read is not replaced, nor is a former holder's last word."""
-        if current is None:
-            self._flown.versions[drone] = None
-            return True
-        try:
-            told = decode(Telemetry, current.value)
-        except Unreadable as exc:
-            self._report(current.key, exc)
-            self._flown.unsure.add(drone)
-            return False
-        self._flown.versions[drone] = current.version
-        if drone in self._flown.untried:
-            self._flown.catch_up(told, self._plane())
-            return False
-        return True

@@ -10,9 +10,9 @@ import structlog
 
 from dronedispatch.drone_sim.core.airspace import CityAirspace
 from dronedispatch.drone_sim.core.craft import Craft, craft_of
+from dronedispatch.drone_sim.core.fleet_state import FleetState
 from dronedispatch.drone_sim.core.placement import class_of, drone_id, place
 from dronedispatch.drone_sim.core.slots import slot_of
-from dronedispatch.drone_sim.flown import Flown
 from dronedispatch.fleet.documents import (
     DRONE_PREFIX,
     Unreadable,
@@ -39,10 +39,10 @@ class Registration:
     """`fleet`: how many drones the fleet has at least; `seed` places them; `slots` of all processes together."""
 
     def __init__(
-        self, kv: KVClient, flown: Flown, clock: Clock, *, fleet: int, seed: int, slots: int
+        self, kv: KVClient, state: FleetState, clock: Clock, *, fleet: int, seed: int, slots: int
     ) -> None:
         self._kv = kv
-        self._flown = flown
+        self._state = state
         self._clock = clock
         self._fleet = fleet
         self._seed = seed
@@ -71,7 +71,7 @@ class Registration:
                 continue
             loaded.append((craft_of(drone, told, air.plane), result.version, told.tick + CONTINUE_TICKS))
         for craft, version, tick in loaded:
-            self._flown.adopt(slot_of(craft.id, self._slots), craft, version, tick)
+            self._state.adopt(slot_of(craft.id, self._slots), craft, version, tick)
         log.info("slots adopted", slots=sorted(ours), drones=len(loaded))
         return len(loaded)
 
@@ -116,14 +116,15 @@ class Registration:
 
     def ship(self, air: CityAirspace, range_m: float) -> None:
         """The city is another one, beyond what a battery reaches: the fleet is brought there, full, with its orders."""
-        for name, craft in list(self._flown.crafts.items()):
+        for name, craft in list(self._state.crafts.items()):
             away_m = shapely.distance(air.city.boundary.shape, shapely.Point(craft.at))
             if away_m > range_m:
                 home = self._home(name, air)
-                self._flown.crafts[name] = msgspec.structs.replace(
-                    craft, at=home, battery_pct=100.0, path=(), path_revision=None, arrived=False
+                self._state.change(
+                    msgspec.structs.replace(
+                        craft, at=home, battery_pct=100.0, path=(), path_revision=None, arrived=False
+                    )
                 )
-                self._flown.owed.add(name)
                 log.info("drone shipped to the new city", drone=name, away_km=round(float(away_m) / 1000.0))
 
     def _home(self, name: str, air: CityAirspace) -> Point:

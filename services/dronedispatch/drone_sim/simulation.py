@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -11,16 +12,18 @@ from prometheus_client import Counter, Gauge, Histogram
 from ulid import ULID
 
 from dronedispatch.drone_sim.core.airspace import CityAirspace
-from dronedispatch.drone_sim.core.craft import telemetry_of, with_orders
+from dronedispatch.drone_sim.core.craft import telemetry_of
+from dronedispatch.drone_sim.core.docks import Dock
+from dronedispatch.drone_sim.core.fleet_state import FleetState, Written
 from dronedispatch.drone_sim.core.flight import Noise
 from dronedispatch.drone_sim.core.schedule import Beat
 from dronedispatch.drone_sim.core.tick import Fleet, Tick, asks_first, fly_fleet
 from dronedispatch.drone_sim.faults import Faults
-from dronedispatch.drone_sim.flown import Flown
-from dronedispatch.drone_sim.records import Records, Written
+from dronedispatch.drone_sim.records import DockWrite, Records, TelemetryWrite
 from dronedispatch.fleet.documents import encode, stamp
 from dronedispatch.fleet.drones import Telemetry
 from dronedispatch.fleet.messages import DRONE_UPDATES, DroneUpdates
+from dronedispatch.kv.version import Version
 from dronedispatch.runtime.amqp import Publisher
 from dronedispatch.runtime.clock import Clock
 
@@ -56,13 +59,31 @@ class Pace:
     read_ticks: int
 
 
+class Slots(Protocol):
+    """Which slots of the fleet are ours: drone_sim/claims.py."""
+
+    def held(self) -> tuple[int, ...]: ...
+
+    def token(self, slot: int) -> Version | None:
+        """The fencing token of a slot; None when it is no longer surely ours."""
+
+
+@dataclass(slots=True)
+class Published:
+    """What a tick has told others. `lost_slots`: another process holds them. `failed`: writes to repeat."""
+
+    told: list[Telemetry] = field(default_factory=list)
+    lost_slots: set[int] = field(default_factory=set)
+    failed: int = 0
+
+
 class Simulation:
     """`hinted` collects the drones whose orders have changed."""
 
     def __init__(
         self,
         *,
-        flown: Flown,
+        state: FleetState,
         records: Records,
         faults: Faults,
         bus: Publisher,
@@ -72,9 +93,9 @@ class Simulation:
         noise: Noise,
         pace: Pace,
         hints_come: Callable[[], bool],
-        held: Callable[[], tuple[int, ...]],
+        slots: Slots,
     ) -> None:
-        self._flown = flown
+        self._state = state
         self._records = records
         self._faults = faults
         self._bus = bus
@@ -84,7 +105,7 @@ class Simulation:
         self._noise = noise
         self._pace = pace
         self._hints_come = hints_come
-        self._held = held
+        self._slots = slots
         self.hinted: set[str] = set()
         self.ticks = 0
         self.late_s = 0.0
@@ -97,84 +118,112 @@ class Simulation:
         """The zones have changed. Positions are metres about the city's middle: another middle, other metres."""
         old, new = self.air.plane, air.plane
         self.air = air
-        for drone, craft in self._flown.crafts.items():
+        for craft in list(self._state.crafts.values()):
             if (craft.docked or craft.queued or "") not in {"", *air.capacity}:  # its charge point is gone
-                self._flown.crafts[drone] = msgspec.structs.replace(craft, docked=None, queued=None)
-                self._flown.owed.add(drone)
+                self._state.change(msgspec.structs.replace(craft, docked=None, queued=None))
         if old != new:
-            for drone, craft in self._flown.crafts.items():
-                self._flown.crafts[drone] = msgspec.structs.replace(
-                    craft, at=new.to_point(old.to_latlon(craft.at)), path=(), path_revision=None
-                )
+            self._state.fly_over(old, new)
 
-    async def once(self, beat: Beat) -> Written:
+    async def once(self, beat: Beat) -> Published:
         """One tick. A store that does not answer delays what others learn of the flight, never the flight."""
         LATE.observe(beat.late_s)
         SKIPPED.inc(beat.skipped)
         self.late_s = beat.late_s
-        self._flown.number += 1
+        self._state.number += 1
         self.ticks += 1
         silent = self._faults.silent()
         with TICK.labels("read").time():
             unsure = await self._read(silent, beat.elapsed_s)
         with TICK.labels("fly").time():
             tick = self._fly(beat.elapsed_s, silent, unsure)
-            told = self._tell(tick, silent)
+            news = self._news(tick, silent)
         with TICK.labels("write").time():
-            written = await self._records.write(told, tick.docks)
-        FAILED.inc(written.failed)
-        self._publish(tick.number, written.told, silent)
-        return written
+            told = await self._write(news, tick.docks)
+        FAILED.inc(told.failed)
+        self._publish(tick.number, told.told, silent)
+        return told
 
     async def _read(self, silent: frozenset[str], dt_s: float) -> frozenset[str]:
         """Take new orders up; returns who was about to pick up and could not be told whether he still should."""
-        flown = self._flown
+        state = self._state
         hinted, self.hinted = self.hinted, set()
-        every = self._pace.read_ticks if self._hints_come() else 1 + len(flown.crafts) // READS_MAX
-        asking = {name for name, craft in flown.crafts.items() if asks_first(craft, dt_s, self.air)} - silent
-        wanted = ({*flown.turn(flown.number, every), *(hinted & flown.crafts.keys())} - silent) | asking
-        orders = await self._records.read(sorted(wanted), tuple(self.air.capacity))
-        self.hinted |= {drone for drone in hinted & flown.crafts.keys() if drone not in orders}
-        for drone, new in orders.items():
-            craft = flown.crafts.get(drone)
-            if craft is not None:
-                flown.crafts[drone] = with_orders(craft, new)
-                if flown.crafts[drone] is not craft:
-                    flown.owed.add(drone)
-        return frozenset(asking - orders.keys())
+        every = self._pace.read_ticks if self._hints_come() else 1 + len(state.crafts) // READS_MAX
+        asking = {name for name, craft in state.crafts.items() if asks_first(craft, dt_s, self.air)} - silent
+        wanted = ({*state.turn(every), *(hinted & state.crafts.keys())} - silent) | asking
+        found = await self._records.read(sorted(wanted), tuple(self.air.capacity), sorted(state.unsure))
+        state.learn_read(found, self.air.plane)
+        self.hinted |= {drone for drone in hinted & state.crafts.keys() if drone not in found.orders}
+        return frozenset(asking - found.orders.keys())
 
     def _fly(self, dt_s: float, silent: frozenset[str], unsure: frozenset[str]) -> Tick:
-        flown = self._flown
+        state = self._state
         tick = fly_fleet(
-            Fleet(flown.crafts, flown.docks, self.air.capacity, silent=silent, unsure=unsure),
-            number=flown.number,
+            Fleet(state.crafts, state.docks, self.air.capacity, silent=silent, unsure=unsure),
+            number=state.number,
             dt_s=dt_s,
             air=self.air,
             noise=self._noise,
             refresh_ticks=self._pace.refresh_ticks,
         )
-        flown.crafts = tick.crafts
+        state.flown(tick.crafts)
         moving = sum(1 for craft in tick.crafts.values() if craft.speed_mps)
         FLYING.labels("flying").set(moving)
         FLYING.labels("standing").set(len(tick.crafts) - moving)
         FLYING.labels("silent").set(len(silent))
         return tick
 
-    def _tell(self, tick: Tick, silent: frozenset[str]) -> list[Telemetry]:
+    def _news(self, tick: Tick, silent: frozenset[str]) -> list[Telemetry]:
         at = stamp(self._clock.wall_s())
-        changed = {*tick.changed, *(self._flown.owed - silent)}
+        changed = {*tick.changed, *(self._state.owed - silent)}
         return [
             telemetry_of(tick.crafts[drone], self.air.plane, tick=tick.number, at=at)
             for drone in tick.crafts
             if drone in changed
         ]
 
+    async def _write(self, news: Sequence[Telemetry], docks: Mapping[str, Dock]) -> Published:
+        """Store it; what lost a race against an older writer of the same slot is sent once more."""
+        state = self._state
+        stations = [
+            DockWrite(one, docks[one], version) for one, version in state.dock_versions(docks).items()
+        ]
+        written = await self._records.write(self._writes(news), stations)
+        again = set(state.learn_written(written, self.air.plane))
+        told = self._told(written)
+        if again:
+            second = await self._records.write(self._writes([one for one in news if one.id in again]))
+            state.learn_written(second, self.air.plane)
+            more = self._told(second)
+            told = Published(
+                told.told + more.told, told.lost_slots | more.lost_slots, told.failed + more.failed
+            )
+        return told
+
+    def _writes(self, news: Sequence[Telemetry]) -> list[TelemetryWrite]:
+        """Of drones that are surely ours, and whose last write has a known outcome."""
+        state = self._state
+        writes = []
+        for one in news:
+            slot = state.slot_of.get(one.id)
+            token = None if slot is None else self._slots.token(slot)
+            if token is not None and one.id not in state.unsure:
+                writes.append(TelemetryWrite(one, state.version(one.id), token))
+        return writes
+
+    def _told(self, written: Written) -> Published:
+        ours = self._state.slot_of
+        return Published(
+            told=[told for told, _ in written.telemetry.values() if told.id in ours],
+            lost_slots={ours[drone] for drone in written.fenced if drone in ours},
+            failed=len(written.failed & ours.keys()),
+        )
+
     def _publish(self, number: int, told: Sequence[Telemetry], silent: frozenset[str]) -> None:
         """Only what is stored is told; the other drones are merely said to fly."""
         names = {one.id for one in told}
-        slots = self._held()
+        slots = self._slots.held()
         held = set(slots)
-        ours = [drone for drone, slot in self._flown.slot_of.items() if slot in held]
+        ours = [drone for drone, slot in self._state.slot_of.items() if slot in held]
         alive = tuple(drone for drone in ours if drone not in names and drone not in silent)
         quiet = tuple(drone for drone in ours if drone in silent)
         starts = range(0, max(len(told), 1), PART_DRONES_MAX)

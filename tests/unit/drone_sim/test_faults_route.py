@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from dronedispatch.drone_sim.core.craft import Craft
+from dronedispatch.drone_sim.core.fleet_state import FleetState
 from dronedispatch.drone_sim.faults import Faults
-from dronedispatch.drone_sim.flown import Flown
 from dronedispatch.drone_sim.routes import add_routes
 from dronedispatch.fleet.drones import DroneType
 from dronedispatch.fleet.positions import Point
@@ -26,10 +26,12 @@ AUTHORISED = (("authorization", "Bearer let-me"),)
 class Door:
     """A drone_sim with one drone, as an operator sees it."""
 
-    def __init__(self, port: int, client: HttpClient, flown: Flown, faults: Faults, clock: FakeClock) -> None:
+    def __init__(
+        self, port: int, client: HttpClient, state: FleetState, faults: Faults, clock: FakeClock
+    ) -> None:
         self._port = port
         self._client = client
-        self.flown = flown
+        self.state = state
         self.faults = faults
         self.clock = clock
 
@@ -44,15 +46,15 @@ class Door:
 
 @pytest.fixture
 async def door() -> AsyncIterator[Door]:
-    clock, flown = FakeClock(), Flown()
+    clock, state = FakeClock(), FleetState()
     craft = Craft(id="drone-00001", type=DroneType.LIGHT, at=Point(0.0, 0.0), battery_pct=80.0)
-    flown.adopt(0, craft, None, 0)
+    state.adopt(0, craft, None, 0)
     app = create_web("drone-sim", ProcessSettings(operator_token=Secret("let-me")), ready=lambda: None)
-    app.ctx.faults = Faults(flown, clock)
+    app.ctx.faults = Faults(state, clock)
     add_routes(app)
     client = HttpClient(resend_on_reuse_reset=False)
     async with serving(app) as port:
-        yield Door(port, client, flown, app.ctx.faults, clock)
+        yield Door(port, client, state, app.ctx.faults, clock)
         await client.close()
 
 
@@ -67,7 +69,7 @@ async def test_a_drone_goes_silent_for_as_long_as_was_asked(door: Door) -> None:
 async def test_a_battery_drops_and_never_rises(door: Door) -> None:
     await door.strike(b'{"drone_id": "drone-00001", "kind": "battery", "battery_pct": 10}')
     await door.strike(b'{"drone_id": "drone-00001", "kind": "battery", "battery_pct": 90}')
-    assert door.flown.crafts["drone-00001"].battery_pct == 10.0
+    assert door.state.crafts["drone-00001"].battery_pct == 10.0
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ async def test_a_fault_that_makes_no_sense_is_refused_and_strikes_nobody(
     assert answer.headers["content-type"] == "application/problem+json"
     assert problem.get("field") == field
     assert door.faults.silent() == frozenset()
-    assert door.flown.crafts["drone-00001"].battery_pct == 80.0
+    assert door.state.crafts["drone-00001"].battery_pct == 80.0
 
 
 @pytest.mark.parametrize("headers", [(), (("authorization", "Bearer wrong"),)])

@@ -36,10 +36,10 @@ async def test_a_wall_clock_that_jumps_moves_no_drone(town: Town) -> None:
     await town.ticks(2)
     await send_off(town, drone_id(0))
     await fleet.tick(BEAT)
-    before = fleet.flown.crafts[drone_id(0)].odometer_m
+    before = fleet.state.crafts[drone_id(0)].odometer_m
     town.clock.jump_wall(86_400.0)
     await fleet.tick(BEAT)
-    moved_m = fleet.flown.crafts[drone_id(0)].odometer_m - before
+    moved_m = fleet.state.crafts[drone_id(0)].odometer_m - before
     assert moved_m == pytest.approx(10 * 60 / 3.6)
     assert await claims_survive(town, fleet)
 
@@ -75,7 +75,7 @@ async def test_a_no_fly_area_that_is_drawn_across_a_path_is_flown_around(town: T
     await town.ticks(2)
     await send_off(town, drone_id(0))
     await fleet.tick(BEAT)
-    flown = fleet.flown.crafts[drone_id(0)]
+    flown = fleet.state.crafts[drone_id(0)]
     goal = flown.path[-1]
     middle = Point((flown.at.x_m + goal.x_m) / 2, (flown.at.y_m + goal.y_m) / 2)
     corners = [(-400.0, -400.0), (400.0, -400.0), (400.0, 400.0), (-400.0, 400.0), (-400.0, -400.0)]
@@ -90,8 +90,8 @@ async def test_a_no_fly_area_that_is_drawn_across_a_path_is_flown_around(town: T
     (new,) = fleet.simulation.air.city.no_fly
     for _ in range(60):
         await fleet.tick(BEAT)
-        assert not new.holds(fleet.flown.crafts[drone_id(0)].at)
-    assert fleet.flown.crafts[drone_id(0)].stops_done == 1
+        assert not new.holds(fleet.state.crafts[drone_id(0)].at)
+    assert fleet.state.crafts[drone_id(0)].stops_done == 1
 
 
 async def test_a_parcel_that_went_to_another_drone_is_not_picked_up_even_when_the_hint_was_lost(
@@ -101,9 +101,9 @@ async def test_a_parcel_that_went_to_another_drone_is_not_picked_up_even_when_th
     await town.ticks(2)
     await send_off(town, drone_id(0))
     await fleet.tick(BEAT)
-    craft = fleet.flown.crafts[drone_id(0)]
+    craft = fleet.state.crafts[drone_id(0)]
     goal = craft.path[-1]
-    fleet.flown.crafts[drone_id(0)] = msgspec.structs.replace(craft, at=Point(goal.x_m - 100.0, goal.y_m))
+    fleet.state.crafts[drone_id(0)] = msgspec.structs.replace(craft, at=Point(goal.x_m - 100.0, goal.y_m))
     recalled = a_drone(drone_id(0), orders=Orders(seq=2))
     await town.kv.put(drone_key(drone_id(0)), encode(recalled))
     await fleet.tick(BEAT)
@@ -116,9 +116,9 @@ async def test_a_drone_that_cannot_ask_hovers_before_the_pick_up_and_flies_on_wh
     await town.ticks(2)
     await send_off(town, drone_id(0))
     await fleet.tick(BEAT)
-    craft = fleet.flown.crafts[drone_id(0)]
+    craft = fleet.state.crafts[drone_id(0)]
     goal = craft.path[-1]
-    fleet.flown.crafts[drone_id(0)] = msgspec.structs.replace(craft, at=Point(goal.x_m - 100.0, goal.y_m))
+    fleet.state.crafts[drone_id(0)] = msgspec.structs.replace(craft, at=Point(goal.x_m - 100.0, goal.y_m))
 
     def fail(op: Op) -> None:
         if op.key == drone_key(drone_id(0)):
@@ -127,10 +127,10 @@ async def test_a_drone_that_cannot_ask_hovers_before_the_pick_up_and_flies_on_wh
     town.kv.before = fail
     for _ in range(3):
         await fleet.tick(BEAT)
-    assert fleet.flown.crafts[drone_id(0)].stops_done == 0
+    assert fleet.state.crafts[drone_id(0)].stops_done == 0
     town.kv.before = lambda _op: None
     await fleet.tick(BEAT)
-    assert fleet.flown.crafts[drone_id(0)].stops_done == 1
+    assert fleet.state.crafts[drone_id(0)].stops_done == 1
 
 
 async def test_a_large_tick_is_published_in_parts_that_say_so(town: Town) -> None:
@@ -155,7 +155,7 @@ async def test_a_docked_drone_charges_in_the_store_and_makes_room_when_it_is_ful
         assert old is not None
         drone = a_drone(name, status=DroneStatus.CHARGING, orders=Orders(seq=1, stops=(stop,)))
         await town.kv.put(drone_key(name), encode(drone))
-    fleet.flown.drop(range(16))
+    fleet.state.drop(range(16))
     await town.kv.put(telemetry_key(drone_id(0)), encode(low))
     await fleet.claims.release_all()
     told: list[Telemetry] = []
@@ -183,7 +183,7 @@ async def test_a_drone_with_no_way_to_its_stop_hovers_and_never_enters_an_area(t
     await town.ticks(2)
     await send_off(town, drone_id(0))
     await fleet.tick(BEAT)
-    flown = fleet.flown.crafts[drone_id(0)]
+    flown = fleet.state.crafts[drone_id(0)]
     goal = flown.path[-1]
     document = json.loads(json.dumps(default_city().open_sky().document))
     boxes = [(-300, 200, 300, 300), (-300, -300, 300, -200), (-300, -300, -200, 300), (200, -300, 300, 300)]
@@ -195,17 +195,17 @@ async def test_a_drone_with_no_way_to_its_stop_hovers_and_never_enters_an_area(t
         document["features"].append({"type": "Feature", "properties": properties, "geometry": area})
     await town.kv.put(ZONES_KEY, encode(document))
     await fleet.zones.once()
-    here = fleet.flown.crafts[drone_id(0)].at
+    here = fleet.state.crafts[drone_id(0)].at
     await fleet.tick(BEAT)
     await fleet.tick(BEAT)
-    craft = fleet.flown.crafts[drone_id(0)]
+    craft = fleet.state.crafts[drone_id(0)]
     assert craft.walled_in
     assert not craft.arrived
     assert craft.at == here
     await town.kv.put(ZONES_KEY, encode(default_city().open_sky().document))
     await fleet.zones.once()
     await fleet.tick(BEAT)
-    assert fleet.flown.crafts[drone_id(0)].at != here
+    assert fleet.state.crafts[drone_id(0)].at != here
 
 
 async def test_a_fleet_far_from_a_new_city_is_shipped_there(town: Town) -> None:
@@ -223,7 +223,7 @@ async def test_a_fleet_far_from_a_new_city_is_shipped_there(town: Town) -> None:
     await town.kv.put(ZONES_KEY, encode(document))
     await fleet.zones.once()
     city = fleet.simulation.air.city
-    for craft in fleet.flown.crafts.values():
+    for craft in fleet.state.crafts.values():
         assert city.why_not_here(city.plane.to_latlon(craft.at)) is None
         assert craft.battery_pct == 100.0
 
@@ -231,12 +231,12 @@ async def test_a_fleet_far_from_a_new_city_is_shipped_there(town: Town) -> None:
 async def test_a_drone_stands_at_no_charge_point_that_is_gone(town: Town) -> None:
     fleet = town.add_fleet(1)
     await town.ticks(2)
-    craft = fleet.flown.crafts[drone_id(0)]
-    fleet.flown.crafts[drone_id(0)] = msgspec.structs.replace(craft, docked="charge-north-east")
+    craft = fleet.state.crafts[drone_id(0)]
+    fleet.state.crafts[drone_id(0)] = msgspec.structs.replace(craft, docked="charge-north-east")
     document = json.loads(json.dumps(default_city().open_sky().document))
     for feature in document["features"]:
         if feature["properties"]["id"] == "charge-north-east":
             feature["properties"]["id"] = "renamed"
     await town.kv.put(ZONES_KEY, encode(document))
     await fleet.zones.once()
-    assert fleet.flown.crafts[drone_id(0)].docked is None
+    assert fleet.state.crafts[drone_id(0)].docked is None

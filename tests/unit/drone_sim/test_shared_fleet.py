@@ -11,7 +11,7 @@ from dronedispatch.drone_sim.core.craft import telemetry_of
 from dronedispatch.drone_sim.core.placement import drone_id
 from dronedispatch.drone_sim.core.schedule import Beat
 from dronedispatch.drone_sim.core.slots import slot_of
-from dronedispatch.drone_sim.records import Records
+from dronedispatch.drone_sim.records import Records, TelemetryWrite
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.documents import decode, drone_key, encode, telemetry_key
 from dronedispatch.fleet.drones import Telemetry
@@ -41,7 +41,7 @@ async def test_one_process_registers_and_flies_the_whole_fleet(town: Town) -> No
     await town.ticks(2)
     assert len(await town.drones()) == 18
     assert len(await town.telemetry()) == 18
-    assert len(fleet.flown.crafts) == 18
+    assert len(fleet.state.crafts) == 18
 
 
 async def test_a_second_start_registers_nothing_anew(town: Town) -> None:
@@ -54,22 +54,22 @@ async def test_a_second_start_registers_nothing_anew(town: Town) -> None:
 async def test_two_processes_fly_each_drone_once(town: Town) -> None:
     one, two = town.add_fleet(40, "sim-1"), town.add_fleet(40, "sim-2")
     await town.ticks(6)
-    assert sorted([*one.flown.crafts, *two.flown.crafts]) == sorted(await town.drones())
-    assert not one.flown.crafts.keys() & two.flown.crafts.keys()
+    assert sorted([*one.state.crafts, *two.state.crafts]) == sorted(await town.drones())
+    assert not one.state.crafts.keys() & two.state.crafts.keys()
     assert len(one.claims.held()) == len(two.claims.held()) == 8
 
 
 async def test_the_slots_of_a_dead_process_are_taken_over_and_its_drones_fly_on(town: Town) -> None:
     one, two = town.add_fleet(40, "sim-1"), town.add_fleet(40, "sim-2")
     await town.ticks(6)
-    name = next(iter(one.flown.crafts))
+    name = next(iter(one.state.crafts))
     await send_off(town, name)
     await town.ticks(3)
     before = (await town.telemetry())[name]
     town.lose(one)
     await town.ticks(9)
     after = (await town.telemetry())[name]
-    assert name in two.flown.crafts
+    assert name in two.state.crafts
     assert after.odometer_m > before.odometer_m > 0
     assert after.tick > before.tick
     assert two.claims.held() == tuple(range(16))
@@ -85,7 +85,7 @@ async def test_an_old_holder_whose_leases_ran_out_writes_nothing_and_gives_its_s
     await one.tick(BEAT)
     assert await town.telemetry() == taken
     await one.claims.once()
-    assert one.flown.crafts == {}
+    assert one.state.crafts == {}
 
 
 async def test_an_older_token_writes_nothing_even_when_its_holder_believes_in_it(town: Town) -> None:
@@ -96,11 +96,14 @@ async def test_an_older_token_writes_nothing_even_when_its_holder_believes_in_it
     town.add_fleet(6, "sim-2")
     await town.ticks(9)
     taken = await town.telemetry()
-    records = Records(town.kv, one.flown, lambda slot: tokens[slot], at_plane)
-    told = [telemetry_of(craft, at_plane(), tick=999, at="x") for craft in one.flown.crafts.values()]
-    written = await records.write(told, {})
-    assert written.told == []
-    assert written.lost_slots == {slot_of(name, 16) for name in taken}
+    writes = [
+        TelemetryWrite(telemetry_of(craft, at_plane(), tick=999, at="x"), one.state.version(name), token)
+        for name, craft in one.state.crafts.items()
+        if (token := tokens[slot_of(name, 16)]) is not None
+    ]
+    written = await Records(town.kv).write(writes)
+    assert written.telemetry == {}
+    assert written.fenced == set(taken)
     assert await town.telemetry() == taken
 
 
@@ -147,7 +150,7 @@ async def test_a_released_slot_is_claimed_by_another_without_waiting_for_its_lea
     await one.claims.release_all()
     town.lose(one)
     await town.ticks(1)
-    assert len(two.flown.crafts) == 20
+    assert len(two.state.crafts) == 20
 
 
 async def test_a_store_that_fails_stops_no_flight_and_the_telemetry_comes_later(town: Town) -> None:
@@ -185,7 +188,7 @@ async def test_only_what_is_stored_is_published_and_the_others_are_said_to_fly(t
     last = updates(town)[-1]
     assert drone_id(0) not in {told.id for told in last.drones}
     assert drone_id(0) in last.alive
-    assert {*last.alive, *(told.id for told in last.drones)} == set(fleet.flown.crafts)
+    assert {*last.alive, *(told.id for told in last.drones)} == set(fleet.state.crafts)
 
 
 async def test_a_write_of_unknown_outcome_is_read_again_before_the_next_one(town: Town) -> None:
@@ -199,36 +202,36 @@ async def test_a_write_of_unknown_outcome_is_read_again_before_the_next_one(town
     await send_off(town, drone_id(0))
     town.kv.after = forget
     await fleet.tick(BEAT)
-    assert fleet.flown.unsure == {drone_id(0)}
+    assert fleet.state.unsure == {drone_id(0)}
     town.kv.after = lambda _op: None
     for _ in range(2):
         await fleet.tick(BEAT)
-    assert fleet.flown.unsure == set()
-    assert (await town.telemetry())[drone_id(0)].tick == fleet.flown.number
+    assert fleet.state.unsure == set()
+    assert (await town.telemetry())[drone_id(0)].tick == fleet.state.number
 
 
 async def test_a_hint_brings_new_orders_at_the_next_tick_and_without_hints_all_are_read(town: Town) -> None:
     fleet = town.add_fleet(18)
     await town.ticks(2)
-    names = sorted(fleet.flown.crafts)
+    names = sorted(fleet.state.crafts)
     await send_off(town, names[0])
     await fleet.tick(BEAT)
-    assert fleet.flown.crafts[names[0]].orders.seq == 1
+    assert fleet.state.crafts[names[0]].orders.seq == 1
     town.bus.stop_broker()
     for name in names[1:]:
         await send_off(town, name, hint=False)
     await fleet.tick(BEAT)
-    assert {craft.orders.seq for craft in fleet.flown.crafts.values()} == {1}
+    assert {craft.orders.seq for craft in fleet.state.crafts.values()} == {1}
 
 
 async def test_a_lost_hint_costs_at_most_one_turn_of_reading(town: Town) -> None:
     fleet = town.add_fleet(18)
     await town.ticks(2)
-    for name in fleet.flown.crafts:
+    for name in fleet.state.crafts:
         await send_off(town, name, hint=False)
     for _ in range(10):
         await fleet.tick(BEAT)
-    assert {craft.orders.seq for craft in fleet.flown.crafts.values()} == {1}
+    assert {craft.orders.seq for craft in fleet.state.crafts.values()} == {1}
 
 
 @pytest.mark.parametrize("key", [drone_key(drone_id(0)), telemetry_key(drone_id(0))])
@@ -242,8 +245,8 @@ async def test_a_record_that_cannot_be_read_keeps_its_drone_on_the_ground_and_is
     item = await town.kv.get(key)
     assert item is not None
     assert item.value == b"{broken"
-    assert drone_id(0) not in fleet.flown.crafts
-    assert len(fleet.flown.crafts) == 2
+    assert drone_id(0) not in fleet.state.crafts
+    assert len(fleet.state.crafts) == 2
 
 
 async def test_telemetry_that_became_unreadable_in_flight_is_never_overwritten(town: Town) -> None:
