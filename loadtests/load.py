@@ -27,7 +27,8 @@ def parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         prog="scripts/load",
         description="Orders, status and lists against a running system: by Locust's web UI, or --headless with a verdict.",
-        epilog="Exit codes with --headless: 0 all thresholds hold, 1 one is violated, 2 there is no verdict.",
+        epilog="Exit codes with --headless: 0 all thresholds hold, 1 one is violated, 2 there is no verdict, "
+        "or the run is invalid (it could not offer its rate).",
     )
     add = command.add_argument
     add("--host", metavar="URL", help="an lb of any system (default: that of --home)")
@@ -47,6 +48,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--orders", type=int, metavar="N", help="end before --minutes are over, once N orders are placed")
     add("--users", type=int, default=10, metavar="N", help="customers (default: 10)")
+    add(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="load processes, which share users and rate (default: 1; one makes about 600 requests a second)",
+    )
+    add("--html", type=Path, metavar="FILE", help="write Locust's report, with the verdict on top")
     add("--settle-s", type=float, default=10.0, metavar="S", help="wait for the last orders (default: 10)")
     add(
         "--slo",
@@ -85,6 +94,10 @@ def locust_arguments(options: argparse.Namespace) -> list[str]:
         str(options.users),
     ]
     common += ["--spawn-rate", str(options.users), "--orders-per-minute", str(options.orders_per_minute)]
+    if options.processes > 1:
+        common += ["--processes", str(options.processes)]
+    if options.html is not None:
+        common += ["--html", str(options.html)]
     common += ["--settle-s", str(options.settle_s), "--slo", str(options.slo)]
     if not options.headless:
         return [*common, "--web-host", options.web_host, "--web-port", str(options.web_port)]
@@ -150,7 +163,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line, checked; argparse ends the process on a mistake."""
     command = parser()
     options = command.parse_args(arguments)
-    for name in ("minutes", "orders_per_minute", "orders", "users"):
+    for name in ("minutes", "orders_per_minute", "orders", "users", "processes"):
         if getattr(options, name) is not None and not getattr(options, name) > 0:
             command.error(f"--{name.replace('_', '-')} must be above 0")
     if options.host is not None and "://" not in options.host:

@@ -2,11 +2,13 @@
 
 The world that this imitates: customers who come at random moments whether or not the system is quick (open arrivals:
 each user's next act is due an exponential time after the last one was *due*, so that a slow answer does not slow the
-demand down). One act in five is an order with an Idempotency-Key; the rest follow an order's state, read lists and the
-fleet. An answer counts as good only if its content is right.
+demand down). All customers of all processes share the rate that was asked for. One act in five is an order with an
+Idempotency-Key; the rest follow an order's state, read lists and the fleet. An answer counts as good only if its
+content is right.
 
 By itself (`locust -f loadtests/locustfile.py --host URL`) or by scripts/load. When the test stops, the stored
-timestamps are read and judged by slo.toml; the exit code says how it ended.
+timestamps are read and judged by slo.toml; the exit code says how it ended, and so do the log, the tab "SLO verdict" of the
+web UI and the HTML report.
 """
 
 from __future__ import annotations
@@ -17,21 +19,23 @@ import sys
 import time
 import uuid
 from argparse import ArgumentParser
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import gevent
 from locust import FastHttpUser, events, task
 from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from loadtests import slo, stored
+from loadtests import locust_page, slo, stored, verdict_page
 from loadtests.city import city_of, order
+from loadtests.measured_run import END, REPORT, MeasuredRun
+from loadtests.offering import Schedule, acts_per_s
 
 ORDER_SHARE = 5  # one act in so many is an order
-POST = ("/deliveries", "POST")
+PLACED, CUSTOMERS = "slo_placed", "slo_customers"  # messages between a master and its workers
 STATES = ("pending", "assigned", "in-progress", "delivered", "cancelled", "failed")
 log = logging.getLogger("slo")
 
@@ -64,21 +68,23 @@ class Customer(FastHttpUser):
     network_timeout = 15.0
 
     def on_start(self) -> None:
-        self.due_s = time.monotonic()
         self.rng = random.Random()
+        self.schedule = Schedule(self.rng, time.monotonic())
+        _current[0].schedules.append(self.schedule)
         self.placed: list[str] = []
         with self.client.get("/zones", catch_response=True) as answer:
             self.city = city_of(answer.json())
             answer.success()
+        gevent.sleep(self.wait_time())
+
+    def on_stop(self) -> None:
+        self.schedule.end(time.monotonic())
 
     def wait_time(self) -> float:
         """Seconds until this user's next act: its schedule does not wait for answers."""
         options: Any = self.environment.parsed_options
-        users = max(1, self.environment.runner.target_user_count if self.environment.runner else 1)
-        acts_per_s = ORDER_SHARE * options.orders_per_minute / 60.0 / users
-        now_s = time.monotonic()
-        self.due_s = max(self.due_s, now_s - 5.0) + self.rng.expovariate(acts_per_s)
-        return max(0.0, self.due_s - now_s)
+        rate = acts_per_s(options.orders_per_minute, ORDER_SHARE, _customers(self.environment))
+        return self.schedule.wait_s(rate, time.monotonic())
 
     @task(1)
     def place(self) -> None:
@@ -93,14 +99,7 @@ class Customer(FastHttpUser):
                 answer.failure("a 201 that is not about a pending delivery")
                 return
             self.placed = [*self.placed[-50:], found["id"]]
-            self._count()
-
-    def _count(self) -> None:
-        """One more order is placed; with --orders the last one ends the test."""
-        _placed.append(self.placed[-1])
-        options: Any = self.environment.parsed_options
-        if len(_placed) == options.orders and self.environment.runner is not None:
-            gevent.spawn(self.environment.runner.quit)  # it waits for the users, and this is one
+            _one_more(self.environment)
 
     @task(2)
     def follow(self) -> None:
@@ -139,62 +138,136 @@ class Customer(FastHttpUser):
                 answer.failure("a drone with an empty battery")
 
 
-_began: dict[str, datetime] = {}
-_placed: list[str] = []
+_current: list[MeasuredRun] = []  # one: the test that runs, or ran last
+
+
+def _customers(environment: Environment) -> int:
+    """Over all processes: a worker's own runner knows its share only."""
+    runner = environment.runner
+    if isinstance(runner, WorkerRunner):
+        return int(getattr(environment.parsed_options, CUSTOMERS, runner.target_user_count))
+    return runner.target_user_count if runner is not None else 1
+
+
+def _one_more(environment: Environment) -> None:
+    """One more order is placed; with --orders the last one ends the test."""
+    if isinstance(environment.runner, WorkerRunner):
+        environment.runner.send_message(PLACED)
+        return
+    options: Any = environment.parsed_options
+    _current[0].placed += 1
+    if _current[0].placed == options.orders and environment.runner is not None:
+        gevent.spawn(environment.runner.quit)  # it waits for the users, and this may be one
 
 
 def ready(environment: Environment, **_: Any) -> None:
-    """--run-time counts from the loop's idea of now: without this, from before Locust's imports, seconds too early."""
+    """Before any test: messages between processes, the tab, and the loop's idea of now.
+
+    --run-time counts from that idea: without this, from before Locust's imports, seconds too early.
+    """
+    _current[:] = [MeasuredRun(environment)]
+    runner = environment.runner
+    if isinstance(runner, WorkerRunner):
+        runner.register_message(END, lambda environment, msg: environment.runner.stop(), concurrent=True)
+        runner.register_message(
+            CUSTOMERS,
+            lambda environment, msg: setattr(environment.parsed_options, CUSTOMERS, msg.data["all"]),
+        )
+    elif isinstance(runner, MasterRunner):
+        runner.register_message(PLACED, lambda environment, msg: _one_more(environment))
+        runner.register_message(
+            REPORT, lambda environment, msg: _current[0].hear(msg.node_id, msg.data, last=True)
+        )
+    locust_page.add_tab(environment, lambda: _verdict(environment))
     gevent.get_hub().loop.update_now()
 
 
 def started(environment: Environment, **_: Any) -> None:
     """Orders from now on are judged."""
-    _began["at"] = datetime.now(UTC)
+    _current[:] = [MeasuredRun(environment)]
+    environment.process_exit_code = None
+    if isinstance(environment.runner, MasterRunner):  # goes to the workers with the order to spawn
+        setattr(environment.parsed_options, CUSTOMERS, environment.runner.target_user_count)
+    _current[0].start()
+
+
+def all_are_here(environment: Environment, **_: Any) -> None:
+    """Every customer has come."""
+    if isinstance(environment.runner, MasterRunner):
+        environment.runner.send_message(CUSTOMERS, {"all": environment.runner.target_user_count})
+    if environment.reset_stats:
+        _current[0].again()
+
+
+def asked(
+    request_type: str, name: str, response_time: float, exception: BaseException | None, **_: Any
+) -> None:
+    """A request has ended."""
+    _current[0].took(request_type, name, response_time, failed=exception is not None)
 
 
 def stopped(environment: Environment, **_: Any) -> None:
-    """Read the stored timestamps, print the table, decide on the exit code."""
-    if "at" not in _began:
+    """A worker says its last word; else: read the stored timestamps, say the verdict, decide on the exit code."""
+    run = _current[0]
+    if run.began is None:
         return  # the web UI was closed before a test began
+    run.stopping()
+    if isinstance(environment.runner, WorkerRunner):
+        environment.process_exit_code = 0  # the master's verdict counts
+        environment.runner.send_message(REPORT, run.report())
+        return
     options: Any = environment.parsed_options
     try:
-        lines = slo.judge(slo.load_slo(Path(options.slo)), _measure(environment, options.settle_s))
+        run.judge(slo.load_slo(Path(options.slo)), options.settle_s)
     except (ValueError, stored.NoAnswer) as exc:
-        log.error("no verdict: %s", exc)
+        run.said = f"no verdict: {exc}"
+        log.error(run.said)
         environment.process_exit_code = 2
         return
-    environment.process_exit_code = slo.exit_code(lines)
-    print(f"\n{slo.table(lines)}\n", flush=True)
+    environment.process_exit_code = slo.exit_code(run.lines)
+    log.log(logging.ERROR if environment.process_exit_code else logging.INFO, "SLO verdict: %s", run.said)
+    for line in slo.table(run.lines).splitlines():
+        log.info(line)
+    print(f"\n{slo.table(run.lines)}\n", flush=True)
 
 
-def _measure(environment: Environment, settle_s: float) -> slo.Measured:
-    host = environment.host
-    assert host is not None
-    deadline_s = time.monotonic() + settle_s
-    while True:
-        deliveries = stored.since(host, _began["at"])
-        assigned, delivered, waiting = slo.spans(deliveries, datetime.now(UTC))
-        if not waiting or time.monotonic() > deadline_s:
-            break
-        time.sleep(min(1.0, settle_s / 10))
-    post = environment.stats.entries.get(POST)
-    return slo.Measured(
-        requests=environment.stats.total.num_requests,
-        failures=environment.stats.total.num_failures,
-        post_p95_ms=None if post is None else float(post.get_response_time_percentile(0.95)),
-        to_assigned_s=assigned,
-        to_delivered_s=delivered,
-        waiting=waiting,
-        speed=stored.speed(host),
-    )
+def ended(**_: Any) -> None:
+    """Locust has written what it writes: the verdict goes on top of its HTML report."""
+    run = _current[0]
+    options: Any = run.environment.parsed_options
+    if run.began is None or not run.judges or not getattr(options, "html_file", None):
+        return
+    try:
+        verdict_page.add_to_file(Path(options.html_file), run.began_ns, run.said, run.lines)
+    except OSError as exc:
+        log.error("the verdict is not in the HTML report: %s", exc)
+
+
+def _verdict(environment: Environment) -> tuple[str, list[slo.Line]]:
+    """For the web UI: the last test's, or what is known of the one that runs."""
+    run = _current[0]
+    if run.lines or run.began is None or environment.runner is None:
+        return run.said, run.lines
+    if environment.runner.state in {"stopped", "stopping", "cleanup"}:
+        return run.said, run.lines
+    try:
+        lines = run.so_far(slo.load_slo(Path(getattr(environment.parsed_options, "slo", slo.THRESHOLDS))))
+    except ValueError as exc:
+        return f"no verdict: {exc}", []
+    return verdict_page.RUNNING, lines
 
 
 _HOOKS: tuple[tuple[Any, Any], ...] = (  # Any: Locust's hooks are untyped
     (events.init_command_line_parser, add_options),
     (events.init, ready),
     (events.test_start, started),
+    (events.spawning_complete, lambda user_count, **_: all_are_here(_current[0].environment)),
+    (events.request, asked),
+    (events.test_stopping, lambda environment, **_: _current[0].stopping()),
     (events.test_stop, stopped),
+    (events.quit, ended),
+    (events.report_to_master, lambda client_id, data: data.update({REPORT: _current[0].report()})),
+    (events.worker_report, lambda client_id, data: _current[0].hear(client_id, data[REPORT])),
 )
 for hook, listener in _HOOKS:
     hook.add_listener(listener)

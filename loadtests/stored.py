@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,21 @@ def get(host: str, path: str) -> Any:
             return json.load(answer)
     except (OSError, ValueError) as exc:
         raise NoAnswer(f"GET {url}: {exc}") from exc
+
+
+def date(host: str) -> str:
+    """The server's `Date`, as it answers. Raises NoAnswer."""
+    url = host.rstrip("/") + "/health"
+    try:
+        with _DIRECT.open(urllib.request.Request(url, method="HEAD"), timeout=TIMEOUT_S) as answer:
+            found = answer.headers.get("date")
+    except urllib.error.HTTPError as exc:  # a refusal carries a date as well
+        found = exc.headers.get("date")
+    except (OSError, ValueError) as exc:
+        raise NoAnswer(f"HEAD {url}: {exc}") from exc
+    if found is None:
+        raise NoAnswer(f"HEAD {url}: the answer has no Date header")
+    return str(found)
 
 
 def speed(host: str) -> float:

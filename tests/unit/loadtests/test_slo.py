@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from loadtests import access_log
 from loadtests.load import locust_arguments, orders_per_minute, parser
-from loadtests.slo import Measured, Slo, exit_code, judge, load_slo, mean, percentile, spans, table
+from loadtests.slo import Measured, Slo, exit_code, judge, load_slo, mean, percentile, sentence, spans, table
 
 SLO = Slo(
     failures_share_max=0.01,
@@ -17,6 +17,7 @@ SLO = Slo(
     to_assigned_p95_s_max=2.0,
     to_delivered_p95_s_max=600.0,
     orders_min=3,
+    offered_share_min=0.95,
 )
 GOOD = Measured(
     requests=1000,
@@ -26,12 +27,13 @@ GOOD = Measured(
     to_delivered_s=[5.0] * 20,
     waiting=0,
     speed=60.0,
+    offered_share=1.0,
 )
 
 
 def test_what_holds_ends_in_0() -> None:
     lines = judge(SLO, GOOD)
-    assert [line.holds for line in lines] == [True] * 5
+    assert [line.holds for line in lines] == [True] * 6
     assert exit_code(lines) == 0
 
 
@@ -49,6 +51,39 @@ def test_each_violation_is_seen_alone(changes: dict[str, object], name: str) -> 
     assert [line.name for line in lines if line.holds is False] == [name]
     assert exit_code(lines) == 1
     assert "VIOLATED" in table(lines)
+
+
+@pytest.mark.parametrize("broken", [{"offered_share": 0.949}, {"broken": ("a clock was set meanwhile",)}])
+@pytest.mark.parametrize("also", [{}, {"failures": 900}])
+def test_a_run_that_measured_something_else_is_invalid_whatever_it_measured(
+    broken: dict[str, object], also: dict[str, object]
+) -> None:
+    lines = judge(SLO, dataclasses.replace(GOOD, **(broken | also)))  # type: ignore[arg-type]
+    assert exit_code(lines) == 2
+    assert sentence(lines).startswith("invalid")
+    assert "INVALID" in table(lines)
+
+
+@pytest.mark.parametrize("value", [504.0, 500.04, 500.0000001, 100.5])
+def test_what_is_over_the_threshold_is_violated_and_shown_so(value: float) -> None:
+    limit = 100.0 if value < 500 else 500.0
+    lines = judge(
+        dataclasses.replace(SLO, post_p95_ms_max=limit), dataclasses.replace(GOOD, post_p95_ms=value)
+    )
+    [line] = [line for line in lines if line.name == "POST p95"]
+    assert line.holds is False
+    assert float(line.measured.removesuffix(" ms")) > limit
+
+
+def test_what_is_exactly_the_threshold_holds() -> None:
+    lines = judge(SLO, dataclasses.replace(GOOD, post_p95_ms=100.0, to_assigned_s=[2.0] * 20))
+    assert exit_code(lines) == 0
+
+
+def test_a_share_of_failures_just_over_the_threshold_is_not_shown_as_the_threshold() -> None:
+    lines = judge(SLO, dataclasses.replace(GOOD, requests=100_000, failures=1001))
+    [line] = [line for line in lines if line.name == "failed requests"]
+    assert (line.holds, line.measured) == (False, "1.001% (1001 of 100000)")
 
 
 def test_too_few_orders_are_no_success() -> None:
@@ -146,6 +181,15 @@ def test_the_web_ui_is_the_default_and_a_headless_run_has_an_end() -> None:
     headless = locust_arguments(parser().parse_args([*here, "--headless", "--minutes", "0.5"]))
     assert headless[headless.index("--run-time") + 1] == "30s"
     assert "--web-port" not in headless
+
+
+def test_several_processes_and_a_report_are_locusts_own_options() -> None:
+    options = parser().parse_args(
+        ["--host", "http://127.0.0.1:8080", "--processes", "2", "--html", "out.html"]
+    )
+    arguments = locust_arguments(options)
+    assert arguments[arguments.index("--processes") + 1] == "2"
+    assert arguments[arguments.index("--html") + 1] == "out.html"
 
 
 def test_the_load_fits_the_fleet_and_is_enough_for_a_verdict() -> None:
