@@ -30,6 +30,8 @@ NETNS_PROBE = ("unshare", "--net", "--mount", "true")
 NO_NAMESPACES = "no right to make network namespaces"
 COLLECT_TIMEOUT_S = 1800.0
 CHECK = "check"
+COMPILES_EACH_TIME = "PYTHONDONTWRITEBYTECODE"
+"""Images of containers set it; a suite starts hundreds of Pythons, and each of them would compile all that it imports."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ def job(suite: Suite, chance: Chance, environ: Mapping[str, str], *, namespaces:
     """The suite as it is run."""
     made = Job(suite.name, command(suite, chance, namespaces=namespaces), environ, suite.waits)
     told = {"TEST_PROGRESS": str(made.told), "PYTHONUNBUFFERED": "1"}
-    return dataclasses.replace(made, environ={**environ, **chance.environ(), **told})
+    kept = {name: value for name, value in environ.items() if name != COMPILES_EACH_TIME}
+    return dataclasses.replace(made, environ={**kept, **chance.environ(), **told})
 
 
 def lint(environ: Mapping[str, str]) -> Job:

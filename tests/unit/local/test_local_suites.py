@@ -75,6 +75,14 @@ def test_the_progress_of_a_suite_is_read_line_by_line(tmp_path: Path) -> None:
     assert suite_report.read_progress(tmp_path / "none") == suite_report.Progress(0, 0, ())
 
 
+def test_what_a_suite_starts_need_not_compile_what_it_imports() -> None:
+    made = suites.job(
+        suites.SUITES[0], suites.Chance(), {"PYTHONDONTWRITEBYTECODE": "1", "HOME": "/h"}, namespaces=True
+    )
+    assert "PYTHONDONTWRITEBYTECODE" not in made.environ
+    assert made.environ["HOME"] == "/h"
+
+
 def test_a_pytest_that_a_test_starts_is_not_counted() -> None:
     assert progress.VARIABLE not in os.environ
 
