@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
+from scripts.local import broker as local_broker
 
 from dronedispatch.runtime.amqp import Bus, Message
 from dronedispatch.runtime.broker_source import BrokerSource
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.settings import AmqpSettings, Secret
 from support.order_stream import ask
+from support.real_parts import metadata_stores
 from support.three_hosts import HOSTS, Machine, ThreeHosts, tell
 from support.waiting import let_run, until_true
 
@@ -135,7 +137,20 @@ async def without(system: ThreeHosts, name: str, probe: Probe) -> None:
     await until(lambda: system.passing().get("rabbitmq") == len(HOSTS), "the broker is back", 60)
 
 
-def test_one_broker_dies_and_no_event_is_lost(healthy: ThreeHosts) -> None:
+def keep_metadata_in(system: ThreeHosts, store: str) -> None:
+    """Khepri is a feature flag of the whole cluster, and there is no way back."""
+    if store == "mnesia":
+        return
+    first = system.machines["server-1"]
+    program = str(local_broker.server().with_name("rabbitmqctl"))
+    words = (program, "enable_feature_flag", "--opt-in", "khepri_db")
+    told = first.host.run(words, system.broker_environment(first), timeout_s=600)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+@pytest.mark.parametrize("store", metadata_stores())
+def test_one_broker_dies_and_no_event_is_lost(healthy: ThreeHosts, store: str) -> None:
+    keep_metadata_in(healthy, store)
     killed: list[str] = []
 
     async def hurt(probe: Probe) -> None:
@@ -144,4 +159,4 @@ def test_one_broker_dies_and_no_event_is_lost(healthy: ThreeHosts) -> None:
             await without(healthy, killed[-1], probe)
 
     probe = healthy.machines["server-1"].host.inside(lambda: asyncio.run(live(healthy, hurt)))
-    tell(f"{probe.sent} events, brokers killed {killed}, missing {probe.missing()}")
+    tell(f"{store}: {probe.sent} events, brokers killed {killed}, missing {probe.missing()}")

@@ -175,6 +175,13 @@ class ThreeHosts:
             entry = self.text(machine, "broker", "broker_service")
             (machine.folder / "consul.d" / "rabbitmq.hcl").write_text(entry, encoding="utf-8")
             machine.running["consul"].send_signal(signal.SIGHUP)
+        words = [str(local_broker.server())]
+        environ = self.broker_environment(machine)
+        machine.running["rabbitmq"] = machine.host.start(words, environ, machine.folder / "rabbitmq.log")
+
+    def broker_environment(self, machine: Machine) -> dict[str, str]:
+        """For this host's broker, and for RabbitMQ's own tools there."""
+        etc = machine.folder / "rabbitmq"
         told = {
             "RABBITMQ_NODENAME": f"rabbit@{machine.name}",
             "RABBITMQ_CONFIG_FILE": str(etc / "rabbitmq.conf"),
@@ -188,9 +195,7 @@ class ThreeHosts:
                 f"-kernel inet_dist_use_interface {{{machine.address.replace('.', ',')}}} +sbwt none"
             ),
         }
-        words = [str(local_broker.server())]
-        environ = _environment(machine.folder) | told
-        machine.running["rabbitmq"] = machine.host.start(words, environ, machine.folder / "rabbitmq.log")
+        return _environment(machine.folder) | told
 
     # -- services ----------------------------------------------------------------------------------------------
 
