@@ -215,9 +215,9 @@ job "drone-sim" {
         }
       }
 
-      # Measured under 5 orders a second (docs/cluster.md), and half as much again.
+      # Measured under 5 orders a second (docs/cluster.md): half as much memory again, twice the CPU.
       resources {
-        cpu    = 150
+        cpu    = 100
         memory = 160
       }
     }

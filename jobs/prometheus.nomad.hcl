@@ -154,7 +154,7 @@ job "prometheus" {
         }
       }
 
-      # Measured under 5 orders a second (docs/cluster.md), and half as much again.
+      # Measured under 5 orders a second (docs/cluster.md): half as much memory again, twice the CPU.
       resources {
         cpu    = 200
         memory = 256
