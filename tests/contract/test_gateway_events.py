@@ -205,6 +205,22 @@ async def test_figures_are_answered_to_who_asks_once(town: Town) -> None:
     assert (figures["pending"], figures["orders_per_minute"], figures["delivered"]) == (1, 1, 0)
 
 
+async def test_the_past_is_answered_in_steps_and_as_a_table(town: Town) -> None:
+    async with town.http.get("/figures?step=300") as answer:
+        found = await answer.json()
+    assert (answer.status, found["step_s"]) == (200, 300)
+    assert {point["orders"] for point in found["points"]} <= {0, None}
+    async with town.http.get("/figures", headers={"Accept": "text/csv"}) as answer:
+        table = await answer.text()
+    assert answer.content_type == "text/csv"
+    assert len(table.splitlines()) == 1 + 181
+    async with town.http.get("/figures?from=yesterday&step=7") as answer:
+        problem = await answer.json()
+    assert (answer.status, [one["field"] for one in problem["errors"]]) == (400, ["from", "step"])
+    async with town.http.get("/figures", headers={"Accept": "image/png"}) as answer:
+        assert answer.status == 406
+
+
 async def test_a_new_city_is_told(town: Town) -> None:
     stream = await town.open(topics="zones")
     await town.gateway.kv.put("zones", (await _zones(town)))

@@ -14,6 +14,7 @@ from dronedispatch.gateway.errors import add_errors
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.gateway.forecast import Forecast
 from dronedispatch.gateway.guard import add_guard, host_names
+from dronedispatch.gateway.history import FiguresHistory
 from dronedispatch.gateway.lists import Lists
 from dronedispatch.gateway.loops import loops
 from dronedispatch.gateway.orders import Orders
@@ -128,6 +129,7 @@ def assemble(
     feed = Feed(kv, clock, settings.events_kept, lambda: forecast.speed)
     changes = Changes(kv, publisher, clock, feed.announce)
     lists = Lists(kv)
+    history = FiguresHistory(kv, clock, feed)
     orders = Orders(kv, publisher, zones, forecast, clock, feed.announce)
     add_errors(app)
     add_guard(app, host_names(settings))
@@ -136,14 +138,14 @@ def assemble(
         deliveries=DeliveryRoutes(orders, changes, lists, dispatcher, settings.order_bytes_max),
         drones=DroneRoutes(changes, lists, settings.order_bytes_max),
         zones=ZoneRoutes(zones, feed, settings.zones_bytes_max),
-        events=EventRoutes(feed, clock, settings.watchers_max),
+        events=EventRoutes(feed, history, clock, settings.watchers_max),
         pages=PageRoutes(),
     )
 
     @app.after_server_start
     async def begin(_app: Sanic[Any, Any]) -> None:
         app.ctx.gateway_tasks = Tasks(on_death=lambda _name: app.ctx.process.stop())
-        for loop in loops(settings, kv, clock, zones, forecast, feed):
+        for loop in loops(settings, kv, clock, zones, forecast, feed, history):
             app.ctx.gateway_tasks.start(loop.name, loop.run())
 
     @app.before_server_stop

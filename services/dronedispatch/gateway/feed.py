@@ -29,6 +29,7 @@ from dronedispatch.fleet.documents import (
 from dronedispatch.fleet.drones import Drone, Telemetry
 from dronedispatch.fleet.messages import DeliveryChanges, DeliveryStatusChanged, RecordTold
 from dronedispatch.gateway.core.figures import SAMPLE_MAX, Figures, Ledger
+from dronedispatch.gateway.core.history import Flow
 from dronedispatch.gateway.core.ring import EventId
 from dronedispatch.gateway.core.sequence import Batches, Follows
 from dronedispatch.gateway.core.stream import DELIVERY, DETAILS, DRONES, FIGURES, Board
@@ -170,6 +171,20 @@ class Feed:
         self._admit_gap()
         self._notify()
 
+    def heard_all_of(self, minute: int) -> bool:
+        """Whether no change of that minute can have been missed here."""
+        return self.hearing and self._ledger.flows.is_whole(minute)
+
+    def flow(self, minute: int) -> Flow:
+        """What this gateway has heard of that minute."""
+        return self._ledger.flows.of(minute)
+
+    async def open_orders(self) -> list[DeliveryStatus]:
+        """The status of each, after a look into the store; what has ended unheard is counted. Raises KVError."""
+        async with self._correcting:
+            await self._correct_deliveries()
+            return list(self._ledger.open.values())
+
     def lost(self) -> None:
         """The dispatcher is not heard any more."""
         self.hearing = False
@@ -179,6 +194,7 @@ class Feed:
         """Readers are told, and the store is asked."""
         self.board.ring.gap()
         self._gaps += 1
+        self._ledger.flows.hears(self._clock.wall_s())
         self._fresh = False
         self.wake.set()
 

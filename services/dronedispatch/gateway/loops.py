@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.gateway.forecast import Forecast
+from dronedispatch.gateway.history import FiguresHistory
 from dronedispatch.gateway.retention import Retention
 from dronedispatch.gateway.settings import Settings
 from dronedispatch.gateway.sweep import sweep
@@ -17,10 +18,17 @@ from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.loops import Loop
 
 FOLLOW_UP_MS = 100
+HISTORY_S = 8.0
 
 
 def loops(
-    settings: Settings, kv: KVClient, clock: Clock, zones: Zones, forecast: Forecast, feed: Feed
+    settings: Settings,
+    kv: KVClient,
+    clock: Clock,
+    zones: Zones,
+    forecast: Forecast,
+    feed: Feed,
+    history: FiguresHistory,
 ) -> list[Loop]:
     """All of them, not yet running."""
 
@@ -48,5 +56,6 @@ def loops(
         Loop("picture", feed.correct, settings.picture_poll_s, wake=feed.wake),
         Loop("follow_up", follow_up_once, 0.01),
         Loop("sweep", lambda: sweep(kv, clock), settings.sweep_s, jitter=1.0),
+        Loop("history", history.once, HISTORY_S, jitter=1.0),
         Loop("retention", retention.once, settings.sweep_s, jitter=1.0),
     ]

@@ -14,6 +14,7 @@ from ulid import ULID
 
 from dronedispatch.fleet.deliveries import TERMINAL, Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import stamp, unstamp
+from dronedispatch.gateway.core.history import Flows
 
 WINDOW_S = 60.0
 ENDED_KEPT_MAX = 20_000
@@ -61,6 +62,7 @@ class Ledger:
     def __init__(self) -> None:
         self.open: dict[str, DeliveryStatus] = {}
         self.delivered = 0
+        self.flows = Flows()
         self._assigned: set[str] = (
             set()
         )  # open ones that have had a drone: a better one later is no second assignment
@@ -78,6 +80,7 @@ class Ledger:
         if status is DeliveryStatus.ASSIGNED and delivery_id not in self._assigned:
             self._assigned.add(delivery_id)
             self._to_assign_s.append(at_s - made_s)
+            self.flows.assigned(at_s, at_s - made_s)
         if status not in TERMINAL:
             self.open[delivery_id] = status
             return
@@ -86,6 +89,7 @@ class Ledger:
         self._ended[delivery_id] = None
         if len(self._ended) > ENDED_KEPT_MAX:
             self._ended.popitem(last=False)
+        self.flows.ended(at_s, status, at_s - made_s)
         if status is DeliveryStatus.DELIVERED:
             self.delivered += 1
             self._to_deliver_s.append(at_s - made_s)

@@ -12,6 +12,7 @@ import msgspec
 from dronedispatch.fleet.city import CAPACITY_MAX
 from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.gateway.core.figures import Figures
+from dronedispatch.gateway.core.history import FiguresSeries
 from dronedispatch.gateway.core.order import DeadlineBody, NoMembers, OrderBody, PriorityBody
 from dronedispatch.gateway.core.views import DeliveryPage, DronePage, DroneView, Placed, WhyView, WishView
 from dronedispatch.gateway.openapi.events import EVENTS
@@ -20,7 +21,18 @@ from dronedispatch.gateway.openapi.problems import ProblemDocument
 Schema = dict[str, Any]
 
 BODIES = (OrderBody, PriorityBody, DeadlineBody, NoMembers)
-ANSWERS = (Placed, Delivery, DeliveryPage, WhyView, DroneView, DronePage, WishView, Figures, ProblemDocument)
+ANSWERS = (
+    Placed,
+    Delivery,
+    DeliveryPage,
+    WhyView,
+    DroneView,
+    DronePage,
+    WishView,
+    Figures,
+    FiguresSeries,
+    ProblemDocument,
+)
 NAMES = {
     "OrderBody": "Order",
     "PriorityBody": "PriorityChange",
@@ -86,7 +98,11 @@ def schemas() -> Schema:
             found[shown] = _as_answer(shown, _renamed(schema))
     for name, example in EXAMPLES.items():
         found[name]["example"] = example
-    found |= {"Zones": ZONES, "Health": HEALTH}
+    found |= {
+        "Zones": ZONES,
+        "Health": HEALTH,
+        "FiguresAnswer": {"anyOf": [ref("Figures"), ref("FiguresSeries")]},
+    }
     return dict(sorted(found.items()))
 
 

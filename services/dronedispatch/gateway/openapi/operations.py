@@ -10,8 +10,8 @@ import msgspec
 
 from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.gateway.core.fields import DeliveryId, DroneId
-from dronedispatch.gateway.core.figures import Figures
 from dronedispatch.gateway.core.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, LAST_EVENT_ID, Header
+from dronedispatch.gateway.core.history import FiguresParameters
 from dronedispatch.gateway.core.listing import DeliveryParameters, DroneParameters
 from dronedispatch.gateway.core.order import DeadlineBody, NoMembers, OrderBody, PriorityBody
 from dronedispatch.gateway.core.parameters import NoParameters
@@ -237,9 +237,19 @@ OPERATIONS = (
         path="/figures",
         id="get_figures",
         tag="live",
-        summary="The key figures",
-        answers=[DocumentedAnswer(status=200, kind=Figures, what="As of now")],
-        bad=(400, 503),
+        summary="The key figures, now or of the last hours",
+        description="Without a parameter: as of now. With one, or as text/csv or application/x-ndjson: the past, from one "
+        "record a minute that the system keeps for 7 days, the same from every gateway.",
+        query=FiguresParameters,
+        answers=[
+            DocumentedAnswer(
+                status=200,
+                kind="FiguresAnswer",
+                what="As of now, or the past, oldest first",
+                more_media=("text/csv", "application/x-ndjson"),
+            )
+        ],
+        bad=(400, 406, 503),
     ),
     Operation(
         method="get",

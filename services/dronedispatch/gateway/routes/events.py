@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from sanic import HTTPResponse, Request
+from sanic.response import raw
 
+from dronedispatch.gateway.core import export
 from dronedispatch.gateway.core.headers import LAST_EVENT_ID
-from dronedispatch.gateway.core.parameters import no_query, parameters
+from dronedispatch.gateway.core.history import history_query, series_csv, series_ndjson
+from dronedispatch.gateway.core.parameters import parameters
 from dronedispatch.gateway.core.stream import RETRY_MS, EventParameters, Reader, parse_topics
 from dronedispatch.gateway.feed import Feed
+from dronedispatch.gateway.history import FiguresHistory
 from dronedispatch.gateway.routes import input as given
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.problems import Problem
@@ -22,14 +26,25 @@ PACE_S = 0.1  # changes that come closer together travel together
 class EventRoutes:
     """Handlers."""
 
-    def __init__(self, feed: Feed, clock: Clock, watchers_max: int) -> None:
+    def __init__(self, feed: Feed, history: FiguresHistory, clock: Clock, watchers_max: int) -> None:
         self._feed = feed
+        self._history = history
         self._clock = clock
         self._watchers_max = watchers_max
 
     async def figures(self, request: Request) -> HTTPResponse:
-        no_query(given.arguments(request))
-        return json_answer(await self._feed.figures(), headers={"Cache-Control": "no-store"})
+        kind = export.negotiate(request.headers.get("accept", ""))
+        asked = given.arguments(request)
+        headers = {"Cache-Control": "no-store", "Vary": "Accept"}
+        if not asked and kind == export.JSON:
+            return json_answer(await self._feed.figures(), headers=headers)
+        found = await self._history.read(history_query(asked, self._clock.wall_s()))
+        if kind == export.JSON:
+            return json_answer(found, headers=headers)
+        body = series_csv(found) if kind == export.CSV else series_ndjson(found)
+        name = "figures.csv" if kind == export.CSV else "figures.ndjson"
+        headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return raw(body, content_type=f"{kind}; charset=utf-8", headers=headers)
 
     async def stream(self, request: Request) -> None:
         asked = parameters(EventParameters, given.arguments(request))
