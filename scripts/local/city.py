@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:  # what needs the checkout's environment is imported when it i
 
 BYTES_MAX = 1_000_000  # what a gateway takes, less a little
 TOLERANCE_MAX_M = 200.0
+GAP_MAX_M = 500.0
+SPREAD_MAX = 200
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,27 +46,31 @@ def _add_import(command: argparse.ArgumentParser) -> None:
     add("--name", help="of the city (default: the file's name)")
     add(
         "--tolerance",
-        type=float,
+        type=_between(0.0, TOLERANCE_MAX_M),
         default=10.0,
         metavar="M",
         help="corners may move by so many metres (default: 10)",
     )
     add(
         "--gap",
-        type=float,
+        type=_between(0.0, GAP_MAX_M),
         default=20.0,
         metavar="M",
         help="gaps up to twice this are closed (default: 20)",
     )
     add(
         "--charge-points",
-        type=int,
+        type=_whole(0, SPREAD_MAX),
         default=0,
         metavar="N",
         help="how many to spread (default: one for every 12 km²)",
     )
     add(
-        "--capacity", type=int, default=8, metavar="N", help="drones that charge at once at each (default: 8)"
+        "--capacity",
+        type=_whole(1, 10_000),
+        default=8,
+        metavar="N",
+        help="drones that charge at once at each (default: 8)",
     )
     add(
         "--charge-point",
@@ -74,6 +81,26 @@ def _add_import(command: argparse.ArgumentParser) -> None:
         help="a charge point; repeat it. None are spread then",
     )
     add("--picture", type=Path, metavar="FILE.svg", help="of the result (default: beside the document)")
+
+
+def _between(least: float, most: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = float(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must be {least:g} to {most:g}, not {text}")
+        return value
+
+    return number
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must be {least} to {most}, not {text}")
+        return value
+
+    return number
 
 
 def _place(text: str) -> tuple[float, float, int]:
@@ -94,6 +121,8 @@ def read(path: Path) -> object:
         raise SystemExit(f"scripts/city: {path}: {error.strerror}") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise SystemExit(f"scripts/city: {path} is no JSON: {error}") from error
+    except RecursionError as error:
+        raise SystemExit(f"scripts/city: {path} is nested too deeply to be GeoJSON") from error
 
 
 def judged(document: object, say: list[str]) -> City:
@@ -124,8 +153,9 @@ def judged(document: object, say: list[str]) -> City:
 
 def do_import(given: argparse.Namespace) -> None:
     """Coarser and coarser until a gateway takes it; says with which tolerance."""
-    from scripts.local.city_import import NoQuarters, Wish, make_city
+    from scripts.local.city_import import Wish, make_city
     from scripts.local.city_picture import svg_of
+    from scripts.local.city_source import NoQuarters
 
     from dronedispatch.fleet.geojson import CityInvalid
     from dronedispatch.fleet.positions import LatLon
@@ -160,12 +190,19 @@ def do_import(given: argparse.Namespace) -> None:
             print(f"  {error}: once more with a tolerance of {tolerance_m:g} m")
     for line in made.said:
         print(f"  {line}")
-    given.output.write_text(body + "\n", encoding="utf-8")
+    _write(given.output, body + "\n")
     picture = given.picture or given.output.with_suffix(".svg")
-    picture.write_text(svg_of(city, wish.name), encoding="utf-8")
+    _write(picture, svg_of(city, wish.name))
     print(
         f"{given.output} ({size / 1000:.0f} kB), picture {picture}; run it with scripts/up --city {given.output}"
     )
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SystemExit(f"scripts/city: cannot write {path}: {error.strerror}") from error
 
 
 def do_check(given: argparse.Namespace) -> None:
@@ -181,7 +218,7 @@ def do_check(given: argparse.Namespace) -> None:
         raise SystemExit(f"scripts/city: {given.file}: {error}") from error
     print("\n".join(said))
     if given.picture:
-        given.picture.write_text(svg_of(city, city.boundary.name or city.boundary.id), encoding="utf-8")
+        _write(given.picture, svg_of(city, city.boundary.name or city.boundary.id))
 
 
 def main(arguments: list[str]) -> None:

@@ -6,6 +6,7 @@ Pure: shapes in, document out, with what was done to them in words.
 from __future__ import annotations
 
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -14,36 +15,24 @@ from typing import Any
 
 import numpy as np
 import shapely
+from scripts.local.city_source import NoQuarters, ground, quarters_of
 from shapely import MultiPolygon, Polygon
-from shapely.geometry import shape as shape_of_geojson
 from shapely.geometry.base import BaseGeometry
 
-from dronedispatch.fleet.geojson import FEATURES_MAX, NAME_CHARS_MAX, middle_of
-from dronedispatch.fleet.positions import LatLon, Plane, Point
+from dronedispatch.fleet.city import BOUNDARY_CORNERS_MAX
+from dronedispatch.fleet.geojson import FEATURES_MAX, CityInvalid
+from dronedispatch.fleet.positions import EARTH_RADIUS_M, LatLon, Plane, Point
 
 Document = dict[str, Any]
 ISLAND_M2 = 250_000.0  # a part of the city that is smaller is left out
 POND_M2 = 10_000.0  # so is a hole
 CHARGE_POINT_M2 = 12_000_000.0  # a charge point for so much ground, if none are given
 CHARGE_POINTS = range(4, 41)
-NAMES = (
-    "name",
-    "namn",
-    "nom",
-    "nome",
-    "nombre",
-    "title",
-    "label",
-    "neighborhood",
-    "neighbourhood",
-    "quartier",
-    "district",
+ACROSS_MAX_M = (
+    300_000.0  # beyond that the plane is no map any more, and no drone comes from one end to the other
 )
+GRID_MAX = 200_000  # places that are looked at when charge points are spread
 DECIMALS = 7
-
-
-class NoQuarters(Exception):
-    """Nothing in the file makes a city; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +56,18 @@ class Made:
 
 
 def make_city(source: object, wish: Wish) -> Made:
-    """Raises NoQuarters."""
+    """Raises NoQuarters, or CityInvalid: with a greater tolerance there may be one."""
     said: list[str] = []
-    named = _quarters(source, said)
-    corners = shapely.get_coordinates([shape for _, shape in named])
-    plane = Plane(middle_of([LatLon(lat=float(lat), lon=float(lon)) for lon, lat in corners[:, :2]]))
+    named = quarters_of(source, said)
+    west, south, east, north = shapely.total_bounds([shape for _, shape in named]).tolist()
+    plane = Plane(LatLon(lat=(south + north) / 2, lon=math.remainder((west + east) / 2, 360.0)))
     quarters = [(name, _in_metres(shape, plane)) for name, shape in named]
+    _refuse_far_parts([shape for _, shape in quarters])
     boundary = _boundary([shape for _, shape in quarters], wish, said)
     zones = _zones(quarters, boundary, wish, said)
     spots = [(plane.to_point(pos), capacity) for pos, capacity in wish.charge_points]
     if not spots:
-        spots = [(spot, wish.capacity) for spot in spread(boundary, wish.spread or _by_ground(boundary))]
+        spots = [(spot, wish.capacity) for spot in spread(boundary, wish.spread or _byground(boundary))]
         said.append(f"{len(spots)} charge points of {wish.capacity} places, spread over the ground")
     features = [_feature("boundary", _slug(wish.name, set()), wish.name, boundary, plane)]
     ids = {features[0]["properties"]["id"]}
@@ -107,75 +97,41 @@ def make_city(source: object, wish: Wish) -> Made:
     return Made({"type": "FeatureCollection", "name": wish.name, "features": features}, said)
 
 
-def _quarters(source: object, said: list[str]) -> list[tuple[str, BaseGeometry]]:
-    """(name, shape in degrees) of every polygon feature; those that cross themselves are mended."""
-    features = source.get("features") if isinstance(source, dict) and "features" in source else [source]
-    if not isinstance(features, list):
-        raise NoQuarters("features is no list: this is no GeoJSON")
-    found: list[tuple[str, BaseGeometry]] = []
-    left_out = mended = 0
-    for number, feature in enumerate(features, 1):
-        geometry = feature.get("geometry", feature) if isinstance(feature, dict) else None
-        if not isinstance(geometry, dict) or geometry.get("type") not in ("Polygon", "MultiPolygon"):
-            left_out += 1
-            continue
-        try:
-            shape = shapely.force_2d(shape_of_geojson(geometry))
-        except (ValueError, TypeError, IndexError, shapely.errors.ShapelyError) as error:
-            raise NoQuarters(f"feature {number} is no polygon: {error}") from error
-        if not shape.is_valid:
-            shape, mended = shapely.make_valid(shape), mended + 1
-        shape = _ground(shape)
-        if not shape.is_empty:
-            found.append((_name(feature, number), shape))
-    if not found:
-        raise NoQuarters("there is no Polygon and no MultiPolygon in it")
-    corners = sum(shapely.get_num_coordinates(shape) for _, shape in found)
-    said.append(f"{len(found)} quarters of {corners:,} corners read")
-    if left_out:
-        said.append(f"{left_out} features that are no polygons left out")
-    if mended:
-        said.append(f"{mended} quarters that crossed themselves mended")
-    return found
-
-
-def _name(feature: Document, number: int) -> str:
-    properties = feature.get("properties")
-    texts = (
-        {k.lower(): v for k, v in properties.items() if isinstance(v, str) and v.strip()}
-        if properties
-        else {}
-    )
-    named = [texts[key] for key in NAMES if key in texts]
-    named += [text for key, text in texts.items() if any(name in key for name in NAMES)]
-    return str((named or [f"quarter {number}"])[0])[:NAME_CHARS_MAX]
-
-
-def _ground(shape: BaseGeometry) -> BaseGeometry:
-    """Only what has an area."""
-    parts = [
-        part
-        for part in shapely.get_parts(shapely.get_parts(shape))
-        if isinstance(part, Polygon) and part.area > 0
-    ]
-    return MultiPolygon(parts) if len(parts) > 1 else (parts[0] if parts else Polygon())
-
-
 def _in_metres(shape: BaseGeometry, plane: Plane) -> BaseGeometry:
     def project(lon_lat: np.ndarray) -> np.ndarray:
-        points = [plane.to_point(LatLon(lat=float(lat), lon=float(lon))) for lon, lat in lon_lat]
-        return np.array(points, dtype=np.float64)
+        """As Plane.to_point, for all at once."""
+        east = np.remainder(lon_lat[:, 0] - plane.middle.lon + 180.0, 360.0) - 180.0
+        north = lon_lat[:, 1] - plane.middle.lat
+        metres = np.stack([east * math.cos(math.radians(plane.middle.lat)), north], axis=1)
+        return np.asarray(metres * math.radians(1.0) * EARTH_RADIUS_M, dtype=np.float64)
 
     return shapely.transform(shape, project)
+
+
+def _refuse_far_parts(quarters: Sequence[BaseGeometry]) -> None:
+    west, south, east, north = shapely.total_bounds(quarters)
+    across_m = float(np.hypot(east - west, north - south))
+    if not across_m <= ACROSS_MAX_M:
+        raise NoQuarters(
+            f"its quarters are spread over {across_m / 1000:,.0f} km, and a city may be {ACROSS_MAX_M / 1000:g} km across: "
+            "leave out what is far away"
+        )
 
 
 def _boundary(quarters: Sequence[BaseGeometry], wish: Wish, said: list[str]) -> Polygon | MultiPolygon:
     """Their union, gaps closed, without specks, simplified."""
     whole = shapely.union_all(quarters)
+    # Half of the tolerance first: what closes gaps costs the square of the corners on a rough coast.
+    smooth = whole.simplify(wish.tolerance_m / 2)
+    rough = shapely.get_num_coordinates(smooth)
+    if rough > BOUNDARY_CORNERS_MAX:
+        raise CityInvalid(
+            "features", f"have a coast of {rough:,} corners, and {BOUNDARY_CORNERS_MAX:,} are the most"
+        )
     closed = (
-        whole.buffer(wish.gap_m, join_style="mitre").buffer(-wish.gap_m, join_style="mitre")
+        smooth.buffer(wish.gap_m, join_style="mitre").buffer(-wish.gap_m, join_style="mitre")
         if wish.gap_m
-        else whole
+        else smooth
     )
     parts = [part for part in shapely.get_parts(closed) if isinstance(part, Polygon)]
     kept = [part for part in parts if part.area >= ISLAND_M2] or [max(parts, key=lambda part: part.area)]
@@ -183,8 +139,8 @@ def _boundary(quarters: Sequence[BaseGeometry], wish: Wish, said: list[str]) -> 
         Polygon(p.exterior, [ring for ring in p.interiors if Polygon(ring).area >= POND_M2]) for p in kept
     ]
     joined = shapely.union_all(kept)
-    simple = _ground(joined.simplify(wish.tolerance_m))
-    moved_m = shapely.hausdorff_distance(simple.boundary, joined.boundary)
+    simple = ground(joined.simplify(wish.tolerance_m / 2))
+    moved_m = _moved_m(joined, simple)
     before, after = (shapely.get_num_coordinates(shape) for shape in (whole, simple))
     said.append(
         f"boundary: union of the quarters, gaps up to {2 * wish.gap_m:g} m closed, {before:,} corners simplified to "
@@ -198,6 +154,13 @@ def _boundary(quarters: Sequence[BaseGeometry], wish: Wish, said: list[str]) -> 
     return simple
 
 
+def _moved_m(before: BaseGeometry, after: BaseGeometry) -> float:
+    """The farthest that a corner of `before` lies from the edge of `after`."""
+    edge = after.boundary
+    shapely.prepare(edge)
+    return float(shapely.distance(edge, shapely.points(shapely.get_coordinates(before))).max())
+
+
 def _zones(
     quarters: Sequence[tuple[str, BaseGeometry]], boundary: BaseGeometry, wish: Wish, said: list[str]
 ) -> list[tuple[str, BaseGeometry]]:
@@ -206,7 +169,7 @@ def _zones(
     zones = []
     for i in sorted(largest):
         name, shape = quarters[i]
-        simple = _ground(shapely.make_valid(shape.simplify(wish.tolerance_m)))
+        simple = ground(shapely.make_valid(shape.simplify(wish.tolerance_m)))
         if not simple.is_empty and simple.intersects(boundary):
             zones.append((name, simple))
     said.append(f"{len(zones)} zones, simplified within {wish.tolerance_m:g} m")
@@ -217,22 +180,23 @@ def _zones(
     return zones
 
 
-def _by_ground(boundary: BaseGeometry) -> int:
+def _byground(boundary: BaseGeometry) -> int:
     wanted = round(float(boundary.area) / CHARGE_POINT_M2)
     return max(CHARGE_POINTS[0], min(CHARGE_POINTS[-1], wanted))
 
 
 def spread(boundary: BaseGeometry, count: int) -> list[Point]:
     """Places that divide the ground evenly (Lloyd, 1982), the same for the same boundary; each part of it has one."""
-    room = boundary.buffer(-60.0)
-    ground = boundary if room.is_empty else room
-    west, south, east, north = ground.bounds
-    step = max(np.sqrt(ground.area / 4_000.0), 1.0)
+    room = boundary.simplify(30.0).buffer(-60.0)  # a rough coast costs a buffer the square of its corners
+    free = boundary if room.is_empty else room
+    west, south, east, north = free.bounds
+    box = (east - west) * (north - south)
+    step = max(np.sqrt(free.area / 4_000.0), np.sqrt(box / GRID_MAX), 1.0)
     xs, ys = np.meshgrid(np.arange(west, east, step), np.arange(south, north, step))
     grid = np.stack([xs.ravel(), ys.ravel()], axis=1)
-    shapely.prepare(ground)
-    grid = grid[shapely.contains_xy(ground, grid[:, 0], grid[:, 1])]
-    parts = [part.representative_point() for part in shapely.get_parts(ground)]
+    shapely.prepare(free)
+    grid = grid[shapely.contains_xy(free, grid[:, 0], grid[:, 1])]
+    parts = [part.representative_point() for part in shapely.get_parts(free)]
     parts.sort(key=lambda point: (point.x, point.y))
     grid = np.concatenate([grid, [(point.x, point.y) for point in parts]])
     chosen = np.array([(point.x, point.y) for point in parts], dtype=np.float64)
@@ -268,7 +232,7 @@ def _feature(kind: str, feature_id: str, name: str, shape: BaseGeometry, plane: 
 
     geometry = shapely.transform(shapely.orient_polygons(shape), degrees)
     if not geometry.is_valid:  # rounding, or a neck that the simplification has closed to a point
-        geometry = shapely.orient_polygons(_ground(shapely.make_valid(geometry)))
+        geometry = shapely.orient_polygons(ground(shapely.make_valid(geometry)))
     return {
         "type": "Feature",
         "properties": {"kind": kind, "id": feature_id, "name": name},

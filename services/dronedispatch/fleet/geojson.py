@@ -83,12 +83,19 @@ def refuse_strange_names(document: object) -> None:
             )
 
 
-def _refuse_crs(crs: object) -> None:
+def why_not_wgs84(crs: object) -> str | None:
+    """Why a file with this `crs` member (of GeoJSON 2008; RFC 7946 has none) holds no WGS84 positions; None: it does."""
     if crs is None:
-        return
+        return None
     properties = crs.get("properties") if isinstance(crs, dict) else None
     name = properties.get("name") if isinstance(properties, dict) else None
-    if name not in _CRS84:
+    if name in _CRS84:
+        return None
+    return f"its crs is {name[:60]}, not WGS84" if isinstance(name, str) else "its crs is not WGS84"
+
+
+def _refuse_crs(crs: object) -> None:
+    if why_not_wgs84(crs) is not None:
         raise CityInvalid(
             "crs", "must be left out, or name CRS84: positions are WGS84, longitude first (RFC 7946)"
         )

@@ -1,0 +1,235 @@
+"""Whatever somebody calls a city: a city document that a gateway takes, or one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripts.local import city as command
+from scripts.local.city_import import Made, Wish, make_city
+from scripts.local.city_source import NoQuarters
+
+from dronedispatch.fleet.city import City, parse_city
+from dronedispatch.fleet.geojson import refuse_strange_names
+from support.generated_cities import PLANE, ring_of, wiggly
+
+Document = dict[str, Any]
+
+
+def square(lon: float, lat: float = 52.0, wide: float = 0.02) -> list[list[Any]]:
+    return [[lon, lat], [lon + wide, lat], [lon + wide, lat + wide], [lon, lat + wide], [lon, lat]]
+
+
+def polygon(*rings: Any) -> Document:
+    return {"type": "Polygon", "coordinates": list(rings)}
+
+
+def feature(geometry: Any, properties: Any = None) -> Document:
+    return {"type": "Feature", "properties": properties, "geometry": geometry}
+
+
+def collection(*features: Any, **members: Any) -> Document:
+    return {"type": "FeatureCollection", "features": list(features), **members}
+
+
+A, B = feature(polygon(square(5.0)), {"name": "A"}), feature(polygon(square(5.02)), {"name": "B"})
+
+
+def city_of(source: object) -> tuple[Made, City]:
+    made = make_city(source, Wish())
+    refuse_strange_names(made.document)
+    return made, parse_city(made.document, "v")
+
+
+def names(source: object) -> list[str]:
+    return [zone.name for zone in city_of(source)[1].zones]
+
+
+CITIES: dict[str, tuple[object, float]] = {  # what, and its ground in square kilometres
+    "features": (collection(A, B), 6.1),
+    "one feature": (A, 3.04),
+    "a bare polygon": (A["geometry"], 3.04),
+    "a bare MultiPolygon": ({"type": "MultiPolygon", "coordinates": [[square(5.0)], [square(5.05)]]}, 6.1),
+    "a GeometryCollection": (
+        {
+            "type": "GeometryCollection",
+            "geometries": [A["geometry"], {"type": "Point", "coordinates": [5, 52]}],
+        },
+        3.04,
+    ),
+    "a GeometryCollection in a feature": (
+        collection(feature({"type": "GeometryCollection", "geometries": [A["geometry"], B["geometry"]]})),
+        6.1,
+    ),
+    "a crs that is WGS84": (
+        collection(A, crs={"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}),
+        3.04,
+    ),
+    "altitudes": (collection(feature(polygon([[*at, 12.5] for at in square(5.0)]))), 3.04),
+    "altitudes here and there": (
+        collection(feature(polygon([at + [1.0] * (i % 2) for i, at in enumerate(square(5.0))]))),
+        3.04,
+    ),
+    "measures too": (collection(feature(polygon([[*at, 1, 2] for at in square(5.0)]))), 3.04),
+    "a hole": (collection(feature(polygon(square(5.0, 52.0, 0.05), square(5.01, 52.01, 0.01)))), 18.3),
+    "crossing itself": (
+        collection(feature(polygon([[5, 52], [5.05, 52.05], [5.05, 52], [5, 52.05], [5, 52]]))),
+        9.5,
+    ),
+    "not closed": (collection(feature(polygon(square(5.0)[:-1]))), 3.04),
+    "cut at the antimeridian": (
+        collection(feature(polygon(square(179.97, -17, 0.03))), feature(polygon(square(-180.0, -17, 0.03)))),
+        21.3,
+    ),
+    "counted on across the antimeridian": (collection(feature(polygon(square(179.97, -17, 0.06)))), 42.6),
+    "counted from 0 to 360": (collection(feature(polygon(square(355.0)))), 3.04),
+    "null and empty geometries beside one": (
+        collection(
+            A,
+            feature(None),
+            feature(polygon()),
+            feature(polygon([])),
+            feature({"type": "MultiPolygon", "coordinates": [[]]}),
+            {"type": "Feature"},
+            None,
+            7,
+        ),
+        3.04,
+    ),
+    "quarters on each other": (collection(A, A, B), 6.1),
+}
+
+
+@pytest.mark.parametrize("shape", CITIES)
+def test_what_editors_and_cities_write_is_a_city(shape: str) -> None:
+    source, km2 = CITIES[shape]
+    made, city = city_of(source)
+    assert city.boundary.shape.area / 1e6 == pytest.approx(km2, rel=0.02), made.said
+    assert all(city.why_not_here(point.pos) is None for point in city.charge_points)
+
+
+STRANGE: dict[str, tuple[object, str]] = {
+    "nothing": (None, "is no GeoJSON"),
+    "a list": ([A], "is no GeoJSON"),
+    "no features": (collection(), "no ground in it"),
+    "features that are none": ({"type": "FeatureCollection", "features": {"a": 1}}, "features is no list"),
+    "TopoJSON": ({"type": "Topology", "arcs": []}, "'Topology' is no GeoJSON"),
+    "only null geometries": (collection(feature(None)), "no ground in it"),
+    "lines and points": (collection(feature({"type": "LineString", "coordinates": [[5, 52], [6, 52]]})), "no ground"),
+    "a polygon without an area": (collection(feature(polygon([[5, 52], [5.1, 52], [5.2, 52], [5, 52]]))), "no ground"),
+    "another coordinate system, named": (
+        collection(A, crs={"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::28992"}}),
+        "EPSG::28992, not WGS84",
+    ),
+    "another coordinate system, not named": (
+        collection(feature(polygon([[120_000, 480_000], [122_000, 480_000], [122_000, 482_000]]))),
+        "feature 1: [120000, 480000] is no longitude and latitude",
+    ),
+    "numbers as texts": (collection(feature(polygon([["5", "52"]] * 4))), "['5', '52'] is no position"),
+    "true as a number": (collection(feature(polygon([[True, 52]] * 4))), "[True, 52] is no position"),
+    "null as a number": (collection(feature(polygon([[None, 52]] * 4))), "[None, 52] is no position"),
+    "endless": (collection(feature(polygon([[float("inf"), 52]] * 4))), "is no longitude and latitude"),
+    "not a number": (collection(feature(polygon([[float("nan"), 52]] * 4))), "is no longitude and latitude"),
+    "of 400 digits": (collection(feature(polygon([[10**400, 52]] * 4))), "is no longitude and latitude"),
+    "positions without rings": (collection(feature(polygon(5, 52))), "a ring must be a list, not 5"),
+    "an object for a ring": (collection(feature(polygon({"a": 1}))), "a ring must be a list"),
+    "two continents": (collection(A, feature(polygon(square(-68.0, 12.0)))), "spread over 8,"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", STRANGE)
+def test_what_is_no_city_is_refused_by_its_true_name(shape: str) -> None:
+    source, said = STRANGE[shape]
+    with pytest.raises(NoQuarters) as refused:
+        make_city(source, Wish())
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("properties", "name"),
+    [
+        ({"name": "Centro"}, "Centro"),
+        ({"NAME": "Up"}, "Up"),
+        ({"cartodb_id": 4, "buurtnaam": "Buurt"}, "Buurt"),
+        ({"name": {"en": "x"}, "tags": {"a": [1, {"b": None}]}}, "quarter 1"),
+        ({"name": 7}, "quarter 1"),
+        ({"name": None}, "quarter 1"),
+        ({"name": "   "}, "quarter 1"),
+        ({"name": "x" * 100_000}, "x" * 200),
+        ({"name": "a\x00b\n\ud800c"}, "a b c"),
+        ({"name": "北京 🏙"}, "北京 🏙"),
+        (None, "quarter 1"),
+        (["a"], "quarter 1"),
+        ("name", "quarter 1"),
+    ],
+)
+def test_a_quarter_has_a_name_whatever_its_properties_are(properties: object, name: str) -> None:
+    assert names(collection(feature(polygon(square(5.0)), properties))) == [name]
+
+
+def test_quarters_of_one_name_are_zones_with_ids_of_their_own() -> None:
+    quarters = [feature(polygon(square(5 + 0.02 * i)), {"name": "Centro", "id": 1}) for i in range(5)]
+    zones = city_of(collection(*quarters))[1].zones
+    assert ([zone.name for zone in zones], len({zone.id for zone in zones})) == (["Centro"] * 5, 5)
+
+
+def test_a_coast_of_83_000_corners_is_a_city_within_the_tolerance() -> None:
+    made, city = city_of(polygon(ring_of(wiggly(83_000, roughness=0.0003), PLANE)))
+    assert len(city.boundary.corners) < 10_000
+    assert "83,001 corners simplified" in "".join(made.said)
+    assert 0 < float(str(made.said[1]).split("moved by ")[1].split(" m")[0]) <= 10.0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is no JSON"),
+        (b"[" * 100_000, "is nested too deeply"),
+        ("{}".encode("utf-16"), "is no JSON"),
+        (json.dumps(A).encode()[:-9], "is no JSON"),
+        (b"<kml/>", "is no JSON"),
+    ],
+)
+def test_a_file_that_is_no_json_is_one_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "x.geojson"
+    file.write_bytes(content)
+    with pytest.raises(SystemExit, match=said):
+        command.main(["import", str(file), "-o", str(tmp_path / "city.json")])
+
+
+def test_a_byte_order_mark_is_skipped_and_the_picture_lies_beside_the_document(tmp_path: Path) -> None:
+    file = tmp_path / "town_hall.geojson"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(collection(A, B)).encode())
+    command.main(["import", str(file), "-o", str(tmp_path / "city.json")])
+    assert parse_city(json.loads((tmp_path / "city.json").read_text()), "v").boundary.name == "Town Hall"
+    assert (tmp_path / "city.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--tolerance", "nan"],
+        ["--tolerance", "-1"],
+        ["--gap", "-5"],
+        ["--gap", "nan"],
+        ["--capacity", "0"],
+        ["--charge-points", "-2"],
+        ["--charge-points", "100000"],
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_with_its_bounds(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["import", str(tmp_path / "x"), "-o", str(tmp_path / "y"), *options])
+    assert ended.value.code == 2
+    assert f"argument {options[0]}: must be" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_to_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "x.geojson"
+    file.write_text(json.dumps(A))
+    with pytest.raises(SystemExit, match="cannot write"):
+        command.main(["import", str(file), "-o", str(tmp_path / "nowhere" / "city.json")])
