@@ -161,7 +161,12 @@ class Membership:
         if isinstance(result, str):
             self._hold_down.failed(now_s, cheap=isinstance(result, NotYet))
             self.last_join = str(result)  # of the plain type: a NotYet is a str that no encoder takes
-            log.warning("join failed", reason=result, failures=self._hold_down.failures)
+            log.warning(
+                "join failed",
+                reason=result,
+                failures=self._hold_down.failures,
+                too_soon=self._hold_down.too_soon,
+            )
             return f"not joined: {result}"
         self._hold_down.joined(now_s)
         self.last_join = f"joined {len(result.slots)} slots in {now_s - began_s:.2f} s"

@@ -24,6 +24,12 @@ def test_an_attempt_that_asked_nobody_for_anything_is_repeated_soon() -> None:
     assert waits(HoldDown(), 5, cheap=True) == [1, 2, NOT_YET_MAX_S, NOT_YET_MAX_S, NOT_YET_MAX_S]
 
 
+def test_one_lost_race_after_long_waiting_for_another_replica_is_the_first_failure() -> None:
+    hold_down = HoldDown()
+    waits(hold_down, 120, cheap=True)
+    assert waits(hold_down, 2) == [1, 2]
+
+
 def test_who_is_out_again_soon_after_it_has_joined_waits_longer_each_time() -> None:
     hold_down, now_s, waited = HoldDown(), 0.0, []
     for _ in range(4):

@@ -18,10 +18,15 @@ def hold_down_s(failures: int, most_s: float = HOLD_DOWN_MAX_S) -> float:
 
 @dataclass(slots=True)
 class HoldDown:
-    """The attempts of one replica. Times are monotonic seconds; `unit_s` is the first pause."""
+    """The attempts of one replica. Times are monotonic seconds; `unit_s` is the first pause.
+
+    `too_soon`: cheap attempts in a row. They are counted apart: who has long waited for another replica, and then loses
+    one race for the view, tries again at once.
+    """
 
     unit_s: float = 1.0
     failures: int = 0
+    too_soon: int = 0
     _not_before_s: float = 0.0
     _joined_s: float | None = None
 
@@ -31,9 +36,13 @@ class HoldDown:
 
     def failed(self, now_s: float, *, cheap: bool = False) -> None:
         """An attempt came to nothing; `cheap`: before it asked anybody for anything."""
-        self.failures += 1
-        most_s = NOT_YET_MAX_S if cheap else HOLD_DOWN_MAX_S
-        self._not_before_s = now_s + self.unit_s * hold_down_s(self.failures, most_s)
+        if cheap:
+            self.too_soon += 1
+            wait_s = hold_down_s(self.too_soon, NOT_YET_MAX_S)
+        else:
+            self.failures, self.too_soon = self.failures + 1, 0
+            wait_s = hold_down_s(self.failures)
+        self._not_before_s = now_s + self.unit_s * wait_s
 
     def joined(self, now_s: float) -> None:
         """In sync from now on. The failures are forgotten only when it has stayed so."""
@@ -45,11 +54,11 @@ class HoldDown:
         if joined_s is None:
             return
         if now_s - joined_s >= self.unit_s * STEADY_S:
-            self.failures = 0
+            self.failures = self.too_soon = 0
         else:
             self.failed(now_s)
 
     def forgive(self) -> None:
         """What was in the way is gone: it may join at once."""
-        self.failures = 0
+        self.failures = self.too_soon = 0
         self._not_before_s = 0.0
