@@ -114,7 +114,7 @@ async def _failing(name: str, script: Script, requests: int) -> list[Finding]:
 async def _at_door(name: str, ports: Sequence[int], requests: int) -> list[Finding]:
     async with open_door(ports) as door:
         waits = await _waits_ms(door.port, requests)
-        tries = sum(gateway.requests for gateway in door.door.table.gateways.values())
+        tries = sum(gateway.requests for gateway in door.core.backends.members.values())
     share, slowest = tries / requests, max(waits)
     return [
         Finding(f"all gateways {name}: tries for each request", f"{share:.3f}", share <= AMPLIFICATION_MAX),

@@ -71,7 +71,7 @@ async def test_a_lost_answer_is_one_order_behind_the_door_and_the_client_hears_2
         status, body = told(await door.exchange(order()))
         assert status == 201
         assert deliveries(gateway) == [delivery_key(body["id"])]
-        assert door.door.counters.retries == 1
+        assert door.core.books.retries == 1
 
     await through_the_door(proof)
 

@@ -46,8 +46,8 @@ async def test_a_failure_that_all_gateways_share_leaves_out_one_of_three() -> No
     ):
         for _ in range(40):
             await door.exchange(GET)
-        table, now_s = door.door.table, door.door.now()
-        assert sum(gateway.record.ejected(now_s) for gateway in table.gateways.values()) == 1
+        table, now_s = door.core.backends, door.core.now()
+        assert sum(gateway.record.ejected(now_s) for gateway in table.members.values()) == 1
 
 
 async def test_a_gateways_429_is_passed_on_and_is_nobodys_failure() -> None:
@@ -58,7 +58,7 @@ async def test_a_gateways_429_is_passed_on_and_is_nobodys_failure() -> None:
         open_door([one.port, two.port]) as door,
     ):
         answers = [await door.exchange(GET) for _ in range(12)]
-        gateways = door.door.table.gateways.values()
+        gateways = door.core.backends.members.values()
         assert [gateway.failures for gateway in gateways] == [0, 0]
     assert statuses(answers) == [429] * 12
     assert b"\r\nretry-after: 7\r\n" in answers[0]
@@ -120,7 +120,7 @@ async def test_silent_connections_keep_nobody_out(sent: bytes) -> None:
             if sent == GET:
                 await reader.readuntil(b"ok")
             idlers.append(writer)
-        await until(lambda: len(door.door.connections) <= 4, "the door keeps its bound")
+        await until(lambda: len(door.core.connections) <= 4, "the door keeps its bound")
         answers = [await door.exchange(GET) for _ in range(8)]
         for writer in idlers:
             writer.close()
@@ -148,7 +148,7 @@ async def test_event_streams_take_no_places_of_requests() -> None:
             writer.write(GET.replace(b"/x", b"/events"))
             await reader.readuntil(b":a\n")
             readers.append(writer)
-        there = door.door.table.gateways["g0"]
+        there = door.core.backends.members["g0"]
         assert (there.streams, there.in_flight) == (3, 0)
         assert statuses([await door.exchange(GET)]) == [200]
         for writer in readers:
@@ -164,7 +164,7 @@ async def test_a_gateway_that_is_full_is_not_a_gateway_that_fails() -> None:
         open_door([one.port, two.port]) as door,
     ):
         answers = [await door.exchange(GET) for _ in range(12)]
-        assert [gateway.failures for gateway in door.door.table.gateways.values()] == [0, 0]
+        assert [gateway.failures for gateway in door.core.backends.members.values()] == [0, 0]
     assert statuses(answers) == [503] * 12
     assert all(b"\r\nretry-after: 1\r\n" in answer and b"x-overloaded" not in answer for answer in answers)
 
@@ -217,7 +217,7 @@ async def test_a_body_that_drips_is_given_up_and_is_nobodys_failure() -> None:
         answer = await drip(door.port, 1000, 40)
         assert statuses([answer]) == [408]
         assert b"\r\nconnection: close\r\n" in answer
-        assert [one.failures for one in door.door.table.gateways.values()] == [0]
+        assert [one.failures for one in door.core.backends.members.values()] == [0]
 
 
 async def test_a_body_that_comes_slowly_but_steadily_is_served() -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from dronedispatch.lb.metrics import DoorCollector
+from dronedispatch.lb.metrics import ProxyCollector
 from dronedispatch.lb.routes import table_document
 from dronedispatch.testing.door import open_door, with_settings
 from dronedispatch.testing.peer import OK, always, peer
@@ -20,7 +20,7 @@ async def test_the_metrics_count_requests_by_status_end_and_gateway() -> None:
     registry = CollectorRegistry()
     settings = with_settings(client_rate_per_s=0.001, client_rate_burst=2)
     async with peer(always(OK)) as gateway, open_door([gateway.port], settings) as door:
-        registry.register(DoorCollector(door.door))
+        registry.register(ProxyCollector(door.core))
         for _ in range(3):
             await door.exchange(GET)
         await door.exchange(b"GET / HTTP/1.1\r\n\r\n")
@@ -44,7 +44,7 @@ async def test_the_table_says_of_each_gateway_how_it_is_and_why() -> None:
     async with peer(always(OK)) as alive, open_door([alive.port, 1], with_settings()) as door:
         for _ in range(12):
             await door.exchange(GET)
-        document = msgspec.to_builtins(table_document(door.door, door.port))
+        document = msgspec.to_builtins(table_document(door.core, door.port))
     rows = {row["id"]: row for row in document["gateways"]}
     assert rows["g0"]["state"] == "ready"
     assert rows["g0"]["failures"] == 0

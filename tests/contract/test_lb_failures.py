@@ -130,15 +130,15 @@ async def test_a_dead_gateway_costs_few_clients_no_error_and_no_budget() -> None
     with refused_port() as dead:
         async with peer(always(OK)) as alive, open_door([dead, alive.port], settings) as door:
             answers = [await door.exchange(POST) for _ in range(12)]
-            assert door.door.counters.retries == 5
+            assert door.core.books.retries == 5
     assert {status_of(answer) for answer in answers} == {200}
 
 
 async def test_a_kept_connection_that_was_closed_under_us_is_no_error_and_costs_no_budget() -> None:
     async with peer(answering(OK, b"")) as gateway, open_door([gateway.port]) as door:
         answers = [await door.exchange(GET) for _ in range(3)]
-        assert door.door.counters.resent == 2
-        assert door.door.counters.retries == 0
+        assert door.core.books.resent == 2
+        assert door.core.books.retries == 0
     assert [status_of(answer) for answer in answers] == [200] * 3
 
 
@@ -155,23 +155,23 @@ async def test_a_gateway_that_keeps_failing_is_left_out_and_comes_back_when_it_a
         async with peer(always(OK)) as alive, open_door([dead, alive.port]) as door:
             for _ in range(12):
                 await door.exchange(GET)
-            gateway = door.door.table.gateways["g0"]
-            assert gateway.record.ejected(door.door.now())
+            gateway = door.core.backends.members["g0"]
+            assert gateway.record.ejected(door.core.now())
             tried = gateway.requests
             for _ in range(6):
                 await door.exchange(GET)
             assert gateway.requests == tried
-            assert await door.door.table.probe() == "1 ejected, 0 back"
+            assert await door.core.backends.probe() == "1 ejected, 0 back"
             gateway.port = alive.port
-            assert await door.door.table.probe() == "1 ejected, 1 back"
-            assert not gateway.record.ejected(door.door.now())
+            assert await door.core.backends.probe() == "1 ejected, 1 back"
+            assert not gateway.record.ejected(door.core.now())
 
 
 async def test_a_gateway_that_accepts_and_hangs_up_stays_out() -> None:
     async with peer(hang_up) as bad, peer(always(OK)) as good, open_door([bad.port, good.port]) as door:
         for _ in range(12):
             await door.exchange(GET)
-        assert await door.door.table.probe() == "1 ejected, 0 back"
+        assert await door.core.backends.probe() == "1 ejected, 0 back"
 
 
 async def test_after_early_hints_nothing_is_tried_again() -> None:
@@ -194,29 +194,29 @@ async def test_an_ejection_outlives_the_gateways_absence_from_the_catalogue() ->
         async with peer(always(OK)) as alive, open_door([dead, alive.port]) as door:
             for _ in range(12):
                 await door.exchange(GET)
-            table = door.door.table
+            table = door.core.backends
             both = endpoints([dead, alive.port])
             table.replace(both[1:])
             table.replace(both)
-            assert table.gateways["g0"].record.ejected(door.door.now())
+            assert table.members["g0"].record.ejected(door.core.now())
 
 
 async def test_the_last_gateway_is_never_left_out() -> None:
     with refused_port() as dead:
         async with open_door([dead]) as door:
             answers = [await door.exchange(GET) for _ in range(12)]
-            assert not door.door.table.gateways["g0"].record.ejected(door.door.now())
+            assert not door.core.backends.members["g0"].record.ejected(door.core.now())
     assert {status_of(answer) for answer in answers} == {503}
 
 
 async def test_an_empty_catalogue_leaves_the_last_table_for_a_while() -> None:
     settings = with_settings(empty_grace_s=0.1)
     async with peer(always(OK)) as gateway, open_door([gateway.port], settings) as door:
-        door.door.table.replace(())
+        door.core.backends.replace(())
         assert status_of(await door.exchange(GET)) == 200
-        await until(lambda: not door.door.table.gateways, "the grace is over")
+        await until(lambda: not door.core.backends.members, "the grace is over")
         assert status_of(await door.exchange(GET)) == 503
-        door.door.table.replace(endpoints([gateway.port]))
+        door.core.backends.replace(endpoints([gateway.port]))
         assert status_of(await door.exchange(GET)) == 200
 
 
@@ -231,7 +231,7 @@ async def test_a_gateway_that_left_gets_nothing_new_and_finishes_what_it_has() -
     async with peer(slow) as leaving, peer(always(OK)) as staying, open_door([leaving.port]) as door:
         waiting = asyncio.create_task(door.exchange(POST))
         await until(lambda: leaving.connections == 1, "the request is there")
-        door.door.table.replace(endpoints([0, staying.port])[1:])
+        door.core.backends.replace(endpoints([0, staying.port])[1:])
         assert [status_of(await door.exchange(GET)) for _ in range(2)] == [200, 200]
         go.set()
         assert status_of(await waiting) == 200
@@ -252,11 +252,11 @@ async def test_beyond_the_cap_requests_wait_and_beyond_the_queue_they_are_503() 
         first = [asyncio.create_task(door.exchange(GET)) for _ in range(2)]
         await until(lambda: gateway.connections == 2, "two are at the gateway")
         queued = asyncio.create_task(door.exchange(GET))
-        await until(lambda: len(door.door.table.waiting) == 1, "one waits")
+        await until(lambda: len(door.core.backends.waiting) == 1, "one waits")
         refused = await door.exchange(GET)
         go.set()
         answers = [status_of(await task) for task in (*first, queued)]
-        assert door.door.counters.ended["queue_full"] == 1
+        assert door.core.books.ended["queue_full"] == 1
     assert answers == [200, 200, 200]
     assert status_of(refused) == 503
     assert b"retry-after: 1\r\n" in refused
@@ -269,7 +269,7 @@ async def test_a_wait_in_the_queue_has_an_end() -> None:
             first = asyncio.create_task(door.exchange(GET))
             await until(lambda: gateway.connections == 1, "the first is there")
             assert status_of(await door.exchange(GET)) == 503
-            assert door.door.counters.ended["queue_timeout"] == 1
+            assert door.core.books.ended["queue_timeout"] == 1
             assert status_of(await first) == 504
 
 
@@ -313,7 +313,7 @@ async def test_over_the_clients_rate_is_429_with_the_time_to_wait_and_never_reac
 async def test_slow_or_oversized_requests_are_told_so_and_closed(wire: bytes, status: int) -> None:
     async with peer(silent) as gateway, open_door([gateway.port]) as door:
         answer = await door.exchange(wire)
-        await until(lambda: not door.door.connections, "the connection is closed")
+        await until(lambda: not door.core.connections.members, "the connection is closed")
     assert status_of(answer) == status
 
 
@@ -336,7 +336,7 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_cut() -> None:
     async with peer(answering(wire)) as gateway, open_door([gateway.port]) as door:
         raw = socket.create_connection(("127.0.0.1", door.port))
         raw.sendall(GET)
-        await until(lambda: door.door.counters.ended["client_slow"] == 1, "it is cut")
+        await until(lambda: door.core.books.ended["client_slow"] == 1, "it is cut")
         raw.close()
 
 
@@ -348,7 +348,7 @@ async def test_an_answer_that_stops_in_the_middle_is_cut_in_time() -> None:
 
     async with peer(half) as gateway, open_door([gateway.port]) as door:
         answer = await door.exchange(GET)
-        await until(lambda: door.door.counters.ended["upstream_timeout"] == 1, "it is cut")
+        await until(lambda: door.core.books.ended["upstream_timeout"] == 1, "it is cut")
     assert answer.endswith(b"half")
 
 
@@ -365,8 +365,8 @@ async def test_a_draining_door_answers_closes_and_leaves_nobody() -> None:
         flying = asyncio.create_task(door.exchange(GET))
         await until(lambda: gateway.connections == 1, "one is in flight")
         idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", door.port)
-        await until(lambda: len(door.door.connections) == 2, "one is idle")
-        draining = asyncio.create_task(door.door.drain(5.0))
+        await until(lambda: len(door.core.connections) == 2, "one is idle")
+        draining = asyncio.create_task(door.core.connections.drain(5.0))
         go.set()
         answer = await flying
         assert await in_time(idle_reader.read()) == b""

@@ -63,7 +63,7 @@ async def test_client_and_gateway_connections_are_kept() -> None:
     async with peer(always(OK)) as gateway, open_door([gateway.port]) as door:
         answers = await talk(door, GET, GET, GET)
         assert gateway.connections == 1
-        assert door.door.counters.connections == 1
+        assert door.core.books.connections == 1
     assert [body_of(answer) for answer in answers] == [b"ok"] * 3
 
 
@@ -269,8 +269,8 @@ async def test_a_client_that_vanishes_takes_its_request_at_the_gateway_with_it()
         writer.transport.abort()
         async with deadline():
             await ended.wait()
-        await until(lambda: door.door.counters.ended["client_abort"] == 1, "the abort is counted")
-        assert door.door.counters.retries == 0
+        await until(lambda: door.core.books.ended["client_abort"] == 1, "the abort is counted")
+        assert door.core.books.retries == 0
 
 
 async def test_a_client_that_vanishes_in_the_middle_of_its_body_leaves_nothing_behind() -> None:
@@ -279,15 +279,15 @@ async def test_a_client_that_vanishes_in_the_middle_of_its_body_leaves_nothing_b
         writer.write(post(b"x" * 100)[:-50])
         await until(lambda: gateway.connections == 1, "the request is at the gateway")
         writer.close()
-        await until(lambda: not door.door.connections, "the client is forgotten")
-        assert [gateway.in_flight for gateway in door.door.table.gateways.values()] == [0]
+        await until(lambda: not door.core.connections.members, "the client is forgotten")
+        assert [gateway.in_flight for gateway in door.core.backends.members.values()] == [0]
 
 
 async def test_an_answer_cut_in_the_middle_is_cut_for_the_client_too() -> None:
     wire = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
     async with peer(answering(wire)) as gateway, open_door([gateway.port]) as door:
         answer = await door.exchange(GET)
-        assert door.door.counters.ended["upstream_cut"] == 1
+        assert door.core.books.ended["upstream_cut"] == 1
     assert b"0\r\n\r\n" not in body_of(answer)
 
 

@@ -89,7 +89,7 @@ async def test_without_budget_the_door_waits_on_for_a_gateway_that_is_only_slow(
         open_door([other.port, slow.port], settings) as door,
     ):
         answers = [await door.exchange(GET) for _ in range(2)]
-        assert door.door.counters.without_budget == 1
+        assert door.core.books.without_budget == 1
     assert [*map(status_of, answers)] == [200, 200]
     assert (len(asked), len(spared)) == (1, 1)
 
@@ -103,7 +103,7 @@ async def test_gateways_that_are_all_slow_get_a_fifth_more_at_most_and_answer_ev
         open_door([one.port, two.port, three.port]) as door,
     ):
         answers = await asyncio.gather(*(timed(door, GET) for _ in range(200)))
-        assert door.door.counters.without_budget > 100
+        assert door.core.books.without_budget > 100
     assert {status for status, _ in answers} == {200}
     assert 200 < len(seen) <= 240
 
@@ -187,8 +187,8 @@ async def test_the_kept_connections_of_a_gateway_that_fell_silent_are_used_no_mo
 
     async with peer(one_answer) as silent, peer(always(OK)) as alive, open_door([silent.port]) as door:
         await asyncio.gather(*(timed(door, GET) for _ in range(3)))
-        table = door.door.table
-        assert table.gateways["g0"].pool.idle_count == 3
+        table = door.core.backends
+        assert table.members["g0"].pool.idle_count == 3
         assert (await timed(door, GET))[0] == 504
-        assert table.gateways["g0"].pool.idle_count == 0
+        assert table.members["g0"].pool.idle_count == 0
         assert alive.connections == 0

@@ -53,7 +53,7 @@ async def test_over_tls_a_request_is_served_and_its_gateway_told_so(tmp_path: Pa
     async with peer(always(OK, seen)) as gateway, open_door([gateway.port]) as door:
         context = Certificate(str(cert), str(key)).context
         server = await asyncio.get_running_loop().create_server(
-            lambda: Downstream(door.door), "127.0.0.1", 0, ssl=context
+            lambda: Downstream(door.core), "127.0.0.1", 0, ssl=context
         )
         port = server.sockets[0].getsockname()[1]
         trusting = ssl.create_default_context(cafile=str(cert))
@@ -72,7 +72,7 @@ async def test_a_changed_certificate_is_read_again_and_a_broken_one_leaves_the_o
     certificate = Certificate(str(cert), str(key))
     async with open_door([]) as door:
         server = await asyncio.get_running_loop().create_server(
-            lambda: Downstream(door.door), "127.0.0.1", 0, ssl=certificate.context
+            lambda: Downstream(door.core), "127.0.0.1", 0, ssl=certificate.context
         )
         port = server.sockets[0].getsockname()[1]
         first = await shown_by(port)

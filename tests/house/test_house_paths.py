@@ -26,8 +26,6 @@ SAME_JOB = {"Settings"}
 TO_RENAME = {
     *(
         "Changes",
-        "Counters",
-        "Crowd",
         "Dispatcher",
         "Driver",
         "DroneView",
@@ -40,7 +38,6 @@ TO_RENAME = {
         "NotSent",
         "Note",
         "Orders",
-        "Plane",
         "Process",
         "Receiver",
         "Record",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 from httptools import HttpResponseParser
 
@@ -10,12 +11,19 @@ from contract import test_lb_bounds as bounds
 from contract import test_lb_failures as failures
 from contract import test_lb_proxy as proxying
 from contract import test_lb_silence as silence
-from dronedispatch.lb.attempts import Attempts
-from dronedispatch.lb.core import answers, retry
+from dronedispatch.lb.backends import BackendPool
+from dronedispatch.lb.core import answers, request_life, retry
 from dronedispatch.lb.core.heads import RequestHead, read_head
-from dronedispatch.lb.ending import Ending
-from dronedispatch.lb.exchange import Exchange
-from dronedispatch.lb.gateways import Table
+from dronedispatch.lb.core.request_life import (
+    Cut,
+    Expired,
+    Lost,
+    OwnAnswer,
+    RequestFacts,
+    RequestState,
+    Verdict,
+)
+from dronedispatch.lb.proxied_request import ProxiedRequest
 from dronedispatch.runtime.http.connection import Connection
 from dronedispatch.testing.peer import hang_up
 from support.rule_switches import Off, Switch, afterwards, always, put, setting, with_arguments
@@ -125,10 +133,10 @@ HEADERS = (
 # --- answers ---
 
 
-def well_ended(self: Ending, _ended: str) -> None:
+def well_ended(_: Cut, request: ProxiedRequest, now_s: float) -> None:
     """An end is invented for what was cut."""
-    self._client.transport.write(b"0\r\n\r\n")
-    self._finish("ok", close=True)
+    request.client.transport.write(b"0\r\n\r\n")
+    request.finish("ok", now_s, close=True)
 
 
 def any_coding(self: Connection, name: bytes, value: bytes) -> None:
@@ -155,12 +163,12 @@ KEPT_IN_ANY_CASE = put({"connection.Connection._finish": kept_in_any_case}, HTTP
 ANSWERS = (
     Switch(
         "an end is never invented",
-        put({"ending.Ending._cut": well_ended}),
+        put({"verdicts.cut": well_ended}),
         proxying.test_an_answer_cut_in_the_middle_is_cut_for_the_client_too,
     ),
     Switch(
         "a cut that no framing shows is a reset",
-        put({"ending.RESET_ON_CLOSE": struct.pack("ii", 0, 0)}),
+        put({"verdicts.RESET_ON_CLOSE": struct.pack("ii", 0, 0)}),
         proxying.test_an_answer_cut_in_the_middle_resets_a_client_that_knows_no_chunks,
     ),
     Switch(
@@ -185,7 +193,7 @@ ANSWERS = (
     ),
     Switch(
         "a stream is passed on piece by piece",
-        put({"exchange.Exchange.response_flush": always(None)}),
+        put({"proxied_request.ProxiedRequest.response_flush": always(None)}),
         proxying.test_server_sent_events_pass_one_by_one,
     ),
     Switch(
@@ -199,27 +207,39 @@ ANSWERS = (
 # --- retries ---
 
 
-def asked_back(self: Exchange) -> None:
+def row(state: RequestState, event: type, by: Callable[..., Verdict]) -> Off:
+    """Another row in the table of a request's life."""
+    return lambda patch: patch.setitem(request_life.TABLE, (state, event), by)
+
+
+def asked_back(self: ProxiedRequest) -> None:
     """A client that went away is taken for a gateway that failed."""
     self._drop_upstream()
-    self._failed("the client went away", sent=True)
+    self.decide(Lost("the client went away", answered=False, idle_close=False), self.core.now())
 
 
-def given_up(self: Attempts, *_: object) -> None:
-    self._drop_upstream()
-    self._answer(504, "no answer in time", "upstream_timeout")
+def given_up(_event: Expired, facts: RequestFacts, _now_s: float, _rng: object) -> Verdict:
+    """A gateway that is slow is given up though nobody else may be asked."""
+    return OwnAnswer(504, "no answer in time", "upstream_timeout", facts.unresolved)
 
 
-def untried(self: Table, _tried: object, now_s: float) -> object:
+def sent_in_any_case(facts: RequestFacts, now_s: float, *, sent: bool, unknown: bool = False) -> str:
+    """A refused connect is taken for a request that was sent."""
+    return _why_no_other(facts, now_s, sent=sent or True, unknown=unknown)
+
+
+def untried(self: BackendPool, _tried: object, now_s: float) -> object:
     return _pick(self, (), now_s)
 
 
-_pick, _why_no_retry, _interim = Table.pick, retry.why_no_retry, Exchange.response_interim
-REPEATING_ALL = put({"core.retry.may_repeat": always(True), "attempts.may_repeat": always(True)})
-REPEATING_NOTHING = put({"attempts.Attempts._may_resend": always(False)})
-SENT_IN_ANY_CASE = put({"attempts.why_no_retry": with_arguments(_why_no_retry, sent=True)})
-ENDLESS_BUDGET = put({"core.retry.RetryBudget.take": always(True)})
-FORGETTING_LOST_TRIES = put({"attempts.Attempts._lost": always(None)})
+_pick, _why_no_retry, _interim = BackendPool.pick, retry.why_no_retry, ProxiedRequest.response_interim
+_why_no_other = request_life.why_no_other
+_begun, _late = ProxiedRequest.__init__, ProxiedRequest.expired
+REPEATING_ALL = put({"core.retry.may_repeat": always(True), "core.request_life.may_repeat": always(True)})
+REPEATING_NOTHING = put({"core.request_life.may_resend": always(False)})
+SENT_IN_ANY_CASE = put({"core.request_life.why_no_other": sent_in_any_case})
+ENDLESS_BUDGET = put({"core.retry.RetryBudget.has": always(True)})
+FORGETTING_LOST_TRIES = put({"core.request_life.unresolved_after": always(False)})
 RETRIES = (
     Switch(
         "only what may be repeated is: reset",
@@ -250,7 +270,7 @@ RETRIES = (
     ),
     Switch(
         "an unknown outcome is repeated only with a key",
-        put({"attempts.why_no_retry": with_arguments(_why_no_retry, outcome_unknown=False)}),
+        put({"core.request_life.why_no_retry": with_arguments(_why_no_retry, outcome_unknown=False)}),
         failures.test_an_unknown_outcome_is_repeated_only_with_a_key,
         (failures.GET, {200, 504}),
     ),
@@ -272,7 +292,7 @@ RETRIES = (
     ),
     Switch(
         "each try at another gateway",
-        put({"gateways.Table.pick": untried, "gateways.Table.has_untried": always(True)}),
+        put({"backends.BackendPool.pick": untried, "backends.BackendPool.has_untried": always(True)}),
         bounds.test_nobody_is_asked_twice_for_one_request,
     ),
     Switch("the budget: failures", ENDLESS_BUDGET, failures.test_retries_are_a_fifth_of_the_requests_at_most),
@@ -288,32 +308,32 @@ RETRIES = (
     ),
     Switch(
         "a body that is gone is not sent again",
-        put({"attempts.Attempts._body_kept": always(True)}),
+        put({"proxied_request.ProxiedRequest.body_kept": True}),
         failures.test_a_body_too_long_to_keep_is_not_sent_again,
     ),
     Switch(
         "nothing after a byte to the client",
-        put({"exchange.Exchange.response_interim": afterwards(_interim, setting(_told=False))}),
+        put({"proxied_request.ProxiedRequest.response_interim": afterwards(_interim, setting(told=False))}),
         failures.test_after_early_hints_nothing_is_tried_again,
     ),
     Switch(
         "nothing for a client that has gone",
-        put({"exchange.Exchange.client_gone": asked_back}),
+        put({"proxied_request.ProxiedRequest.client_gone": asked_back}),
         proxying.test_a_client_that_vanishes_takes_its_request_at_the_gateway_with_it,
     ),
     Switch(
         "without budget the first is waited for",
-        put({"attempts.Attempts._silent": given_up}),
+        row(RequestState.AWAITING, Expired, given_up),
         silence.test_without_budget_the_door_waits_on_for_a_gateway_that_is_only_slow,
     ),
     Switch(
         "one deadline over all tries",
-        put({"attempts.Attempts.__init__": afterwards(Attempts.__init__, setting(_give_up_s=1e18))}),
+        put({"proxied_request.ProxiedRequest.__init__": afterwards(_begun, setting(give_up_s=1e18))}),
         silence.test_silence_is_answered_by_one_more_try_and_all_together_have_an_end,
     ),
     Switch(
         "silence is answered by one more try",
-        put({"attempts.Attempts._silent": afterwards(Attempts._silent, setting(_was_silent=False))}),
+        put({"proxied_request.ProxiedRequest.expired": afterwards(_late, setting(was_silent=False))}),
         silence.test_silence_is_answered_by_one_more_try_and_all_together_have_an_end,
     ),
     Switch(
@@ -324,7 +344,7 @@ RETRIES = (
     ),
     Switch(
         "a refusal is not of one's own doing",
-        put({"exchange.may_be_own_doing": always(False)}),
+        put({"core.request_life.may_be_own_doing": always(False)}),
         silence.test_a_refusal_that_the_first_try_may_have_caused_is_unknown,
         (silence.CONDITIONAL, 412, 504, hang_up),
     ),

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from ipaddress import ip_address
 
 import pytest
 
 from contract import test_lb_bounds as bounds
 from contract import test_lb_failures as failures
-from dronedispatch.lb.attempts import Attempts
+from dronedispatch.lb.backends import BackendPool
+from dronedispatch.lb.connections import Connections
 from dronedispatch.lb.core import ejection, retry
 from dronedispatch.lb.core.balance import RoundRobin
 from dronedispatch.lb.core.buckets import Limiter, Rate
 from dronedispatch.lb.core.upload import Upload
-from dronedispatch.lb.door import Door
-from dronedispatch.lb.gateways import Table
+from dronedispatch.lb.proxied_request import ProxiedRequest
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.connection import Connection
 from dronedispatch.runtime.http.pool import Pool
@@ -25,13 +25,13 @@ from unit.lb import test_lb_limits as limits
 from unit.lb import test_lb_lines as lines
 
 
-def never_leaving(self: Table, wanted: dict[str, Endpoint]) -> None:
+def never_leaving(self: BackendPool, wanted: dict[str, Endpoint]) -> None:
     """Who was in the table once stays there."""
-    known = {one.id: Endpoint(one.id, one.address, one.port, {}) for one in self.gateways.values()}
+    known = {one.id: Endpoint(one.id, one.address, one.port, {}) for one in self.members.values()}
     _apply(self, known | wanted)
 
 
-async def any_connect(_table: Table, _gateway: object) -> bool:
+async def any_connect(_pool: BackendPool, _gateway: object) -> bool:
     return True
 
 
@@ -54,7 +54,7 @@ def cutting(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Pool, "close", closing)
 
 
-_apply, _robin = Table._apply, RoundRobin.pick
+_apply, _robin = BackendPool._apply, RoundRobin.pick
 TABLE = (
     Switch(
         "who keeps failing is left out",
@@ -83,22 +83,22 @@ TABLE = (
     ),
     Switch(
         "an ejection survives the table",
-        put({"gateways.Table._apply": afterwards(_apply, lambda table: table._records.clear())}),
+        put({"backends.BackendPool._apply": afterwards(_apply, lambda table: table._records.clear())}),
         failures.test_an_ejection_outlives_the_gateways_absence_from_the_catalogue,
     ),
     Switch(
         "who is probed must answer",
-        put({"gateways.Table._answers": any_connect}),
+        put({"backends.BackendPool._answers": any_connect}),
         failures.test_a_gateway_that_accepts_and_hangs_up_stays_out,
     ),
     Switch(
         "an empty catalogue has a grace",
-        put({"gateways.Table.replace": lambda table, ends: _apply(table, {end.id: end for end in ends})}),
+        put({"backends.BackendPool.replace": lambda table, ends: _apply(table, {end.id: end for end in ends})}),
         failures.test_an_empty_catalogue_leaves_the_last_table_for_a_while,
     ),
     Switch(
         "who left gets nothing new",
-        put({"gateways.Table._apply": never_leaving}),
+        put({"backends.BackendPool._apply": never_leaving}),
         failures.test_a_gateway_that_left_gets_nothing_new_and_finishes_what_it_has,
     ),
     Switch(
@@ -117,7 +117,7 @@ TABLE = (
 
 # --- limits ---
 
-_take, _upload_init, _drain = Limiter.take, Upload.__init__, Door.drain
+_take, _upload_init, _drain = Limiter.take, Upload.__init__, Connections.drain
 
 
 def fixed_window(self: Limiter, client: str, now_s: float) -> float:
@@ -152,18 +152,18 @@ def first_named(peer: str, forwarded_for: list[bytes], _trusted: object) -> str:
     return forwarded_for[0].split(b",")[0].decode() if forwarded_for else peer
 
 
-def waiting_for_a_piece(self: Attempts, now_s: float) -> None:
+def waiting_for_a_piece(request: ProxiedRequest, now_s: float) -> None:
     """A body may take as long as it likes, as long as something comes."""
-    self._client.deadline_s = now_s + self._door.timeouts.body_idle_s
+    request.client.deadline_s = now_s + request.core.timeouts.body_idle_s
 
 
-def waiting_for_all(self: Attempts, _now_s: float) -> None:
+def waiting_for_all(request: ProxiedRequest, _now_s: float) -> None:
     """A body may stop for as long as its whole may take."""
-    self._client.deadline_s = self.head_s + self._door.timeouts.body_grace_s
+    request.client.deadline_s = request.head_s + request.core.timeouts.body_grace_s
 
 
-def any_number(door: Door) -> None:
-    door.settings = replace(door.settings, connections_max=10**9)
+def awaiting_a_body(by: Callable[[ProxiedRequest, float], None]) -> Off:
+    return put({"attempt.await_body": by, "proxied_request.await_body": by})
 
 
 LIMITS = (
@@ -206,7 +206,12 @@ LIMITS = (
     ),
     Switch(
         "a 429 is never retried",
-        put({"exchange.RETRY_STATUSES": retry.RETRY_STATUSES | {429}}),
+        put(
+            {
+                f"{place}.RETRY_STATUSES": retry.RETRY_STATUSES | {429}
+                for place in ("proxied_request", "core.request_life")
+            }
+        ),
         bounds.test_a_gateways_429_is_passed_on_and_is_nobodys_failure,
     ),
     Switch(
@@ -217,29 +222,29 @@ LIMITS = (
     ),
     Switch(
         "a slow client has a deadline",
-        put({"door.Door._tick": always(None)}),
+        put({"connections.Deadlines._tick": always(None)}),
         failures.test_slow_or_oversized_requests_are_told_so_and_closed,
         (b"GET / HTTP/1.1\r\nHo", 408),
     ),
     Switch(
         "a body that stops has a deadline",
-        put({"attempts.Attempts._await_body": waiting_for_all}),
+        awaiting_a_body(waiting_for_all),
         failures.test_slow_or_oversized_requests_are_told_so_and_closed,
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", 408),
     ),
     Switch(
         "a body that drips has a deadline",
-        put({"attempts.Attempts._await_body": waiting_for_a_piece}),
+        awaiting_a_body(waiting_for_a_piece),
         bounds.test_a_body_that_drips_is_given_up_and_is_nobodys_failure,
     ),
     Switch(
         "what comes of a body earns it time",
-        put({"attempts.Attempts._await_body": waiting_for_all}),
+        awaiting_a_body(waiting_for_all),
         bounds.test_a_body_that_comes_slowly_but_steadily_is_served,
     ),
     Switch(
         "connections have a limit",
-        put({"door.Door.__init__": afterwards(Door.__init__, any_number)}),
+        put({"connections.Connections.__init__": with_arguments(Connections.__init__, at_most=10**9)}),
         bounds.test_when_every_connection_has_a_request_under_way_the_door_says_so_and_closes,
     ),
     Switch(
@@ -250,12 +255,12 @@ LIMITS = (
     ),
     Switch(
         "an event stream gives its place back",
-        put({"exchange.is_event_stream": always(False)}),
+        put({"proxied_request.is_event_stream": always(False)}),
         bounds.test_event_streams_take_no_places_of_requests,
     ),
     Switch(
         "full is not broken",
-        put({"exchange.OVERLOADED": (b"", b"")}),
+        put({"proxied_request.OVERLOADED": (b"", b"")}),
         bounds.test_a_gateway_that_is_full_is_not_a_gateway_that_fails,
     ),
 )
@@ -288,12 +293,14 @@ LOG = (
 DRAIN = (
     Switch(
         "a draining door says close",
-        lambda patch: patch.setattr(Door, "draining", property(always(False), always(None)), raising=False),
+        lambda patch: patch.setattr(
+            Connections, "draining", property(always(False), always(None)), raising=False
+        ),
         failures.test_a_draining_door_answers_closes_and_leaves_nobody,
     ),
     Switch(
         "a draining door finishes what is in flight",
-        put({"door.Door.drain": lambda door, _limit_s: _drain(door, 0.0)}),
+        put({"connections.Connections.drain": lambda those, _limit_s: _drain(those, 0.0)}),
         failures.test_a_draining_door_answers_closes_and_leaves_nobody,
     ),
 )

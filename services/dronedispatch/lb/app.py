@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
+from random import Random
 from typing import Any, Final
 
 import structlog
@@ -17,14 +18,19 @@ from prometheus_client import REGISTRY
 from sanic import Sanic
 
 from dronedispatch.lb.access_log import AccessLog
-from dronedispatch.lb.door import Door
+from dronedispatch.lb.accounting import Accounting
+from dronedispatch.lb.admission import Admission
+from dronedispatch.lb.backends import PROBE_S, BackendPool
+from dronedispatch.lb.connections import Connections, Deadlines
+from dronedispatch.lb.core.retry import RetryBudget
 from dronedispatch.lb.downstream import Downstream
-from dronedispatch.lb.gateways import PROBE_S, Table
 from dronedispatch.lb.listener import allow_descriptors, open_listener
-from dronedispatch.lb.metrics import DoorCollector
+from dronedispatch.lb.metrics import ProxyCollector
+from dronedispatch.lb.proxy_core import ProxyCore
 from dronedispatch.lb.routes import add_routes
 from dronedispatch.lb.settings import Settings
 from dronedispatch.lb.tls import RELOAD_S, Certificate
+from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import Endpoint, ServiceWatch
 from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.loops import Loop
@@ -45,8 +51,39 @@ def fixed_gateways(text: str) -> tuple[Endpoint, ...]:
     return tuple(found)
 
 
-class Plane:
-    """The data plane between the start and the stop of the process. `door` exists while it is open."""
+def compose(
+    settings: Settings,
+    backends: BackendPool,
+    access_log: AccessLog | None,
+    *,
+    clock: Clock | None = None,
+    rng: Random | None = None,
+) -> ProxyCore:
+    """The data plane in the running loop, its deadlines ticking. Whoever listens makes a `Downstream` of each client."""
+    loop = asyncio.get_running_loop()
+    books = Accounting(
+        clock or SystemClock(), access_log, json=settings.access_log_format == "json", now_s=loop.time()
+    )
+    connections = Connections(books, at_most=settings.connections_max)
+    return ProxyCore(
+        settings=settings,
+        timeouts=settings.timeouts,
+        body_bytes_max=settings.process.body_bytes_max,
+        backends=backends,
+        admission=Admission(settings),
+        books=books,
+        connections=connections,
+        deadlines=Deadlines(connections, books.tick),
+        budget=RetryBudget(share=settings.retry_share, floor=settings.retry_floor),
+        trusted=settings.networks(),
+        loop=loop,
+        now=loop.time,
+        rng=rng or Random(),
+    )
+
+
+class DataPlane:
+    """The data plane between the start and the stop of the process. `core` exists while it is open."""
 
     def __init__(self, settings: Settings, process: Process, environ: Mapping[str, str]) -> None:
         self._settings = settings
@@ -62,54 +99,54 @@ class Plane:
         process.public_port = self._sock.getsockname()[1]
         self._watch: ServiceWatch | None = None
         self._server: asyncio.Server | None = None
-        self._collector: DoorCollector | None = None
-        self.door: Door | None = None
+        self._collector: ProxyCollector | None = None
+        self.core: ProxyCore | None = None
 
     def why_not_ready(self) -> str | None:
-        door, watch = self.door, self._watch
-        if door is None:
+        core, watch = self.core, self._watch
+        if core is None:
             return "the data plane is not open"
         if watch is not None:
             if not watch.seen.is_set():
                 return "no answer of Consul yet"
             if watch.stale_s > self._settings.stale_max_s:
                 return f"the table is {watch.stale_s:.0f} s old"
-        return None if door.table.gateways else "no gateway"
+        return None if core.backends.members else "no gateway"
 
     def facts(self) -> Facts:
         """See runtime/health.py."""
         return Facts(consul_away_s=self._watch.stale_s if self._watch is not None else 0.0)
 
     def health(self) -> dict[str, object]:
-        door, watch = self.door, self._watch
+        core, watch = self.core, self._watch
         return {
             "public_port": self._process.public_port,
-            "gateways": len(door.table.gateways) if door is not None else 0,
+            "gateways": len(core.backends.members) if core is not None else 0,
             "table_stale_s": round(watch.stale_s, 1) if watch is not None else 0.0,
         }
 
     async def open(self, app: Sanic[Any, Any]) -> None:
         settings = self._settings
-        table = Table(settings)
+        backends = BackendPool(settings)
         access_log = AccessLog(settings.access_log) if settings.access_log else None
-        door = self.door = app.ctx.door = Door(settings, table, access_log)
+        core = self.core = app.ctx.core = compose(settings, backends, access_log)
         if self._fixed:
-            table.replace(self._fixed)
+            backends.replace(self._fixed)
         else:
             self._watch = ServiceWatch(self._process.consul, "gateway")
-            self._watch.on_change(table.replace)
+            self._watch.on_change(backends.replace)
             self._watch.start()
             # Who connects meanwhile waits in the listening socket's queue instead of hearing 503 from an empty table.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_TABLE_S):
                     await self._watch.seen.wait()
-        app.ctx.tasks.start("probe", Loop("probe", table.probe, PROBE_S).run())
-        self._collector = DoorCollector(door)
+        app.ctx.tasks.start("probe", Loop("probe", backends.probe, PROBE_S).run())
+        self._collector = ProxyCollector(core)
         REGISTRY.register(self._collector)
-        door.loop.add_signal_handler(signal.SIGHUP, door.reopen_log)
+        core.loop.add_signal_handler(signal.SIGHUP, core.books.reopen_log)
         certificate = self._certificate
-        self._server = await door.loop.create_server(
-            lambda: Downstream(door),
+        self._server = await core.loop.create_server(
+            lambda: Downstream(core),
             sock=self._sock,
             backlog=settings.backlog,
             ssl=certificate.context if certificate else None,
@@ -131,11 +168,12 @@ class Plane:
             self._server.close()
         if self._watch is not None:
             await self._watch.stop()
-        if self.door is not None:
-            cut = await self.door.drain(self._settings.process.drain_s)
-            await self.door.close()
-            if self.door.access_log is not None:
-                self.door.access_log.close()
+        core = self.core
+        if core is not None:
+            cut = await core.connections.drain(self._settings.process.drain_s)
+            await core.close()
+            if core.books.access_log is not None:
+                core.books.access_log.close()
             log.info("door closed", cut=cut)
         if self._collector is not None:
             REGISTRY.unregister(self._collector)
@@ -144,7 +182,7 @@ class Plane:
 def create_app(settings: Settings, environ: Mapping[str, str] | None = None) -> Sanic[Any, Any]:
     """The control plane, which opens and closes the data plane. Raises CannotListen for the public port."""
     control = replace(settings.process, port=settings.control_port)
-    plane: Plane | None = None
+    plane: DataPlane | None = None
     app = create_web(
         "lb",
         control,
@@ -153,7 +191,7 @@ def create_app(settings: Settings, environ: Mapping[str, str] | None = None) -> 
         facts=lambda: plane.facts() if plane is not None else Facts(),
     )
     process: Process = app.ctx.process
-    plane = app.ctx.plane = Plane(settings, process, environ or {})
+    plane = app.ctx.plane = DataPlane(settings, process, environ or {})
     add_routes(app)
 
     @app.before_server_start

@@ -1,4 +1,4 @@
-"""One client's connection: heads are cut from the bytes, one exchange at a time answers, the rest waits."""
+"""One client's connection: heads are cut from the bytes, one request at a time is answered, the rest waits."""
 
 from __future__ import annotations
 
@@ -8,41 +8,48 @@ from typing import Final, cast
 
 from dronedispatch.lb.core.answers import own_answer
 from dronedispatch.lb.core.forward import peer_lines
-from dronedispatch.lb.core.heads import HEAD_BYTES_MAX, Refusal, read_head
+from dronedispatch.lb.core.heads import HEAD_BYTES_MAX, Refusal, RequestHead, read_head
 from dronedispatch.lb.core.identity import client_address, is_loopback, is_trusted, limiter_key
-from dronedispatch.lb.door import Door
-from dronedispatch.lb.exchange import Exchange
+from dronedispatch.lb.proxied_request import ProxiedRequest
+from dronedispatch.lb.proxy_core import ProxyCore
 
 PIPELINED_BYTES_MAX: Final = 65_536
+REMEMBERED_BYTES_MAX: Final = 4_096
 _END: Final = b"\r\n\r\n"
 
 
 class Downstream(asyncio.Protocol):
-    """`deadline_s` is what the door's tick looks at; `exchange` the request that is being answered, if any."""
+    """`deadline_s` is what `Deadlines` looks at; `request` the one that is being answered, if any.
+
+    The last head is remembered with its reading: a client that asks the same again, as one that polls does, is not parsed
+    again.
+    """
 
     __slots__ = (
         "_buffer",
+        "_core",
+        "_head",
+        "_head_bytes",
         "_pumping",
         "_reading",
         "address",
         "began_s",
         "deadline_s",
-        "door",
-        "exchange",
         "half_closed",
         "lines",
         "lingering",
         "party",
+        "request",
         "tokens_refused",
         "transport",
         "trusted",
         "write_paused",
     )
 
-    def __init__(self, door: Door) -> None:
-        self.door = door
+    def __init__(self, core: ProxyCore) -> None:
+        self._core = core
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self.exchange: Exchange | None = None
+        self.request: ProxiedRequest | None = None
         self.address = ""
         self.party = (
             ""  # whom its connections are counted with: an IPv4 address, or the /64 of an IPv6 customer
@@ -56,6 +63,8 @@ class Downstream(asyncio.Protocol):
         self.lingering = False
         self.write_paused = False
         self._buffer = b""
+        self._head_bytes = b""
+        self._head: RequestHead = cast(RequestHead, None)
         self._pumping = False
         self._reading = True
 
@@ -63,60 +72,60 @@ class Downstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        door = self.door
+        core = self._core
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if peer else "unknown"
         tls = transport.get_extra_info("sslcontext") is not None
         self.lines = peer_lines(self.address, tls=tls)
-        self.trusted = bool(door.trusted) and is_trusted(self.address, door.trusted)
+        self.trusted = bool(core.trusted) and is_trusted(self.address, core.trusted)
         here = transport.get_extra_info("sockname")
         from_here = is_loopback(self.address) or bool(here and peer and here[0] == peer[0])
-        self.tokens_refused = not (tls or self.trusted or door.settings.plain == "everybody" or from_here)
+        self.tokens_refused = not (tls or self.trusted or core.settings.plain == "everybody" or from_here)
         self.party = limiter_key(self.address)
-        self.deadline_s = door.now() + door.timeouts.head_s
-        if not door.came(self):
+        self.deadline_s = core.now() + core.timeouts.head_s
+        if not core.connections.came(self):
             self._answer_and_close(503, "too many connections", retry_after_s=1)
 
     def data_received(self, data: bytes) -> None:
-        exchange = self.exchange
-        if exchange is None:
+        request = self.request
+        if request is None:
             if self.lingering:
                 return
             self._buffer = self._buffer + data if self._buffer else data
             if not self.write_paused:
                 self._pump()
-        elif exchange.body_done:
+        elif request.body_done:
             self._buffer += data
             if len(self._buffer) > PIPELINED_BYTES_MAX:
                 self.pause()
         else:
-            self._buffer = exchange.body(data)
+            self._buffer = request.body(data)
 
     def eof_received(self) -> bool:
-        exchange = self.exchange
+        request = self.request
         self.half_closed = True
         # Its answer may still be wanted: closing one's own half is legal. With half a body there is none to come.
-        return exchange is not None and exchange.body_done
+        return request is not None and request.body_done
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.door.left(self)
+        self._core.connections.left(self)
         self.deadline_s = math.inf
-        if self.exchange is not None:
-            self.exchange.client_gone()
+        if self.request is not None:
+            self.request.client_gone()
 
     def pause_writing(self) -> None:
         self.write_paused = True
-        if self.exchange is not None:
-            self.exchange.client_slow()
+        if self.request is not None:
+            self.request.client_slow()
 
     def resume_writing(self) -> None:
         self.write_paused = False
-        if self.exchange is not None:
-            self.exchange.client_ready()
+        if self.request is not None:
+            self.request.client_ready()
         elif self._buffer:
             self._pump()
 
-    # --- for the exchange ---
+    # --- ClientSide ---
 
     def pause(self) -> None:
         if self._reading and not self.transport.is_closing():
@@ -128,9 +137,9 @@ class Downstream(asyncio.Protocol):
             self._reading = True
             self.transport.resume_reading()
 
-    def done(self, *, close: bool, linger: bool) -> None:
-        """The exchange is over. `linger`: the client may still be sending what nobody will read."""
-        self.exchange = None
+    def done(self, now_s: float, *, close: bool, linger: bool) -> None:
+        """The request is over. `linger`: the client may still be sending what nobody will read."""
+        self.request = None
         if self.transport.is_closing():
             return
         if close or (self.half_closed and _END not in self._buffer):
@@ -138,9 +147,9 @@ class Downstream(asyncio.Protocol):
             return
         if not self._reading and not self.write_paused:
             self.resume()
-        door = self.door
-        door.crowd.rests(self, self.party)
-        self.deadline_s = door.now() + (1.0 if door.draining else door.timeouts.keep_alive_s)
+        core = self._core
+        core.connections.crowd.rests(self, self.party)
+        self.deadline_s = now_s + (1.0 if core.connections.draining else core.timeouts.keep_alive_s)
         if self._buffer and not self._pumping and not self.write_paused:
             self._pump()
 
@@ -151,30 +160,31 @@ class Downstream(asyncio.Protocol):
     def expired(self) -> None:
         """The deadline has passed."""
         self.deadline_s = math.inf
-        exchange = self.exchange
-        if exchange is not None:
-            exchange.expired()
+        request = self.request
+        if request is not None:
+            request.expired()
         elif self._buffer and not self.lingering and not self.write_paused:
             self._answer_and_close(408, "the head of the request did not come in time")
         else:
-            self.transport.abort() if self.lingering or self.write_paused else self.transport.close()
+            close = self.transport.abort if self.lingering or self.write_paused else self.transport.close
+            close()
 
     # --- heads ---
 
     def _pump(self) -> None:
         self._pumping = True
         try:
-            while self._buffer and self.exchange is None and not self.write_paused:
+            while self._buffer and self.request is None and not self.write_paused:
                 if self.lingering or self.transport.is_closing() or not self._next():
                     return
         finally:
             self._pumping = False
 
     def _next(self) -> bool:
-        """Cut one head from the buffer and begin its exchange; False when it is not complete or was refused."""
+        """Cut one head from the buffer and begin its request; False when it is not complete or was refused."""
         data = self._buffer
-        door = self.door
-        now_s = door.now()
+        core = self._core
+        now_s = core.now()
         end = data.find(_END)
         if end <= 0 or end > HEAD_BYTES_MAX or data[0] == 0x0D:
             return self._incomplete(data, now_s)
@@ -185,18 +195,23 @@ class Downstream(asyncio.Protocol):
             data = data[: end + 4]
         began_s = self.began_s or now_s
         self.began_s = 0.0
-        try:
-            request = read_head(data, trusted=self.trusted)
-        except Refusal as refusal:
-            self._refuse(refusal, data)
-            return False
+        if data == self._head_bytes:
+            head = self._head
+        else:
+            try:
+                head = read_head(data, trusted=self.trusted)
+            except Refusal as refusal:
+                self._refuse(refusal, data, now_s)
+                return False
+            if end <= REMEMBERED_BYTES_MAX:
+                self._head_bytes, self._head = data, head
         address = self.address
         if self.trusted:
-            address = client_address(address, request.forwarded_for, door.trusted)
-        door.crowd.busy(self, self.party)
-        exchange = self.exchange = Exchange(self, request, address, began_s, now_s)
+            address = client_address(address, head.forwarded_for, core.trusted)
+        core.connections.crowd.busy(self, self.party)
+        request = self.request = ProxiedRequest(core, self, head, address, began_s, now_s)
         rest, self._buffer = self._buffer, b""
-        rest = exchange.begin(rest)
+        rest = request.begin(rest)
         if not self.lingering:
             self._buffer = rest
         return True
@@ -206,26 +221,27 @@ class Downstream(asyncio.Protocol):
             self._buffer = data[2:]
             if self._buffer[:2] != b"\r\n":
                 return True
-            self._refuse(Refusal(400, "empty lines instead of a request"), data)
+            self._refuse(Refusal(400, "empty lines instead of a request"), data, now_s)
         elif len(data) > HEAD_BYTES_MAX:
             status = 431 if b"\r\n" in data[:HEAD_BYTES_MAX] else 414
-            self._refuse(Refusal(status, f"a head of more than {HEAD_BYTES_MAX} bytes"), data)
+            self._refuse(Refusal(status, f"a head of more than {HEAD_BYTES_MAX} bytes"), data, now_s)
         elif data.count(b"\n") != data.count(b"\r\n") or not (data[:1].isalpha() or data[:2] == b"\r"):
-            self._refuse(Refusal(400, "not the head of an HTTP request"), data)
+            self._refuse(Refusal(400, "not the head of an HTTP request"), data, now_s)
         elif not self.began_s:
             self.began_s = now_s
-            self.deadline_s = now_s + self.door.timeouts.head_s
+            self.deadline_s = now_s + self._core.timeouts.head_s
         return False
 
-    def _refuse(self, refusal: Refusal, data: bytes) -> None:
-        door = self.door
+    def _refuse(self, refusal: Refusal, data: bytes, now_s: float) -> None:
         line = data[:256].partition(b"\r\n")[0].partition(b"\n")[0].decode("latin-1")
-        door.note_refusal(self.address, line, refusal.status)
+        self._core.books.record_refusal(self.address, line, refusal.status, now_s)
         self._answer_and_close(refusal.status, refusal.reason)
 
     def _answer_and_close(self, status: int, reason: str, *, retry_after_s: int | None = None) -> None:
         self.transport.write(
-            own_answer(status, reason, b"", close=True, retry_after_s=retry_after_s, date=self.door.date())
+            own_answer(
+                status, reason, b"", close=True, retry_after_s=retry_after_s, date=self._core.books.date
+            )
         )
         self._close(linger=True)
 
@@ -240,4 +256,4 @@ class Downstream(asyncio.Protocol):
         self.resume()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.deadline_s = self.door.now() + self.door.timeouts.linger_s
+        self.deadline_s = self._core.now() + self._core.timeouts.linger_s

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dronedispatch.lb.counters import BUCKETS_S
-from dronedispatch.lb.door import Door
+from dronedispatch.lb.core.counters import BUCKETS_S
+from dronedispatch.lb.proxy_core import ProxyCore
 
 
-class DoorCollector(Collector):
-    """Register it once a door."""
+class ProxyCollector(Collector):
+    """Register it once a process."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, core: ProxyCore) -> None:
+        self._core = core
 
     def collect(self) -> Iterator[Metric]:
-        counters, table = self._door.counters, self._door.table
+        counters, pool = self._core.books, self._core.backends
         requests = CounterMetricFamily("dd_lb_requests", "Requests by status class", labels=["status"])
         for hundred, count in enumerate(counters.statuses):
             if hundred:
@@ -34,7 +34,7 @@ class DoorCollector(Collector):
             "dd_lb_resent", "Sent again after a kept connection closed", value=counters.resent
         )
         yield CounterMetricFamily("dd_lb_retries_refused", "No budget left", value=counters.without_budget)
-        yield CounterMetricFamily("dd_lb_ejections", "Gateways left out", value=table.ejections)
+        yield CounterMetricFamily("dd_lb_ejections", "Gateways left out", value=pool.ejections)
         yield CounterMetricFamily("dd_lb_connections", "Clients' connections", value=counters.connections)
         yield CounterMetricFamily(
             "dd_lb_connections_evicted", "Closed without a request, to make room", value=counters.evicted
@@ -42,17 +42,17 @@ class DoorCollector(Collector):
         yield CounterMetricFamily("dd_lb_bytes_in", "Bytes of request bodies", value=counters.bytes_in)
         yield CounterMetricFamily("dd_lb_bytes_out", "Bytes of response bodies", value=counters.bytes_out)
         yield GaugeMetricFamily(
-            "dd_lb_connections_open", "Clients connected", value=len(self._door.connections)
+            "dd_lb_connections_open", "Clients connected", value=len(self._core.connections)
         )
-        yield GaugeMetricFamily("dd_lb_waiting", "Requests waiting for room", value=len(table.waiting))
-        if self._door.access_log is not None:
+        yield GaugeMetricFamily("dd_lb_waiting", "Requests waiting for room", value=len(pool.waiting))
+        if self._core.books.access_log is not None:
             yield CounterMetricFamily(
-                "dd_lb_access_log_lost", "Lines not written", value=self._door.access_log.dropped
+                "dd_lb_access_log_lost", "Lines not written", value=self._core.books.access_log.dropped
             )
         yield from self._gateways()
 
     def _seconds(self) -> Metric:
-        counters = self._door.counters
+        counters = self._core.books
         total, buckets = 0, []
         for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), counters.buckets, strict=True):
             total += count
@@ -62,14 +62,14 @@ class DoorCollector(Collector):
         return seconds
 
     def _gateways(self) -> Iterator[Metric]:
-        now_s = self._door.now()
+        now_s = self._core.now()
         in_flight = GaugeMetricFamily("dd_lb_gateway_in_flight", "Requests there now", labels=["gateway"])
         ejected = GaugeMetricFamily("dd_lb_gateway_ejected", "1 while left out", labels=["gateway"])
         requests = CounterMetricFamily("dd_lb_gateway_requests", "Tries sent there", labels=["gateway"])
         failures = CounterMetricFamily(
             "dd_lb_gateway_failures", "Tries that failed there", labels=["gateway"]
         )
-        for gateway in self._door.table.gateways.values():
+        for gateway in self._core.backends.members.values():
             in_flight.add_metric([gateway.id], gateway.in_flight)
             ejected.add_metric([gateway.id], gateway.record.ejected(now_s))
             requests.add_metric([gateway.id], gateway.requests)

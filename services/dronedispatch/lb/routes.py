@@ -8,8 +8,8 @@ import msgspec
 from sanic import HTTPResponse, Request, Sanic
 from sanic.response import raw
 
-from dronedispatch.lb.door import Door
-from dronedispatch.lb.gateways import Gateway
+from dronedispatch.lb.backends import Backend
+from dronedispatch.lb.proxy_core import ProxyCore
 from dronedispatch.runtime.web import json_answer, require_token
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
@@ -31,48 +31,48 @@ class GatewayRow(msgspec.Struct):
     last_error: str
 
 
-def row(gateway: Gateway, door: Door) -> GatewayRow:
-    now_s = door.now()
-    record = gateway.record
+def row(backend: Backend, core: ProxyCore) -> GatewayRow:
+    now_s = core.now()
+    record = backend.record
     state = "ready"
     if record.ejected(now_s):
         state = "ejected"
-    elif gateway.in_flight >= door.settings.in_flight_max:
+    elif backend.in_flight >= core.settings.in_flight_max:
         state = "full"
-    elif now_s - gateway.since_s < door.settings.slow_start_s:
+    elif now_s - backend.since_s < core.settings.slow_start_s:
         state = "warming"
     return GatewayRow(
-        gateway.id,
-        gateway.pool.peer,
+        backend.id,
+        backend.pool.peer,
         state,
-        gateway.in_flight,
-        gateway.pool.idle_count,
-        gateway.requests,
-        gateway.failures,
+        backend.in_flight,
+        backend.pool.idle_count,
+        backend.requests,
+        backend.failures,
         record.consecutive,
         record.times,
         round(max(0.0, record.until_s - now_s), 1),
-        gateway.last_error,
+        backend.last_error,
     )
 
 
-def table_document(door: Door, public_port: int | None) -> dict[str, object]:
+def table_document(core: ProxyCore, public_port: int | None) -> dict[str, object]:
     """All that the page shows."""
-    counters = door.counters
+    counters = core.books
     return {
         "public_port": public_port,
-        "balance": door.settings.balance,
-        "draining": door.draining,
-        "gateways": [row(gateway, door) for gateway in door.table.gateways.values()],
-        "waiting": len(door.table.waiting),
-        "connections": len(door.connections),
-        "clients_limited": door.limiter.clients if door.limiter is not None else None,
+        "balance": core.settings.balance,
+        "draining": core.connections.draining,
+        "gateways": [row(backend, core) for backend in core.backends.members.values()],
+        "waiting": len(core.backends.waiting),
+        "connections": len(core.connections),
+        "clients_limited": core.admission.limiter.clients if core.admission.limiter is not None else None,
         "ended": dict(sorted(counters.ended.items())),
         "statuses": {f"{hundred}xx": count for hundred, count in enumerate(counters.statuses) if hundred},
         "retries": counters.retries,
         "resent": counters.resent,
         "retries_without_budget": counters.without_budget,
-        "ejections": door.table.ejections,
+        "ejections": core.backends.ejections,
     }
 
 
@@ -82,7 +82,7 @@ def add_routes(app: Sanic) -> None:  # type: ignore[type-arg]
     @app.get("/table", name="table")
     @require_token("operator")
     async def table(request: Request) -> HTTPResponse:
-        return json_answer(table_document(request.app.ctx.door, request.app.ctx.process.public_port))
+        return json_answer(table_document(request.app.ctx.core, request.app.ctx.process.public_port))
 
     @app.get("/", name="page")
     async def show(_request: Request) -> HTTPResponse:

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from dronedispatch.lb.access_log import AccessLog
-from dronedispatch.lb.door import Door
+from dronedispatch.lb.app import compose
+from dronedispatch.lb.backends import BackendPool
 from dronedispatch.lb.downstream import Downstream
-from dronedispatch.lb.gateways import Table
+from dronedispatch.lb.proxy_core import ProxyCore
 from dronedispatch.lb.settings import Settings, Timeouts
 from dronedispatch.runtime.discovery import Endpoint
 
@@ -38,8 +39,8 @@ def endpoints(ports: Sequence[int]) -> tuple[Endpoint, ...]:
 class OpenDoor:
     """Where it listens, and its inside."""
 
-    def __init__(self, door: Door, port: int) -> None:
-        self.door = door
+    def __init__(self, core: ProxyCore, port: int) -> None:
+        self.core = core
         self.port = port
 
     async def exchange(self, request: bytes, *, timeout_s: float = 5.0, eof: bool = False) -> bytes:
@@ -78,19 +79,19 @@ async def open_door(
 ) -> AsyncIterator[OpenDoor]:
     """A door with short timeouts and no slow start, unless `settings` says otherwise."""
     settings = settings or Settings(timeouts=SHORT, slow_start_s=0.0)
-    table = Table(settings)
-    door = Door(settings, table, access_log)
-    table.replace(endpoints(ports))
+    backends = BackendPool(settings)
+    core = compose(settings, backends, access_log)
+    backends.replace(endpoints(ports))
     sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    server = await asyncio.get_running_loop().create_server(lambda: Downstream(door), sock=sock)
+    server = await asyncio.get_running_loop().create_server(lambda: Downstream(core), sock=sock)
     try:
-        yield OpenDoor(door, sock.getsockname()[1])
+        yield OpenDoor(core, sock.getsockname()[1])
     finally:
         server.close()
-        for connection in list(door.connections):
+        for connection in list(core.connections.members):
             connection.cut()
-        await door.drain(0.5)
-        await door.close()
+        await core.connections.drain(0.5)
+        await core.close()
         await server.wait_closed()
 
 

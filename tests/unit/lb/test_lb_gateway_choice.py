@@ -60,7 +60,7 @@ def test_warmth_rises_from_a_tenth_to_all() -> None:
 
 
 def test_five_failures_in_a_row_are_an_ejection_and_a_success_between_them_is_not() -> None:
-    record = ejection.Record()
+    record = ejection.EjectionRecord()
     outcomes = []
     for fails in (True, True, False, True, True, True, True, True):
         if fails:
@@ -71,13 +71,13 @@ def test_five_failures_in_a_row_are_an_ejection_and_a_success_between_them_is_no
 
 
 def test_each_ejection_is_thirty_seconds_longer_up_to_ten_of_them() -> None:
-    record = ejection.Record()
+    record = ejection.EjectionRecord()
     lengths = [ejection.eject(record, 1000.0) - 1000.0 for _ in range(12)]
     assert lengths == [30.0 * times for times in (*range(1, 11), 10, 10)]
 
 
 def test_after_an_ejection_one_failure_is_enough_and_one_success_forgives() -> None:
-    record = ejection.Record()
+    record = ejection.EjectionRecord()
     ejection.eject(record, 0.0)
     assert not ejection.failed(record, 29.0, hard=True)
     assert ejection.failed(record, 31.0, hard=True)
@@ -86,7 +86,7 @@ def test_after_an_ejection_one_failure_is_enough_and_one_success_forgives() -> N
 
 
 def test_five_quiet_minutes_forget_earlier_ejections() -> None:
-    record = ejection.Record()
+    record = ejection.EjectionRecord()
     ejection.eject(record, 0.0)
     ejection.succeeded(record, 100.0)
     assert record.times == 1
@@ -95,7 +95,7 @@ def test_five_quiet_minutes_forget_earlier_ejections() -> None:
 
 
 def test_a_probe_that_answers_ends_an_ejection_on_probation() -> None:
-    record = ejection.Record()
+    record = ejection.EjectionRecord()
     ejection.eject(record, 0.0)
     ejection.readmit(record, 5.0)
     assert not record.ejected(5.0)

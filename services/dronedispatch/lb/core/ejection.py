@@ -17,7 +17,7 @@ FORGIVEN_S: Final = 300.0
 
 
 @dataclass(slots=True)
-class Record:
+class EjectionRecord:
     """What the door remembers of one gateway id; it survives that id's absence from the catalogue."""
 
     consecutive: int = 0
@@ -30,7 +30,7 @@ class Record:
         return now_s < self.until_s
 
 
-def succeeded(record: Record, now_s: float) -> None:
+def succeeded(record: EjectionRecord, now_s: float) -> None:
     """An answer that speaks for the gateway: what it did before counts no more."""
     record.consecutive = 0
     record.on_probation = False
@@ -38,7 +38,7 @@ def succeeded(record: Record, now_s: float) -> None:
         record.times = 0
 
 
-def failed(record: Record, now_s: float, *, hard: bool) -> bool:
+def failed(record: EjectionRecord, now_s: float, *, hard: bool) -> bool:
     """Note a failure; True when the gateway ought to be ejected: five in a row, or the first after an ejection."""
     if record.ejected(now_s):
         return False
@@ -56,7 +56,7 @@ def why_not_eject(total: int, ejected: int, *, hard: bool) -> str | None:
     return None
 
 
-def eject(record: Record, now_s: float) -> float:
+def eject(record: EjectionRecord, now_s: float) -> float:
     """Leave it out for 30 s times the number of ejections; returns until when."""
     record.times = min(record.times + 1, TIMES_MAX)
     record.until_s = now_s + BASE_S * record.times
@@ -65,7 +65,7 @@ def eject(record: Record, now_s: float) -> float:
     return record.until_s
 
 
-def readmit(record: Record, now_s: float) -> None:
+def readmit(record: EjectionRecord, now_s: float) -> None:
     """A probe found it alive: in again, on probation."""
     record.until_s = min(record.until_s, now_s)
     record.on_probation = True

@@ -14,8 +14,11 @@ def peer_lines(address: str, *, tls: bool = False) -> bytes:
     return f"x-forwarded-for: {address}\r\nx-forwarded-proto: {'https' if tls else 'http'}".encode()
 
 
-def wire_head(request: RequestHead, peer: str, lines_of_peer: bytes) -> bytes:
-    """The request line and headers, with the empty line. Chunked stays chunked, a length stays a length."""
+def wire_prefix(request: RequestHead, peer: str, lines_of_peer: bytes) -> bytes:
+    """The request line and the headers up to the value of X-Request-ID, which is all that two equal heads differ in.
+
+    Chunked stays chunked, a length stays a length.
+    """
     lines = [request.method + b" " + request.target + b" HTTP/1.1", b"host: " + request.host]
     lines += request.lines
     if request.forwarded_for:
@@ -27,6 +30,5 @@ def wire_head(request: RequestHead, peer: str, lines_of_peer: bytes) -> bytes:
         lines.append(b"transfer-encoding: chunked")
     elif body_bytes or request.method in _WITH_BODY:
         lines.append(b"content-length: %d" % body_bytes)
-    lines.append(b"x-request-id: " + request.request_id)
-    lines.append(b"\r\n")
+    lines.append(b"x-request-id: ")
     return b"\r\n".join(lines)

@@ -59,7 +59,9 @@ class RequestHead:
 
     `body_bytes`: 0 none, > 0 exactly so many, CHUNKED unknown. `lines`: the end-to-end headers, ready to write, without
     line ends. `forwarded_for`: X-Forwarded-For as a trusted peer sent it, else empty. `keyed`: it has an
-    Idempotency-Key, and the gateway remembers keys of this call.
+    Idempotency-Key, and the gateway remembers keys of this call. `line`: the request line for the log.
+    `wire_prefix`: room for what `core/forward.py` made of it. Never changed once it is read: equal heads of one
+    connection are one object.
     """
 
     __slots__ = (
@@ -74,11 +76,13 @@ class RequestHead:
         "host",
         "keep_alive",
         "keyed",
+        "line",
         "lines",
         "method",
         "minor",
         "request_id",
         "target",
+        "wire_prefix",
         "wire_target",
     )
 
@@ -100,6 +104,8 @@ class RequestHead:
         self.expects_continue = False
         self.keyed = False
         self.request_id = b""
+        self.line = ""
+        self.wire_prefix = b""
 
     @property
     def shows_a_token(self) -> bool:
@@ -207,6 +213,7 @@ class RequestHead:
             self._obey_connection(self._connection)
         elif self.minor == 0:
             self.keep_alive = False
+        self.line = f"{method.decode()} {self.target.decode()} HTTP/1.{self.minor}"
 
     def _origin_form(self, url: bytes) -> bytes:
         if url.translate(None, _TARGET_BYTES):

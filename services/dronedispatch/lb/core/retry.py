@@ -83,11 +83,15 @@ class RetryBudget:
         self._requests[self._second % self.WINDOW_S] += 1
         self._sum_requests += 1
 
-    def take(self, now_s: float) -> bool:
-        """Take one retry if the budget has it."""
+    def has(self, now_s: float) -> bool:
+        """Whether one retry more is within it."""
         if now_s >= self._second + 1:
             self._turn(int(now_s))
-        if self._sum_retries + 1 > max(self._floor, self._share * self._sum_requests):
+        return self._sum_retries + 1 <= max(self._floor, self._share * self._sum_requests)
+
+    def take(self, now_s: float) -> bool:
+        """Take one retry if the budget has it."""
+        if not self.has(now_s):
             return False
         self._retries[self._second % self.WINDOW_S] += 1
         self._sum_retries += 1

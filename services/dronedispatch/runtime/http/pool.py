@@ -57,14 +57,16 @@ class Pool:
     def idle_count(self) -> int:
         return len(self._idle)
 
-    def take(self) -> Connection | None:
-        """The connection used last, if one is idle and young enough."""
+    def take(self, now_s: float | None = None) -> Connection | None:
+        """The connection used last, if one is idle and young enough. `now_s`: the loop's time, where it is known."""
         idle = self._idle
+        if now_s is None:
+            now_s = self._loop.time()
         while idle:
             connection = idle.pop()
             if connection.transport.is_closing():
                 continue
-            if self._loop.time() - connection.idle_since_s <= self._idle_timeout_s:
+            if now_s - connection.idle_since_s <= self._idle_timeout_s:
                 return connection
             connection.transport.close()
         return None

@@ -9,7 +9,7 @@ from typing import Final
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Counters:
+class ProxyCounters:
     """`ended` counts requests by how they ended; `buckets` by total time, the last slot beyond BUCKETS_S."""
 
     __slots__ = (

@@ -1,4 +1,4 @@
-"""The table of gateways: who is in it, who is left out for now, how many requests each has."""
+"""The pool of backends (gateways): who is in it, who is left out for now, how many requests each has."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ RECORDS_MAX: Final = 1000
 log = structlog.get_logger()
 
 
-class Gateway:
-    """One gateway as the door sees it."""
+class Backend:
+    """One gateway as the load balancer sees it."""
 
     __slots__ = (
         "address",
@@ -45,7 +45,9 @@ class Gateway:
         "streams",
     )
 
-    def __init__(self, endpoint: Endpoint, pool: Pool, record: ejection.Record, since_s: float) -> None:
+    def __init__(
+        self, endpoint: Endpoint, pool: Pool, record: ejection.EjectionRecord, since_s: float
+    ) -> None:
         self.id = endpoint.id
         self.address = endpoint.address
         self.port = endpoint.port
@@ -61,8 +63,8 @@ class Gateway:
         self.leaving = False
 
 
-class Table:
-    """Gateways by id. `pick` is the hot path; everything that changes who may be picked calls `_rebuild`."""
+class BackendPool:
+    """Backends by id. `pick` is the hot path; everything that changes who may be picked calls `_rebuild`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -72,11 +74,11 @@ class Table:
             if settings.balance == "round_robin"
             else LeastInFlight(settings.slow_start_s)
         )
-        self.gateways: dict[str, Gateway] = {}
+        self.members: dict[str, Backend] = {}
         self.waiting: deque[Callable[[], None]] = deque()
         self.ejections = 0
-        self._records: dict[str, ejection.Record] = {}
-        self._active: list[Gateway] = []
+        self._records: dict[str, ejection.EjectionRecord] = {}
+        self._active: list[Backend] = []
         self._warming = False
         self._recheck_s = math.inf
         self._filled = False
@@ -92,9 +94,9 @@ class Table:
         if self._emptying is not None:
             self._emptying.cancel()
             self._emptying = None
-        if not wanted and self.gateways:
+        if not wanted and self.members:
             log.warning(
-                "the catalogue has no gateway, the last table stays for now", gateways=len(self.gateways)
+                "the catalogue has no gateway, the last table stays for now", gateways=len(self.members)
             )
             self._emptying = self._loop.call_later(self._settings.empty_grace_s, self._apply, wanted)
             return
@@ -102,21 +104,21 @@ class Table:
 
     def _apply(self, wanted: dict[str, Endpoint]) -> None:
         self._emptying = None
-        for gateway in list(self.gateways.values()):
-            endpoint = wanted.get(gateway.id)
-            if endpoint is None or (endpoint.address, endpoint.port) != (gateway.address, gateway.port):
-                del self.gateways[gateway.id]
-                gateway.leaving = True
-                gateway.pool.close()
+        for backend in list(self.members.values()):
+            endpoint = wanted.get(backend.id)
+            if endpoint is None or (endpoint.address, endpoint.port) != (backend.address, backend.port):
+                del self.members[backend.id]
+                backend.leaving = True
+                backend.pool.close()
         now_s = self._loop.time()
         for endpoint in wanted.values():
-            if endpoint.id not in self.gateways:
-                self.gateways[endpoint.id] = self._join(endpoint, now_s)
-        self._filled = self._filled or bool(self.gateways)
+            if endpoint.id not in self.members:
+                self.members[endpoint.id] = self._join(endpoint, now_s)
+        self._filled = self._filled or bool(self.members)
         self._rebuild(now_s)
         self._serve_waiting()
 
-    def _join(self, endpoint: Endpoint, now_s: float) -> Gateway:
+    def _join(self, endpoint: Endpoint, now_s: float) -> Backend:
         timeouts = self._settings.timeouts
         pool = Pool(
             endpoint.address,
@@ -126,104 +128,104 @@ class Table:
             prover=self._prover,
         )
         if len(self._records) > RECORDS_MAX:
-            self._records = {id_: self._records[id_] for id_ in self.gateways}
-        record = self._records.setdefault(endpoint.id, ejection.Record())
+            self._records = {id_: self._records[id_] for id_ in self.members}
+        record = self._records.setdefault(endpoint.id, ejection.EjectionRecord())
         # The first table is not new to its gateways: only we are. Whoever joins later warms up.
-        return Gateway(endpoint, pool, record, now_s if self._filled else -math.inf)
+        return Backend(endpoint, pool, record, now_s if self._filled else -math.inf)
 
     def _rebuild(self, now_s: float) -> None:
-        everyone = list(self.gateways.values())
-        self._active = [gateway for gateway in everyone if not gateway.record.ejected(now_s)]
+        everyone = list(self.members.values())
+        self._active = [backend for backend in everyone if not backend.record.ejected(now_s)]
         if not self._active and everyone:  # those who joined were all ejected before: one must serve
-            kept = min(everyone, key=lambda gateway: gateway.record.until_s)
+            kept = min(everyone, key=lambda backend: backend.record.until_s)
             ejection.readmit(kept.record, now_s)
             self._active = [kept]
         slow_start_s = self._settings.slow_start_s
-        warm_s = [gateway.since_s + slow_start_s for gateway in self._active]
+        warm_s = [backend.since_s + slow_start_s for backend in self._active]
         self._warming = any(at_s > now_s for at_s in warm_s)
-        ends_s = [gateway.record.until_s for gateway in everyone if gateway.record.ejected(now_s)]
+        ends_s = [backend.record.until_s for backend in everyone if backend.record.ejected(now_s)]
         self._recheck_s = min([at_s for at_s in warm_s if at_s > now_s] + ends_s, default=math.inf)
 
     # --- the hot path ---
 
-    def pick(self, tried: Collection[str], now_s: float) -> Gateway | None:
-        """A gateway with room that was not tried, and one request more on its account; None if there is none."""
+    def pick(self, tried: Collection[str], now_s: float) -> Backend | None:
+        """A backend with room that was not tried, and one request more on its account; None if there is none."""
         if now_s >= self._recheck_s:
             self._rebuild(now_s)
-        gateway = self._balancer.pick(
+        backend = self._balancer.pick(
             self._active, tried, self._settings.in_flight_max, now_s, warming=self._warming
         )
-        if gateway is not None:
-            gateway.in_flight += 1
-            gateway.requests += 1
-        return gateway
+        if backend is not None:
+            backend.in_flight += 1
+            backend.requests += 1
+        return backend
 
-    def release(self, gateway: Gateway, *, streaming: bool = False) -> None:
+    def release(self, backend: Backend, *, streaming: bool = False) -> None:
         """The request is over there."""
         if streaming:
-            gateway.streams -= 1
+            backend.streams -= 1
             return
-        gateway.in_flight -= 1
+        backend.in_flight -= 1
         if self.waiting:
             self._serve_waiting()
 
-    def became_stream(self, gateway: Gateway) -> None:
+    def became_stream(self, backend: Backend) -> None:
         """Its answer is an event stream, which lasts for hours: it gives its place among the requests to another."""
-        gateway.streams += 1
-        self.release(gateway)
+        backend.streams += 1
+        self.release(backend)
 
     def has_untried(self, tried: Collection[str]) -> bool:
         """Whether there is anybody left to ask, be it later."""
-        return any(gateway.id not in tried for gateway in self._active)
+        return any(backend.id not in tried for backend in self._active)
 
     def _serve_waiting(self) -> None:
         for _ in range(len(self.waiting)):
-            if not any(gateway.in_flight < self._settings.in_flight_max for gateway in self._active):
+            if not any(backend.in_flight < self._settings.in_flight_max for backend in self._active):
                 return
             self.waiting.popleft()()
 
-    # --- what its answers say of a gateway ---
+    # --- what its answers say of a backend ---
 
-    def succeeded(self, gateway: Gateway) -> None:
-        record = gateway.record
+    def succeeded(self, backend: Backend) -> None:
+        record = backend.record
         if record.consecutive or record.on_probation or record.times:
             ejection.succeeded(record, self._loop.time())
 
-    def failed(self, gateway: Gateway, *, hard: bool, reason: str) -> None:
-        """Note a failure, and leave the gateway out when that is due and possible."""
-        gateway.failures += 1
-        gateway.last_error = reason
+    def failed(self, backend: Backend, *, hard: bool, reason: str) -> None:
+        """Note a failure, and leave the backend out when that is due and possible."""
+        backend.failures += 1
+        backend.last_error = reason
         now_s = self._loop.time()
-        if not ejection.failed(gateway.record, now_s, hard=hard) or gateway.leaving:
+        if not ejection.failed(backend.record, now_s, hard=hard) or backend.leaving:
             return
-        total = len(self.gateways)
+        total = len(self.members)
         why_not = ejection.why_not_eject(total, total - len(self._active), hard=hard)
         if why_not is None:
-            until_s = ejection.eject(gateway.record, now_s)
+            until_s = ejection.eject(backend.record, now_s)
             self.ejections += 1
-            log.warning("gateway ejected", gateway=gateway.id, seconds=round(until_s - now_s), reason=reason)
+            log.warning("gateway ejected", gateway=backend.id, seconds=round(until_s - now_s), reason=reason)
             self._rebuild(now_s)
 
     async def probe(self) -> str:
-        """Ask every gateway that was ejected for hard failures; who answers is in again, on probation."""
+        """Ask every backend that was ejected for hard failures; who answers is in again, on probation."""
         now_s = self._loop.time()
-        suspects = [one for one in self.gateways.values() if one.record.ejected(now_s) and one.record.hard]
-        back = [gateway for gateway in suspects if await self._answers(gateway)]
-        for gateway in back:
-            if gateway.id in self.gateways:
+        suspects = [one for one in self.members.values() if one.record.ejected(now_s) and one.record.hard]
+        back = [backend for backend in suspects if await self._answers(backend)]
+        for backend in back:
+            if backend.id in self.members:
                 now_s = self._loop.time()
-                ejection.readmit(gateway.record, now_s)
-                gateway.since_s = now_s
+                ejection.readmit(backend.record, now_s)
+                backend.since_s = now_s
                 self._rebuild(now_s)
-        for gateway in self.gateways.values():
-            gateway.pool.sweep()
+        for backend in self.members.values():
+            backend.pool.sweep()
         return f"{len(suspects)} ejected, {len(back)} back"
 
-    async def _answers(self, gateway: Gateway) -> bool:
+    async def _answers(self, backend: Backend) -> bool:
         """Any answer below 500 will do: a connect alone would bring back a process that accepts and hangs up."""
         try:
             answer = await self._prober.request(
-                "GET", gateway.address, gateway.port, "/health?live=1", timeout_s=PROBE_TIMEOUT_S
+                "GET", backend.address, backend.port, "/health?live=1", timeout_s=PROBE_TIMEOUT_S
             )
         except HttpError:
             return False
@@ -232,6 +234,6 @@ class Table:
     async def close(self) -> None:
         if self._emptying is not None:
             self._emptying.cancel()
-        for gateway in self.gateways.values():
-            gateway.pool.close()
+        for backend in self.members.values():
+            backend.pool.close()
         await self._prober.close()
