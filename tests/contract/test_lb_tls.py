@@ -20,6 +20,7 @@ from dronedispatch.testing.peer import OK, always, peer
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 WITH_TOKEN = GET.replace(b"Host: a\r\n", b"Host: a\r\nAuthorization: Bearer of the operator\r\n")
+WITH_SESSION = GET.replace(b"Host: a\r\n", b"Host: a\r\nCookie: a=b; dd_session=1.2.3.4\r\n")
 Seen = list[tuple[bytes, bytes]]
 
 
@@ -138,6 +139,7 @@ def test_what_is_loopback(address: str, ours: bool) -> None:
         ("clients", "", "127.0.0.9", GET, 200),
         ("clients", "", "127.0.0.9", WITH_TOKEN, 403),
         ("loopback", "", "127.0.0.9", WITH_TOKEN, 403),
+        ("clients", "", "127.0.0.9", WITH_SESSION, 403),
         ("everybody", "", "127.0.0.9", WITH_TOKEN, 200),
         ("clients", "127.0.0.0/8", "127.0.0.9", WITH_TOKEN, 200),
         ("clients", "", "127.0.0.1", WITH_TOKEN, 200),
@@ -146,6 +148,7 @@ def test_what_is_loopback(address: str, ours: bool) -> None:
         "order",
         "token",
         "token, loopback only",
+        "the session that stands for it",
         "laboratory",
         "through our proxy",
         "from the machine itself",

@@ -51,8 +51,8 @@ class Api:
 
 
 @asynccontextmanager
-async def served_api() -> AsyncIterator[Api]:
+async def served_api(given: MemoryGateway | None = None) -> AsyncIterator[Api]:
     """A gateway of its own."""
-    gateway = MemoryGateway()
+    gateway = given or MemoryGateway()
     async with serving(gateway.app) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
         yield Api(gateway, http)

@@ -21,7 +21,9 @@ from dronedispatch.gateway.orders import Orders
 from dronedispatch.gateway.routes.deliveries import DeliveryRoutes
 from dronedispatch.gateway.routes.drones import DroneRoutes
 from dronedispatch.gateway.routes.events import EventRoutes
+from dronedispatch.gateway.routes.operator import OperatorGate
 from dronedispatch.gateway.routes.pages import PageRoutes
+from dronedispatch.gateway.routes.session import SessionRoutes
 from dronedispatch.gateway.routes.table import add_routes
 from dronedispatch.gateway.routes.zones import ZoneRoutes
 from dronedispatch.gateway.settings import Settings
@@ -131,13 +133,15 @@ def assemble(
     lists = Lists(kv)
     history = FiguresHistory(kv, clock, feed)
     orders = Orders(kv, publisher, zones, forecast, clock, feed.announce)
+    gate = OperatorGate(clock)
     add_errors(app)
     add_guard(app, host_names(settings))
     add_routes(
         app,
         deliveries=DeliveryRoutes(orders, changes, lists, dispatcher, settings.order_bytes_max),
-        drones=DroneRoutes(changes, lists, settings.order_bytes_max),
-        zones=ZoneRoutes(zones, feed, settings.zones_bytes_max),
+        drones=DroneRoutes(changes, lists, gate, settings.order_bytes_max),
+        zones=ZoneRoutes(zones, feed, gate, settings.zones_bytes_max),
+        session=SessionRoutes(gate, clock, settings.order_bytes_max),
         events=EventRoutes(feed, history, clock, settings.watchers_max),
         pages=PageRoutes(),
     )

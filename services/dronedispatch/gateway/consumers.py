@@ -112,7 +112,8 @@ class Hearing:
     async def drones_updated(self, message: Message) -> None:
         """drone_updates, from drone_sim; unread while nobody wants to see drones. Raises Undecodable."""
         if self._feed.wants_drones:
-            self._feed.telemetry(_decoded(DroneUpdates, message).drones)
+            told = _decoded(DroneUpdates, message)
+            self._feed.telemetry(told.drones, told.quiet, told.alive)
 
 
 def _decoded(kind: type[T], message: Message) -> T:

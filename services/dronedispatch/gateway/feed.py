@@ -198,10 +198,13 @@ class Feed:
         self._fresh = False
         self.wake.set()
 
-    def telemetry(self, drones: Sequence[Telemetry]) -> None:
-        """A message of drone_sim."""
+    def telemetry(
+        self, drones: Sequence[Telemetry], quiet: Sequence[str] = (), alive: Sequence[str] = ()
+    ) -> None:
+        """A message of drone_sim: news of `drones`, none of `alive`, and `quiet` ones that it did not fly."""
         self._telemetry_s = self._clock.monotonic_s()
         self.board.fleet.telemetry(drones)
+        self.board.fleet.heard(quiet, [*alive, *(one.id for one in drones)])
         self._notify()
 
     def announce(self, delivery: Delivery, version: Version) -> None:

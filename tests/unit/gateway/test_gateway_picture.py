@@ -88,3 +88,33 @@ def _told(reader: Reader) -> tuple[bool, list[str]]:
     data = reader.next_bytes(0.0).decode().partition("data: ")[2]
     document = msgspec.json.decode(data)
     return document["whole"], [one["id"] for one in document["drones"]]
+
+
+def silent(picture: FleetPicture) -> list[str]:
+    return [shown.id for shown in picture.changes(0) if shown.silent]
+
+
+def test_a_drone_that_is_not_flown_for_three_ticks_is_shown_as_silent_until_it_is_flown_again() -> None:
+    picture = FleetPicture()
+    picture.records([drone("a"), drone("b")])
+    picture.telemetry([telemetry("a", 1), telemetry("b", 1)])
+    for _ in range(2):
+        picture.heard(quiet=["a"], flown=["b"])
+    assert silent(picture) == []
+    before = picture.serial
+    picture.heard(quiet=["a"], flown=["b"])
+    assert (silent(picture), ids(picture, before)) == (["a"], ["a"])
+    picture.telemetry([telemetry("a", 1)])
+    assert silent(picture) == ["a"]  # a record that came late is no sign of life
+    before = picture.serial
+    picture.heard(quiet=[], flown=["a", "b"])
+    assert (silent(picture), ids(picture, before)) == ([], ["a"])
+
+
+def test_a_tick_that_a_drone_is_flown_in_begins_the_count_anew() -> None:
+    picture = FleetPicture()
+    picture.records([drone("a")])
+    picture.telemetry([telemetry("a", 1)])
+    for quiet in (["a"], ["a"], [], ["a"], ["a"]):
+        picture.heard(quiet=quiet, flown=[] if quiet else ["a"])
+    assert silent(picture) == []

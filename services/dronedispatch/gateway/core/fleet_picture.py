@@ -11,9 +11,11 @@ from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, Telemetry
 from dronedispatch.fleet.positions import LatLon
 from dronedispatch.kv.version import Version
 
+SILENT_TICKS = 3  # as the dispatcher's tuning has it
+
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One drone on the map. `stops`: how many of its orders remain. Absent members are null, 0 or false."""
+    """One drone on the map. `silent`: its drone_sim flies on without it. Absent members are null, 0 or false."""
 
     id: str
     type: DroneType
@@ -28,6 +30,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     decommissioned: bool = False
     route: tuple[LatLon, ...] = ()
     tick: int = 0
+    silent: bool = False
 
 
 def join(drone: Drone, telemetry: Telemetry | None) -> Shown | None:
@@ -65,6 +68,7 @@ class FleetPicture:
         self._versions: dict[str, Version] = {}
         self._telemetry: dict[str, Telemetry] = {}
         self._shown: dict[str, Shown] = {}
+        self._missed: dict[str, int] = {}  # ticks in a row in which a drone's own drone_sim did not fly it
         self._changed_at: dict[str, int] = {}
 
     def records(self, found: Iterable[tuple[Drone, Version]]) -> None:
@@ -73,6 +77,7 @@ class FleetPicture:
         for gone in self._drones.keys() - drones.keys():
             self._shown.pop(gone, None)
             self._changed_at.pop(gone, None)
+            self._missed.pop(gone, None)
             del self._drones[gone], self._versions[gone]
         self._telemetry = {one: told for one, told in self._telemetry.items() if one in drones}
         self.some_records(drones.values())
@@ -105,6 +110,16 @@ class FleetPicture:
         self._telemetry.update({one.id: one for one in newer})
         self._refresh(one.id for one in newer)
 
+    def heard(self, quiet: Iterable[str], flown: Iterable[str]) -> None:
+        """One tick of a drone_sim: its drones that it did not fly, and those that it did, whether they had news or not."""
+        changed = []
+        for drone_id in quiet:
+            self._missed[drone_id] = self._missed.get(drone_id, 0) + 1
+            if self._missed[drone_id] == SILENT_TICKS:
+                changed.append(drone_id)
+        changed += [one for one in flown if self._missed.pop(one, 0) >= SILENT_TICKS]
+        self._refresh(changed)
+
     def changes(self, since: int) -> list[Shown]:
         """What has changed after serial `since`; 0: everything."""
         return [self._shown[drone_id] for drone_id, serial in self._changed_at.items() if serial > since]
@@ -119,6 +134,8 @@ class FleetPicture:
         for drone_id in drone_ids:
             drone = self._drones.get(drone_id)
             shown = None if drone is None else join(drone, self._telemetry.get(drone_id))
+            if shown is not None and self._missed.get(drone_id, 0) >= SILENT_TICKS:
+                shown = msgspec.structs.replace(shown, silent=True)
             if shown is None or msgspec.structs.replace(shown, tick=0) == self._blank_tick(drone_id):
                 continue
             self._shown[drone_id] = shown

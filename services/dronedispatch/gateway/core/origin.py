@@ -1,9 +1,9 @@
 """Where a request comes from: by which name the door was called, and whether another site's page sent it.
 
-The API has no cookies and no CORS headers, but it stands on loopback and in private networks, where any page that
-somebody has open may send to it what a browser sends without asking. So a browser's word on the sender is held against
-the name that was called, and the name against the names of this door (DNS rebinding: a stranger's name that resolves to
-our address is same-origin for the browser).
+The API has no CORS headers, and its one cookie (core/session.py) is SameSite=Strict, but it stands on loopback and in
+private networks, where any page that somebody has open may send to it what a browser sends without asking. So a browser's
+word on the sender is held against the name that was called, and the name against the names of this door (DNS rebinding: a
+stranger's name that resolves to our address is same-origin for the browser).
 """
 
 from __future__ import annotations

@@ -42,8 +42,9 @@ PROBLEM_TYPES = (
         "unauthorized",
         401,
         "The operator token is missing or wrong",
-        "This call is the operator's: it wants `Authorization: Bearer` with the operator token.",
-        "Send the token that the system was started with.",
+        "This call is the operator's: it wants `Authorization: Bearer` with the operator token, or, from a page of "
+        "this system, the session that POST /session began. A session ends after 12 hours.",
+        "Send the token that the system was started with, or sign in again.",
     ),
     ProblemType(
         "cross-site",
@@ -52,6 +53,13 @@ PROBLEM_TYPES = (
         "A browser says that a page of another site sent this request (Sec-Fetch-Site, or an Origin that is "
         "not the Host). Such a page may not change anything here.",
         "Call from a page of this API's own address, or from a program that is no browser.",
+    ),
+    ProblemType(
+        "wants-tls",
+        403,
+        "The operator signs in over TLS only",
+        "The operator token came in plain text from another machine: whoever stands between can read it.",
+        "Open the page by https, or on the machine itself (http://localhost).",
     ),
     ProblemType(
         "not-found",

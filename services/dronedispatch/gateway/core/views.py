@@ -39,6 +39,13 @@ class WhyView(msgspec.Struct, frozen=True, kw_only=True):
     summary: Annotated[str, Meta(description="One sentence")]
 
 
+class SessionView(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether this browser is signed in as the operator."""
+
+    signed_in: bool
+    until: Annotated[str | None, Meta(description="When the session ends; null: there is none")]
+
+
 class WishView(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted of a drone; the dispatcher carries it out."""
 

@@ -14,7 +14,15 @@ from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.gateway.core.figures import Figures
 from dronedispatch.gateway.core.history import FiguresSeries
 from dronedispatch.gateway.core.order import DeadlineBody, NoMembers, OrderBody, PriorityBody
-from dronedispatch.gateway.core.views import DeliveryPage, DronePage, DroneView, Placed, WhyView, WishView
+from dronedispatch.gateway.core.views import (
+    DeliveryPage,
+    DronePage,
+    DroneView,
+    Placed,
+    SessionView,
+    WhyView,
+    WishView,
+)
 from dronedispatch.gateway.openapi.events import EVENTS
 from dronedispatch.gateway.openapi.problems import ProblemDocument
 
@@ -29,6 +37,7 @@ ANSWERS = (
     DroneView,
     DronePage,
     WishView,
+    SessionView,
     Figures,
     FiguresSeries,
     ProblemDocument,
@@ -41,6 +50,7 @@ NAMES = {
     "WhyView": "Why",
     "DroneView": "Drone",
     "WishView": "Wish",
+    "SessionView": "Session",
     "Orders": "DroneCommands",
     "ProblemDocument": "Problem",
     "LatLon": "Position",

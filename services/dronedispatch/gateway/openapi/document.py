@@ -10,6 +10,7 @@ import msgspec
 
 from dronedispatch.gateway.core.headers import TRACEPARENT, X_REQUEST_ID, Header
 from dronedispatch.gateway.core.problem_types import BY_STATUS
+from dronedispatch.gateway.core.session import COOKIE
 from dronedispatch.gateway.openapi.components import EXAMPLES, Schema, inline_schema, name_of, ref, schemas
 from dronedispatch.gateway.openapi.events import EVENTS
 from dronedispatch.gateway.openapi.operations import OPERATIONS, DocumentedAnswer, Operation
@@ -19,6 +20,7 @@ TAGS = {
     "deliveries": "Orders and what becomes of them",
     "drones": "The fleet",
     "city": "Boundary, zones, charge points and no-fly areas",
+    "operator": "Sessions of the operator's browser",
     "live": "What happens, while it happens",
 }
 ABOUT = (
@@ -46,7 +48,13 @@ def document() -> dict[str, Any]:
         "components": {
             "schemas": schemas(),
             "securitySchemes": {
-                "operator": {"type": "http", "scheme": "bearer", "description": "The operator token"}
+                "operator": {"type": "http", "scheme": "bearer", "description": "The operator token"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": "A page of this system that has signed in (POST /session)",
+                },
             },
         },
     }
@@ -85,6 +93,8 @@ def _operation(operation: Operation) -> Schema:
     found["responses"] = _answers(operation)
     if operation.operator:
         found["security"] = [{"operator": []}]
+        if operation.id != "sign_in":
+            found["security"].append({"session": []})
     if operation.id == "follow_events":
         found["x-events"] = {
             event.name: {"schema": ref(name_of(event.kind)), "id": event.resumable} for event in EVENTS

@@ -16,7 +16,15 @@ from dronedispatch.gateway.core.listing import DeliveryParameters, DroneParamete
 from dronedispatch.gateway.core.order import DeadlineBody, NoMembers, OrderBody, PriorityBody
 from dronedispatch.gateway.core.parameters import NoParameters
 from dronedispatch.gateway.core.stream import EventParameters
-from dronedispatch.gateway.core.views import DeliveryPage, DronePage, DroneView, Placed, WhyView, WishView
+from dronedispatch.gateway.core.views import (
+    DeliveryPage,
+    DronePage,
+    DroneView,
+    Placed,
+    SessionView,
+    WhyView,
+    WishView,
+)
 
 GEOJSON = "application/geo+json"
 JSON = "application/json"
@@ -213,6 +221,55 @@ OPERATIONS = (
         ],
         bad=(*BODY, 401, 412, *STORE),
         operator=True,
+    ),
+    Operation(
+        method="get",
+        path="/session",
+        id="get_session",
+        tag="operator",
+        summary="Whether this browser is signed in",
+        answers=[DocumentedAnswer(status=200, kind=SessionView, what="Signed in or not")],
+        bad=(400,),
+    ),
+    Operation(
+        method="post",
+        path="/session",
+        id="sign_in",
+        tag="operator",
+        summary="Sign in: the token once, then a cookie",
+        description="For pages in a browser. The cookie is HttpOnly and SameSite=Strict and is taken wherever the operator "
+        "token is, from this system's own pages, for 12 hours or until the token is rotated. Refused (403) "
+        "beyond loopback without TLS.",
+        body=NoMembers,
+        body_required=False,
+        answers=[
+            DocumentedAnswer(
+                status=200,
+                kind=SessionView,
+                what="Signed in",
+                headers=(("Set-Cookie", "The session"),),
+            )
+        ],
+        bad=(*BODY, 401),
+        operator=True,
+    ),
+    Operation(
+        method="delete",
+        path="/session",
+        id="sign_out",
+        tag="operator",
+        summary="Sign out of this browser",
+        body=NoMembers,
+        body_required=False,
+        answers=[
+            DocumentedAnswer(
+                status=200,
+                kind=SessionView,
+                what="Signed out",
+                headers=(("Set-Cookie", "Takes the session away"),),
+            )
+        ],
+        bad=BODY,
     ),
     Operation(
         method="get",

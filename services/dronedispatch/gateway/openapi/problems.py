@@ -47,6 +47,7 @@ _SAID: dict[str, tuple[str | None, str]] = {
     "malformed-body": ("body", "the body is not JSON: NaN is no JSON number"),
     "unauthorized": (None, "the operator token is missing"),
     "cross-site": (None, "a page of another site may not send this (Sec-Fetch-Site: cross-site)"),
+    "wants-tls": (None, "signing in from another machine wants TLS"),
     "not-found": ("delivery_id", "no delivery 01ARZ3NDEKTSV4RRFFQ69G5FAV"),
     "not-acceptable": ("Accept", "none of application/json, text/csv, application/x-ndjson is accepted"),
     "conflict": (None, "delivery 01ARZ3NDEKTSV4RRFFQ69G5FAV: no move from in-progress to cancelled"),

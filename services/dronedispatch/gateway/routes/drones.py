@@ -11,18 +11,19 @@ from dronedispatch.gateway.core.parameters import no_query
 from dronedispatch.gateway.core.views import DronePage, WishView
 from dronedispatch.gateway.lists import Lists
 from dronedispatch.gateway.routes import input as given
-from dronedispatch.runtime.web import json_answer, require_token
+from dronedispatch.gateway.routes.operator import OperatorGate
+from dronedispatch.runtime.web import json_answer
 
 
 class DroneRoutes:
     """Handlers."""
 
-    def __init__(self, changes: Changes, lists: Lists, bytes_max: int) -> None:
+    def __init__(self, changes: Changes, lists: Lists, gate: OperatorGate, bytes_max: int) -> None:
         self._changes = changes
         self._lists = lists
         self._bytes_max = bytes_max
-        self.decommission = require_token("operator")(self._decommission)
-        self.recommission = require_token("operator")(self._recommission)
+        self.decommission = gate.guard(self._decommission)
+        self.recommission = gate.guard(self._recommission)
 
     async def one(self, request: Request, drone_id: str) -> HTTPResponse:
         no_query(given.arguments(request))

@@ -10,6 +10,7 @@ from dronedispatch.gateway.routes.deliveries import DeliveryRoutes
 from dronedispatch.gateway.routes.drones import DroneRoutes
 from dronedispatch.gateway.routes.events import EventRoutes
 from dronedispatch.gateway.routes.pages import PageRoutes
+from dronedispatch.gateway.routes.session import SessionRoutes
 from dronedispatch.gateway.routes.zones import ZoneRoutes
 
 READ = ("GET", "HEAD")
@@ -22,6 +23,7 @@ def add_routes(
     deliveries: DeliveryRoutes,
     drones: DroneRoutes,
     zones: ZoneRoutes,
+    session: SessionRoutes,
     events: EventRoutes,
     pages: PageRoutes,
 ) -> None:
@@ -40,6 +42,9 @@ def add_routes(
         (ACT, "/drones/<drone_id>/recommission", drones.recommission),
         (READ, "/zones", zones.show),
         (("PUT",), "/zones", zones.replace),
+        (READ, "/session", session.show),
+        (ACT, "/session", session.begin),
+        (("DELETE",), "/session", session.end),
         (("GET",), "/events", events.stream),
         (READ, "/figures", events.figures),
         (READ, "/", pages.home),

@@ -14,12 +14,12 @@ from dronedispatch.gateway.core.parameters import no_query
 from dronedispatch.gateway.core.refusal import BadField
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.gateway.routes import input as given
+from dronedispatch.gateway.routes.operator import OperatorGate
 from dronedispatch.gateway.zones import Zones
 from dronedispatch.kv.errors import VersionConflict
 from dronedispatch.kv.version import Version, parse_version
 from dronedispatch.runtime.etags import Tags, parse_tags
 from dronedispatch.runtime.problems import Problem
-from dronedispatch.runtime.web import require_token
 
 GEOJSON = "application/geo+json"
 
@@ -27,11 +27,11 @@ GEOJSON = "application/geo+json"
 class ZoneRoutes:
     """Handlers."""
 
-    def __init__(self, zones: Zones, feed: Feed, bytes_max: int) -> None:
+    def __init__(self, zones: Zones, feed: Feed, gate: OperatorGate, bytes_max: int) -> None:
         self._zones = zones
         self._feed = feed
         self._bytes_max = bytes_max
-        self.replace = require_token("operator")(self._replace)
+        self.replace = gate.guard(self._replace)
 
     async def show(self, request: Request) -> HTTPResponse:
         no_query(given.arguments(request))

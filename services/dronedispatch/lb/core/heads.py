@@ -109,8 +109,11 @@ class RequestHead:
 
     @property
     def shows_a_token(self) -> bool:
-        """Whether it carries credentials."""
-        return any(line.startswith(b"authorization: ") for line in self.lines)
+        """Whether it carries credentials: the operator's token, or the session that stands for it."""
+        return any(
+            line.startswith(b"authorization: ") or (line.startswith(b"cookie: ") and b"dd_session=" in line)
+            for line in self.lines
+        )
 
     # --- httptools callbacks ---
 

@@ -50,6 +50,17 @@ export const drone = (id) => call(`/drones/${encodeURIComponent(id)}`);
 export const why = (id) => call(`/deliveries/${encodeURIComponent(id)}/why`);
 export const cancel = (id) => post(`/deliveries/${encodeURIComponent(id)}/cancel`);
 
+export const session = () => call("/session", { cache: "no-store" });
+export const signIn = (token) => post("/session", undefined, { Authorization: `Bearer ${token}` });
+export const signOut = () => call("/session", { method: "DELETE" });
+
+// Of the process that answers, and of what it serves with: ready or not, the document is the answer.
+export async function health() {
+  const document = await call("/health?live=1", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+  if (!document.health) throw new Refused({ title: "no health", detail: "the answer holds no word" });
+  return document;
+}
+
 // One key for one press of the button: a repetition after a lost answer is the same order.
 export async function placeOrder(order) {
   const key = freshKey();

@@ -19,6 +19,33 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// Copies `text`, and says so on itself for a moment.
+export function copyButton(text, label) {
+  const button = h("button", { class: "copy", type: "button", "aria-label": label, title: label }, "copy");
+  button.addEventListener("click", async () => {
+    const said = await copied(typeof text === "function" ? text() : text);
+    setText(button, said ? "copied" : "select it");
+    setTimeout(() => setText(button, "copy"), 1500);
+  });
+  return button;
+}
+
+// Plain HTTP from another machine has no clipboard: then a field that is selected, the old way.
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = h("textarea", { "aria-hidden": "true", style: "position:fixed;opacity:0" });
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  }
+}
+
 export const badge = (status) => h("span", { class: "badge", tone: status }, h("i"), status);
 
 export function toneOfBattery(percent) {

@@ -3,15 +3,19 @@
 import * as api from "./api.js";
 import { Card } from "./card.js";
 import { $, h, setText } from "./dom.js";
+import { ExceptionBar } from "./exception_bar.js";
 import { FigureTiles } from "./figures.js";
+import { SystemHealth } from "./health.js";
 import { CityMap } from "./map.js";
 import { OrderForm } from "./order_form.js";
 import { startTheme } from "./palette.js";
+import { OperatorSession } from "./session.js";
 import { Stream } from "./stream.js";
 import { DeliveryTable, DroneTable } from "./tables.js";
 import { World } from "./world.js";
 
 const TABLES_MS = 400;
+let lastFigures = null;
 const LEGEND = [
   ["idle", "idle"], ["busy", "busy"], ["charging", "charging"], ["retiring", "retiring"], ["inactive", "inactive"],
   ["nofly", "no-fly", "square"], ["charge", "charge point", "square"], ["pending", "waiting order", "square"],
@@ -26,6 +30,9 @@ const drones = new DroneTable(world, choose);
 const card = new Card($("#card"), world, choose);
 const form = new OrderForm($("#order-form"), world, { onPlaced: showPlaced, onDraft: () => map.refresh() });
 for (const [tone, text, shape] of LEGEND) $("#legend").append(h("span", { tone }, h("i", { class: shape || "" }), text));
+const session = new OperatorSession($("#operator"), $("#sign-in"));
+const health = new SystemHealth($("#health"), $("#health-reasons"), () => drawExceptions());
+const bar = new ExceptionBar($("#exceptions"), { onFilter: filter, onPress: openException, onSystem: () => health.open(true) });
 const tabs = [...document.querySelectorAll(".tabs button")];
 for (const tab of tabs) {
   tab.addEventListener("click", () => openTab(tab.dataset.tab));
@@ -36,6 +43,27 @@ for (const tab of tabs) {
     next.focus();
     openTab(next.dataset.tab);
   });
+}
+
+function filter(exception) {
+  deliveries.only(exception?.kind === "delivery" ? exception : null);
+  drones.only(exception?.kind === "drone" ? exception : null);
+}
+
+function openException(kind) {
+  drawExceptions();
+  if (kind) openTab(kind === "drone" ? "drones" : "deliveries");
+  else drawTables();
+}
+
+function drawExceptions() {
+  const seen = {
+    deliveries: [...world.deliveries.values()],
+    drones: [...world.drones.values()].map((drone) => drone.news),
+    figures: lastFigures,
+    health: health?.document,
+  };
+  bar.draw(seen, Date.now());
 }
 
 function openTab(name) {
@@ -136,8 +164,6 @@ async function readLists() {
 
 const readListsAgain = persistently(readLists);
 
-let lastFigures = null;
-
 function showFigures(figures) {
   lastFigures = figures;
   tiles.show(figures);
@@ -169,9 +195,12 @@ let seen = -1;
 setInterval(() => {
   setText($("#clock"), `${new Date().toISOString().slice(11, 19)} UTC`);
   const second = Math.floor(Date.now() / 1000); // ages grow even when nothing happens
-  if (seen !== world.version + second) drawTables();
+  if (seen !== world.version + second) {
+    drawExceptions();
+    drawTables();
+  }
   seen = world.version + second;
 }, TABLES_MS);
 
 // For tests and for the curious: what the page knows.
-window.droneDispatch = { world, map, stream };
+window.droneDispatch = { world, map, stream, health, session };

@@ -15,6 +15,7 @@ class Table {
     this.tally = document.querySelector(`#${name}-tally`);
     this.search = document.querySelector(`#${name}-search`);
     this.status = null;
+    this.exception = null; // {label, ids}: these alone are shown
     this.rows = [];
     this.order = { column: null, sign: 1 };
     this.heads();
@@ -67,11 +68,16 @@ class Table {
     if (whole) this.onChoose({ kind: this.kind, id: this.kind === "delivery" ? id.toUpperCase() : id });
   }
 
+  // Show those of an exception alone; null: all.
+  only(exception) {
+    this.exception = exception && { label: exception.label, ids: new Set(exception.ids) };
+  }
+
   draw() {
     if (this.pane.hidden) return;
     const wanted = this.search.value.trim().toLowerCase();
     const all = this.all();
-    const found = all.filter((one) => (!this.status || one.status === this.status) && (!wanted || this.text(one).toLowerCase().includes(wanted)));
+    const found = all.filter((one) => (!this.exception || this.exception.ids.has(one.id)) && (!this.status || one.status === this.status) && (!wanted || this.text(one).toLowerCase().includes(wanted)));
     const shown = this.sorted(found).slice(0, ROWS_MAX);
     while (this.rows.length < shown.length) this.addRow();
     while (this.rows.length > shown.length) this.rows.pop().element.remove();

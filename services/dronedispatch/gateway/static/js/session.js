@@ -1,0 +1,77 @@
+// The operator's session: the token is typed once, the browser keeps a cookie that no script can read.
+
+import * as api from "./api.js";
+import { $, setText } from "./dom.js";
+
+export class OperatorSession {
+  constructor(button, dialog) {
+    this.button = button;
+    this.dialog = dialog;
+    this.signedIn = false;
+    this.waiting = []; // what to go on with when the dialog closes
+    this.form = $("form", dialog);
+    this.answer = $("output", dialog);
+    button.addEventListener("click", () => (this.signedIn ? this.signOut() : this.dialogOpen()));
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.signIn();
+    });
+    $("[data-close]", dialog).addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => {
+      this.form.reset();
+      for (const go of this.waiting.splice(0)) go(this.signedIn);
+    });
+    this.read();
+  }
+
+  async read() {
+    try {
+      this.show(await api.session());
+    } catch {
+      setTimeout(() => this.read(), 3000); // nobody answers: then nobody is signed in either
+    }
+  }
+
+  show({ signed_in, until }) {
+    this.signedIn = signed_in;
+    setText($("span", this.button), signed_in ? "Sign out" : "Sign in");
+    this.button.title = signed_in ? `Signed in as the operator until ${until}` : "Sign in as the operator";
+    document.body.dataset.operator = String(signed_in);
+  }
+
+  dialogOpen() {
+    this.answer.hidden = true;
+    this.dialog.showModal();
+  }
+
+  // Whether the operator is signed in; who is not is asked for the token first.
+  wanted() {
+    if (this.signedIn) return Promise.resolve(true);
+    this.dialogOpen();
+    return new Promise((done) => this.waiting.push(done));
+  }
+
+  async signIn() {
+    try {
+      this.show(await api.signIn(this.form.elements.token.value.trim()));
+      this.dialog.close();
+    } catch (refused) {
+      this.answer.hidden = false;
+      setText(this.answer, refused.problem.status === 401 ? "This is not the operator's token." : refused.message);
+      this.form.elements.token.select();
+    }
+  }
+
+  async signOut() {
+    try {
+      this.show(await api.signOut());
+    } catch (refused) {
+      this.button.title = refused.message;
+    }
+  }
+
+  // A session that has ended meanwhile: the next action asks for the token again.
+  ended() {
+    this.show({ signed_in: false, until: null });
+  }
+}
