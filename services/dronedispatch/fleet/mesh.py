@@ -20,11 +20,11 @@ from scipy.sparse.csgraph import connected_components
 from shapely import MultiPolygon, Polygon, STRtree
 
 from dronedispatch.fleet.sight import WALLS_MAX, SightLines
+from dronedispatch.fleet.triangle_locator import NEAR_M, LocatedPoints, TriangleLocator
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-NEAR_M = 1e-6  # a point this close to an edge lies on it
 BLOCK = 256  # sources whose cones advance together: more would not stay in the processor's cache
 FLAT = 1e-9  # sine of the turn below which a corner is straight: a way may bend there
 
@@ -35,16 +35,6 @@ class TooMuchWork(Exception):
     def __init__(self, steps: int) -> None:
         super().__init__(f"given up after {steps} steps")
         self.steps = steps
-
-
-@dataclass(frozen=True, slots=True)
-class LocatedPoints:
-    """Points in the mesh. Pairs (`of[k]`, `triangle[k]`): a point on an edge or a corner lies in several triangles."""
-
-    xy: Array  # (n, 2): the points, moved to the free space if they were outside
-    component: Rows
-    of: Rows
-    triangle: Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +71,8 @@ class Mesh:
         self.xy, corner_of = np.unique(rings.reshape(-1, 2), axis=0, return_inverse=True)
         self.triangles: Rows = corner_of.reshape(-1, 3).astype(np.int64)
         self._shapes = parts
-        west, south, east, north = shapely.bounds(parts).T
-        boxes = shapely.box(west - NEAR_M, south - NEAR_M, east + NEAR_M, north + NEAR_M)
-        self._boxes, self._tree = STRtree(boxes), STRtree(parts)
+        self._tree = STRtree(parts)
+        self._locator = TriangleLocator(self.xy[self.triangles])
         self.across, self.back = self._neighbours()
         self.component = self._components()
         self._walls()
@@ -126,12 +115,16 @@ class Mesh:
         self.bends: Rows = np.flatnonzero((turn <= flat) | self._crossing)
         self._bend_of = np.full(count, -1, dtype=np.int64)
         self._bend_of[self.bends] = np.arange(len(self.bends))
+        self._few = len(self.walls) <= WALLS_MAX and not self._crossing.any()
+        if self._few:
+            corner = self.bends[:, None]
+            self._own_walls = (start == corner) | (end == corner)
 
     # -- points ------------------------------------------------------------------------------------------------------
 
     def locate(self, points: Array) -> LocatedPoints:
         """Points outside are moved to the nearest place of the free space."""
-        of, triangle = self._holding(points)
+        of, triangle = self._locator.holding(points)
         outside = np.ones(len(points), dtype=np.bool_)
         outside[of] = False
         if not outside.any():
@@ -142,22 +135,11 @@ class Mesh:
         lines = shapely.shortest_line(self._shapes[nearest], shapes[which])
         moved = points.copy()
         moved[lost[which]] = shapely.get_coordinates(lines).reshape(-1, 2, 2)[:, 0]
-        again, behind = self._holding(moved[lost])
+        again, behind = self._locator.holding(moved[lost])
         of = np.concatenate([of, lost[again], lost[which]])
         triangle = np.concatenate([triangle, behind, nearest])
         pairs = np.unique(np.stack([of, triangle], axis=1), axis=0)
         return self._located(moved, pairs[:, 0], pairs[:, 1])
-
-    def _holding(self, points: Array) -> tuple[Rows, Rows]:
-        """Pairs (point, triangle that holds it, NEAR_M included)."""
-        of, triangle = self._boxes.query(shapely.points(points))
-        xy = points[of]
-        inside = np.ones(len(of), dtype=np.bool_)
-        for edge in range(3):
-            u = self.xy[self.triangles[triangle, edge]]
-            side = self.xy[self.triangles[triangle, (edge + 1) % 3]] - u
-            inside &= cross(side, xy - u) >= -NEAR_M * np.hypot(side[:, 0], side[:, 1])
-        return of[inside], triangle[inside]
 
     def _located(self, xy: Array, of: Rows, triangle: Rows) -> LocatedPoints:
         component = np.full(len(xy), -1, dtype=np.int64)
@@ -221,6 +203,28 @@ class Mesh:
 
     def seen_from(self, points: LocatedPoints) -> tuple[Rows, Rows]:
         """Pairs (point, number of a bend) that see each other, where a way from the point may bend."""
+        return self._compared(points) if self._few else self.expanded(points)
+
+    def _compared(self, points: LocatedPoints) -> tuple[Rows, Rows]:
+        """The same by comparing with all walls; where that cannot say, point by point through the triangles."""
+        count = len(self.bends)
+        of, bend = self._touching(points.xy, *np.divmod(np.arange(len(points.xy) * count), max(1, count)))
+        clear, blocked = self.walls.sight(points.xy, self.xy[self.bends], of, bend, self._own_walls)
+        near = ~(clear | blocked)
+        if not near.any():
+            return of[clear], bend[clear]
+        doubtful = np.zeros(len(points.xy), dtype=np.bool_)
+        doubtful[of[near]] = True
+        mine = doubtful[points.of]
+        some = LocatedPoints(points.xy, points.component, points.of[mine], points.triangle[mine])
+        walked_of, walked_bend = self.expanded(some)
+        clear &= ~doubtful[of]
+        of, bend = np.concatenate([of[clear], walked_of]), np.concatenate([bend[clear], walked_bend])
+        order = np.argsort(of, kind="stable")
+        return of[order], bend[order]
+
+    def expanded(self, points: LocatedPoints) -> tuple[Rows, Rows]:
+        """The same, triangle by triangle."""
         found: list[tuple[Rows, Rows]] = []
         for first in range(0, len(points.xy), BLOCK):
             mine = (points.of >= first) & (points.of < first + BLOCK)
@@ -334,7 +338,10 @@ class Mesh:
         bend = self._bend_of[corner]
         kept = bend >= 0
         code = _once(src[kept] * max(1, len(self.bends)) + bend[kept])
-        src, bend = np.divmod(code, max(1, len(self.bends)))
+        return self._touching(sources, *np.divmod(code, max(1, len(self.bends))))
+
+    def _touching(self, sources: Array, src: Rows, bend: Rows) -> tuple[Rows, Rows]:
+        """Those pairs (source, bend) whose line would touch the walls at the bend without cutting them."""
         corner = self.bends[bend]
         way = self.xy[corner] - sources[src]
         sides = (

@@ -25,18 +25,17 @@ from scipy.sparse.csgraph import dijkstra
 from dronedispatch.fleet.city import City, CityInvalid, parse_city
 from dronedispatch.fleet.documents import decode
 from dronedispatch.fleet.free_space import CLEARANCE_M, STEPS_MAX, FreeSpace, free_space, too_complex
-from dronedispatch.fleet.mesh import LocatedPoints
 from dronedispatch.fleet.positions import Point, distance_m
+from dronedispatch.fleet.triangle_locator import LocatedPoints
 
 __all__ = ["CLEARANCE_M", "NO_WAY_M", "Paths", "city_of", "no_way", "paths_of", "xy_of"]
 
-NO_WAY_M = (
-    1e9  # the length of no way: finite, so that sums and differences stay numbers, and beyond any battery
-)
+NO_WAY_M = 1e9  # the length of no way: sums and differences stay numbers, and it is beyond any battery
 GOALS_AT_ONCE = 64
 PLANS_KEPT = 8
 REGIONS_KEPT_MAX = 100_000
 TRIPS_KEPT_MAX = 20_000
+BETWEEN_MAX = 256  # bends whose distances from one another are kept: half a megabyte
 KEPT_NUMBERS_MAX = 4_000_000  # of distances to bends kept for goals, and for starts: 32 MB each
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -75,12 +74,13 @@ class Paths:
         self._bends = mesh.xy[mesh.bends]
         lengths = np.hypot(*(self._bends[space.rows] - self._bends[space.cols]).T)
         self._graph = csr_array((lengths, (space.rows, space.cols)), (len(self._bends),) * 2)
+        self._between = dijkstra(self._graph) if len(self._bends) <= BETWEEN_MAX else None
         self._goals: dict[Key, Array] = {}
         self._starts: dict[Key, tuple[Rows, Array]] = {}
         self._starts_kept = 0
         self._regions: dict[Key, int] = {}
         docks = self._ends(city.charge_xy_m)
-        self._served = np.unique(docks.located.component[docks.legal])
+        self._served = frozenset(docks.located.component[docks.legal].tolist())
 
     def for_city(self, city: City) -> Paths:
         """The same ways for a city of the same walls and charge points; what is learnt of them is shared."""
@@ -132,7 +132,7 @@ class Paths:
         """(n, 2) -> (n,): from a charge point of the city."""
         if self._space is None:
             return np.ones(len(points), dtype=np.bool_)
-        return np.isin(self.regions(points), self._served)
+        return np.array([number in self._served for number in self.regions(points).tolist()], dtype=np.bool_)
 
     def why_not_reached(self, point: Point) -> str | None:
         """Why no drone comes to a place of the city; None: it can. Ask `City.why_not_here` first."""
@@ -198,12 +198,20 @@ class Paths:
             self._trips.clear()
             new = np.arange(len(keys))
         if new.size:
-            fetch_m = self.charge_ways_m(origins[new]).min(axis=1, initial=np.inf)
-            retreat_m = self.charge_ways_m(destinations[new]).min(axis=1, initial=np.inf)
-            carry_m = self.lengths_m(origins[new], destinations[new])
-            trips = np.stack([fetch_m, carry_m, retreat_m], axis=1)
+            trips = self._trips_anew(origins[new], destinations[new])
             self._trips.update((keys[i], trip) for i, trip in zip(new.tolist(), trips, strict=True))
         return np.array([self._trips[key] for key in keys], dtype=np.float64).reshape(-1, 3)
+
+    def _trips_anew(self, origins: Array, destinations: Array) -> Array:
+        """All ways in one look-up: of a single order, what a look-up costs is mostly that it is one."""
+        count, docks = len(origins), self.city.charge_xy_m
+        spots = np.repeat(np.concatenate([origins, destinations]), len(docks), axis=0)
+        ways_m = self.lengths_m(
+            np.concatenate([spots, origins]),
+            np.concatenate([np.tile(docks, (2 * count, 1)), destinations]),
+        )
+        to_dock_m = ways_m[:-count].reshape(2, count, len(docks)).min(axis=2, initial=np.inf)
+        return np.stack([to_dock_m[0], ways_m[-count:], to_dock_m[1]], axis=1)
 
     def route(self, a: Point, b: Point) -> tuple[Point, ...]:
         """The way points after `a`, `b` the last; none: there is no way."""
@@ -286,6 +294,10 @@ class Paths:
     def _measure(self, ends: _Ends, goals: Rows) -> None:
         """The distance of every bend from these ends: they join the graph as its last rows."""
         sights = self._sight(ends, goals)
+        if self._between is not None:
+            for i, (seen, away) in zip(goals.tolist(), sights, strict=True):
+                self._goals[ends.keys[i]] = (self._between[:, seen] + away).min(axis=1, initial=np.inf)
+            return
         count, bends = len(goals), len(self._bends)
         indptr = np.concatenate(
             [self._graph.indptr, self._graph.indptr[-1] + np.cumsum([len(seen) for seen, _ in sights])]
@@ -300,7 +312,7 @@ class Paths:
         """For each of these ends the bends that it sees, and how far they are."""
         if not len(which):
             return []
-        located = _some(ends.located, which)
+        located = ends.located.only(which)
         of, bend = self._mesh.seen_from(located)
         way = located.xy[of] - self._bends[bend]
         cuts = np.searchsorted(of, np.arange(1, len(which)))
@@ -340,15 +352,6 @@ class Paths:
             return which
         lines = shapely.linestrings(np.stack([a[which], b[which]], axis=1))
         return np.asarray(which[shapely.covers(self._space.inside, lines)], dtype=np.int64)
-
-
-def _some(located: LocatedPoints, which: Rows) -> LocatedPoints:
-    number = np.full(len(located.xy), -1, dtype=np.int64)
-    number[which] = np.arange(len(which))
-    kept = number[located.of] >= 0
-    return LocatedPoints(
-        located.xy[which], located.component[which], number[located.of[kept]], located.triangle[kept]
-    )
 
 
 def xy_of(points: Sequence[Point]) -> Array:

@@ -31,8 +31,13 @@ class SightLines:
     def __len__(self) -> int:
         return int(self._start.shape[1])
 
-    def sight(self, points: Array, others: Array, rows: Rows, cols: Rows) -> tuple[Mask, Mask]:
-        """For each line points[rows[k]] -> others[cols[k]]: (crosses no wall, crosses one); neither: too near to say."""
+    def sight(
+        self, points: Array, others: Array, rows: Rows, cols: Rows, own: Mask | None = None
+    ) -> tuple[Mask, Mask]:
+        """For each line points[rows[k]] -> others[cols[k]]: (crosses no wall, crosses one); neither: too near to say.
+
+        `own` (others, walls): walls that end at that other point, and do not count.
+        """
         clear, blocked = (np.zeros(len(rows), dtype=np.bool_) for _ in range(2))
         begins, ends = self._sides(points), self._sides(others)
         step = max(1, AT_ONCE // max(1, len(self)))
@@ -44,10 +49,14 @@ class SightLines:
             along = _low_high(normal @ self._start - offset, normal @ self._end - offset)
             beside = _low_high(begins[rows[part]], ends[cols[part]])
             apart = (along[0] > NEAR_M) | (along[1] < -NEAR_M) | (beside[0] > NEAR_M) | (beside[1] < -NEAR_M)
+            if own is not None:
+                apart |= own[cols[part]]
             clear[part] = apart.all(axis=1)
             crossed = (
                 (along[0] < -NEAR_M) & (along[1] > NEAR_M) & (beside[0] < -NEAR_M) & (beside[1] > NEAR_M)
             )
+            if own is not None:
+                crossed &= ~own[cols[part]]
             blocked[part] = crossed.any(axis=1)
         return clear, blocked
 

@@ -9,6 +9,7 @@ from shapely import Polygon
 
 from dronedispatch.fleet.mesh import Mesh
 from dronedispatch.fleet.sight import SightLines
+from dronedispatch.fleet.triangle_locator import COMPARED_MAX, LocatedPoints
 from support.generated_cities import blots, wiggly
 
 
@@ -40,6 +41,32 @@ def test_a_line_is_free_by_its_walls_where_it_is_free_by_its_triangles(seed: int
     ends = mesh.locate(places(mesh, 40, seed))
     pairs = np.divmod(np.arange(len(ends.xy) ** 2), len(ends.xy))
     assert (mesh.clear(ends, ends, pairs) == mesh.walked(ends, ends, pairs)).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_bends_in_sight_are_the_same_compared_and_walked(seed: int) -> None:
+    mesh = Mesh(town(24 + 20 * seed, 1 + 2 * seed, seed))
+    ends = mesh.locate(places(mesh, 60, seed))
+    seen = [set(zip(of.tolist(), bend.tolist(), strict=True)) for of, bend in both_ways(mesh, ends)]
+    assert seen[0] == seen[1] != set()
+
+
+def both_ways(mesh: Mesh, ends: LocatedPoints) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [mesh.seen_from(ends), mesh.expanded(ends)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_few_points_and_many_lie_in_the_same_triangles(seed: int) -> None:
+    mesh = Mesh(town(24 + 20 * seed, 1 + 2 * seed, seed))
+    spots = places(mesh, COMPARED_MAX // len(mesh) // 4, seed)
+    few, many = mesh.locate(spots), mesh.locate(np.concatenate([spots, spots]))
+    inside = np.flatnonzero((few.xy == spots).all(axis=1)).tolist()
+    found = [triangles_of(few, inside), triangles_of(many, inside)]
+    assert found[0] == found[1] != {}
+
+
+def triangles_of(located: LocatedPoints, which: list[int]) -> dict[int, set[int]]:
+    return {i: set(located.triangle[located.of == i].tolist()) for i in which}
 
 
 def test_what_is_clear_cut_is_decided_without_the_mesh_and_what_is_not_is_left_to_it() -> None:
