@@ -211,7 +211,7 @@ RULES = (
     ),
     Switch(
         "the door repeats keyed orders only",
-        put({"attempts.why_no_retry": always(None)}),
+        put({"core.request_life.why_no_other": always("")}),
         test_without_a_key_a_lost_answer_is_unknown_and_nothing_is_ordered_twice,
     ),
 )

@@ -13,6 +13,7 @@ from typing import Final, Protocol, cast
 from httptools import HttpParserError, HttpResponseParser
 
 from dronedispatch.runtime.http.errors import Broken, Malformed
+from dronedispatch.runtime.http.whole_response import whole_response
 
 HEAD_BYTES_MAX: Final = 65_536
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -69,6 +70,7 @@ class Connection(asyncio.Protocol):
         "_answered",
         "_chunked",
         "_declared",
+        "_dirty",
         "_done",
         "_head_only",
         "_headers",
@@ -101,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._reset()
 
     def _reset(self) -> None:
+        self._dirty = False  # nothing of an answer has been read since
         self._headers = []
         self._declared = -1
         self._chunked = self._in_body = self._interim = self._done = False
@@ -120,7 +123,8 @@ class Connection(asyncio.Protocol):
         self._receiver = receiver
         self._head_only = head_only
         self.whole = whole
-        self._reset()
+        if self._dirty:
+            self._reset()
         self.transport.write(data)
 
     def hand_over(self, receiver: Receiver) -> None:
@@ -154,7 +158,10 @@ class Connection(asyncio.Protocol):
         if asker is None:  # an answer that nobody asked for
             self.transport.abort()
             return
-        self._answered = True
+        if not self._dirty and not self._head_only and (found := whole_response(data)) is not None:
+            self._take_whole(asker, *found)
+            return
+        self._dirty = self._answered = True
         self._quiet_bytes += len(data)
         excess = False
         try:
@@ -262,6 +269,13 @@ class Connection(asyncio.Protocol):
         self._done = True
 
     # --- endings ---
+
+    def _take_whole(self, receiver: Receiver, status: int, headers: Headers, body: bytes) -> None:
+        receiver.response_head(status, headers, len(body))
+        if body and self._receiver is not None:  # it may have let go of us, or handed us over
+            self._receiver.response_body(body)
+        if self._receiver is not None:
+            self._finish(keep=True)
 
     def _finish(self, *, keep: bool) -> None:
         receiver = self._receiver
