@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -138,25 +139,59 @@ async def test_hints_wait_for_an_absent_replica_and_are_gone_when_it_is_back(sto
         )
 
 
+def fill(store: Store, name: str) -> Path:
+    """A file beside its data that takes every byte of the file system."""
+    filler = store.data[name] / "somebody-else's"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(65_536)):
+            pass
+    assert os.statvfs(store.data[name]).f_bavail == 0
+    return filler
+
+
+def says_full(store: Store) -> bool:
+    return b"disk_full" in (store.get("f1", "/health") or b"")
+
+
 async def test_a_full_disk_leaves_the_set_and_comes_back_with_room(tmp_path: Path) -> None:
     settings = {"KVSTORE_DISK_RESERVE_BYTES": str(4 * 1024 * 1024)}
     with running_store(
         tmp_path / "store", rf=2, replicas=2, fronts=1, namespaces=True, settings=settings
     ) as store:
-        await asyncio.to_thread(store.parts["r1"].stop, signal.SIGTERM)
+        r1 = store.parts["r1"]
+        await asyncio.to_thread(r1.stop, signal.SIGTERM)
         store.wipe("r1")
-        full_disk(store, "r1", "16m")
+        full_disk(store, "r1", "24m")
         try:
-            await asyncio.to_thread(store.parts["r1"].start)
+            await asyncio.to_thread(r1.start)
             await asyncio.to_thread(wait_whole, store)
             async with client_of(store, "f1") as kv:
-                results = [await kv.put(f"big{n}", bytes(500_000)) for n in range(40)]
+                filler = await asyncio.to_thread(fill, store, "r1")
+                results = [await kv.put(f"big{n}", bytes(100_000)) for n in range(40)]
                 assert len(results) == 40
                 assert "r1" in store.absent()
-                assert store.parts["r1"].process is not None
-                assert store.parts["r1"].process.poll() is None
+                await asyncio.to_thread(wait_until, lambda: says_full(store), "health tells the full disk")
+                assert r1.process is not None
+                assert r1.process.poll() is None
+                pid = r1.process.pid
+                filler.unlink()
+                await asyncio.to_thread(wait_whole, store)
+                await asyncio.to_thread(
+                    wait_until, lambda: not says_full(store), "health tells that it is over"
+                )
+                assert r1.process.poll() is None
+                assert r1.process.pid == pid
+                filler = await asyncio.to_thread(fill, store, "r1")
+                await kv.put("one more", bytes(100_000))
+                await asyncio.to_thread(r1.stop, signal.SIGKILL)
+                await asyncio.to_thread(r1.start)  # on a disk without a byte of room
+                await asyncio.to_thread(wait_until, lambda: says_full(store), "health tells it again")
+                filler.unlink()
+                await asyncio.to_thread(wait_whole, store)
+                await kv.put("and one more", b"v")
+            assert "Traceback" not in (store.folder / "r1.log").read_text()
         finally:
-            store.parts["r1"].stop(signal.SIGKILL)
+            r1.stop(signal.SIGKILL)
             unmount(store, "r1")
 
 

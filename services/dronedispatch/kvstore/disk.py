@@ -114,7 +114,7 @@ class OpenDisk:
         return self.env.info()["last_txnid"], 0 if self.journal is None else self.journal.entries
 
     def note(self, *, synced: bool = False, durable: bool = False) -> None:
-        """Note beside the file how far it has come. Needs no sync: a note that is too old alarms nobody.
+        """Note beside the file how far it has come, if there is room. Needs no sync: a note that is too old alarms nobody.
 
         Unless everything is `synced`, the last transaction may not be on the disk yet, but the one before it is
         (engine.py): then that one is noted. `durable`: the first note that names a journal is synced.
@@ -132,16 +132,35 @@ class OpenDisk:
             entries,
         )
         partial = self.path / "identity.json.new"
-        with partial.open("wb") as out:
-            out.write(msgspec.json.encode(note))
-            if durable:
-                out.flush()
-                os.fsync(out.fileno())
+        try:
+            with partial.open("wb") as out:
+                out.write(msgspec.json.encode(note))
+                if durable:
+                    out.flush()
+                    os.fsync(out.fileno())
+        except OSError as error:
+            if durable or not is_full(error):
+                raise
+            return  # the note of before stays
         partial.replace(self.path / "identity.json")
         if durable:
             directory = os.open(self.path, os.O_RDONLY)
             os.fsync(directory)
             os.close(directory)
+
+
+def is_full(error: OSError) -> bool:
+    """The file system has no room for what was to be written."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def write_if_room(path: Path, text: str) -> None:
+    """A note that nothing rests on: a full disk makes it empty, and must keep no replica from starting or ending."""
+    try:
+        path.write_text(text)
+    except OSError as error:
+        if not is_full(error):
+            raise
 
 
 def free_bytes(path: Path) -> int:
@@ -308,15 +327,20 @@ def _generation(path: Path) -> int:
 def fsync_s(path: Path) -> float:
     """The time of a synced 4 KiB write beside the data file: decides whether commits run on the loop.
 
-    The shortest of several: it is the disk that is asked, not how busy the machine is at this moment.
+    The shortest of several: it is the disk that is asked, not how busy the machine is at this moment. A full disk cannot be
+    asked: 0.0.
     """
     probe = path / "fsync.probe"
     taken = []
-    with probe.open("wb", buffering=0) as out:
-        for _ in range(_FSYNC_PROBES):
-            start = time.perf_counter()
-            out.write(bytes(4096))
-            os.fdatasync(out.fileno())
-            taken.append(time.perf_counter() - start)
-    probe.unlink()
-    return min(taken)
+    try:
+        with probe.open("wb", buffering=0) as out:
+            for _ in range(_FSYNC_PROBES):
+                start = time.perf_counter()
+                out.write(bytes(4096))
+                os.fdatasync(out.fileno())
+                taken.append(time.perf_counter() - start)
+    except OSError as error:
+        if not is_full(error):
+            raise
+    probe.unlink(missing_ok=True)
+    return min(taken, default=0.0)

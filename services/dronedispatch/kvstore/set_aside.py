@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from dronedispatch.kvstore.disk import DATA_FILE, JOURNAL_FILE
+from dronedispatch.kvstore.disk import DATA_FILE, JOURNAL_FILE, write_if_room
 
 FOLDER: Final = "set-aside"
 MARK_FILE: Final = "damaged"
@@ -41,7 +41,7 @@ def set_aside(path: Path, reason: str) -> None:
     for name in FILES:
         if (path / name).exists():
             (path / name).replace(folder / name)
-    (folder / "reason").write_text(f"{time.strftime('%FT%TZ', time.gmtime())} {reason}\n")
+    write_if_room(folder / "reason", f"{time.strftime('%FT%TZ', time.gmtime())} {reason}\n")
     (path / MARK_FILE).unlink(missing_ok=True)
     log.error(
         "the data file is damaged: it is set aside, and this replica joins anew with an empty disk",
@@ -52,7 +52,7 @@ def set_aside(path: Path, reason: str) -> None:
 
 def mark(path: Path, reason: str) -> None:
     """The next start sets the files aside: this process has them open."""
-    (path / MARK_FILE).write_text(reason)
+    write_if_room(path / MARK_FILE, reason)
 
 
 def before_open(path: Path) -> None:
@@ -82,7 +82,7 @@ def _stamp(path: Path) -> str:
 
 def closed(path: Path) -> None:
     """The data file has just been closed, complete: whoever writes to it from now on is not this replica."""
-    (path / CLOSED_FILE).write_text(_stamp(path))
+    write_if_room(path / CLOSED_FILE, _stamp(path))
     ended_well(path)
 
 
@@ -99,7 +99,7 @@ def _short_lives(path: Path) -> int:
         before = int(count) if time.time() - float(began_s) < 10 * SHORT_S else 0
     except (OSError, ValueError):
         before = 0
-    starts.write_text(f"{before + 1} {time.time()}")
+    write_if_room(starts, f"{before + 1} {time.time()}")
     return before
 
 

@@ -20,7 +20,7 @@ import msgspec
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 from sanic import HTTPResponse, Request, Sanic
-from sanic.exceptions import NotFound, SanicException
+from sanic.exceptions import BadURL, NotFound, SanicException
 from sanic.helpers import STATUS_CODES
 from sanic.response import raw, text
 from sanic.router import Router
@@ -106,6 +106,20 @@ class PlainRouter(Router):
         return super()._get(path, method, host)
 
 
+class AnsweredRequest(Request):
+    """Sanic's, which ends in a traceback and no answer when a target is no URL: the request that it makes up to answer with
+    is made of the same target again (`method` is NONE then)."""
+
+    def __init__(self, url_bytes: bytes, *, method: str, **given: Any) -> None:
+        """See Request. Raises BadURL."""
+        try:
+            super().__init__(url_bytes=url_bytes, method=method, **given)
+        except BadURL:
+            if method != "NONE":
+                raise
+            super().__init__(url_bytes=b"*", method=method, **given)
+
+
 def process_of(request: Request) -> Process:
     """The process that serves this request."""
     process = request.app.ctx.process
@@ -133,6 +147,7 @@ def create_web(
         configure_logging=False,
         strict_slashes=True,
         router=PlainRouter(),
+        request_class=AnsweredRequest,
     )
     _configure(app, settings, request_timeout_s, response_timeout_s)
     process = Process(service, settings, ready, facts)
