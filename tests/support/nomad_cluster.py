@@ -153,6 +153,10 @@ class Cluster(ThreeHosts):
         assert done.returncode == 0, done.stdout + done.stderr
         return time.monotonic() - began_s
 
+    def release(self, name: str) -> str:
+        """The folder of the release `one` or `two`, which are the same program."""
+        return str(self.folder / "releases" / name)
+
     def deployer(self) -> str:
         """The token of whoever only deploys, as provisioning keeps it in Consul."""
         machine = self.machines["server-1"]
