@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Sequence
 
 from scripts.cluster.deploy import OPTIONAL, ORDER, DeployError, ask, nomad, running
 from scripts.cluster.diagnosis import Json
+from scripts.local import transitions
 
 JOBS = ("rabbitmq", *ORDER, *OPTIONAL)
+WRITERS = ("gateway", "dispatcher")
 
 
 def instances(names: Sequence[str]) -> Iterator[tuple[str, int, Json]]:
@@ -32,9 +35,13 @@ def row(name: str, version: int, one: Json) -> tuple[str, bool]:
     return text, one["ClientStatus"] == "running" and healthy is True
 
 
-def status(names: Sequence[str]) -> int:
+def status(names: Sequence[str], *, as_json: bool = False) -> int:
     """0: every instance runs and is healthy."""
     rows = [row(*one) for one in instances(names)]
+    if as_json:
+        for text, fine in rows:
+            print(json.dumps({"instance": text, "healthy": fine}))
+        return 0 if rows and all(fine for _, fine in rows) else 1
     print("\n".join(text for text, _ in rows) or "no job of ours runs: scripts/deploy")
     return 0 if rows and all(fine for _, fine in rows) else 1
 
@@ -49,6 +56,20 @@ def logs(names: Sequence[str], lines: int) -> int:
     return 0
 
 
+def order_logs(order: str, *, as_json: bool) -> int:
+    """One line a transition of one order, out of the whole logs of those who write orders."""
+    found = []
+    for name, _, one in instances(WRITERS):
+        for line in nomad("alloc", "logs", one["ID"], name, fine=(0, 1))[1].splitlines():
+            fields = transitions.transition(line, order)
+            found += [fields] if fields is not None else []
+    if not found:
+        print(f"error: no log of {' or '.join(WRITERS)} tells of order {order}", file=sys.stderr)
+        return 1
+    transitions.tell(transitions.in_order(found), as_json=as_json)
+    return 0
+
+
 def main(argv: Sequence[str]) -> int:
     """status [JOB ...] or logs [-n N] [JOB ...]."""
     parser = argparse.ArgumentParser(f"scripts/{argv[0]} --nomad", description=__doc__)
@@ -57,13 +78,19 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "-n", "--lines", type=int, default=20, metavar="N", help="of each instance (logs; default 20)"
     )
+    parser.add_argument("--order", metavar="ID", help="only the transitions of this order, by time (logs)")
+    parser.add_argument("--json", action="store_true", help="one JSON document a line")
     options = parser.parse_intermixed_args(argv)
     unknown = sorted({*options.jobs} - {*JOBS})
     if unknown:
         parser.error(f"no job {unknown[0]!r}")
     try:
         names = options.jobs or JOBS
-        return status(names) if options.what == "status" else logs(names, options.lines)
+        if options.what == "status":
+            return status(names, as_json=options.json)
+        if options.order is not None:
+            return order_logs(options.order, as_json=options.json)
+        return logs(names, options.lines)
     except DeployError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1

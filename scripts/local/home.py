@@ -18,7 +18,7 @@ from typing import Any
 from scripts.local.trouble import Trouble
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-DEFAULT = CHECKOUT / ".run"
+DEFAULT = Path(os.environ.get("DD_HOME") or CHECKOUT / ".run").expanduser().absolute()
 SECRETS = ("store", "operator", "metrics", "service", "amqp_password")
 SOCKET_PATH_BYTES_MAX = (
     100  # a Unix socket's path ends at 103 bytes on macOS, 107 on Linux; supervisor adds a suffix

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+from scripts.local import transitions
 from scripts.local.home import DEFAULT, Home
 from scripts.local.system import home_argument
 from scripts.local.trouble import Trouble, run_command
@@ -81,6 +82,17 @@ class Tail:
         self._inode = self._path.stat().st_ino
 
 
+def show_order(home: Home, order: str, *, as_json: bool) -> int:
+    """One line a transition of one order. Raises Trouble when there is none."""
+    found = transitions.of_order(home.logs, order)
+    if not found:
+        raise Trouble(
+            f"no log in {home.logs} tells of order {order}: is the id whole, and is it younger than the logs?"
+        )
+    transitions.tell(found, as_json=as_json)
+    return 0
+
+
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="scripts/logs", description="Show what the processes say.")
@@ -93,6 +105,9 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="the lines as they were written")
     parser.add_argument(
+        "--order", metavar="ID", help="only the transitions of this order, of all processes, by time"
+    )
+    parser.add_argument(
         "--home", type=Path, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
     )
     arguments = parser.parse_args(sys.argv[1:])
@@ -100,6 +115,8 @@ def main() -> None:
 
     def command() -> int:
         files = chosen(home, arguments.names)
+        if arguments.order is not None:
+            return show_order(home, arguments.order, as_json=arguments.json)
         tails = [(path.stem, Tail(path)) for path in files]
 
         def show(name: str, lines: list[str]) -> None:

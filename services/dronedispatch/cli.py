@@ -1,7 +1,11 @@
-"""`dronedispatch <service>`: start one process of the system, or `dronedispatch kvctl ...` to look into its store."""
+"""`dronedispatch COMMAND`: the tool for a running system, the store's operator tool, and the services' own starters.
+
+A service is started without importing what the tool wants.
+"""
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -19,16 +23,41 @@ SERVICES = {
 }
 
 
+TOOL = {
+    "orders": "place, list, get, watch, cancel, why",
+    "drones": "list, get, drain, undrain",
+    "zones": "get, diff, apply",
+    "events": "what happens, as it happens",
+    "top": "the system at a glance",
+    "status": "every process and its health",
+    "doctor": "what is wrong, and what to type",
+    "logs": "what the processes say; --order ID: an order's way through them",
+    "dead-letters": "messages that nobody could handle: list, replay, drop",
+    "completion": "completion for bash, zsh or fish",
+}
+
+
 def usage() -> str:
     """The help text."""
-    services = "\n".join(f"  {name:<12}{text}" for name, text in SERVICES.items())
+
+    def rows(of: dict[str, str]) -> str:
+        return "\n".join(f"  {name:<14}{text}" for name, text in of.items())
+
     return (
-        "usage: dronedispatch <service>             start a service; its settings come from the environment\n"
-        "       dronedispatch <service> --settings  list the variables that it reads, with their defaults\n"
-        "       dronedispatch kvctl ...             the store's operator tool (see kvctl --help)\n"
-        "       dronedispatch dead-letters ...      messages that nobody could handle: list, replay, drop\n"
-        "       dronedispatch --version\n\n"
-        f"services:\n{services}\n"
+        "usage: dronedispatch COMMAND ...   (each has --help)\n\n"
+        f"A running system (--home DIR, or --url URL):\n{rows(TOOL)}\n"
+        "  kvctl         the store's operator tool\n\n"
+        f"Start a service; its settings come from the environment (--settings lists them):\n{rows(SERVICES)}\n\n"
+        "  --version     of this program\n"
+    )
+
+
+def service_usage(name: str) -> str:
+    """What `dronedispatch gateway --help` says."""
+    return (
+        f"usage: dronedispatch {name}             start it: {SERVICES[name]}\n"
+        f"       dronedispatch {name} --settings  list the variables that it reads, with their defaults\n\n"
+        "It takes no other argument: its settings come from the environment. scripts/up starts a whole system.\n"
     )
 
 
@@ -54,11 +83,16 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if name == "kvctl":
         return int(importlib.import_module("dronedispatch.kvctl.__main__").main(rest))
-    if name == "dead-letters":
-        return int(importlib.import_module("dronedispatch.dead_letters").main(rest))
+    if name in TOOL:
+        return int(importlib.import_module("dronedispatch.tool.app").main(arguments))
     if name not in SERVICES:
-        sys.stderr.write(f"dronedispatch: no service {name!r}\n\n{usage()}")
+        near = difflib.get_close_matches(name, [*TOOL, *SERVICES, "kvctl"], 1)
+        meant = f": did you mean {near[0]!r}?" if near else ""
+        sys.stderr.write(f"dronedispatch: no command {name!r}{meant} (see dronedispatch --help)\n")
         return 2
+    if rest in (["--help"], ["-h"]):
+        sys.stdout.write(service_usage(name))
+        return 0
     package = name.replace("-", "_")
     if rest == ["--settings"]:
         sys.stdout.write(list_settings(package, package.upper()))

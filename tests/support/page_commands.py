@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from scripts.local.home import CHECKOUT
 
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/cluster.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/cluster.md", "docs/tool.md")
 NOT_EXECUTED = "# Not executed by a test: "
 _BLOCK = re.compile(r"^```(bash|sh|console|shell)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Blocks that the live test does not type: (the file that does, what it says there).

@@ -28,7 +28,7 @@ from dronedispatch.dispatcher.intents import (
 )
 from dronedispatch.dispatcher.locks import Held
 from dronedispatch.dispatcher.picture import Picture
-from dronedispatch.fleet.deliveries import Delivery, delivery_tags
+from dronedispatch.fleet.deliveries import Delivery, delivery_tags, transition_fields
 from dronedispatch.fleet.documents import delivery_key, drone_key, encode, stamp
 from dronedispatch.fleet.drones import Drone, DroneStatus, drone_tags, move_drone
 from dronedispatch.fleet.lifecycle import IllegalMove
@@ -263,6 +263,9 @@ class CarryOut:
                 outcome.drones.append(write.record)
                 self._tell(write.record, result)
             else:
+                before = self._picture.deliveries.get(write.record.id)
+                if before is not None and before.record.status is not write.record.status:
+                    log.info("transition", **transition_fields(before.record, write.record))
                 self._picture.put_delivery(write.record, result)
                 outcome.deliveries.append(write.record)
                 self._etas.look(write.record)

@@ -142,6 +142,18 @@ def move_delivery(
     return msgspec.structs.replace(delivery, **changes, history=history)
 
 
+def transition_fields(before: Delivery, after: Delivery) -> dict[str, str | None]:
+    """What the log line of a transition says: written once, by the process that has stored `after`."""
+    return {
+        "delivery_id": after.id,
+        "from": before.status.value,
+        "to": after.status.value,
+        "drone_id": after.drone_id or before.drone_id,
+        "request_id": after.request_id,
+        "cause": after.history[-1].cause if after.history else None,
+    }
+
+
 def delivery_tags(delivery: Delivery) -> tuple[str, ...]:
     """The tags under which a round and the lists find it: what has ended costs a round nothing."""
     tags = [f"status={delivery.status}"]

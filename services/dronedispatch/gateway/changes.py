@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+import structlog
 from ulid import ULID
 
-from dronedispatch.fleet.deliveries import TERMINAL, Delivery, DeliveryStatus, delivery_tags, move_delivery
+from dronedispatch.fleet.deliveries import (
+    TERMINAL,
+    Delivery,
+    DeliveryStatus,
+    delivery_tags,
+    move_delivery,
+    transition_fields,
+)
 from dronedispatch.fleet.dispatch_state import WISH_TAG, Wanted, Wish
 from dronedispatch.fleet.documents import decode, delivery_key, drone_key, encode, stamp, wish_key
 from dronedispatch.fleet.lifecycle import IllegalMove
@@ -25,6 +33,8 @@ ATTEMPTS_MAX = (
 )
 
 Announce = Callable[[Delivery, Version], None]
+
+log = structlog.get_logger()
 
 
 class Changes:
@@ -100,6 +110,8 @@ class Changes:
                 version = await self._kv.cas(key, item.version, encode(after), tags=delivery_tags(after))
             except VersionConflict:
                 continue  # somebody else changed it first: decide again on what is there now
+            if after.status is not before.status:
+                log.info("transition", **transition_fields(before, after) | {"request_id": request_id})
             self._tell(after, version, cause, request_id)
             return after
         raise Unavailable(f"delivery {delivery_id} changes too fast")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import structlog
 from ulid import ULID
 
 from dronedispatch.fleet.deliveries import Delivery, delivery_tags
@@ -25,6 +26,8 @@ from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.problems import Problem
 
 Announce = Callable[[Delivery, Version], None]
+
+log = structlog.get_logger()
 
 
 class Orders:
@@ -67,6 +70,7 @@ class Orders:
         )
         version = await self._create(delivery)
         if version is not None:
+            log.info("transition", delivery_id=delivery.id, to="pending", request_id=request_id)
             self._tell(delivery, version, request_id)
         return delivery
 

@@ -12,6 +12,7 @@ from dronedispatch.kv.errors import KVError
 from dronedispatch.kvctl import arguments
 from dronedispatch.kvctl.session import CannotDo, opened
 from dronedispatch.kvctl.settings import Settings
+from dronedispatch.runtime.home import NoHome, environment_for
 from dronedispatch.runtime.settings import SettingsError, load
 
 
@@ -20,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parsed = arguments.parser().parse_args(argv)
     try:
         return asyncio.run(_run(parsed))
-    except (CannotDo, KVError, SettingsError) as error:
+    except (CannotDo, KVError, SettingsError, NoHome) as error:
         sys.stderr.write(f"kvctl {parsed.command}: {error}\n")
         return 1
     except (BrokenPipeError, KeyboardInterrupt):
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _run(parsed: argparse.Namespace) -> int:
-    settings = load(Settings, "KVCTL", os.environ)
+    settings = load(Settings, "KVCTL", environment_for(parsed.home, os.environ))
     async with opened(settings) as session:
         code: int = await parsed.run(session, parsed)
         return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from dronedispatch.kvctl import adopt, backup, placing, recover, transfer, values, verbs, verify
 
@@ -24,7 +25,8 @@ EXAMPLES = """examples:
   dronedispatch kvctl adopt                         a home that was copied whole serves again
   dronedispatch kvctl recover                       a view again, after Consul has lost it
 
-CONSUL_HTTP_ADDR says where Consul is, STORE_TOKEN_FILE names the file with the store's token.
+--home DIR finds Consul and the store's token of a system on this machine. Elsewhere CONSUL_HTTP_ADDR says where Consul
+is, STORE_TOKEN_FILE names the file with the token.
 """
 
 Commands = argparse._SubParsersAction
@@ -37,6 +39,12 @@ def parser() -> argparse.ArgumentParser:
         description="Look into the store, and change who holds what.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument(
+        "--home",
+        type=Path,
+        metavar="DIR",
+        help="a home of this machine (default: DD_HOME, or .run): its Consul and tokens",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
     _cluster(commands)

@@ -29,6 +29,10 @@ class CannotDo(Exception):
     """What was asked for is not possible; the message says why and what to do."""
 
 
+class TokenWanted(CannotDo):
+    """A replica lives and does not let us in: it is we who lack something."""
+
+
 class ReplicaState(msgspec.Struct):
     """What GET /replica/state says."""
 
@@ -141,7 +145,9 @@ class Session:
         except HttpError as error:
             raise CannotDo(f"the replica at {url} does not answer: {error}") from error
         if response.status == 401:
-            raise CannotDo("the store token is wrong or missing: set STORE_TOKEN_FILE")
+            raise TokenWanted(
+                f"the replica at {url} wants the store's token: name it with --home DIR, or STORE_TOKEN_FILE=FILE"
+            )
         if response.status != 200:
             raise CannotDo(f"the replica at {url} answers {response.status}")
         return msgspec.json.decode(response.body, type=ReplicaState)
@@ -165,11 +171,11 @@ class Session:
             raise CannotDo(f"the replica at {url} answers {response.status}")
 
     async def states(self, urls: Sequence[str]) -> list[ReplicaState | CannotDo]:
-        """The states of all; an error in the place of one that does not answer."""
+        """The states of all; an error in the place of one that does not answer. Raises TokenWanted: they do answer."""
         found = await asyncio.gather(*map(self.state, urls), return_exceptions=True)
         answers: list[ReplicaState | CannotDo] = []
         for answer in found:
-            if not isinstance(answer, ReplicaState | CannotDo):
+            if isinstance(answer, TokenWanted) or not isinstance(answer, ReplicaState | CannotDo):
                 assert isinstance(answer, BaseException)
                 raise answer
             answers.append(answer)

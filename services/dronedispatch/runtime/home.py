@@ -1,0 +1,119 @@
+"""The home of a system on one machine, as its users find it: addresses and tokens. scripts/up writes it.
+
+Where each thing lies is scripts/local's decision; tests/unit/runtime/test_home.py holds the two together.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HOME_VARIABLE = "DD_HOME"
+EVERYWHERE = ("0.0.0.0", "::")
+CONSUL_OFFSET = 420
+AMQP_USER = "dronedispatch"
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+class NoHome(Exception):
+    """There is no system's home; the message says where it was looked for, and what makes one."""
+
+
+def checkout() -> Path | None:
+    """The checkout that this package runs from; None when it was installed from a wheel."""
+    root = _PACKAGE.parents[1]
+    return root if (root / "scripts" / "up").is_file() else None
+
+
+def home_folder(given: Path | None, environ: Mapping[str, str]) -> Path:
+    """The home that was named: by an option, by DD_HOME, or the default of scripts/up."""
+    if given is not None:
+        return given.expanduser().absolute()
+    if told := environ.get(HOME_VARIABLE):
+        return Path(told).expanduser().absolute()
+    return (checkout() or Path.cwd()) / ".run"
+
+
+@dataclass(frozen=True, slots=True)
+class HomeFound:
+    """A home in which a system was started."""
+
+    root: Path
+    listen: str
+    port_base: int
+
+    @property
+    def url(self) -> str:
+        """The public door, as this machine reaches it."""
+        host = "127.0.0.1" if self.listen in EVERYWHERE else self.listen
+        bracketed = f"[{host}]" if ":" in host else host
+        return f"{'https' if os.environ.get('LB_TLS_CERT') else 'http'}://{bracketed}:{self.port_base}"
+
+    @property
+    def consul(self) -> str:
+        """The private Consul's address."""
+        return f"http://127.0.0.1:{self.port_base + CONSUL_OFFSET}"
+
+    def token_file(self, name: str) -> Path:
+        """Of operator, store, metrics, service, amqp_password."""
+        return self.root / "tokens" / name
+
+    def environment(self) -> dict[str, str]:
+        """What our command lines read from their environment."""
+        return {
+            "CONSUL_HTTP_ADDR": self.consul,
+            "STORE_TOKEN_FILE": str(self.token_file("store")),
+            "SERVICE_SECRET_FILE": str(self.token_file("service")),
+            "AMQP_USER": AMQP_USER,
+            "AMQP_PASSWORD_FILE": str(self.token_file("amqp_password")),
+        }
+
+
+def find_home(root: Path) -> HomeFound | None:
+    """None: nothing was ever started there. Raises NoHome when its system.json is damaged or may not be read."""
+    try:
+        text = (root / "system.json").read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoHome(f"{root}/system.json cannot be read: {error}") from error
+    try:
+        options: dict[str, Any] = json.loads(text)["options"]
+        return HomeFound(root, str(options["listen"]), int(options["port_base"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise NoHome(f"{root}/system.json is damaged: start again with scripts/up --fresh") from error
+
+
+def needed_home(root: Path) -> HomeFound:
+    """The home that was named. Raises NoHome when nothing was ever started there."""
+    found = find_home(root)
+    if found is None:
+        raise NoHome(f"nothing was ever started in {root}: run scripts/up --home {root}")
+    return found
+
+
+def environment_for(given: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with what a home says laid over it (one that was named), or under it (the default one, if it is there).
+
+    Raises NoHome for one that was named and is none.
+    """
+    if given is not None:
+        named = needed_home(home_folder(given, environ)).environment()
+        taken = {name.removesuffix("_FILE") for name in named}
+        return {name: value for name, value in environ.items() if name not in taken} | named
+    if "CONSUL_HTTP_ADDR" in environ or "AMQP_URL" in environ:
+        return dict(environ)  # a system was named in the old way
+    folder = home_folder(None, environ)
+    found = needed_home(folder) if HOME_VARIABLE in environ else find_home(folder)
+    if found is None:
+        return dict(environ)
+    kept = {
+        name: value
+        for name, value in found.environment().items()
+        if name.removesuffix("_FILE") not in environ and name not in environ
+    }
+    return dict(environ) | kept

@@ -1,0 +1,1 @@
+"""The tool: `dronedispatch orders`, `drones`, `zones`, `events`, `top`, `status`, `doctor`, `logs`, `dead-letters`."""

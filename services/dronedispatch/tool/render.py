@@ -1,0 +1,95 @@
+"""Tables for people and JSON for programs. Pure, but for the printing at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+COLOURS = {
+    "delivered": "green",
+    "idle": "green",
+    "healthy": "green",
+    "failed": "red",
+    "not ready": "bold red",
+    "offline": "red",
+    "degraded": "yellow",
+    "pending": "yellow",
+    "cancelled": "dim",
+}
+UNSEEN = "-"
+WIDTH_UNSEEN = 200  # of a table that no terminal shows: nothing is folded for a program that reads lines
+
+
+def console() -> Console:
+    """Where tables go: as wide as the terminal, or wide enough."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_UNSEEN)
+
+
+def print_json(document: Any) -> None:
+    """Indented at a terminal; one line for a program."""
+    print(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None), flush=True)
+
+
+def plain(text: object) -> str:
+    """What the system has told, without the control characters that would move the terminal's cursor."""
+    return "".join(letter if letter.isprintable() else "�" for letter in str(text))
+
+
+def word(status: object) -> Text:
+    """A status in its colour."""
+    return Text(plain(status), style=COLOURS.get(str(status), ""))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = ()) -> Table:
+    """A table without a frame."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))
+    return made
+
+
+def pairs(rows: Sequence[tuple[str, object]]) -> Table:
+    """Names and values, one a line."""
+    made = Table(box=None, pad_edge=False, show_header=False)
+    made.add_column(style="bold")
+    made.add_column(overflow="fold")
+    for name, value in rows:
+        made.add_row(name, value if isinstance(value, Text) else Text(plain(value)))
+    return made
+
+
+def place(position: object) -> str:
+    """`41.89020,12.49220`, as --from takes it."""
+    if not isinstance(position, Mapping):
+        return UNSEEN
+    return f"{float(position['lat']):.5f},{float(position['lon']):.5f}"
+
+
+def number(value: object, digits: int = 0, unit: str = "") -> str:
+    """A number with its unit; `-` for none."""
+    if not isinstance(value, int | float):
+        return UNSEEN
+    return f"{value:.{digits}f}{unit}"
+
+
+def clock_time(stamp: object) -> str:
+    """The time of day of an RFC 3339 stamp, in UTC; `-` for none."""
+    moment = moment_of(stamp)
+    return UNSEEN if moment is None else f"{moment:%H:%M:%S}"
+
+
+def moment_of(stamp: object) -> datetime | None:
+    """The moment that an RFC 3339 stamp names."""
+    try:
+        return datetime.fromisoformat(str(stamp)).astimezone(UTC) if stamp else None
+    except ValueError:
+        return None

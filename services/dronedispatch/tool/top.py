@@ -1,0 +1,156 @@
+"""`dronedispatch top`: the system at a glance; live in a terminal, once anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from dronedispatch.tool import drones as fleet_commands
+from dronedispatch.tool import orders as order_commands
+from dronedispatch.tool import render
+from dronedispatch.tool.api import Api
+from dronedispatch.tool.errors import ToolError, WrongUse
+from dronedispatch.tool.orders import NO_TARGET
+from dronedispatch.tool.system import Target, found
+
+ORDERS_SHOWN, DRONES_SHOWN = 12, 12
+OPEN = ("pending", "assigned", "in-progress")
+ANSWER_S_MAX = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What was read at one moment."""
+
+    health: Mapping[str, Any]
+    figures: Mapping[str, Any]
+    orders: Sequence[Mapping[str, Any]]
+    drones: Sequence[Mapping[str, Any]]
+
+    def document(self) -> dict[str, Any]:
+        """For programs."""
+        return {"health": self.health, "figures": self.figures, "orders": self.orders, "drones": self.drones}
+
+
+def top(
+    *,
+    every: Annotated[float, Parameter(help="seconds between two looks")] = 1.0,
+    target: Target = NO_TARGET,
+) -> int:
+    """Show health, figures, open orders and drones; live in a terminal until Ctrl-C, else once."""
+    if not 0.2 <= every <= 3600:
+        raise WrongUse(f"--every {every:g} is outside 0.2..3600")
+    system = found(target)
+    api = Api(replace(system, timeout_s=min(system.timeout_s, ANSWER_S_MAX)))
+    if target.json:
+        render.print_json(look(api).document())
+        return 0
+    if not sys.stdout.isatty():
+        render.console().print(picture(look(api), api.system.url))
+        return 0
+    return _live(api, every)
+
+
+def look(api: Api) -> Glance:
+    """Ask for everything that is shown. Raises NobodyAnswers, ApiRefused."""
+    rows: list[dict[str, Any]] = []
+    for status in OPEN:
+        rows += order_commands.listed(api, ORDERS_SHOWN, {"status": status})
+    return Glance(health(api), api.get("/figures"), rows, fleet_commands.fleet(api))
+
+
+def health(api: Api) -> Mapping[str, Any]:
+    """The health document, also of a system that is not ready."""
+    from dronedispatch.tool.errors import ApiRefused
+
+    try:
+        document: Mapping[str, Any] = api.get("/health")
+    except ApiRefused as error:
+        if "health" not in error.problem:
+            raise
+        document = error.problem
+    return document
+
+
+def _live(api: Api, every_s: float) -> int:
+    glance, seen_s, trouble = look(api), time.monotonic(), ""
+    with Live(console=render.console(), screen=True, auto_refresh=False) as live:
+        while True:
+            stale_s = time.monotonic() - seen_s if trouble else 0.0
+            live.update(picture(glance, api.system.url, stale_s, trouble), refresh=True)
+            time.sleep(every_s)
+            try:
+                glance, seen_s, trouble = look(api), time.monotonic(), ""
+            except ToolError as error:
+                trouble = str(error)
+
+
+def picture(glance: Glance, url: str, stale_s: float = 0.0, trouble: str = "") -> RenderableType:
+    """The whole screen. Stale: what is shown was so `stale_s` ago, and why nothing newer is known."""
+    figures = glance.figures
+    head = Text.assemble(
+        (url, "bold"),
+        "  ",
+        render.word(glance.health.get("health", "?")),
+        f"  {render.clock_time(figures.get('at'))} UTC",
+    )
+    numbers = (
+        f"{figures['pending']} wait  {figures['assigned']} assigned  {figures['in_progress']} in the air  "
+        f"{figures['delivered']} delivered  {figures['orders_per_minute']} orders a minute  "
+        f"to assign {render.number(figures['to_assign_mean_s'], 1, ' s')}  "
+        f"to deliver {render.number(figures['to_deliver_mean_s'], 0, ' s')}"
+    )
+    parts: list[RenderableType] = [head]
+    if trouble:
+        parts.append(
+            Text(f"STALE: as it was {stale_s:.0f} s ago. {trouble.splitlines()[0]}", style="bold red")
+        )
+    parts += [
+        Text(f"{render.plain(one.get('text'))} -> {render.plain(one.get('next'))}", style="yellow")
+        for one in glance.health.get("reasons") or ()
+    ]
+    fleet = "  ".join(f"{count} {status}" for status, count in sorted(figures["drones"].items()))
+    parts += [
+        Text(numbers),
+        Text(f"{len(glance.drones)} drones: {fleet}"),
+        Text(""),
+        _orders(glance),
+        Text(""),
+        _drones(glance),
+    ]
+    return Group(*parts)
+
+
+def _orders(glance: Glance) -> RenderableType:
+    if not glance.orders:
+        return Text("no open order", style="dim")
+    newest = sorted(glance.orders, key=lambda one: str(one["id"]), reverse=True)[:ORDERS_SHOWN]
+    rows = [
+        (
+            one["id"],
+            render.word(one["status"]),
+            one["drone_id"] or render.UNSEEN,
+            render.clock_time(one["created_at"]),
+            render.clock_time((one["eta"] or {}).get("at")),
+        )
+        for one in newest
+    ]
+    return render.table(("open order", "status", "drone", "created", "expected"), rows)
+
+
+def _drones(glance: Glance) -> RenderableType:
+    """The emptiest batteries first: these want attention."""
+    first = sorted(glance.drones, key=lambda one: (one["battery_pct"] is not None, one["battery_pct"] or 0.0))
+    return render.table(
+        fleet_commands.COLUMNS,
+        [fleet_commands.line(one) for one in first[:DRONES_SHOWN]],
+        right=("battery", "stops"),
+    )

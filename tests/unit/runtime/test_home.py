@@ -1,0 +1,76 @@
+"""A home as its users find it is the home that scripts/up makes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripts.local.broker import USER
+from scripts.local.home import Home
+from scripts.local.options import Options
+from scripts.local.system import System, remember
+from scripts.local.table import service_environment
+from scripts.local.up import public_url
+
+from dronedispatch.runtime.home import (
+    NoHome,
+    environment_for,
+    find_home,
+    home_folder,
+    needed_home,
+)
+
+
+def started(folder: Path, **options: Any) -> System:
+    system = System(Home(folder), dataclasses.replace(Options(), **options), own_broker=True)
+    folder.mkdir(exist_ok=True)
+    remember(system)
+    return system
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "0.0.0.0", "192.0.2.7"])
+def test_addresses_and_tokens_are_those_of_the_scripts(tmp_path: Path, listen: str) -> None:
+    system = started(tmp_path, port_base=23000, listen=listen)
+    found = needed_home(tmp_path)
+    assert found.url == public_url(system)
+    given = service_environment(system.home, system.options)
+    assert found.environment() == {name: found.environment()[name] for name in found.environment()}
+    for name, value in found.environment().items():
+        assert given[name].removeprefix("http://") == value.removeprefix("http://"), name
+    assert found.environment()["AMQP_USER"] == USER
+
+
+def test_a_home_in_which_nothing_was_started_is_told_with_the_command(tmp_path: Path) -> None:
+    assert find_home(tmp_path) is None
+    with pytest.raises(NoHome, match=f"scripts/up --home {tmp_path}"):
+        needed_home(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"options": {"port_base": "x", "listen": "a"}}'])
+def test_a_damaged_home_is_no_address(tmp_path: Path, text: str) -> None:
+    (tmp_path / "system.json").write_text(text, encoding="utf-8")
+    with pytest.raises(NoHome, match="damaged"):
+        find_home(tmp_path)
+
+
+def test_an_option_goes_before_the_variable(tmp_path: Path) -> None:
+    told = {"DD_HOME": str(tmp_path / "told")}
+    assert home_folder(tmp_path / "given", told) == tmp_path / "given"
+    assert home_folder(None, told) == tmp_path / "told"
+
+
+def test_a_home_that_is_named_overrules_the_environment(tmp_path: Path) -> None:
+    started(tmp_path, port_base=23000)
+    found = environment_for(
+        tmp_path, {"CONSUL_HTTP_ADDR": "elsewhere:1", "STORE_TOKEN": "old", "PATH": "/bin"}
+    )
+    assert found["CONSUL_HTTP_ADDR"] == "http://127.0.0.1:23420"
+    assert "STORE_TOKEN" not in found
+    assert found["PATH"] == "/bin"
+
+
+def test_a_system_that_is_named_in_the_environment_is_not_mixed_with_a_home() -> None:
+    given = {"CONSUL_HTTP_ADDR": "elsewhere:1"}
+    assert environment_for(None, given) == given

@@ -1,0 +1,130 @@
+"""The tool's requests: bounded, repeated only where that changes nothing twice, and honest about what is not known."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from dronedispatch.tool.api import Api
+from dronedispatch.tool.errors import ApiRefused, NobodyAnswers, OutcomeNotKnown
+from dronedispatch.tool.system import Found
+
+Script = Callable[[int], tuple[int, dict[str, str], Any]]
+
+
+@contextmanager
+def scripted(answers: Script) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A server whose n-th answer is `answers(n)`; with the headers of every request."""
+    seen: list[dict[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def _serve(self) -> None:
+            seen.append({name.lower(): value for name, value in self.headers.items()})
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, headers, body = answers(len(seen))
+            if status == 0:
+                self.close_connection = True
+                return
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = _serve  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(60)
+
+
+def api(url: str, timeout_s: float = 60.0) -> Api:
+    """Pauses pass at once."""
+    now = itertools.count()
+    return Api(
+        Found(url, "secret", None, timeout_s),
+        clock=lambda: next(now) * 0.01,
+        sleep=lambda _s: None,
+        rng=random.Random(1),
+    )
+
+
+def test_a_read_is_tried_again_while_the_system_is_busy() -> None:
+    with scripted(lambda n: (503, {}, {"title": "busy"}) if n < 3 else (200, {}, {"n": n})) as (url, seen):
+        assert api(url).get("/figures") == {"n": 3}
+    assert seen[0]["authorization"] == "Bearer secret"
+
+
+def test_a_refusal_is_not_tried_again() -> None:
+    with scripted(lambda _: (422, {}, {"title": "No", "detail": "weight: too much"})) as (url, seen):
+        asked = api(url)
+        with pytest.raises(ApiRefused, match="No: weight: too much"):
+            asked.ask("POST", "/deliveries", body=b"{}", repeatable=True)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "lost", [(0, {}, None), (504, {"X-Outcome": "unknown"}, {"title": "t"}), (502, {}, {"title": "t"})]
+)
+def test_a_lost_answer_is_asked_for_again_with_the_same_key(lost: tuple[int, dict[str, str], Any]) -> None:
+    with scripted(lambda n: lost if n == 1 else (201, {}, {"id": "x"})) as (url, seen):
+        answer = api(url).ask(
+            "POST", "/deliveries", body=b"{}", headers={"Idempotency-Key": "k"}, repeatable=True
+        )
+    assert answer.document == {"id": "x"}
+    assert [one["idempotency-key"] for one in seen] == ["k", "k"]
+
+
+def test_a_write_that_is_not_repeatable_is_sent_once_and_unknown() -> None:
+    with scripted(lambda _: (0, {}, None)) as (url, seen), pytest.raises(OutcomeNotKnown):
+        api(url).ask("PUT", "/zones", body=b"{}")
+    assert len(seen) == 1
+
+
+def test_a_refusal_for_want_of_a_store_after_a_lost_answer_is_still_unknown() -> None:
+    with scripted(lambda n: (0, {}, None) if n == 1 else (503, {}, {"title": "busy"})) as (url, _):
+        asked = api(url, timeout_s=1.0)
+        with pytest.raises(OutcomeNotKnown, match="an earlier try"):
+            asked.ask("POST", "/deliveries", body=b"{}", repeatable=True)
+
+
+def test_nobody_there_is_a_definite_failure_that_says_what_to_type() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{held.getsockname()[1]}"
+        with pytest.raises(NobodyAnswers, match="scripts/up"):
+            api(url, timeout_s=0.5).ask("POST", "/deliveries", body=b"{}", repeatable=True)
+
+
+def test_a_frozen_system_takes_connections_and_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        asked = Api(Found(f"http://127.0.0.1:{frozen.getsockname()[1]}", None, None, 0.5))
+        with pytest.raises(NobodyAnswers, match="says nothing"):
+            asked.get("/figures")
+        with pytest.raises(OutcomeNotKnown, match="doctor"):
+            asked.ask("POST", "/deliveries", body=b"{}", repeatable=True)
+
+
+def test_somebody_elses_server_is_no_system_of_ours() -> None:
+    with scripted(lambda _: (404, {}, "nothing")) as (url, _), pytest.raises(ApiRefused, match="answers 404"):
+        api(url).get("/figures")

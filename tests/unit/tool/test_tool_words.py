@@ -1,0 +1,236 @@
+"""What the tool makes of what people type and of what the system says."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from dronedispatch.tool import render
+from dronedispatch.tool.app import main
+from dronedispatch.tool.diagnosis import Sights, diagnose, with_home
+from dronedispatch.tool.errors import WrongUse, sentence
+from dronedispatch.tool.events import sentence_of
+from dronedispatch.tool.orders import body_of, position
+from dronedispatch.tool.sse import EventParser, StreamEvent
+from dronedispatch.tool.system import Target, found
+from dronedispatch.tool.top import Glance, picture
+from dronedispatch.tool.zone_diff import differences, same_city
+from dronedispatch.tool.zones import read_city
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["orders", "place"], "--from"),
+        (["orders", "place", "--from", "x", "--to", "1,2", "--weight", "1"], "LAT,LON"),
+        (["orders", "place", "--from", "1,2", "--to", "1,2", "--weight", "heavy"], "heavy"),
+        (["orders", "place", "--from", "95,2", "--to", "1,2", "--weight", "1"], "-90..90"),
+        (["orders", "place", "--from", "1,2", "--to", "1,2", "--weight", "1", "--key", ""], "--key"),
+        (["orders", "list", "--status", "lost"], "lost"),
+        (["orders", "list", "--limit", "0"], "--limit"),
+        (["orders", "get"], "order"),
+        (["orders", "get", ""], "empty"),
+        (["orders", "explode"], "explode"),
+        (["orders", "list", "--no-such"], "--no-such"),
+        (["orders", "watch", "X", "--within", "0"], "--within"),
+        (["drones", "list", "--status", "asleep"], "asleep"),
+        (["drones", "drain"], "drone"),
+        (["zones", "apply"], "file"),
+        (["zones", "apply", "/no/such/file"], "cannot be read"),
+        (["events", "--topics", "gossip"], "gossip"),
+        (["events", "--count", "0"], "--count"),
+        (["top", "--every", "0"], "--every"),
+        (["status", "gateway"], "--nomad"),
+        (["logs", "--lines", "few"], "few"),
+        (["logs", "--order", "X", "--follow"], "--follow"),
+        (["dead-letters", "replay"], "--all"),
+        (["dead-letters", "drop", "x", "--all"], "--all"),
+        (["doctor", "--timeout", "0"], "--timeout"),
+        (["orders", "list", "--url", "nowhere"], "nowhere"),
+        (["orders", "list", "-o", "xml"], "xml"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_is_one_sentence_and_code_2(
+    words: list[str], names: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert names.lower() in said.err.lower()
+    assert len(said.err.splitlines()) == 1
+    assert "─" not in said.err
+
+
+def test_a_home_that_is_none_is_told_with_what_makes_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["orders", "list", "--home", str(tmp_path)]) == 1
+    assert f"scripts/up --home {tmp_path}" in capsys.readouterr().err
+
+
+def test_an_address_is_not_given_the_token_of_the_default_home() -> None:
+    assert found(Target(url="http://192.0.2.1:80/"), {}).token is None
+    assert found(Target(url="http://192.0.2.1:80/"), {"OPERATOR_TOKEN": "t"}).token == "t"
+
+
+def test_a_position_is_latitude_first() -> None:
+    assert position("-33.9,151.2", "--from") == {"lat": -33.9, "lon": 151.2}
+    with pytest.raises(WrongUse, match="in this order"):
+        position("151.2,-33.9", "--from")
+    assert "deadline" not in body_of("1,2", "3,4", 1.0, None, None)
+
+
+def test_every_wrong_field_is_a_line() -> None:
+    problem = {
+        "title": "ApiRefused",
+        "detail": "weight: too much",
+        "errors": [
+            {"field": "weight", "detail": "weight: too much"},
+            {"field": "origin", "detail": "outside"},
+        ],
+    }
+    assert sentence(422, problem) == "ApiRefused\n  weight: too much\n  origin: outside"
+    assert "OPERATOR_TOKEN" in sentence(401, {"title": "no token"})
+
+
+def feature(name: str, kind: str = "zone", **more: Any) -> dict[str, Any]:
+    return {
+        "type": "Feature",
+        "properties": {"kind": kind, "id": name, **more},
+        "geometry": {"type": "Point"},
+    }
+
+
+def test_a_difference_names_the_feature_and_what_has_changed() -> None:
+    before = {"features": [feature("a"), feature("b", capacity=4), feature("c")]}
+    after = {"features": [feature("d"), feature("b", capacity=5), feature("a")]}
+    assert [(one.sign, one.id, one.what) for one in differences(before, after)] == [
+        ("~", "b", "capacity 4 -> 5"),
+        ("-", "c", ""),
+        ("+", "d", ""),
+    ]
+    assert same_city(before, {"features": list(reversed(before["features"]))})
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"type": "Feature"}', '{"type": "FeatureCollection"}'])
+def test_a_file_that_is_no_city_is_refused_before_anybody_is_asked(tmp_path: Path, text: str) -> None:
+    (tmp_path / "city.json").write_text(text, encoding="utf-8")
+    with pytest.raises(WrongUse):
+        read_city(str(tmp_path / "city.json"))
+
+
+def test_a_stream_is_resumed_after_the_last_whole_event() -> None:
+    parser = EventParser()
+    lines = [
+        "event: delivery",
+        "id: 3-1",
+        "data: {}",
+        "",
+        ": comment",
+        "event: beat",
+        "data: {}",
+        "",
+        "id: 3-2",
+        "data: half",
+    ]
+    told = [event for line in lines for event in parser.line(line)]
+    assert told == [StreamEvent("delivery", "{}", "3-1"), StreamEvent("beat", "{}", "")]
+    assert parser.last_id == "3-1"
+
+
+def test_a_reset_is_said() -> None:
+    assert sentence_of(StreamEvent("reset", "{}"), {"reason": "a gap"}).startswith("reset: a gap")
+
+
+def test_what_the_system_tells_cannot_move_the_cursor() -> None:
+    assert "\x1b" not in render.plain("a\x1b[2Jb")
+
+
+WELL = Sights(
+    health={"health": "healthy", "reasons": []}, ahead_s=0.5, processes=(), consul="", free_bytes=10**12
+)
+
+
+def test_a_system_that_is_well_has_nothing_to_mend() -> None:
+    assert diagnose(WELL) == []
+
+
+@pytest.mark.parametrize(
+    ("area", "seen", "command"),
+    [
+        ("door", Sights(door="no answer"), "scripts/logs lb --home H"),
+        ("Consul", Sights(consul="no leader"), "scripts/logs consul --home H"),
+        ("clock", Sights(ahead_s=-30.0), "chronyc"),
+        ("disk", Sights(free_bytes=10**6, total_bytes=10**12), "du -sh H/data H/logs"),
+        ("descriptors", Sights(descriptors={"lb-1": (950, 1024)}), "ulimit -n"),
+        (
+            "health",
+            Sights(
+                health={
+                    "health": "degraded",
+                    "reasons": [{"text": "t", "next": "dronedispatch kvctl recover"}],
+                }
+            ),
+            "dronedispatch kvctl --home H recover",
+        ),
+        (
+            "broker",
+            Sights(
+                processes=(
+                    {
+                        "process": "rabbitmq",
+                        "healthy": False,
+                        "degraded": False,
+                        "health": "gone",
+                        "reasons": [],
+                    },
+                )
+            ),
+            "scripts/logs rabbitmq --home H",
+        ),
+        (
+            "processes",
+            Sights(
+                processes=(
+                    {"process": "lb-1", "healthy": True, "degraded": False, "restarts": 9, "reasons": []},
+                )
+            ),
+            "scripts/logs lb-1 --home H",
+        ),
+        ("processes", Sights(processes_trouble="no system runs"), "scripts/up --home H"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_thing_that_is_wrong_comes_with_the_next_command(area: str, seen: Sights, command: str) -> None:
+    (one,) = diagnose(seen, " --home H")
+    assert one.area == area
+    assert command in one.next
+
+
+def test_the_same_reason_of_many_is_told_once() -> None:
+    reason = "slots are short -> dronedispatch kvctl view"
+    rows = tuple(
+        {"process": name, "healthy": False, "degraded": True, "health": "degraded", "reasons": [reason]}
+        for name in ("a", "b")
+    )
+    assert len(diagnose(Sights(processes=rows))) == 1
+    assert with_home("dronedispatch kvctl view", "") == "dronedispatch kvctl view"
+
+
+def test_a_picture_that_is_old_says_so() -> None:
+    figures = json.loads(
+        '{"at": "2030-01-01T00:00:00Z", "pending": 1, '
+        '"assigned": 2, "in_progress": 3, "delivered": 4, "orders_per_minute": 5'
+        ', "to_assign_mean_s": null, "to_deliver_mean_s": 9.5, "sample": 1, "drones": {"idle": 2}, "speed": 1}'
+    )
+    screen = Console(file=io.StringIO(), width=120)
+    screen.print(picture(Glance({"health": "healthy"}, figures, [], []), "http://h", 12.0, "no answer"))
+    shown = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "STALE: as it was 12 s ago. no answer" in shown
+    assert "3 in the air" in shown
