@@ -7,7 +7,7 @@ import sys
 from loadtests.bench.runs import ARTIFACTS, run
 from scripts.local.trouble import run_command
 
-NAMES = ("lb", "kv", "dispatch", "fleet", "finished", "chaos", "orders", "promises")
+NAMES = ("lb", "kv", "dispatch", "fleet", "finished", "chaos", "orders", "promises", "page")
 
 
 def main() -> None:

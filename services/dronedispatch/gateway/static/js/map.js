@@ -1,11 +1,12 @@
-// The two canvases and the hands on them: pan, zoom, choose, place.
+// The three canvases (ground, lines, drones) and the hands on them: pan, zoom, choose, place.
 
 import { h } from "./dom.js";
 import { drawGround } from "./ground.js";
 import { onTheme } from "./palette.js";
-import { drawSky, radius } from "./sky.js";
+import { drawLines, drawSky, radius } from "./sky.js";
 
 const REACH_PX = 16;
+const LINES_MS = 100; // routes and trails change with the drones, and need not be as smooth
 
 // The reason why `draw` failed, null when it did not; the console hears of each trouble once.
 function attempt(draw, before) {
@@ -27,6 +28,10 @@ export class CityMap {
     this.layers = { routes: true, trails: true, batteries: true, orders: true };
     this.ground = root.querySelector("#ground");
     this.sky = root.querySelector("#sky");
+    this.lines = h("canvas", { id: "lines" });
+    this.sky.before(this.lines);
+    this.linesDrawn = 0; // when
+    this.framesDrawn = 0; // how many
     this.scaleBar = root.querySelector("#scale span");
     this.stale = true;
     this.groundTrouble = null; // why the last drawing is not whole
@@ -52,7 +57,8 @@ export class CityMap {
   resize() {
     const box = this.sky.getBoundingClientRect();
     const ratio = Math.min(devicePixelRatio || 1, 2);
-    for (const canvas of [this.ground, this.sky]) {
+    this.ratio = ratio;
+    for (const canvas of [this.ground, this.lines, this.sky]) {
       canvas.width = Math.round(box.width * ratio);
       canvas.height = Math.round(box.height * ratio);
       canvas.getContext("2d").setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -75,9 +81,14 @@ export class CityMap {
     if (stale || now < this.world.movingUntil + 400 || this.drawn !== this.world.version) {
       this.skyTrouble = attempt(() => {
         this.world.move(now);
-        drawSky(this.sky.getContext("2d"), this.world, this.layers);
+        if (stale || now - this.linesDrawn >= LINES_MS) {
+          drawLines(this.lines.getContext("2d"), this.world, this.layers);
+          this.linesDrawn = now;
+        }
+        drawSky(this.sky.getContext("2d"), this.world, this.layers, this.ratio);
       }, this.skyTrouble);
       this.drawn = this.world.version;
+      this.framesDrawn += 1;
     }
     this.cost = performance.now() - began;
     requestAnimationFrame((next) => this.frame(next));

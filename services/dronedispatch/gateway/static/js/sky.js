@@ -1,34 +1,48 @@
-// Everything that moves. One pass for each kind of thing, batched by colour: a thousand drones cost a few milliseconds.
+// Everything that moves, in two layers: the lines under the drones, which change a few times a second, and the drones, which
+// change with every frame. Above CROWD drones only the chosen one's route and trail are drawn: of all they are a scribble.
 
 import { label } from "./ground.js";
 import { palette } from "./palette.js";
+import { drawDrone, isMoving, sizeOf, toneOf } from "./sprites.js";
 import { isOpen } from "./world.js";
 
-const SIZE = { light: 0.85, medium: 1, heavy: 1.2 };
+export const CROWD = 150;
 
-export function drawSky(ctx, world, layers) {
+// Orders, routes, trails.
+export function drawLines(ctx, world, layers) {
   const view = world.projection;
   ctx.clearRect(0, 0, view.width, view.height);
-  const drones = [...world.drones.values()];
-  const r = radius(view, drones.length);
   if (layers.orders) orders(ctx, view, world);
-  if (layers.routes) routes(ctx, view, drones, drones.length > 300 ? 0.22 : 0.5);
+  const chosen = chosenDrone(world);
+  const drones = world.drones.size > CROWD ? (chosen ? [chosen] : []) : [...world.drones.values()];
+  if (layers.routes) routes(ctx, view, drones, 0.5);
   if (layers.trails) trails(ctx, view, drones);
+}
+
+// The drones, and what is chosen.
+export function drawSky(ctx, world, layers, ratio = 1) {
+  const view = world.projection;
+  ctx.clearRect(0, 0, view.width, view.height);
+  const r = radius(view, world.drones.size);
   chosenBelow(ctx, view, world);
-  for (const drone of drones) if (!isMoving(drone)) standing(ctx, view, drone, r);
-  for (const drone of drones) if (isMoving(drone)) flying(ctx, view, drone, r);
-  if (layers.batteries && r >= 4.4) for (const drone of drones) battery(ctx, view, drone, r);
+  const shown = [];
+  for (const drone of world.drones.values()) {
+    const px = view.px(drone.x);
+    const py = view.py(drone.y);
+    if (px < -20 || py < -20 || px > view.width + 20 || py > view.height + 20) continue;
+    shown.push(drone);
+    if (!isMoving(drone)) drawDrone(ctx, px, py, drone, r, ratio);
+  }
+  for (const drone of shown) if (isMoving(drone)) drawDrone(ctx, view.px(drone.x), view.py(drone.y), drone, r, ratio);
+  if (layers.batteries && r >= 4.4) for (const drone of shown) battery(ctx, view, drone, r);
   draft(ctx, view, world);
-  chosenAbove(ctx, view, world, r);
+  chosenAbove(ctx, view, world, r, ratio);
 }
 
 export function radius(view, count) {
-  const crowd = count > 600 ? 3 : count > 200 ? 4 : 5.4;
+  const crowd = count > 2000 ? 2.2 : count > 600 ? 3 : count > 200 ? 4 : 5.4;
   return Math.max(crowd, Math.min(9, crowd * (view.scale / 0.035) ** 0.35));
 }
-
-const isMoving = (drone) => (drone.news.speed_mps || 0) > 0.1;
-export const toneOf = (drone) => (drone.news.decommissioned ? "inactive" : drone.news.status);
 
 function orders(ctx, view, world) {
   for (const delivery of world.deliveries.values()) {
@@ -91,44 +105,12 @@ function trails(ctx, view, drones) {
   ctx.globalAlpha = 1;
 }
 
-function standing(ctx, view, drone, r) {
-  const parked = drone.news.status === "inactive" || drone.news.decommissioned;
-  const size = r * (parked ? 0.5 : 0.78) * (SIZE[drone.news.type] || 1);
-  ctx.beginPath();
-  ctx.arc(view.px(drone.x), view.py(drone.y), size, 0, 7);
-  ctx.fillStyle = palette[toneOf(drone)];
-  ctx.fill();
-  ctx.lineWidth = 1.2;
-  ctx.strokeStyle = palette.halo;
-  ctx.stroke();
-}
-
-function flying(ctx, view, drone, r) {
-  const size = r * 1.5 * (SIZE[drone.news.type] || 1);
-  const px = view.px(drone.x);
-  const py = view.py(drone.y);
-  const angle = (drone.heading * Math.PI) / 180;
-  const sin = Math.sin(angle);
-  const cos = Math.cos(angle);
-  ctx.beginPath();
-  for (const [right, ahead] of [[0, 1.15], [0.78, -0.85], [0, -0.45], [-0.78, -0.85]]) {
-    ctx.lineTo(px + (right * cos + ahead * sin) * size, py + (right * sin - ahead * cos) * size);
-  }
-  ctx.closePath();
-  ctx.fillStyle = palette[toneOf(drone)];
-  ctx.fill();
-  ctx.lineWidth = r < 4.5 ? 0.6 : 1.2;
-  ctx.lineJoin = "round";
-  ctx.strokeStyle = palette.halo;
-  ctx.stroke();
-}
-
 function battery(ctx, view, drone, r) {
   const percent = drone.news.battery_pct;
   if (drone.news.status === "inactive" && percent >= 40) return; // parked and full: nothing to tell
   const px = view.px(drone.x);
   const py = view.py(drone.y);
-  const size = r * (isMoving(drone) ? 1.5 : 0.95) * (SIZE[drone.news.type] || 1) + 2.6;
+  const size = r * (isMoving(drone) ? 1.5 : 0.95) * sizeOf(drone) + 2.6;
   ctx.lineWidth = 1.6;
   ctx.beginPath();
   ctx.arc(px, py, size, -Math.PI / 2, -Math.PI / 2 + (2 * Math.PI * percent) / 100);
@@ -196,7 +178,7 @@ export function chosenDrone(world) {
   return (parcel && isOpen(parcel) && world.drones.get(parcel.drone_id)) || null;
 }
 
-function chosenAbove(ctx, view, world, r) {
+function chosenAbove(ctx, view, world, r, ratio) {
   const drone = chosenDrone(world);
   if (!drone) return;
   const px = view.px(drone.x);
@@ -209,17 +191,12 @@ function chosenAbove(ctx, view, world, r) {
     ctx.lineWidth = 2.2;
     ctx.stroke();
   }
-  flyingOrStanding(ctx, view, drone, r);
+  drawDrone(ctx, px, py, drone, r, ratio);
+  battery(ctx, view, drone, r);
   ctx.beginPath();
   ctx.arc(px, py, r * 1.6 + 9, 0, 7);
   ctx.lineWidth = 2;
   ctx.strokeStyle = palette.accent;
   ctx.stroke();
   label(ctx, drone.news.id, px, py - r * 1.6 - 12, palette.ink);
-}
-
-function flyingOrStanding(ctx, view, drone, r) {
-  if (isMoving(drone)) flying(ctx, view, drone, r);
-  else standing(ctx, view, drone, r);
-  battery(ctx, view, drone, r);
 }

@@ -1,0 +1,110 @@
+"""The figures of the last hours on the page, and a phone's sheet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from playwright.sync_api import expect
+
+from dronedispatch.fleet.documents import encode
+from dronedispatch.gateway.core.history import FigureMinute, figures_key
+from dronedispatch.testing.gateway import MemoryGateway
+from dronedispatch.testing.serving import serving
+from support.aside import aside
+from support.browser_visit import Visit
+from support.crowd import Crowd
+
+pytestmark = pytest.mark.real
+
+HOLE = range(60, 75)
+
+
+@asynccontextmanager
+async def town_with_a_past() -> AsyncIterator[str]:
+    """Two hours and a half of figures, with a quarter of an hour that nobody recorded; three drones."""
+    gateway = MemoryGateway()
+    await Crowd(gateway, 3).register()
+    now = int(gateway.clock.wall_s() // 60)
+    for ago in set(range(3, 150)) - set(HOLE):
+        record = FigureMinute(
+            minute=now - ago,
+            pending=3,
+            assigned=2,
+            in_progress=1,
+            orders=10,
+            assignments=9,
+            delivered=8,
+            cancelled=0,
+            failed=0,
+            to_assign_s=9.0,
+            to_deliver_s=800.0,
+            drones={"busy": 3},
+            whole=True,
+        )
+        await gateway.kv.put(figures_key(now - ago), encode(record))
+    async with serving(gateway.app) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def past() -> Iterator[str]:
+    with aside(town_with_a_past) as url:
+        yield url
+
+
+def test_the_past_is_there_after_a_reload_with_holes_where_nothing_was_recorded(
+    visit: Visit, past: str
+) -> None:
+    for _ in range(2):
+        visit.page.goto(f"{past}/dashboard")
+        visit.page.get_by_role("button", name="History").click()
+        expect(visit.page.locator("#history .chart")).to_have_count(5)
+        line = visit.page.locator("#history .chart path").first
+        expect(line).to_have_attribute("d", value_with_a_hole())
+    visit.keep_picture("history")
+    expect(visit.page.locator("#history .hint")).to_contain_text("of 60 s")
+    visit.page.get_by_role("button", name="7 days").click()
+    expect(visit.page.locator("#history .hint")).to_contain_text("of 30:00 min")
+    assert visit.faults == []
+
+
+def value_with_a_hole() -> re.Pattern[str]:
+    """A line that is begun twice."""
+    return re.compile(r"^M[^M]+M[^M]+")
+
+
+def test_the_past_is_saved_as_a_table_by_a_button(visit: Visit, past: str) -> None:
+    visit.page.goto(f"{past}/dashboard")
+    visit.page.get_by_role("button", name="History").click()
+    with visit.page.expect_download() as told:
+        visit.page.get_by_role("button", name="CSV").click()
+    assert told.value.suggested_filename == "figures.csv"
+    lines = told.value.path().read_text().splitlines()
+    assert lines[0].startswith("at,minutes,whole,pending,assigned")
+    assert len(lines) == 1 + 181
+
+
+def test_on_a_phone_the_card_is_a_sheet_from_below_of_which_nothing_is_clipped(
+    phone: Visit, past: str
+) -> None:
+    phone.page.goto(f"{past}/dashboard")
+    phone.page.get_by_role("tab", name="Drones").click()
+    phone.page.locator("#drone-table tbody tr").first.click()
+    card = phone.page.locator("#card")
+    expect(card).to_be_visible()
+    box = card.bounding_box()
+    assert box is not None
+    assert (round(box["x"]), round(box["width"]), round(box["y"] + box["height"])) == (0, 390, 844)
+    assert box["y"] > 844 * 0.3
+    assert phone.page.evaluate("document.documentElement.scrollWidth") == 390
+    assert phone.page.evaluate(SMALL) == []
+    phone.keep_picture("phone-sheet")
+
+
+SMALL = """() => [...document.querySelectorAll("button, a, input, select")].filter((one) => {
+    const { width, height } = one.getBoundingClientRect();
+    return width > 0 && (width < 24 || height < 24);
+}).map((one) => one.outerHTML.slice(0, 100))"""
