@@ -101,8 +101,12 @@ def run(arguments: Sequence[str], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     found: list[dict[str, Any]] = []
+    program = shutil.which("chromium")
+    if program is None:
+        raise SystemExit(
+            "error: chromium is not installed: run scripts/setup/test-packages, or apt-get install chromium"
+        )
     with _gateway() as url, sync_playwright() as playwright:
-        program = shutil.which("chromium") or "/usr/bin/chromium"
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         for size in options.drones:
             page = browser.new_page(viewport={"width": 1440, "height": 900})
