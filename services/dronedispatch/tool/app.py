@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Literal
 
 from cyclopts import App, CycloptsError
 from rich.console import Console
@@ -51,11 +52,9 @@ def command_line() -> App:
     return app
 
 
-def completion(shell: str) -> int:
-    """Print the completion of a shell: bash, zsh or fish. For bash: source <(dronedispatch completion bash)."""
-    if shell not in {"bash", "zsh", "fish"}:
-        raise ToolError(f"no completion for {shell!r}: there is bash, zsh and fish")
-    print(command_line().generate_completion(shell=shell))  # type: ignore[arg-type]
+def completion(shell: Literal["bash", "zsh", "fish"]) -> int:
+    """Print the completion of a shell. For bash: source <(dronedispatch completion bash)."""
+    print(command_line().generate_completion(shell=shell))
     return 0
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from dronedispatch.cli import SERVICES
+from dronedispatch.cli import main as start
 from dronedispatch.tool import render
-from dronedispatch.tool.app import main
+from dronedispatch.tool.app import NAMES, main
 from dronedispatch.tool.diagnosis import Sights, diagnose, with_home
 from dronedispatch.tool.errors import WrongUse, sentence
 from dronedispatch.tool.events import sentence_of
@@ -53,6 +56,7 @@ from dronedispatch.tool.zones import read_city
         (["doctor", "--timeout", "0"], "--timeout"),
         (["orders", "list", "--url", "nowhere"], "nowhere"),
         (["orders", "list", "-o", "xml"], "xml"),
+        (["completion", "tcsh"], "tcsh"),
     ],
     ids=" ".join,
 )
@@ -65,6 +69,36 @@ def test_wrong_use_is_one_sentence_and_code_2(
     assert names.lower() in said.err.lower()
     assert len(said.err.splitlines()) == 1
     assert "─" not in said.err
+
+
+def test_completion_knows_the_commands_and_is_a_script_that_bash_can_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    assert all(word in script for word in ("orders", "doctor", "undrain", "--if-match"))
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words", [[name] for name in NAMES] + [["orders", "place"], ["zones", "apply"], ["drones", "drain"]]
+)
+def test_every_command_has_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--help"]) == 0
+    assert f"Usage: dronedispatch {' '.join(words)}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_services_starter_has_help(service: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start([service, "--help"]) == 0
+    assert f"usage: dronedispatch {service}" in capsys.readouterr().out
+
+
+def test_a_mistyped_command_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["order"]) == 2
+    assert capsys.readouterr().err == (
+        "dronedispatch: no command 'order': did you mean 'orders'? (see dronedispatch --help)\n"
+    )
 
 
 def test_a_home_that_is_none_is_told_with_what_makes_one(
