@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypedDict, Unpack
 
 import msgspec
 
@@ -79,6 +79,14 @@ Op = Get | Put | Cas | Delete
 OpResult = Item | Version | None | KVError
 
 
+class WriteOptions(TypedDict, total=False):
+    """What a put and a cas may say besides the value; each has its default in Put and Cas."""
+
+    tags: tuple[str, ...]
+    fence: Version | None
+    write_id: bytes | None
+
+
 class KVClient(Protocol):
     """Linearizable single-key operations, scans that are none, and locks with fencing tokens.
 
@@ -89,26 +97,11 @@ class KVClient(Protocol):
     async def get(self, key: str) -> Item | None:
         """The newest value; None: absent."""
 
-    async def put(
-        self,
-        key: str,
-        value: bytes,
-        *,
-        tags: Sequence[str] = (),
-        fence: Version | None = None,
-        write_id: bytes | None = None,
-    ) -> Version:
+    async def put(self, key: str, value: bytes, **options: Unpack[WriteOptions]) -> Version:
         """Store unconditionally; return the new version."""
 
     async def cas(
-        self,
-        key: str,
-        expected: Version | None,
-        value: bytes,
-        *,
-        tags: Sequence[str] = (),
-        fence: Version | None = None,
-        write_id: bytes | None = None,
+        self, key: str, expected: Version | None, value: bytes, **options: Unpack[WriteOptions]
     ) -> Version:
         """Store if the version is `expected` (None: absent), else VersionConflict; return the new version.
 

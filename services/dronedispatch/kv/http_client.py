@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from dronedispatch.kv import wire
-from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Put
+from dronedispatch.kv.client import Lease, Op, OpResult, Page
 from dronedispatch.kv.error_mapping import failure_of
 from dronedispatch.kv.errors import (
     KVError,
@@ -19,6 +19,7 @@ from dronedispatch.kv.errors import (
     Unavailable,
 )
 from dronedispatch.kv.request_batcher import RequestBatcher, Waiting
+from dronedispatch.kv.single_key_ops import SingleKeyOps
 from dronedispatch.kv.validation import check_key, refusal
 from dronedispatch.kv.version import Version, parse_version
 from dronedispatch.runtime.clock import Clock, SystemClock
@@ -30,7 +31,7 @@ from dronedispatch.runtime.http.errors import HttpError, NotSent
 T = TypeVar("T")
 
 
-class HttpKV:
+class HttpKV(SingleKeyOps):
     """A KVClient over the coordinators that `endpoints()` names (usually ServiceWatch("kvfront").endpoints).
 
     `http` must be made with resend_on_reuse_reset=False. `timeout_s` bounds every operation from the caller's side and must
@@ -61,50 +62,9 @@ class HttpKV:
 
     # --- single keys ---
 
-    async def get(self, key: str) -> Item | None:
-        """See KVClient."""
-        found = await self._one(Get(key))
-        assert found is None or isinstance(found, Item)
-        return found
-
-    async def put(
-        self,
-        key: str,
-        value: bytes,
-        *,
-        tags: Sequence[str] = (),
-        fence: Version | None = None,
-        write_id: bytes | None = None,
-    ) -> Version:
-        """See KVClient."""
-        return _version(await self._one(Put(key, value, tuple(tags), fence, write_id)))
-
-    async def cas(
-        self,
-        key: str,
-        expected: Version | None,
-        value: bytes,
-        *,
-        tags: Sequence[str] = (),
-        fence: Version | None = None,
-        write_id: bytes | None = None,
-    ) -> Version:
-        """See KVClient."""
-        return _version(await self._one(Cas(key, expected, value, tuple(tags), fence, write_id)))
-
-    async def delete(self, key: str, expected: Version | None = None) -> None:
-        """See KVClient."""
-        await self._one(Delete(key, expected))
-
     async def batch(self, ops: Sequence[Op]) -> list[OpResult]:
         """See KVClient."""
         return list(await asyncio.gather(*map(self._submit, ops)))
-
-    async def _one(self, op: Op) -> OpResult:
-        result = await self._submit(op)
-        if isinstance(result, KVError):
-            raise result
-        return result
 
     def _submit(self, op: Op) -> asyncio.Future[OpResult]:
         loop = asyncio.get_running_loop()
@@ -212,8 +172,3 @@ def _token(answer: dict[str, Any]) -> Version:
     token = parse_version(answer["token"])
     assert token is not None
     return token
-
-
-def _version(result: OpResult) -> Version:
-    assert isinstance(result, Version)
-    return result

@@ -10,10 +10,11 @@ from typing import Literal
 
 import structlog
 
-from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Put
+from dronedispatch.kv.client import Get, Item, Lease, Op, OpResult, Page
 from dronedispatch.kv.errors import KVError, LockHeld, OutcomeUnknown, Unavailable
 from dronedispatch.kv.record import WRITE_ID_BYTES, Record
-from dronedispatch.kv.validation import check_key, check_op
+from dronedispatch.kv.single_key_ops import SingleKeyOps
+from dronedispatch.kv.validation import check_key
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
 from dronedispatch.kvfront.core.reading import read
@@ -40,7 +41,7 @@ log = structlog.get_logger()
 BUSY = "too many operations are under way"
 
 
-class Coordinator:
+class Coordinator(SingleKeyOps):
     """A KVClient, linearizable per key however many coordinators there are. An operation that has begun runs to its end."""
 
     def __init__(
@@ -51,41 +52,6 @@ class Coordinator:
         self._write_ids = itertools.count(int.from_bytes(os.urandom(WRITE_ID_BYTES)) >> 1)
         self._clock = clock
         self._settings = settings
-
-    async def get(self, key: str) -> Item | None:
-        """See KVClient."""
-        found = await self._one(Get(key))
-        assert found is None or isinstance(found, Item)
-        return found
-
-    async def put(
-        self,
-        key: str,
-        value: bytes,
-        *,
-        tags: Sequence[str] = (),
-        fence: Version | None = None,
-        write_id: bytes | None = None,
-    ) -> Version:
-        """See KVClient."""
-        return _version(await self._one(Put(key, value, tuple(tags), fence, write_id)))
-
-    async def cas(
-        self,
-        key: str,
-        expected: Version | None,
-        value: bytes,
-        *,
-        tags: Sequence[str] = (),
-        fence: Version | None = None,
-        write_id: bytes | None = None,
-    ) -> Version:
-        """See KVClient."""
-        return _version(await self._one(Cas(key, expected, value, tuple(tags), fence, write_id)))
-
-    async def delete(self, key: str, expected: Version | None = None) -> None:
-        """See KVClient."""
-        await self._one(Delete(key, expected))
 
     async def batch(self, ops: Sequence[Op]) -> list[OpResult]:
         """See KVClient. The operations have been checked against the limits (kv/validation.py). Raises Unavailable."""
@@ -113,13 +79,6 @@ class Coordinator:
         gathering = _Gathering(ops, then)
         for place, op in enumerate(ops):
             self._driver.begin(self._steps(op, deadline_s, wall_s), _Place(gathering, place).settle)
-
-    async def _one(self, op: Op) -> OpResult:
-        check_op(op)
-        (result,) = await self.batch((op,))
-        if isinstance(result, KVError):
-            raise result
-        return result
 
     def _fresh_write_id(self) -> bytes:
         """16 bytes that nobody else makes: counted on from a random number, which is cheaper than a random number each."""
@@ -272,8 +231,3 @@ def _unavailable(resolution: NotApplied) -> Unavailable:
     if detail == NOT_BOOTSTRAPPED:
         detail += ": run `dronedispatch kvctl bootstrap`"
     return Unavailable(detail, status=resolution.status)
-
-
-def _version(result: OpResult) -> Version:
-    assert isinstance(result, Version)
-    return result

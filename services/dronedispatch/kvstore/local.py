@@ -11,9 +11,10 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Put
+from dronedispatch.kv.client import Cas, Delete, Get, Lease, Op, OpResult, Page, Put
 from dronedispatch.kv.errors import KVError, LockHeld, Unavailable
 from dronedispatch.kv.record import WRITE_ID_BYTES, Record
+from dronedispatch.kv.single_key_ops import SingleKeyOps
 from dronedispatch.kv.validation import check_key, check_op
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
@@ -52,7 +53,7 @@ ATTEMPTS = 20
 PAUSE_S = 0.02
 
 
-class LocalKV:
+class LocalKV(SingleKeyOps):
     """A KVClient on this replica alone; see the module's promise."""
 
     def __init__(self, name: str, disk: str, committer: Committer, views: ViewStore, clock: Clock) -> None:
@@ -61,41 +62,6 @@ class LocalKV:
         self._committer = committer
         self._views = views
         self._clock = clock
-
-    async def get(self, key: str) -> Item | None:
-        """See KVClient."""
-        found = await self._one(Get(key))
-        assert found is None or isinstance(found, Item)
-        return found
-
-    async def put(
-        self,
-        key: str,
-        value: bytes,
-        *,
-        tags: Sequence[str] = (),
-        fence: Version | None = None,
-        write_id: bytes | None = None,
-    ) -> Version:
-        """See KVClient."""
-        return _version(await self._one(Put(key, value, tuple(tags), fence, write_id)))
-
-    async def cas(
-        self,
-        key: str,
-        expected: Version | None,
-        value: bytes,
-        *,
-        tags: Sequence[str] = (),
-        fence: Version | None = None,
-        write_id: bytes | None = None,
-    ) -> Version:
-        """See KVClient."""
-        return _version(await self._one(Cas(key, expected, value, tuple(tags), fence, write_id)))
-
-    async def delete(self, key: str, expected: Version | None = None) -> None:
-        """See KVClient."""
-        await self._one(Delete(key, expected))
 
     async def batch(self, ops: Sequence[Op]) -> list[OpResult]:
         """See KVClient."""
@@ -152,21 +118,18 @@ class LocalKV:
 
     async def _outcome(self, op: Op) -> OpResult:
         try:
-            return await self._one(op)
+            check_op(op)
+            return await self._carry_out(op)
         except KVError as error:
             return error
 
-    async def _one(self, op: Op) -> OpResult:
-        check_op(op)
+    async def _carry_out(self, op: Op) -> OpResult:
         if isinstance(op, Get):
             slot = slot_of(op.key)
             found = await self._call(lambda view: Read(view.cluster, view.epoch, self._disk, slot, op.key))
             assert isinstance(found, Found)
             return item_of(op.key, found.record)
-        result = await self._write(op)
-        if isinstance(result, KVError):
-            raise result
-        return result
+        return await self._write(op)
 
     async def _write(self, op: Put | Cas | Delete) -> OpResult:
         change = change_of(op)
@@ -245,8 +208,3 @@ class LocalKV:
         if isinstance(reply, Found | Applied | Mismatch | Scanned):
             return reply
         raise Unavailable(f"this replica answers {type(reply).__name__} for that slot")
-
-
-def _version(result: OpResult) -> Version:
-    assert isinstance(result, Version)
-    return result

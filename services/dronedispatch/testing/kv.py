@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Put
 from dronedispatch.kv.errors import Fenced, KVError, LockHeld, VersionConflict
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.single_key_ops import SingleKeyOps
 from dronedispatch.kv.validation import check_key, check_op
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
@@ -23,7 +24,7 @@ class _Lock:
         self.until_s = until_s
 
 
-class MemoryKV:
+class MemoryKV(SingleKeyOps):
     """A KVClient whose operations happen at once and one after the other.
 
     `before` is called with each single-key operation before it happens: a test raises OutcomeUnknown or Unavailable there
@@ -44,41 +45,6 @@ class MemoryKV:
         self._clock = clock or SystemClock()
         self._locks: dict[str, _Lock] = {}
         self._counts: dict[str, int] = {}
-
-    async def get(self, key: str) -> Item | None:
-        """See KVClient."""
-        found = self._apply(Get(key))
-        assert found is None or isinstance(found, Item)
-        return found
-
-    async def put(
-        self,
-        key: str,
-        value: bytes,
-        *,
-        tags: Sequence[str] = (),
-        fence: Version | None = None,
-        write_id: bytes | None = None,
-    ) -> Version:
-        """See KVClient."""
-        return _version(self._apply(Put(key, value, tuple(tags), fence, write_id)))
-
-    async def cas(
-        self,
-        key: str,
-        expected: Version | None,
-        value: bytes,
-        *,
-        tags: Sequence[str] = (),
-        fence: Version | None = None,
-        write_id: bytes | None = None,
-    ) -> Version:
-        """See KVClient."""
-        return _version(self._apply(Cas(key, expected, value, tuple(tags), fence, write_id)))
-
-    async def delete(self, key: str, expected: Version | None = None) -> None:
-        """See KVClient."""
-        self._apply(Delete(key, expected))
 
     async def batch(self, ops: Sequence[Op]) -> list[OpResult]:
         """See KVClient."""
@@ -196,8 +162,3 @@ class MemoryKV:
     def _next(self, key: str) -> Version:
         self._counts[key] = self._counts.get(key, 0) + 1
         return Version(self.epoch, self._counts[key])
-
-
-def _version(result: OpResult) -> Version:
-    assert isinstance(result, Version)
-    return result

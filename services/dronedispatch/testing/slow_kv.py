@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from random import Random
 
-from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Put
-from dronedispatch.kv.version import Version
+from dronedispatch.kv.client import Lease, Op, OpResult, Page
+from dronedispatch.kv.single_key_ops import SingleKeyOps
 from dronedispatch.testing.kv import MemoryKV
 
 
-class SlowKV:
+class SlowKV(SingleKeyOps):
     """One caller's view of a shared MemoryKV. A batch is what it is: independent operations, others in between."""
 
     def __init__(self, kv: MemoryKV, rng: Random, turns_max: int) -> None:
@@ -23,48 +23,10 @@ class SlowKV:
         for _ in range(self._rng.randrange(self._turns_max + 1)):
             await asyncio.sleep(0)
 
-    async def get(self, key: str) -> Item | None:
-        """See KVClient."""
-        await self._wait()
-        return await self._kv.get(key)
-
-    async def put(
-        self,
-        key: str,
-        value: bytes,
-        *,
-        tags: Sequence[str] = (),
-        fence: Version | None = None,
-        write_id: bytes | None = None,
-    ) -> Version:
-        """See KVClient."""
-        await self._wait()
-        return await self._kv.put(key, value, tags=tags, fence=fence, write_id=write_id)
-
-    async def cas(
-        self,
-        key: str,
-        expected: Version | None,
-        value: bytes,
-        *,
-        tags: Sequence[str] = (),
-        fence: Version | None = None,
-        write_id: bytes | None = None,
-    ) -> Version:
-        """See KVClient."""
-        await self._wait()
-        return await self._kv.cas(key, expected, value, tags=tags, fence=fence, write_id=write_id)
-
-    async def delete(self, key: str, expected: Version | None = None) -> None:
-        """See KVClient."""
-        await self._wait()
-        await self._kv.delete(key, expected)
-
     async def batch(self, ops: Sequence[Op]) -> list[OpResult]:
         """See KVClient."""
         results: list[OpResult] = []
         for op in ops:
-            assert isinstance(op, Get | Put | Cas | Delete)
             await self._wait()
             results += await self._kv.batch([op])
         return results
