@@ -1,8 +1,7 @@
 """The replica's disk: LMDB behind one transaction at a time, committed and synced before anybody hears of it.
 
-Databases: `meta` {name -> bytes}, `data` {slot byte + key -> record}, `tags` {tag + NUL + key -> nothing}, `hints`
-{target + NUL + key -> record}. The slot leads the data key because a JOIN compares slot by slot; scans by prefix merge the
-slots lazily instead. Long reads would pin pages, so every read is one short transaction and scans come in pages.
+The databases and their keys are in tables.py. Long reads would pin pages, so every read is one short transaction and scans
+come in pages.
 
 Inline, a small group is committed in the journal (journal.py). LMDB's transaction stays open for the next groups, which see
 it, and is committed for many at once: at a `checkpoint`, or with a group that is large. A crash in between loses what that
@@ -24,14 +23,14 @@ from typing import Final
 
 import lmdb
 
-from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.cache import AnswerCache
 from dronedispatch.kvstore.change_log import ChangeLog
 from dronedispatch.kvstore.core.txn import DamagedRecord
 from dronedispatch.kvstore.disk import JOURNAL_KEY, DamagedDisk, OpenDisk, free_bytes, is_damage
 from dronedispatch.kvstore.journal import NAME_BYTES, Change, JournalFull, encode_changes
 from dronedispatch.kvstore.state import LAST_VIEW_KEY, STATE_KEY, State, decode_state
-from dronedispatch.kvstore.txn import META, DiskFull, LmdbTxn
+from dronedispatch.kvstore.tables import META, Shared, Tables
+from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
 
 SHORT_WRITE_FREE_BYTES: Final = 2 * 1024**2
 """LMDB reports a short write as EIO: with less free space than this it was a full disk, and nothing is stored."""
@@ -78,22 +77,16 @@ class Engine:
         self.cache = cache
         self.bounds = bounds
         self.threaded = threaded
-        self.changes = ChangeLog(bounds.changes_max)
-        self.held: dict[str, tuple[Version, float]] = {}
-        self.hints_dropped = 0
-        env = disk.env
-        self.data = env.open_db(b"data")
-        self.tags = env.open_db(b"tags")
-        self.hints = env.open_db(b"hints")
-        self.tables = (disk.meta, self.data, self.tags, self.hints)
+        self.tables = Tables(disk.env, disk.meta)
+        self._shared = Shared(
+            disk.disk, cache, ChangeLog(bounds.changes_max), bounds.hint_bytes_max, threaded=threaded
+        )
         self._txn: lmdb.Transaction[bytes] | None = None
         self._journaled: list[Sequence[Change]] = list(disk.journaled)
         self._journaled_changes = 0
         self._to_sync = False
         self._next_name = b""
         self._room: int | None = None
-        self.state = State()
-        self.hint_bytes = 0
         with self.guarded():
             self._open_again()
             try:
@@ -103,14 +96,29 @@ class Engine:
                     raise
             self._remember()
 
+    @property
+    def state(self) -> State:
+        """What this disk has promised."""
+        return self._shared.state
+
+    @property
+    def hint_bytes(self) -> int:
+        """What all hints take."""
+        return self._shared.hint_bytes
+
+    @property
+    def hints_dropped(self) -> int:
+        """How many hints had no room, since the start."""
+        return self._shared.hints_dropped
+
     def _remember(self) -> None:
         """What this disk has promised, and of which disk it is a copy."""
         with self.reading() as txn:
             try:
-                self.state = decode_state(txn.value(META, STATE_KEY.encode()))
+                self._shared.state = decode_state(txn.value(META, STATE_KEY.encode()))
             except ValueError as error:
                 raise DamagedDisk(f"what it has promised is unreadable: {error}") from error
-            self.hint_bytes = txn.all_hint_bytes()
+            self._shared.hint_bytes = txn.all_hint_bytes()
         if self.disk.was != self.state.was and self.disk.fresh:
             write = self.begin()
             write.be_copy_of(self.disk.was)
@@ -138,16 +146,16 @@ class Engine:
         """A short read transaction over what is committed and synced; on the loop only."""
         with self.guarded():
             if self._txn is not None and not self.threaded:
-                yield LmdbTxn(self, self._txn, write=False)
+                yield LmdbTxn(self._txn, self.tables, self._shared)
                 return
             with self.disk.env.begin() as txn:
-                yield LmdbTxn(self, txn, write=False)
+                yield LmdbTxn(txn, self.tables, self._shared)
 
     def begin(self) -> LmdbTxn:
         """Open the write transaction; exactly one of commit and abort must follow, on the same thread."""
         if self._txn is None:
             self._txn, self._room = self.disk.env.begin(write=True), None
-        return LmdbTxn(self, self._txn, write=True)
+        return LmdbTxn(self._txn, self.tables, self._shared, self.reserve)
 
     def commit(self, write: LmdbTxn) -> None:
         """Commit; it is on the disk after `sync`, which must follow.
@@ -203,7 +211,7 @@ class Engine:
 
     def _held_pages(self) -> int:
         with self.reading() as txn:
-            return sum(txn.pages(table) for table in range(len(self.tables)))
+            return sum(txn.pages(table) for table in range(len(self.tables.numbered)))
 
     def used(self) -> tuple[float, float]:
         """(of the map's part for records, of the file system): the shares that are used, 0..1; free pages are not."""
@@ -307,15 +315,16 @@ class Engine:
         for changes in self._journaled:
             for table, key, value in changes:
                 if value is None:
-                    txn.delete(key, db=self.tables[table])
+                    txn.delete(key, db=self.tables.numbered[table])
                 else:
-                    txn.put(key, value, db=self.tables[table])
+                    txn.put(key, value, db=self.tables.numbered[table])
 
     def publish(self, write: LmdbTxn) -> None:
         """Let everybody see what `write` has committed."""
-        self.state = write.state
-        self.hint_bytes += write.hint_bytes
-        cache = self.cache
+        shared, cache = self._shared, self.cache
+        shared.state = write.state
+        shared.hint_bytes += write.hint_bytes
+        shared.hints_dropped += write.hints_dropped
         for key, record in write.written.items():
             if record is None:
                 cache.drop(key)
@@ -323,9 +332,9 @@ class Engine:
                 cache.put(key, record)
         for key, held in write.held.items():
             if held is None:
-                self.held.pop(key, None)
+                shared.held.pop(key, None)
             else:
-                self.held[key] = held
+                shared.held[key] = held
 
     def last_view(self) -> bytes | None:
         """The newest view that this replica has kept."""
@@ -336,16 +345,6 @@ class Engine:
         """How many keys are stored, tombstones included."""
         with self.reading() as txn:
             return txn.entries()
-
-    def tags_by_index(self, txn: lmdb.Transaction[bytes], key: str) -> tuple[str, ...]:
-        """The tags under which the index knows `key`: a walk over the whole index, for a damaged record only."""
-        tail = b"\x00" + key.encode()
-        with txn.cursor(db=self.tags) as cursor:
-            return tuple(
-                entry.removesuffix(tail).decode()
-                for entry in cursor.iternext(keys=True, values=False)
-                if entry.endswith(tail)
-            )
 
     def close(self) -> None:
         """Note how far the file has come, then close it."""

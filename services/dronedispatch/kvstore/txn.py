@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import lmdb
 from msgspec.structs import replace
@@ -18,13 +17,9 @@ from dronedispatch.kvstore.cursor_range import walk
 from dronedispatch.kvstore.journal import Change
 from dronedispatch.kvstore.record_codec import decode, encode, fingerprint
 from dronedispatch.kvstore.state import LAST_VIEW_KEY, STATE_KEY, State, encode_state
+from dronedispatch.kvstore.tables import DATA, HINTS, META, TAGS, Shared, Tables, data_key, hint_key, tag_key
 from dronedispatch.replication.hashing import slot_of
 
-if TYPE_CHECKING:
-    from dronedispatch.kvstore.engine import Engine
-
-META, DATA, TAGS, HINTS = range(4)
-"""The places in Engine.tables, and the numbers in the journal: never another meaning for one of them."""
 DAMAGED_VERSION = Version(0, 0)
 DEAD = "\x01"
 """The index entry of tombstones: no client can write such a tag."""
@@ -37,28 +32,38 @@ class DiskFull(Exception):
 class LmdbTxn:
     """Everything that this transaction changes is seen by its own reads, and by nobody else before it is synced.
 
-    `write` False: over a read transaction, for calls that only read; what it would have to change is an assertion.
+    `reserve(size)` raises DiskFull where so many bytes more have no room. None: over a read transaction, for calls that only
+    read; what it would have to change is an assertion.
     `broken`: it failed half-way through one change and can only be aborted.
     """
 
-    def __init__(self, engine: Engine, txn: lmdb.Transaction[bytes], *, write: bool) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        txn: lmdb.Transaction[bytes],
+        tables: Tables,
+        shared: Shared,
+        reserve: Callable[[int], None] | None = None,
+    ) -> None:
         self._txn = txn
-        self._write = write
-        self.state: State = engine.state
+        self._tables = tables
+        self._shared = shared
+        self._reserve = reserve
+        self._cached = reserve is None or not shared.threaded
+        self.state: State = shared.state
         self.written: dict[str, Record | None] = {}
         self.held: dict[str, tuple[Version, float] | None] = {}
         self.changes_made: list[Change] = []
         self.hint_bytes = 0
+        self.hints_dropped = 0
         self.dirty = False
         self.broken = False
         self._got: tuple[str, Record | None] = ("", None)
-        self.disk: str = engine.disk.disk
+        self.disk = shared.disk
 
     @property
     def read_only(self) -> bool:
         """Over a read transaction."""
-        return not self._write
+        return self._reserve is None
 
     # --- promises ---
 
@@ -110,36 +115,36 @@ class LmdbTxn:
         written = self.written
         if key in written:
             return written[key]
-        engine = self._engine
-        if engine.threaded and self._write:  # the cache belongs to the loop
+        if not self._cached:
             return self._stored(key)
-        answer = engine.cache.get(key)
+        cache = self._shared.cache
+        answer = cache.get(key)
         if answer is not None:
             record: Record | None = answer.record
         else:
             record = self._stored(key)
             if record is not None:
-                engine.cache.put(key, record)
+                cache.put(key, record)
         self._got = (key, record)
         return record
 
     def _stored(self, key: str) -> Record | None:
-        stored = self._txn.get(bytes((slot_of(key),)) + key.encode(), db=self._engine.data)
+        stored = self._txn.get(data_key(slot_of(key), key), db=self._tables.data)
         return None if stored is None else decode(key, stored)
 
     def put(self, key: str, slot: int, record: Record) -> None:
-        engine = self._engine
+        assert self._reserve is not None, "a read transaction cannot write"
         try:
             got, old = self._got
             if got != key:
                 old = self.get(key)
             before = _terms(old)
         except DamagedRecord:
-            before = engine.tags_by_index(self._txn, key)
+            before = self._tables.tags_by_index(self._txn, key)
         stored = encode(record)
         if not record.tombstone:
-            engine.reserve(len(stored))
-        self._put(slot.to_bytes() + key.encode(), stored, DATA)
+            self._reserve(len(stored))
+        self._put(data_key(slot, key), stored, DATA)
         terms = _terms(record)
         if before != terms:
             self._index(key, before, terms)
@@ -149,19 +154,19 @@ class LmdbTxn:
         try:
             old = self.get(key)
         except DamagedRecord:
-            before = self._engine.tags_by_index(self._txn, key)
+            before = self._tables.tags_by_index(self._txn, key)
         else:
             if old is None:
                 return
             before = _terms(old)
-        self._delete(bytes((slot,)) + key.encode(), DATA)
+        self._delete(data_key(slot, key), DATA)
         self._index(key, before, ())
         self._wrote(key, None)
 
     def held_since(self, key: str, version: Version, now_s: float) -> float:
         if not key.startswith(LOCK_PREFIX):
             return now_s
-        held = self.held[key] if key in self.held else self._engine.held.get(key)
+        held = self.held[key] if key in self.held else self._shared.held.get(key)
         if held is not None and held[0] == version:
             return held[1]
         written = self.written.get(key)
@@ -174,24 +179,23 @@ class LmdbTxn:
             self.be_copy_of("")
         self.written[key] = record
         self._got = ("", None)
-        self._engine.changes.note(key)
+        self._shared.changes.note(key)
         if key.startswith(LOCK_PREFIX) and (record is None or record.tombstone):
             self.held[key] = None
 
     def _index(self, key: str, before: tuple[str, ...], now: tuple[str, ...]) -> None:
-        name = key.encode()
         for tag in before:
             if tag not in now:
-                self._delete(tag.encode() + b"\x00" + name, TAGS)
+                self._delete(tag_key(tag, key), TAGS)
         for tag in now:
             if tag not in before:
-                self._put(tag.encode() + b"\x00" + name, b"", TAGS)
+                self._put(tag_key(tag, key), b"", TAGS)
 
     # --- ranges ---
 
     def versions(self, slot: int, after: str | None, limit: int) -> list[tuple[str, Version]]:
         page: list[tuple[str, Version]] = []
-        for key, stored in walk(self._txn, self._engine.data, bytes((slot,)), after=after):
+        for key, stored in walk(self._txn, self._tables.data, bytes((slot,)), after=after):
             if len(page) == limit:
                 break
             page.append((key, _version_of(key, stored)))
@@ -200,7 +204,7 @@ class LmdbTxn:
     def digest(self, slot: int) -> bytes:
         digest = blake2b(digest_size=16)
         first = bytes((slot,))
-        with self._txn.cursor(db=self._engine.data) as cursor:
+        with self._txn.cursor(db=self._tables.data) as cursor:
             if cursor.set_range(first):
                 for name, stored in cursor.iternext():
                     if name[0] != slot:
@@ -217,7 +221,7 @@ class LmdbTxn:
         lanes = [
             walk(
                 self._txn,
-                self._engine.data,
+                self._tables.data,
                 bytes((slot,)),
                 prefix=prefix or "",
                 after=after,
@@ -231,8 +235,8 @@ class LmdbTxn:
     def _tagged(
         self, slots: frozenset[int], prefix: str, tag: str, after: str | None, *, reverse: bool
     ) -> Iterator[tuple[str, Record | None]]:
-        head = tag.encode() + b"\x00"
-        for key, _ in walk(self._txn, self._engine.tags, head, prefix=prefix, after=after, reverse=reverse):
+        head = tag_key(tag, "")
+        for key, _ in walk(self._txn, self._tables.tags, head, prefix=prefix, after=after, reverse=reverse):
             if slot_of(key) in slots:
                 try:
                     record = self.get(key)
@@ -246,47 +250,47 @@ class LmdbTxn:
         return self._tagged(frozenset(slots), "", DEAD, after, reverse=False)
 
     def log_position(self) -> tuple[str, int]:
-        return self._engine.changes.name, self._engine.changes.lsn
+        return self._shared.changes.name, self._shared.changes.lsn
 
     def changes(self, slots: Collection[int], log: str, since: int, limit: int) -> Changes | None:
-        if log != self._engine.changes.name:
+        if log != self._shared.changes.name:
             return None
         wanted = frozenset(slots)
-        return self._engine.changes.since(since, limit, lambda key: slot_of(key) in wanted)
+        return self._shared.changes.since(since, limit, lambda key: slot_of(key) in wanted)
 
     def value(self, table: int, key: bytes) -> bytes | None:
         """What a table holds for a key, as it is."""
-        return self._txn.get(key, db=self._engine.tables[table])
+        return self._txn.get(key, db=self._tables.numbered[table])
 
     def pages(self, table: int) -> int:
         """How many pages a table's tree takes."""
-        stat = self._txn.stat(self._engine.tables[table])
+        stat = self._txn.stat(self._tables.numbered[table])
         return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
 
     def entries(self) -> int:
         """How many keys are stored, tombstones included."""
-        return int(self._txn.stat(self._engine.data)["entries"])
+        return int(self._txn.stat(self._tables.data)["entries"])
 
     # --- hints ---
 
     def keep_hint(self, target: str, key: str, record: Record) -> None:
-        engine = self._engine
-        name = _hint_name(target, key)
-        kept = self._txn.get(name, db=engine.hints)
+        assert self._reserve is not None, "a read transaction cannot write"
+        shared, name = self._shared, hint_key(target, key)
+        kept = self._txn.get(name, db=self._tables.hints)
         if kept is not None and decode(key, kept).version >= record.version:
             return
         stored = encode(record)
         grown = len(stored) - len(kept) if kept is not None else len(name) + len(stored)
-        if engine.hint_bytes + self.hint_bytes + grown > engine.bounds.hint_bytes_max:
-            engine.hints_dropped += 1
+        if shared.hint_bytes + self.hint_bytes + grown > shared.hint_bytes_max:
+            self.hints_dropped += 1
             return
-        engine.reserve(len(stored))
+        self._reserve(len(stored))
         self._put(name, stored, HINTS)
         self.hint_bytes += grown
 
     def hints(self, target: str, after: str | None, limit: int) -> list[tuple[str, Record]]:
         page: list[tuple[str, Record]] = []
-        for key, stored in walk(self._txn, self._engine.hints, target.encode() + b"\x00", after=after):
+        for key, stored in walk(self._txn, self._tables.hints, hint_key(target, ""), after=after):
             if len(page) == limit:
                 break
             page.append((key, decode(key, stored)))
@@ -294,13 +298,13 @@ class LmdbTxn:
 
     def all_hint_bytes(self) -> int:
         """What all hints take."""
-        with self._txn.cursor(db=self._engine.hints) as cursor:
+        with self._txn.cursor(db=self._tables.hints) as cursor:
             return sum(len(name) + len(stored) for name, stored in cursor)
 
     def drop_hints(self, target: str) -> None:
         names = [
-            (_hint_name(target, key), len(stored))
-            for key, stored in walk(self._txn, self._engine.hints, target.encode() + b"\x00")
+            (hint_key(target, key), len(stored))
+            for key, stored in walk(self._txn, self._tables.hints, hint_key(target, ""))
         ]
         for name, size in names:
             self._delete(name, HINTS)
@@ -309,7 +313,7 @@ class LmdbTxn:
     def old_hints(self, before_s: float, limit: int) -> list[tuple[str, str]]:
         """Up to `limit` (target, key) whose record was written before the wall time `before_s`."""
         found: list[tuple[str, str]] = []
-        for name, stored in walk(self._txn, self._engine.hints, b""):
+        for name, stored in walk(self._txn, self._tables.hints, b""):
             target, _, key = name.partition("\x00")
             if len(found) < limit and decode(key, stored).wall_s < before_s:
                 found.append((target, key))
@@ -317,8 +321,8 @@ class LmdbTxn:
 
     def drop_hint(self, target: str, key: str) -> None:
         """Forget one hint (it has grown too old)."""
-        name = _hint_name(target, key)
-        kept = self._txn.get(name, db=self._engine.hints)
+        name = hint_key(target, key)
+        kept = self._txn.get(name, db=self._tables.hints)
         if kept is not None:
             self._delete(name, HINTS)
             self.hint_bytes -= len(name) + len(kept)
@@ -326,19 +330,19 @@ class LmdbTxn:
     # --- the transaction itself ---
 
     def _put(self, key: bytes, value: bytes, table: int) -> None:
-        assert self._write, "a read transaction cannot write"
+        assert self._reserve is not None, "a read transaction cannot write"
         self.dirty = True
         try:
-            self._txn.put(key, value, db=self._engine.tables[table])
+            self._txn.put(key, value, db=self._tables.numbered[table])
         except (lmdb.MapFullError, lmdb.TxnFullError) as error:
             self.broken = True
             raise DiskFull(str(error)) from error
         self.changes_made.append((table, key, value))
 
     def _delete(self, key: bytes, table: int) -> None:
-        assert self._write, "a read transaction cannot write"
+        assert self._reserve is not None, "a read transaction cannot write"
         self.dirty = True
-        self._txn.delete(key, db=self._engine.tables[table])
+        self._txn.delete(key, db=self._tables.numbered[table])
         self.changes_made.append((table, key, None))
 
 
@@ -347,10 +351,6 @@ def _terms(record: Record | None) -> tuple[str, ...]:
     if record is None:
         return ()
     return (DEAD,) if record.tombstone else record.tags
-
-
-def _hint_name(target: str, key: str) -> bytes:
-    return target.encode() + b"\x00" + key.encode()
 
 
 def _sound(key: str, stored: bytes) -> Record | None:

@@ -44,7 +44,7 @@ def get(engine: Engine, key: str) -> Record | None:
 def overwrite(engine: Engine, key: str, stored: bytes) -> None:
     engine.checkpoint()
     with engine.disk.env.begin(write=True) as txn:
-        txn.put(bytes((slot_of(key),)) + key.encode(), stored, db=engine.data)
+        txn.put(bytes((slot_of(key),)) + key.encode(), stored, db=engine.tables.data)
     engine.cache.clear()
 
 
@@ -279,6 +279,22 @@ def test_hints_keep_the_newest_record_of_a_target_within_their_bound(tmp_path: P
     again.publish(write)
     assert again.hint_bytes == 0
     again.close()
+
+
+def test_a_hint_dropped_by_a_transaction_that_is_undone_is_not_counted(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "disk", hint_bytes_max=1)
+    write = engine.begin()
+    write.put("k", slot_of("k"), record())
+    write.keep_hint("B", "k", record())
+    engine.abort(write)
+    assert engine.hints_dropped == 0
+    write = engine.begin()
+    write.put("k", slot_of("k"), record())
+    write.keep_hint("B", "k", record())
+    engine.commit(write)
+    engine.publish(write)
+    assert engine.hints_dropped == 1
+    engine.close()
 
 
 def test_a_lease_is_counted_from_when_its_version_was_first_held_here(engine: Engine) -> None:

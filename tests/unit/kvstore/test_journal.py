@@ -99,7 +99,7 @@ def test_a_checkpoint_empties_the_journal_and_its_entries_are_never_carried_out_
     store(engine, k=record(b"old"))
     engine.checkpoint()
     with engine.disk.env.begin() as committed:
-        assert committed.stat(engine.data)["entries"] == 1
+        assert committed.stat(engine.tables.data)["entries"] == 1
     write = engine.begin()
     write.remove("k", slot_of("k"))
     engine.commit(write)
