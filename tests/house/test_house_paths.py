@@ -25,7 +25,6 @@ FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 SAME_JOB = {"Settings"}
 TO_RENAME = {
     *(
-        "Changes",
         "Dispatcher",
         "Driver",
         "DroneView",
@@ -36,16 +35,13 @@ TO_RENAME = {
     ),
     *(
         "NotSent",
-        "Note",
         "Orders",
         "Process",
-        "Receiver",
         "Record",
         "Registration",
         "Verdict",
         "World",
     ),
-    "Written",
 }
 
 

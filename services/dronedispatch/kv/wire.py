@@ -31,13 +31,13 @@ LOCK_TTL_MS_MAX = 3_600_000
 FailureKind = Literal["conflict", "fenced", "lock_held", "refused", "unavailable", "unknown", "unauthorized"]
 
 
-class Found(msgspec.Struct, frozen=True, tag="found"):
+class FoundItem(msgspec.Struct, frozen=True, tag="found"):
     """A Get that found the key."""
 
     item: Item
 
 
-class Written(msgspec.Struct, frozen=True, tag="written"):
+class WrittenVersion(msgspec.Struct, frozen=True, tag="written"):
     """A Put or Cas that is stored on every in-sync replica."""
 
     version: Version
@@ -60,7 +60,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", omit_defaults=True):
     retry_after_s: float = 1.0
 
 
-Outcome = Found | Written | Nothing | Failed
+Outcome = FoundItem | WrittenVersion | Nothing | Failed
 
 encode = msgspec.msgpack.Encoder().encode
 decode_ops = msgspec.msgpack.Decoder(list[Op]).decode
@@ -113,18 +113,18 @@ def outcome_of(result: OpResult) -> Outcome:
     if result is None:
         return _NOTHING
     if isinstance(result, Item):
-        return Found(result)
+        return FoundItem(result)
     if isinstance(result, KVError):
         return failed(result)
-    return Written(result)
+    return WrittenVersion(result)
 
 
 def result_of(outcome: Outcome) -> OpResult:
     """The inverse of outcome_of."""
     match outcome:
-        case Found():
+        case FoundItem():
             return outcome.item
-        case Written():
+        case WrittenVersion():
             return outcome.version
         case Failed():
             return error_of(outcome)

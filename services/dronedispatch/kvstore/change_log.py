@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from dronedispatch.kvstore.core.txn import Changes
+from dronedispatch.kvstore.core.txn import ChangedKeys
 
 
 class ChangeLog:
@@ -39,7 +39,7 @@ class ChangeLog:
             self._trimmed_to = last.pop(oldest)
         last[key] = self.lsn
 
-    def since(self, lsn: int, limit: int, wanted: Callable[[str], bool]) -> Changes | None:
+    def since(self, lsn: int, limit: int, wanted: Callable[[str], bool]) -> ChangedKeys | None:
         """The first `limit` of the `wanted` keys that changed after position `lsn`; None if that is trimmed away."""
         if lsn < self._trimmed_to:
             return None
@@ -52,4 +52,4 @@ class ChangeLog:
         newer.reverse()
         page = newer[:limit]
         more = len(newer) > limit
-        return Changes(tuple(key for key, _ in page), page[-1][1] if more else self.lsn, more)
+        return ChangedKeys(tuple(key for key, _ in page), page[-1][1] if more else self.lsn, more)

@@ -69,7 +69,7 @@ def is_damage(error: lmdb.Error) -> bool:
     return error.code not in (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.ENOMEM, errno.EAGAIN)
 
 
-class Note(msgspec.Struct, frozen=True):
+class DiskNote(msgspec.Struct, frozen=True):
     """What `identity.json` says: `disk` belongs to this inode and generation, which had committed at least `txnid`.
 
     `journal`: the same of the journal, which had at least `entries` in its generation `name`. None: there was none.
@@ -122,7 +122,7 @@ class OpenDisk:
         txnid, entries = self.progress()
         inode, generation = _file_of(self.path / DATA_FILE)
         journal = self.journal
-        note = Note(
+        note = DiskNote(
             self.disk,
             inode,
             generation,
@@ -279,7 +279,7 @@ def _trusted_journal(
     """The journal that belongs on top of the data file, and its entries; None: it has had none yet. Raises _AnotherDisk."""
     data = path / DATA_FILE
     try:
-        note = msgspec.json.decode((path / "identity.json").read_bytes(), type=Note)
+        note = msgspec.json.decode((path / "identity.json").read_bytes(), type=DiskNote)
     except FileNotFoundError:
         raise _AnotherDisk("no note beside the data file") from None
     except msgspec.MsgspecError as error:

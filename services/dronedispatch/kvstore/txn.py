@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
-from dronedispatch.kvstore.core.txn import Changes, DamagedRecord
+from dronedispatch.kvstore.core.txn import ChangedKeys, DamagedRecord
 from dronedispatch.kvstore.cursor_range import walk
 from dronedispatch.kvstore.journal import Change
 from dronedispatch.kvstore.record_codec import decode, encode, fingerprint
@@ -252,7 +252,7 @@ class LmdbTxn:
     def log_position(self) -> tuple[str, int]:
         return self._shared.changes.name, self._shared.changes.lsn
 
-    def changes(self, slots: Collection[int], log: str, since: int, limit: int) -> Changes | None:
+    def changes(self, slots: Collection[int], log: str, since: int, limit: int) -> ChangedKeys | None:
         if log != self._shared.changes.name:
             return None
         wanted = frozenset(slots)

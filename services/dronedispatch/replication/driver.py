@@ -163,7 +163,7 @@ class _Run:
         driver.running += 1
 
     def replied(self, place: int, reply: AnyReply) -> None:
-        """See links.Receiver."""
+        """See links.ReplyReceiver."""
         self._replies[place] = reply
         self._missing -= 1
         if not self._missing:

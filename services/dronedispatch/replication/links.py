@@ -52,7 +52,7 @@ JOINED = TallyHistogram(
 log = structlog.get_logger()
 
 
-class Receiver(Protocol):
+class ReplyReceiver(Protocol):
     """Who waits for the reply to one of its calls."""
 
     def replied(self, place: int, reply: AnyReply) -> None:
@@ -62,7 +62,7 @@ class Receiver(Protocol):
 class _Queued:
     __slots__ = ("call", "place", "receiver", "since_s")
 
-    def __init__(self, call: AnyCall, receiver: Receiver | None, place: int, since_s: float) -> None:
+    def __init__(self, call: AnyCall, receiver: ReplyReceiver | None, place: int, since_s: float) -> None:
         self.call = call
         self.receiver = receiver
         self.place = place
@@ -112,7 +112,7 @@ class Link:
         """Calls queued or under way."""
         return len(self._queue) + sum(len(away.batch) for away in self._away)
 
-    def put(self, call: AnyCall, receiver: Receiver | None, place: int) -> None:
+    def put(self, call: AnyCall, receiver: ReplyReceiver | None, place: int) -> None:
         """Send `call` with the next batch; `receiver` hears the reply."""
         queued = _Queued(call, receiver, place, self._links.clock.monotonic_s())
         if len(self._queue) >= QUEUED_MAX:

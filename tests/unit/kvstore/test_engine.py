@@ -11,7 +11,7 @@ from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.cache import AnswerCache
 from dronedispatch.kvstore.change_log import ChangeLog
-from dronedispatch.kvstore.core.txn import Changes, DamagedRecord
+from dronedispatch.kvstore.core.txn import ChangedKeys, DamagedRecord
 from dronedispatch.kvstore.disk import fsync_s, open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine
 from dronedispatch.kvstore.record_codec import decode, encode
@@ -355,13 +355,13 @@ def test_the_change_log_tells_what_changed_and_says_when_it_no_longer_knows() ->
     log = ChangeLog(keys_max=3)
     for key in ("a", "b", "a", "c"):
         log.note(key)
-    assert log.since(1, 10, lambda _key: True) == Changes(("b", "a", "c"), 4, more=False)
-    assert log.since(1, 2, lambda _key: True) == Changes(("b", "a"), 3, more=True)
-    assert log.since(1, 10, lambda key: key != "a") == Changes(("b", "c"), 4, more=False)
+    assert log.since(1, 10, lambda _key: True) == ChangedKeys(("b", "a", "c"), 4, more=False)
+    assert log.since(1, 2, lambda _key: True) == ChangedKeys(("b", "a"), 3, more=True)
+    assert log.since(1, 10, lambda key: key != "a") == ChangedKeys(("b", "c"), 4, more=False)
     log.note("d")
     assert len(log) == 3
     assert log.since(1, 10, lambda _key: True) is None
-    assert log.since(2, 10, lambda _key: True) == Changes(("a", "c", "d"), 5, more=False)
+    assert log.since(2, 10, lambda _key: True) == ChangedKeys(("a", "c", "d"), 5, more=False)
 
 
 def test_fsync_is_measured_and_positive(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ Suspects = Mapping[str, tuple[str, AnyReply]]
 """Replica -> (disk that was asked for, what came instead of an answer)."""
 
 
-class Verdict(Enum):
+class ProbeVerdict(Enum):
     """What probing a suspect showed."""
 
     ALIVE = "alive"
@@ -157,10 +157,10 @@ def vote_out(view: View, slot: int, suspects: Suspects, rules: Rules = ALL) -> S
     bad: dict[str, str] = {}
     for name, (disk, reply) in suspects.items():
         verdict = yield from _probe(name, reply)
-        if verdict is Verdict.DISPUTED:
+        if verdict is ProbeVerdict.DISPUTED:
             yield Note("peer_disagrees", name)
             return f"another coordinator reaches {name}, this one does not"
-        if verdict is Verdict.DEAD:
+        if verdict is ProbeVerdict.DEAD:
             bad[name] = disk
     if not bad:
         yield Sleep(RETRY_PAUSE_S)
@@ -169,20 +169,20 @@ def vote_out(view: View, slot: int, suspects: Suspects, rules: Rules = ALL) -> S
     return (yield from _cast(view, slot if damaged else None, bad, suspects, rules))
 
 
-def _probe(name: str, reply: AnyReply) -> Steps[Verdict]:
+def _probe(name: str, reply: AnyReply) -> Steps[ProbeVerdict]:
     """Two failed pings and a second opinion; a connection refused twice (the call's own counts) needs no opinion."""
     if isinstance(reply, WrongDisk | NoSpace | Damaged):
-        return Verdict.DEAD
+        return ProbeVerdict.DEAD
     refused = 1 if isinstance(reply, NotSent) else 0
     for _ in range(2):
         pulse = yield Ping(name)
         if pulse is Pulse.ALIVE:
-            return Verdict.ALIVE
+            return ProbeVerdict.ALIVE
         refused += pulse is Pulse.REFUSED
         if refused >= 2:
-            return Verdict.DEAD
+            return ProbeVerdict.DEAD
     opinion = yield SecondOpinion(name)
-    return Verdict.DISPUTED if opinion is True else Verdict.DEAD
+    return ProbeVerdict.DISPUTED if opinion is True else ProbeVerdict.DEAD
 
 
 def _cast(

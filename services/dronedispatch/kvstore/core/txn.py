@@ -17,7 +17,7 @@ class DamagedRecord(Exception):
         self.key = key
 
 
-class Changes(NamedTuple):
+class ChangedKeys(NamedTuple):
     """Changed keys, the oldest change first, each once; complete up to position `lsn`. `more`: there is more after
     it.
     """
@@ -100,7 +100,7 @@ class Txn(Protocol):
     def log_position(self) -> tuple[str, int]:
         """(name of this run of the change log, its last position)."""
 
-    def changes(self, slots: Collection[int], log: str, since: int, limit: int) -> Changes | None:
+    def changes(self, slots: Collection[int], log: str, since: int, limit: int) -> ChangedKeys | None:
         """What changed in `slots` after `since`; None if the log is another one or has been trimmed beyond that
         position.
         """

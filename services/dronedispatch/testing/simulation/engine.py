@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
-from dronedispatch.kvstore.core.txn import Changes, DamagedRecord
+from dronedispatch.kvstore.core.txn import ChangedKeys, DamagedRecord
 from dronedispatch.replication.calls import MUST_BE_ABSENT
 from dronedispatch.replication.hashing import slot_of
 
@@ -181,13 +181,15 @@ class MemoryEngine:
     def log_position(self) -> tuple[str, int]:
         return f"{self._disk}/{self._runs}", self._lsn
 
-    def changes(self, slots: Collection[int], log: str, since: int, limit: int) -> Changes | None:
+    def changes(self, slots: Collection[int], log: str, since: int, limit: int) -> ChangedKeys | None:
         if log != self.log_position()[0] or since < self._trimmed:
             return None
         newer = [(lsn, key) for lsn, key in self._log if lsn > since and slot_of(key) in slots]
         page = newer[:limit]
         more = len(newer) > limit
-        return Changes(tuple(dict.fromkeys(key for _, key in page)), page[-1][0] if more else self._lsn, more)
+        return ChangedKeys(
+            tuple(dict.fromkeys(key for _, key in page)), page[-1][0] if more else self._lsn, more
+        )
 
     def keep_hint(self, target: str, key: str, record: Record) -> None:
         kept = self._hints.setdefault(target, {})
