@@ -5,25 +5,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable, Sequence
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from dronedispatch.kv import wire
-from dronedispatch.kv.client import Cas, Get, Item, Op, OpResult, Put
-from dronedispatch.kv.errors import KVError, Refused
-from dronedispatch.kv.http import json_api
-from dronedispatch.kv.http.server import problem_of
+from dronedispatch.kv.client import Op, OpResult
+from dronedispatch.kv.errors import Refused
+from dronedispatch.kv.http.key_request import parse_key_request, render
 from dronedispatch.kv.validation import refusal
-from dronedispatch.kv.version import Version, parse_version
 from dronedispatch.runtime.fast_path import FastRequest, Lane
 from dronedispatch.runtime.problems import CONTENT_TYPE, Problem
 from dronedispatch.runtime.settings import Secret
 
 _MSGPACK_HEAD = f"content-type: {wire.MSGPACK}\r\n".encode()
-_VALUE_HEAD = b'etag: "%b"\r\ncontent-type: application/octet-stream\r\n'
-_WRITTEN_HEAD = b'etag: "%b"\r\ncontent-type: application/json\r\n'
-_PROBLEM_HEAD = f"content-type: {CONTENT_TYPE}\r\n".encode()
+_METHODS = frozenset({b"GET", b"PUT"})
 
 Begin = Callable[[Sequence[Op], Callable[[list[OpResult]], None]], None]
 """Starts the operations; the callback gets their results, in order."""
@@ -45,7 +40,7 @@ def lane(begin: Callable[[], Begin | None], token: Secret | None) -> Lane:
         if request.method == b"POST":
             return _batch(request, start)
         op = _op_of(request, target[4:])
-        if op is None or refusal(op) is not None:
+        if op is None:
             return False
         start((op,), lambda results: _answer_one(request, op, results[0]))
         return True
@@ -54,52 +49,29 @@ def lane(begin: Callable[[], Begin | None], token: Secret | None) -> Lane:
 
 
 def _op_of(request: FastRequest, path: bytes) -> Op | None:
-    """The GET or PUT asked for; None: something for Sanic."""
+    """The GET or PUT asked for; None: something for Sanic, an error above all."""
+    if request.method not in _METHODS:
+        return None
+    headers = request.headers
+
+    def header(name: str) -> str | None:
+        value = headers.get(name.encode())
+        return None if value is None else value.decode()
+
     try:
-        key = (unquote_to_bytes(path) if b"%" in path else path).decode()
-        if request.method == b"GET":
-            return Get(key)
-        if request.method != b"PUT":
-            return None
-        return _put_of(request, key)
-    except (ValueError, Refused):
+        return parse_key_request(request.method.decode(), path, header, request.body)
+    except (Refused, Problem, UnicodeDecodeError):
         return None
 
 
-def _put_of(request: FastRequest, key: str) -> Op:
-    headers = request.headers
-    tags = tuple(part for raw in headers.get(b"x-tags", b"").decode().split(",") if (part := raw.strip()))
-    fence = parse_version(headers[b"x-fence"].decode()) if b"x-fence" in headers else None
-    write_id = (
-        json_api.write_id_of(headers[b"idempotency-key"].decode()) if b"idempotency-key" in headers else None
-    )
-    if b"if-none-match" in headers:
-        if headers[b"if-none-match"] != b"*" or b"if-match" in headers:
-            raise ValueError("Sanic's side says what is wrong")
-        return Cas(key, None, request.body, tags, fence, write_id)
-    if b"if-match" in headers:
-        expected = parse_version(headers[b"if-match"].decode().strip('"'))
-        return Cas(key, expected, request.body, tags, fence, write_id)
-    return Put(key, request.body, tags, fence, write_id)
-
-
 def _answer_one(request: FastRequest, op: Op, result: OpResult) -> None:
-    if isinstance(result, Item):
-        head = _VALUE_HEAD % str(result.version).encode()
-        if result.tags:
-            head += b"x-tags: %b\r\n" % ", ".join(result.tags).encode()
-        request.respond(200, head, result.value)
-    elif isinstance(result, Version):
-        version = str(result).encode()
-        body = msgspec.json.encode({"key": op.key, "version": str(result)})
-        request.respond(201 if result.n == 1 else 200, _WRITTEN_HEAD % version, body)
-    else:
-        absent = Problem(404, f"{op.key}: absent")
-        problem = problem_of(result, conditional=True) if isinstance(result, KVError) else absent
-        head = _PROBLEM_HEAD + b"".join(
-            f"{name.lower()}: {value}\r\n".encode() for name, value in problem.headers.items()
-        )
-        request.respond(problem.status, head, problem.body(f"/kv/{op.key}"))
+    try:
+        status, headers, kind, body = render(op, result)
+    except Problem as problem:
+        status, headers, kind = problem.status, problem.headers, CONTENT_TYPE
+        body = problem.body(f"/kv/{op.key}")
+    head = "".join([f"{name.lower()}: {value}\r\n" for name, value in headers.items()])
+    request.respond(status, f"{head}content-type: {kind}\r\n".encode(), body)
 
 
 def _batch(request: FastRequest, start: Begin) -> bool:

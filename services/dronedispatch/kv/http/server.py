@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 import structlog
@@ -20,20 +19,12 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic.response import raw
 
 from dronedispatch.kv import wire
-from dronedispatch.kv.client import Cas, Delete, Item, KVClient, Lease, Op, Put
-from dronedispatch.kv.errors import (
-    Fenced,
-    KVError,
-    LockHeld,
-    OutcomeUnknown,
-    Refused,
-    Unauthorized,
-    Unavailable,
-    VersionConflict,
-)
+from dronedispatch.kv.client import Cas, KVClient, Lease, Op
+from dronedispatch.kv.errors import KVError, Refused, VersionConflict
 from dronedispatch.kv.http import json_api
+from dronedispatch.kv.http.key_request import key_of, parse, parse_key_request, problem_of, render
 from dronedispatch.kv.validation import check_key, check_op, refusal
-from dronedispatch.kv.version import Version, parse_version
+from dronedispatch.kv.version import Version
 from dronedispatch.runtime.problems import Problem
 from dronedispatch.runtime.web import json_answer, require_token
 
@@ -92,159 +83,24 @@ async def _guarded(answer: Coroutine[Any, Any, HTTPResponse]) -> HTTPResponse:
         raise problem_of(error) from error
 
 
-def problem_of(error: KVError, *, conditional: bool = False) -> Problem:
-    """The problem document for `error`; `conditional`: the client used If-Match, so a conflict is 412."""
-    match error:
-        case VersionConflict(current=current):
-            if conditional:
-                return Problem(
-                    412, str(error), headers=_etag(current), reason="version", version=_version(current)
-                )
-            fields: dict[str, Any] = {} if current is None else dict(json_api.value_fields(current.value))
-            return Problem(409, str(error), reason="cas_mismatch", version=_version(current), **fields)
-        case Fenced():
-            return Problem(409, str(error), reason="fenced", highest=str(error.highest))
-        case LockHeld():
-            return Problem(409, str(error), reason="lock_held", name=error.name, owner=error.owner)
-        case Refused():
-            return Problem(error.status, error.detail)
-        case Unauthorized():
-            return Problem(503, f"between the store's own processes: {error}", headers={"Retry-After": "1"})
-        case Unavailable():
-            seconds = max(1, round(error.retry_after_s))
-            return Problem(error.status, str(error), headers={"Retry-After": str(seconds)})
-        case OutcomeUnknown():
-            return Problem(504, str(error), headers={"X-Outcome": "unknown"}, outcome="unknown")
-        case _:
-            raise error
-
-
-def _version(item: Item | None) -> str:
-    return "0" if item is None else str(item.version)
-
-
-def _etag(item: Item | None) -> dict[str, str]:
-    return {} if item is None else {"ETag": f'"{item.version}"'}
-
-
 # --- /kv/{key}, /kv/cas, /kv/batch ---------------------------------------------------------------------------------
 
 
 async def _one(request: Request, kv: KVClient) -> HTTPResponse:
-    key = _key(request)
-    match request.method:
-        case "GET":
-            return await _get(key, kv)
-        case "PUT":
-            return await _put(key, request, kv)
-        case "DELETE":
-            return await _delete(key, request, kv)
-    if key == "cas":
-        return await _cas(request, kv)
-    if key == "batch":
-        return await _batch(request, kv)
-    raise Problem(405, "POST goes to /kv/cas and /kv/batch only", headers={"Allow": "GET, PUT, DELETE"})
-
-
-def _key(request: Request) -> str:
     path = request.raw_url.partition(b"?")[0][len(b"/kv/") :]
-    try:
-        key = unquote_to_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise Refused(400, f"the key is not UTF-8: {error.reason}") from error
-    check_key(key)
-    return key
-
-
-async def _get(key: str, kv: KVClient) -> HTTPResponse:
-    item = await kv.get(key)
-    if item is None:
-        raise Problem(404, f"{key}: absent")
-    headers = _etag(item)
-    if item.tags:
-        headers["X-Tags"] = ", ".join(item.tags)
-    return raw(item.value, headers=headers, content_type="application/octet-stream")
-
-
-async def _put(key: str, request: Request, kv: KVClient) -> HTTPResponse:
-    tags = tuple(part.strip() for part in request.headers.get("x-tags", "").split(",") if part.strip())
-    fence = _header_version(request, "x-fence")
-    write_id = _write_id(request)
-    conditional, expected = _condition(request)
-    op = _write_op(key, expected, request.body or b"", tags, fence, write_id, conditional=conditional)
-    check_op(op)
+    if request.method == "POST":
+        match key_of(path):
+            case "cas":
+                return await _cas(request, kv)
+            case "batch":
+                return await _batch(request, kv)
+        raise Problem(405, "POST goes to /kv/cas and /kv/batch only", headers={"Allow": "GET, PUT, DELETE"})
+    op = parse_key_request(request.method, path, request.headers.get, request.body or b"")
     (result,) = await kv.batch([op])
-    if isinstance(result, KVError):
-        raise problem_of(result, conditional=conditional)
-    assert isinstance(result, Version)
-    headers = {"ETag": f'"{result}"'}
-    return json_answer(
-        {"key": key, "version": str(result)}, status=201 if result.n == 1 else 200, headers=headers
-    )
-
-
-def _write_op(
-    key: str,
-    expected: Version | None,
-    value: bytes,
-    tags: tuple[str, ...],
-    fence: Version | None,
-    write_id: bytes | None,
-    *,
-    conditional: bool,
-) -> Op:
-    if conditional:
-        return Cas(key, expected, value, tags, fence, write_id)
-    return Put(key, value, tags, fence, write_id)
-
-
-async def _delete(key: str, request: Request, kv: KVClient) -> HTTPResponse:
-    conditional, expected = _condition(request)
-    if conditional and expected is None:
-        raise Refused(400, "a DELETE on the condition that the key is absent does nothing")
-    (result,) = await kv.batch([Delete(key, expected, _header_version(request, "x-fence"))])
-    if isinstance(result, KVError):
-        raise problem_of(result, conditional=conditional)
-    return HTTPResponse(status=204)
-
-
-def _condition(request: Request) -> tuple[bool, Version | None]:
-    """(whether there is a condition, the version it wants) from If-Match and If-None-Match: *."""
-    header = request.headers.get("if-match")
-    if request.headers.get("if-none-match") is not None:
-        if request.headers["if-none-match"].strip() != "*":
-            raise Refused(400, "If-None-Match can only be *: the key must not exist")
-        if header is not None:
-            raise Refused(400, "If-Match and If-None-Match: * cannot both be true")
-        return True, None
-    if header is None:
-        return False, None
-    header = header.strip()
-    if header.startswith(
-        "W/"
-    ):  # RFC 9110, 13.1.1: the comparison is strong, and a weak tag is never equal to anything
-        raise Problem(
-            412, f"If-Match: {header[:40]} is a weak tag, which matches no version", reason="version"
-        )
-    return True, _parse(header.strip('"'), "If-Match")
-
-
-def _header_version(request: Request, name: str) -> Version | None:
-    text = request.headers.get(name)
-    return None if text is None else _parse(text.strip(), name)
-
-
-def _parse(text: str, name: str) -> Version | None:
-    try:
-        return parse_version(text)
-    except ValueError as error:
-        raise Refused(400, f"{name}: {error}") from error
-
-
-def _write_id(request: Request) -> bytes | None:
-    """16 bytes made of the Idempotency-Key (a UUID as it is, any other text by its UUID5)."""
-    text = request.headers.get("idempotency-key")
-    return None if text is None else json_api.write_id_of(text)
+    answer = render(op, result)
+    if answer.content_type is None:
+        return HTTPResponse(status=answer.status, headers=answer.headers)
+    return raw(answer.body, status=answer.status, headers=answer.headers, content_type=answer.content_type)
 
 
 async def _cas(request: Request, kv: KVClient) -> HTTPResponse:
@@ -253,7 +109,7 @@ async def _cas(request: Request, kv: KVClient) -> HTTPResponse:
     if "old" in wanted.given():
         expected = await _version_by_value(wanted, kv)
     else:
-        expected = _parse(wanted.expected or "0", "expected")
+        expected = parse(wanted.expected or "0", "expected")
     value = wanted.octets()
     op = Cas(wanted.key, expected, value, tuple(wanted.tags), wanted.fence_version(), wanted.write_id())
     check_op(op)
@@ -332,7 +188,7 @@ async def _lock(request: Request, action: str, kv: KVClient) -> HTTPResponse:
     wanted.check(leases=action != "release")
     if action == "acquire":
         return _lease_answer(await kv.acquire(wanted.name, wanted.owner, wanted.ttl_ms or 0))
-    token = _parse(wanted.token, "token")
+    token = parse(wanted.token, "token")
     if token is None:
         raise Refused(400, "token: 0 is no token")
     lease = Lease(wanted.name, wanted.owner, token, wanted.ttl_ms or 0, 0.0)
