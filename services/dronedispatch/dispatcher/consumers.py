@@ -10,7 +10,7 @@ from prometheus_client import Counter
 from dronedispatch.dispatcher.picture import Heard
 from dronedispatch.dispatcher.rounds import Rounds
 from dronedispatch.fleet.documents import Unreadable, decode, delivery_key, drone_key, telemetry_key
-from dronedispatch.fleet.drones import Telemetry
+from dronedispatch.fleet.drones import has_done_something
 from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DRONE_UPDATES, DeliveryRequested, DroneUpdates
 from dronedispatch.runtime.amqp import Bus, Message, Undecodable
 from dronedispatch.runtime.clock import Clock
@@ -67,7 +67,7 @@ class Consumers:
             match picture.hear_telemetry(told, now_s):
                 case Heard.NEWS:
                     heard += 1
-                    news = news or known is None or _has_done_something(known, told)
+                    news = news or known is None or has_done_something(known, told)
                 case Heard.DOUBTFUL:
                     doubtful.append(telemetry_key(told.id))
         TOLD.labels("yes").inc(heard)
@@ -87,12 +87,3 @@ class Consumers:
             self._rounds.point_at(*unknown, *doubtful)
         if news:
             self._rounds.wake.set()
-
-
-def _has_done_something(before: Telemetry, after: Telemetry) -> bool:
-    return (before.orders_seq, before.stops_done, before.at_charge, before.queued_at) != (
-        after.orders_seq,
-        after.stops_done,
-        after.at_charge,
-        after.queued_at,
-    )

@@ -80,7 +80,7 @@ class FleetFlight:
             source=instance,
             air=CityAirspace(default_city(), self._flight),
             noise=Noise(settings.noise, settings.seed),
-            pace=Pace(settings.refresh_ticks, settings.read_ticks),
+            pace=Pace(settings.refresh_ticks, settings.read_ticks, settings.store_ticks),
             hints_come=hints_come,
             slots=self.claims,
         )

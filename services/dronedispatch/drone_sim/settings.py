@@ -8,6 +8,7 @@ from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.runtime.settings import AmqpSettings, ProcessSettings
 
 DRONES_MAX = 99_999
+STORE_TICKS_MAX = 20  # PARKED_SHARE times that stays below CONTINUE_TICKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,8 @@ class Settings:
     an operator's decommission); `seed` places them. `noise`: by how much consumption differs from its
     mean, as a share. `slots`: into how many parts the fleet is divided among processes (the same for all of them).
     `refresh_ticks`: a parked drone tells of itself every so often; `read_ticks`: every drone's orders are read once in so
-    many ticks (the others when the dispatcher points at them).
+    many ticks (the others when the dispatcher points at them); `store_ticks`: telemetry of a drone that merely moves is
+    stored every so often, and told in every tick.
     """
 
     process: ProcessSettings = field(default_factory=ProcessSettings)
@@ -31,6 +33,7 @@ class Settings:
     lease_ttl_ms: int = 6_000
     refresh_ticks: int = 10
     read_ticks: int = 10
+    store_ticks: int = 5
     zones_s: float = 1.0
 
     def __post_init__(self) -> None:
@@ -51,6 +54,10 @@ class Settings:
         for name in ("refresh_ticks", "read_ticks"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more")
+        if not 1 <= self.store_ticks <= STORE_TICKS_MAX:
+            raise ValueError(
+                f"store_ticks must be in 1..{STORE_TICKS_MAX}: a successor's ticks begin after all that were told"
+            )
         if not self.zones_s > 0:
             raise ValueError("zones_s must be above 0")
 

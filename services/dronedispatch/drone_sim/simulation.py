@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,11 +52,13 @@ log = structlog.get_logger()
 class Pace:
     """`refresh_ticks`: how often a parked drone tells of itself. `read_ticks`: in how many ticks every drone's record is
     read once, while hints about changed orders come; without them every record is read in every tick
-    (of a large fleet, READS_MAX at most).
+    (of a large fleet, READS_MAX at most). `store_ticks`: how often a drone that merely moves is stored, while messages
+    tell where it is; without them, in every tick.
     """
 
     refresh_ticks: int
     read_ticks: int
+    store_ticks: int
 
 
 class Slots(Protocol):
@@ -137,11 +139,27 @@ class Simulation:
         with TICK.labels("fly").time():
             tick = self._fly(beat.elapsed_s, silent, unsure)
             news = self._news(tick, silent)
+        store_ticks = self._pace.store_ticks if self._hints_come() else 1
+        due = [one for one in news if self._state.is_due(one, store_ticks)]
         with TICK.labels("write").time():
-            told = await self._write(news, tick.docks)
+            told = await self._write(due, tick.docks)
         FAILED.inc(told.failed)
+        told.told += self._merely_moved(news, due, told.lost_slots)
         self._publish(tick.number, told.told, silent)
         return told
+
+    def _merely_moved(
+        self, news: Sequence[Telemetry], due: Sequence[Telemetry], lost_slots: Set[int]
+    ) -> list[Telemetry]:
+        """What is told without being stored: the record says the same but for the place. Of drones that are surely ours."""
+        stored = {one.id for one in due}
+        ours = {drone for drone, slot in self._ours().items() if slot not in lost_slots}
+        return [one for one in news if one.id not in stored and one.id in ours]
+
+    def _ours(self) -> dict[str, int]:
+        """Drones of slots that are surely ours now, with their slot."""
+        held = set(self._slots.held())
+        return {drone: slot for drone, slot in self._state.slot_of.items() if slot in held}
 
     async def _read(self, silent: frozenset[str], dt_s: float) -> frozenset[str]:
         """Take new orders up; returns who was about to pick up and could not be told whether he still should."""
@@ -219,11 +237,9 @@ class Simulation:
         )
 
     def _publish(self, number: int, told: Sequence[Telemetry], silent: frozenset[str]) -> None:
-        """Only what is stored is told; the other drones are merely said to fly."""
+        """What others act on is told once it is stored; of drones that tell nothing it is said that they fly."""
         names = {one.id for one in told}
-        slots = self._slots.held()
-        held = set(slots)
-        ours = [drone for drone, slot in self._state.slot_of.items() if slot in held]
+        slots, ours = self._slots.held(), self._ours()
         alive = tuple(drone for drone in ours if drone not in names and drone not in silent)
         quiet = tuple(drone for drone in ours if drone in silent)
         starts = range(0, max(len(told), 1), PART_DRONES_MAX)

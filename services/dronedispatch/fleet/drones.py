@@ -110,6 +110,16 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     at: str
 
 
+def has_done_something(before: Telemetry, after: Telemetry) -> bool:
+    """Whether more has changed than where it is and what its battery holds: what others act on."""
+    return (before.orders_seq, before.stops_done, before.at_charge, before.queued_at) != (
+        after.orders_seq,
+        after.stops_done,
+        after.at_charge,
+        after.queued_at,
+    )
+
+
 def move_drone(
     drone: Drone,
     to: DroneStatus,

@@ -141,7 +141,7 @@ async def test_a_drone_between_two_drone_sims_keeps_its_order_while_the_old_one_
 async def test_a_drone_that_comes_back_from_silence_flies_again(town: Town) -> None:
     name = next(iter(await town.drones()))
     silence(town, name, seconds=10.0)
-    await town.ticks(30)
+    await town.ticks(40)
     told = (await town.telemetry())[name]
     assert told.tick > 20
 

@@ -12,9 +12,10 @@ from dronedispatch.drone_sim.core.placement import drone_id
 from dronedispatch.drone_sim.core.schedule import Beat
 from dronedispatch.drone_sim.core.slots import slot_of
 from dronedispatch.drone_sim.records import Records, TelemetryWrite
+from dronedispatch.drone_sim.settings import Settings
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.documents import decode, drone_key, encode, telemetry_key
-from dronedispatch.fleet.drones import Telemetry
+from dronedispatch.fleet.drones import Telemetry, has_done_something
 from dronedispatch.fleet.positions import Plane
 from dronedispatch.kv.client import Get, Op
 from dronedispatch.kv.errors import OutcomeUnknown, Unavailable
@@ -22,6 +23,7 @@ from dronedispatch.testing.errands import send_off, updates
 from dronedispatch.testing.fleet import a_drone, at_km
 from dronedispatch.testing.town import Town
 
+STORE_TICKS = Settings().store_ticks
 BEAT = Beat(late_s=0.0, elapsed_s=1.0, skipped=0, next_due_s=0.0)
 
 
@@ -170,7 +172,8 @@ async def test_a_store_that_fails_stops_no_flight_and_the_telemetry_comes_later(
         await fleet.tick(BEAT)
     assert (await town.telemetry())[drone_id(0)] == stored
     town.kv.before = lambda _op: None
-    await fleet.tick(BEAT)
+    for _ in range(STORE_TICKS):
+        await fleet.tick(BEAT)
     assert (await town.telemetry())[drone_id(0)].odometer_m > stored.odometer_m + 300
 
 
@@ -204,10 +207,67 @@ async def test_a_write_of_unknown_outcome_is_read_again_before_the_next_one(town
     await fleet.tick(BEAT)
     assert fleet.state.unsure == {drone_id(0)}
     town.kv.after = lambda _op: None
-    for _ in range(2):
-        await fleet.tick(BEAT)
+    await fleet.tick(BEAT)
     assert fleet.state.unsure == set()
     assert (await town.telemetry())[drone_id(0)].tick == fleet.state.number
+
+
+async def test_a_drone_that_merely_moves_is_told_in_each_tick_and_stored_in_its_turn(town: Town) -> None:
+    fleet = town.add_fleet(3)
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+    stored = []
+    for _ in range(2 * STORE_TICKS):
+        await fleet.tick(BEAT)
+        stored.append((await town.telemetry())[drone_id(0)].tick)
+        (told,) = (one for one in updates(town)[-1].drones if one.id == drone_id(0))
+        assert told.tick == fleet.state.number
+    assert len(set(stored)) == 2
+
+
+async def test_without_a_broker_every_movement_is_stored(town: Town) -> None:
+    fleet = town.add_fleet(3)
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+    town.bus.stop_broker()
+    for _ in range(3):
+        await fleet.tick(BEAT)
+        assert (await town.telemetry())[drone_id(0)].tick == fleet.state.number
+
+
+async def test_what_a_drone_has_done_is_stored_before_it_is_told(town: Town) -> None:
+    fleet = town.add_fleet(3)
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+    for _ in range(60):
+        await fleet.tick(BEAT)
+        stored = await town.telemetry()
+        for told in updates(town)[-1].drones:
+            assert not has_done_something(stored[told.id], told)
+    assert stored[drone_id(0)].stops_done == 1
+    assert stored[drone_id(0)].speed_mps == 0.0
+
+
+async def test_a_successor_flies_on_from_what_is_stored_with_ticks_beyond_all_that_was_told(
+    town: Town,
+) -> None:
+    one = town.add_fleet(1, "sim-1")
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+    for _ in range(STORE_TICKS - 1):
+        await one.tick(BEAT)
+    last = updates(town)[-1].drones[0]
+    stored = (await town.telemetry())[drone_id(0)]
+    assert stored.tick < last.tick
+    town.lose(one)
+    two = town.add_fleet(1, "sim-2")
+    town.clock.advance(7.0)
+    await two.claims.once()
+    await two.tick(BEAT)
+    after = updates(town)[-1].drones[0]
+    assert after.tick > last.tick
+    assert stored.odometer_m < after.odometer_m <= last.odometer_m
+    assert after.battery_pct > last.battery_pct - 1.0
 
 
 async def test_a_hint_brings_new_orders_at_the_next_tick_and_without_hints_all_are_read(town: Town) -> None:

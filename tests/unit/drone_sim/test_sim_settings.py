@@ -18,6 +18,8 @@ from dronedispatch.runtime.settings import SettingsError, load
         ("DRONE_SIM_NOISE", "0.2", "noise"),
         ("DRONE_SIM_SLOTS", "0", "slots"),
         ("DRONE_SIM_REFRESH_TICKS", "0", "refresh_ticks"),
+        ("DRONE_SIM_STORE_TICKS", "0", "store_ticks"),
+        ("DRONE_SIM_STORE_TICKS", "21", "store_ticks"),
         ("DRONE_SIM_CRUISE_MPS", "-3", "cruise_mps"),
         ("DRONE_SIM_WINGS", "2", "DRONE_SIM_WINGS"),
     ],

@@ -12,9 +12,11 @@ import msgspec
 
 from dronedispatch.drone_sim.core.craft import Craft, with_orders
 from dronedispatch.drone_sim.core.docks import Dock
-from dronedispatch.fleet.drones import Orders, Telemetry
+from dronedispatch.fleet.drones import Orders, Telemetry, has_done_something
 from dronedispatch.fleet.positions import Plane
 from dronedispatch.kv.version import Version
+
+PARKED_SHARE = 3  # a drone with nothing to say but that it stands is stored so many times as rarely
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class FleetState:
         self.number = 0
         self._versions: dict[str, Version | None] = {}
         self._dock_versions: dict[str, Version | None] = {}
+        self._stored: dict[str, Telemetry] = {}  # by our own writes
         self._untried: set[str] = set()  # a write of the former holder may still be under way
 
     # -- who is flown --------------------------------------------------------------------------------------------
@@ -81,6 +84,7 @@ class FleetState:
         gone = {drone for drone, slot in self.slot_of.items() if slot in lost}
         for drone in gone:
             del self.crafts[drone], self.slot_of[drone], self._versions[drone]
+            self._stored.pop(drone, None)
         self.owed -= gone
         self.unsure -= gone
         self._untried -= gone
@@ -122,6 +126,16 @@ class FleetState:
         """Of its stored telemetry; None: there is none."""
         return self._versions[drone]
 
+    def is_due(self, told: Telemetry, store_ticks: int) -> bool:
+        """Whether this is to be stored now, not merely told: what others act on is, a mere movement in its turn."""
+        stored = self._stored.get(told.id)
+        if stored is None or told.id in self.owed or told.battery_pct <= 0.0:
+            return True
+        if has_done_something(stored, told) or (stored.speed_mps > 0.0) != (told.speed_mps > 0.0):
+            return True
+        moved = (stored.pos, stored.battery_pct) != (told.pos, told.battery_pct)
+        return told.tick - stored.tick >= (store_ticks if moved else PARKED_SHARE * store_ticks)
+
     def dock_versions(self, stations: Iterable[str]) -> dict[str, Version | None]:
         """Of the docks among `stations` that have been read."""
         return {one: self._dock_versions[one] for one in stations if one in self._dock_versions}
@@ -143,7 +157,7 @@ class FleetState:
             self.docks[station], self._dock_versions[station] = dock, version
         ours = self.slot_of.keys()
         for drone in written.telemetry.keys() & ours:
-            self._versions[drone] = written.telemetry[drone][1]
+            self._stored[drone], self._versions[drone] = written.telemetry[drone]
             self.owed.discard(drone)
             self._untried.discard(drone)
         self.owed |= (written.failed | written.conflicts.keys()) & ours
