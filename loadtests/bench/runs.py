@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -18,6 +19,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
+
+from loadtests.bench.turn import turn
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / ".artifacts" / "bench"
@@ -84,7 +87,8 @@ def run(name: str, arguments: Sequence[str], folder: Path) -> int:
         shown = sys.stdout
         sys.stdout = Tee(shown, kept)
         try:
-            runpy.run_module(f"loadtests.bench.{name}", run_name="__main__", alter_sys=True)
+            with contextlib.nullcontext() if _only_asks(arguments) else turn():
+                runpy.run_module(f"loadtests.bench.{name}", run_name="__main__", alter_sys=True)
             code = 0
         except SystemExit as ended:
             code = _code_of(ended)
@@ -93,6 +97,10 @@ def run(name: str, arguments: Sequence[str], folder: Path) -> int:
             note |= {"exit": code, "seconds": round(time.monotonic() - began_s, 1)}
             (folder / "run.json").write_text(json.dumps(note, indent=1), encoding="utf-8")
     return code
+
+
+def _only_asks(arguments: Sequence[str]) -> bool:
+    return not {"-h", "--help"}.isdisjoint(arguments)
 
 
 def _code_of(ended: SystemExit) -> int:
