@@ -1,4 +1,7 @@
-"""One machine with `nomad agent -dev`: every job by Nomad's own command, in any order, and an order delivered."""
+"""One machine with `nomad agent -dev`: every job by Nomad's own command, in any order, and an order delivered.
+
+The first file of the folder: behind the orders of the others this one would wait for a quarter of an hour.
+"""
 
 from __future__ import annotations
 
