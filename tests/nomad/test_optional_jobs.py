@@ -55,8 +55,7 @@ def test_locust_in_the_cluster_drives_load_and_gives_its_verdict(system: Machine
         assert begun["success"] is True, begun
         enough = slo.load_slo().orders_min + 5
         system.until(lambda: placed(ui) >= enough, "there is enough to judge", 120)
-        with urllib.request.urlopen(f"{ui}/stop", timeout=60) as answer:
-            assert json.load(answer)["success"] is True
+        assert post(f"{ui}/stop")["success"] is True
         system.until(lambda: JUDGED.search(said(system, "locust")), "the verdict is in its log", 90)
     finally:
         system.nomad("job", "stop", "-purge", "locust")

@@ -17,6 +17,7 @@ from support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 DOOR = "127.0.0.1:8080"
+HOST_NETWORK = os.readlink("/proc/self/ns/net")  # read before the suite leaves it
 # No cloud's metadata service is asked who this machine is, and no maker whether there is a newer Nomad.
 CONFIGURATION = """
 disable_update_check = true
@@ -182,7 +183,7 @@ class Machine:
 def _neighbours() -> list[int]:
     """Every other process of this network, which is this suite's own: nothing of it outlives the suite."""
     here = os.readlink("/proc/self/ns/net")
-    assert here != os.readlink(f"/proc/{os.getppid()}/ns/net")
+    assert here != HOST_NETWORK
     found = []
     for path in Path("/proc").glob("[0-9]*/ns/net"):
         with contextlib.suppress(OSError):
