@@ -52,6 +52,9 @@ def system(machine: Machine) -> Machine:
         done = machine.nomad("job", "run", "-detach", *speed, f"jobs/{name}.nomad.hcl")
         assert done.returncode == 0, done.stdout + done.stderr
     machine.until(lambda: {name: machine.passing(name) for name in ORDER} == ALL, f"{ALL} pass", 300)
+    machine.until(
+        lambda: all(map(machine.deployed, ORDER)), "each is deployed: until then none can be scaled", 60
+    )
     return machine
 
 

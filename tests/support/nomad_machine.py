@@ -155,6 +155,11 @@ class Machine:
         wanted = ("running", "run")
         return [one for one in self.allocations(job) if (one["ClientStatus"], one["DesiredStatus"]) == wanted]
 
+    def deployed(self, job: str) -> bool:
+        """Whether the newest deployment of a job is over, and went well."""
+        latest = self.nomad("job", "deployments", "-json", "-latest", job).stdout
+        return '"Status": "successful"' in latest
+
     def consul(self, path: str) -> Any:
         """What Consul answers; None when it does not."""
         return fetch(f"http://127.0.0.1:8500{path}")
