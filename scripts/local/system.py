@@ -23,6 +23,8 @@ from scripts.local.trouble import Trouble, not_interrupted
 HEALTHY_WITHIN_S = 300.0  # of a machine five times slower than ours, with others at work on it
 DEATHS_MAX = 6  # a process that ends so often while we wait for it will not get well by itself
 BOOTSTRAP_WITHIN_S = 300.0
+COPY_WITHIN_S = 20.0  # a copied replica whose slots another one has joins anew sooner than this
+ADOPT = "kvctl adopt"
 # Whoever takes requests stops first, whoever holds data last; the broker, slow to stop, goes beside the store.
 STOP_WAVES: Sequence[Sequence[str]] = (
     ("traffic",),
@@ -274,6 +276,7 @@ class Watch:
         self._report = report
         self._began_s = time.monotonic()
         self._told: set[str] = set()
+        self._copies_since_s: float | None = None
 
     def wait(self, names: Iterable[str], within_s: float = HEALTHY_WITHIN_S) -> None:
         """Until each of `names` is healthy. Raises Trouble, which names the process, the reason and its log."""
@@ -288,6 +291,7 @@ class Watch:
         before = self._system.supervisor.restarts()
         while not condition():
             self._give_up_on_the_dying(names, before)
+            self._give_up_on_copies()
             if time.monotonic() >= deadline:
                 missing = self._missing(names) or {names[0]: f"not {what}"}
                 name, reason = next(iter(missing.items()))
@@ -296,6 +300,8 @@ class Watch:
 
     def _missing(self, names: Iterable[str]) -> dict[str, str]:
         unhealthy = self._system.unhealthy()
+        copies = [reason for reason in unhealthy.values() if ADOPT in reason]
+        self._copies_since_s = (self._copies_since_s or time.monotonic()) if copies else None
         for process in self._system.processes:
             if process.name not in unhealthy and process.name not in self._told:
                 self._told.add(process.name)
@@ -309,6 +315,18 @@ class Watch:
                 self._blame_a_connection(name)
             if now.get(name, 0) - before.get(name, 0) >= DEATHS_MAX:
                 raise Trouble(self._sentence(name, f"has ended {DEATHS_MAX} times"))
+
+    def _give_up_on_copies(self) -> None:
+        """Raises Trouble when files are a copy, and nobody has filled that replica from another one meanwhile."""
+        since_s = self._copies_since_s
+        if since_s is None or time.monotonic() - since_s < COPY_WITHIN_S:
+            return
+        home, consul_port = self._system.home, self._system.options.ports.consul_http
+        raise Trouble(
+            "the store's files are a copy, and no replica has the ones that they were made of. If this is the whole store, "
+            f"copied while it stood still: CONSUL_HTTP_ADDR=127.0.0.1:{consul_port} "
+            f"STORE_TOKEN_FILE={home.secret('store')} dronedispatch kvctl adopt, then scripts/status{home_argument(home)}"
+        )
 
     def _blame_a_connection(self, name: str) -> None:
         """Raises Trouble when an outgoing connection has taken a port of the process that died, since we looked."""

@@ -71,3 +71,19 @@ class Dying:
     def restarts(self) -> dict[str, int]:
         self.asked += 1
         return {self.name: self.asked}
+
+
+def test_a_copied_home_is_told_soon_with_what_to_type_and_not_after_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = System(Home(tmp_path / "home"), Options())
+    monkeypatch.setattr(system, "supervisor", Supervised(system))
+    monkeypatch.setattr(
+        system, "unhealthy", lambda: {"kvstore-1": "critical in Consul: a copy -> dronedispatch kvctl adopt"}
+    )
+    clock = iter(range(1_000))
+    monkeypatch.setattr("scripts.local.system.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("scripts.local.system.time.sleep", lambda _s: None)
+    with pytest.raises(Trouble, match="dronedispatch kvctl adopt"):
+        Watch(system, lambda _line: None).wait(["kvstore-1"])
+    assert next(clock) < 200
