@@ -45,7 +45,10 @@ def order(rng: Random, city: City) -> bytes:
 
 @dataclass
 class Arrivals:
-    """Places orders; `accepted` holds the ids that were answered 201, `waits_s` each first answer's time."""
+    """Places orders; `accepted` holds the ids that were answered 201, `waits_s` each first answer's time.
+
+    `answered_s`: when each 201 came (monotonic).
+    """
 
     client: HttpClient
     host: str
@@ -53,6 +56,7 @@ class Arrivals:
     seed: int
     accepted: set[str] = field(default_factory=set)
     waits_s: list[float] = field(default_factory=list)
+    answered_s: list[float] = field(default_factory=list)
     bad_answers: dict[str, int] = field(default_factory=dict)
     given_up: int = 0
 
@@ -90,7 +94,8 @@ class Arrivals:
             else:
                 if answer.status == 201:
                     self.accepted.add(msgspec.json.decode(answer.body)["id"])
-                    self.waits_s.append(time.monotonic() - began_s)
+                    self.answered_s.append(time.monotonic())
+                    self.waits_s.append(self.answered_s[-1] - began_s)
                     return
                 self._note(str(answer.status))
             await asyncio.sleep(min(2.0, 0.2 * 2**tries))

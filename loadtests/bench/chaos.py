@@ -1,8 +1,12 @@
-"""`scripts/bench chaos`: kill -9 at random under orders, judged by an independent checker.
+"""`scripts/bench chaos`: kill -9 and other faults at random under orders, judged by an independent checker.
 
 Orders arrive all the while; every 5 to 10 s one process of the system is killed: a dispatcher, a drone_sim, a kvstore, a
-kvfront, a gateway, RabbitMQ. Then the system gets time to finish. The checker reads events and the store, never the
-dispatcher: accepted and lost, flown twice, stuck, busy without a delivery, on two deliveries, battery below zero.
+kvfront, a gateway, RabbitMQ. With --fault also: a process is frozen, what a replica answers is dropped, an exchange is
+deleted, a data file is damaged, a replica's disk is full, Consul is put back (chaos_faults.py); `all` is every one. The
+longest time without a 201 by kind, and what the health page said beside what was true, are told.
+
+Then the system gets time to finish. The checker reads events and the store, never the dispatcher: accepted and lost, flown
+twice, stuck, busy without a delivery, on two deliveries, battery below zero.
 """
 
 from __future__ import annotations
@@ -21,8 +25,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+import aiormq.exceptions
 import uvloop
 from loadtests.bench.arrivals import Arrivals, share
+from loadtests.bench.chaos_faults import FAULTS, NEED_ROOT, clean_up
+from loadtests.bench.chaos_health import Page, Spell, longest_gaps, said_beside_truth
 from loadtests.bench.running import Running, command_line, opened, say, start, stop
 
 from dronedispatch.fleet.deliveries import Delivery
@@ -111,32 +118,60 @@ class Witness:
         self.looks += 1
 
 
-class Killer:
-    """kill -9 of one process of `kinds` every `low`..`high` seconds."""
+class Tormentor:
+    """One kill -9 of `kinds`, or one of `faults`, every `low`..`high` seconds; each waits until the last one is undone."""
 
-    def __init__(self, running: Running, seed: int, kinds: tuple[str, ...], low: float, high: float) -> None:
+    def __init__(self, running: Running, arguments: argparse.Namespace) -> None:
         self._running = running
-        self._rng = Random(seed)
-        self._kinds = kinds
-        self._between = (low, high)
-        self.killed: Counter[str] = Counter()
+        self._rng = Random(arguments.seed)
+        self._kinds: tuple[str, ...] = tuple(arguments.kill)
+        self._faults = wanted_faults(arguments.fault)
+        self._between: tuple[float, float] = tuple(arguments.every)
+        self.done: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.spells: list[Spell] = []
 
     async def run(self, seconds: float) -> None:
         """For `seconds`."""
         end_s = time.monotonic() + seconds
         while True:
             await asyncio.sleep(self._rng.uniform(*self._between))
-            if time.monotonic() >= end_s:
+            began_s = time.monotonic()
+            if began_s >= end_s:
                 return
-            kind = self._rng.choice(self._kinds)
-            pids = await asyncio.to_thread(self._running.pids)
-            names = sorted(name for name in pids if name == kind or name.startswith(f"{kind}-"))
-            if not names:
+            kind = self._rng.choice((*self._kinds, *self._faults))
+            try:
+                name = await self._torment(kind)
+            except (OSError, KVError, aiormq.exceptions.AMQPError) as exc:
+                self.failed[kind] += 1
+                say(f"{kind} came to nothing: {exc}")
                 continue
-            name = self._rng.choice(names)
-            os.kill(pids[name], signal.SIGKILL)
-            self.killed[name] += 1
-            say(f"{max(0.0, end_s - time.monotonic()):5.0f} s left: killed {name}")
+            if not name:
+                continue
+            self.done[name if kind in KINDS else f"{kind} {name}"] += 1
+            self.spells.append(
+                Spell(f"kill {kind}" if kind in KINDS else kind, name, began_s, time.monotonic())
+            )
+            say(f"{max(0.0, end_s - time.monotonic()):5.0f} s left: {kind} {name}")
+
+    async def _torment(self, kind: str) -> str:
+        """Whom it hit; empty: nobody of that kind runs."""
+        if kind not in KINDS:
+            return await FAULTS[kind](self._running, self._rng)
+        pids = await asyncio.to_thread(self._running.pids)
+        names = sorted(name for name in pids if name == kind or name.startswith(f"{kind}-"))
+        if not names:
+            return ""
+        name = self._rng.choice(names)
+        os.kill(pids[name], signal.SIGKILL)
+        return name
+
+
+def wanted_faults(given: list[str]) -> tuple[str, ...]:
+    """The faults of --fault; `all`: every one that this user may do."""
+    if "all" not in given:
+        return tuple(given)
+    return tuple(name for name in FAULTS if os.geteuid() == 0 or name not in NEED_ROOT)
 
 
 async def trial(running: Running, arguments: argparse.Namespace) -> bool:
@@ -152,17 +187,25 @@ async def trial(running: Running, arguments: argparse.Namespace) -> bool:
     witness.listen(bus)
     looking = asyncio.create_task(witness.look())
     arrivals = Arrivals(running.http, "127.0.0.1", running.options.ports.lb, arguments.seed)
-    killer = Killer(running, arguments.seed, tuple(arguments.kill), *arguments.every)
+    tormentor, page = Tormentor(running, arguments), Page()
+    watching = asyncio.create_task(page.watch(running))
     seconds = arguments.minutes * 60
-    await asyncio.gather(arrivals.run(arguments.orders_per_s, seconds), killer.run(seconds))
+    await asyncio.gather(arrivals.run(arguments.orders_per_s, seconds), tormentor.run(seconds))
     for delivery_id in arrivals.accepted:
         checker.accept(delivery_id)
     say(f"{len(arrivals.accepted)} orders accepted; waiting until they have ended")
     verdict = await _judged(running, checker, arguments.settle_s)
-    looking.cancel()
-    await asyncio.gather(looking, return_exceptions=True)
+    for task in (looking, watching):
+        task.cancel()
+    await asyncio.gather(looking, watching, return_exceptions=True)
     await bus.stop()
-    say(f"killed: {dict(sorted(killer.killed.items()))}")
+    say(f"killed and done: {dict(sorted(tormentor.done.items()))}")
+    if tormentor.failed:
+        say(f"came to nothing: {dict(tormentor.failed)}")
+    for kind, gap_s in sorted(longest_gaps(arrivals.answered_s, tormentor.spells).items()):
+        say(f"longest time without a 201 after {kind}: {gap_s:.1f} s")
+    for kind, said in sorted(said_beside_truth(page.looks, tormentor.spells).items()):
+        say(f"health page while {kind}: " + "; ".join(f"{n} x {words}" for words, n in said.most_common(8)))
     waits_ms = [1000 * wait for wait in arrivals.waits_s]
     say(
         f"POST until 201, repeats included: p50 {share(waits_ms, 0.5):.0f} ms, p95 {share(waits_ms, 0.95):.0f} ms; "
@@ -224,6 +267,13 @@ def parser() -> argparse.ArgumentParser:
     add("--drone-sims", type=int, default=2, help="processes that share the fleet")
     add("--every", type=float, nargs=2, default=(5.0, 10.0), metavar="S", help="seconds between two kills")
     add("--kill", nargs="+", choices=KINDS, default=list(KINDS), help="what may be killed")
+    add(
+        "--fault",
+        nargs="+",
+        choices=["all", *FAULTS],
+        default=[],
+        help="what else may happen (one-way and full-disk need root and iptables, tmpfs)",
+    )
     add("--settle-s", type=float, default=300.0, help="how long the orders have to end afterwards")
     add("--keep", action="store_true", help="when something is wrong, leave logs and data behind")
     add("--running", type=Path, metavar="HOME", help="torment the system that runs in this home")
@@ -271,6 +321,7 @@ def _on_a_system_of_its_own(arguments: argparse.Namespace, home: Path) -> bool:
         return uvloop.run(run(arguments, home))
     finally:
         stop(home)
+        clean_up(home)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,168 @@
+"""What `scripts/bench chaos` may do to a system beside kill -9; each fault lasts a while, and is undone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from random import Random
+
+import aio_pika
+from loadtests.bench.running import Running, say
+from scripts.local.table import program
+
+DAMAGED_PLACES = 400
+TMPFS_BYTES = 96 * 1024**2
+FREEZABLE = ("dispatcher", "drone-sim", "kvstore", "kvfront", "gateway")
+EXCHANGES = ("delivery_changes", "delivery_status", "drone_updates", "drone_orders")
+
+Fault = Callable[[Running, Random], Awaitable[str]]
+
+
+def _one_of(names: list[str], kind: str, rng: Random) -> str:
+    found = sorted(name for name in names if name == kind or name.startswith(f"{kind}-"))
+    return rng.choice(found) if found else ""
+
+
+async def freeze(running: Running, rng: Random) -> str:
+    """SIGSTOP of one process for 3 to 12 s."""
+    pids = await asyncio.to_thread(running.pids)
+    name = _one_of(list(pids), rng.choice(FREEZABLE), rng)
+    os.kill(pids[name], signal.SIGSTOP)
+    try:
+        await asyncio.sleep(rng.uniform(3.0, 12.0))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pids[name], signal.SIGCONT)
+    return name
+
+
+async def cut_one_way(running: Running, rng: Random) -> str:
+    """What a replica answers is dropped for 5 to 15 s, what it asks is not."""
+    replica = rng.choice(running.endpoints("kvstore"))
+    rule = ("OUTPUT", "-o", "lo", "-p", "tcp", "--sport", str(replica.port), "-j", "DROP")
+    await _run("iptables", "-I", *rule)
+    try:
+        await asyncio.sleep(rng.uniform(5.0, 15.0))
+    finally:
+        await _run("iptables", "-D", *rule)
+    return replica.id
+
+
+async def delete_exchange(running: Running, rng: Random) -> str:
+    """As an operator may; queues stay, bound to nothing."""
+    name, amqp = rng.choice(EXCHANGES), running.amqp
+    assert amqp.password is not None
+    connection = await aio_pika.connect(
+        host="127.0.0.1",
+        port=running.options.ports.amqp,
+        login=amqp.user,
+        password=amqp.password.value,
+        timeout=10,
+    )
+    async with connection:
+        channel = await connection.channel()
+        await channel.exchange_delete(name)
+    return name
+
+
+async def damage_pages(running: Running, rng: Random) -> str:
+    """32 random bytes at 400 places of a stopped replica's data file, beyond its first two pages."""
+    async with _stopped_replica(running, rng) as (name, folder):
+        path = folder / "data.mdb"
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            for _ in range(DAMAGED_PLACES):
+                file.seek(rng.randrange(8_192, max(8_193, size - 32)))
+                file.write(rng.randbytes(32))
+    return name
+
+
+async def fill_disk(running: Running, rng: Random) -> str:
+    """A replica moves to a small file system (it joins anew); that is full for 10 s, and has room again."""
+    async with _stopped_replica(running, rng) as (name, folder):
+        if not folder.is_mount():
+            for old in folder.iterdir():
+                if old.is_file():
+                    old.unlink()
+            await _run("mount", "-t", "tmpfs", "-o", f"size={TMPFS_BYTES}", "tmpfs", str(folder))
+    await asyncio.sleep(10.0)
+    filler = folder / "somebody-else's"
+    try:
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(1024**2)):
+                pass
+        await asyncio.sleep(10.0)
+    finally:
+        filler.unlink(missing_ok=True)
+    return name
+
+
+async def restore_consul(running: Running, rng: Random) -> str:
+    """Consul is put back to what it was 5 s ago, and the operator types `kvctl recover`."""
+    address = f"http://127.0.0.1:{running.options.ports.consul_http}/v1/snapshot"
+    snapshot = await asyncio.to_thread(_ask, "GET", address, None)
+    await asyncio.sleep(rng.uniform(4.0, 6.0))
+    await asyncio.to_thread(_ask, "PUT", address, snapshot)
+    environment = os.environ | {
+        "CONSUL_HTTP_ADDR": f"http://127.0.0.1:{running.options.ports.consul_http}",
+        "STORE_TOKEN_FILE": str(running.home.secret("store")),
+    }
+    await asyncio.sleep(2.0)
+    await _run(program(), "kvctl", "recover", environ=environment, must=False)
+    return "consul"
+
+
+FAULTS: dict[str, Fault] = {
+    "frozen": freeze,
+    "one-way": cut_one_way,
+    "exchange": delete_exchange,
+    "damaged": damage_pages,
+    "full-disk": fill_disk,
+    "restored-consul": restore_consul,
+}
+NEED_ROOT = ("one-way", "full-disk")
+
+
+def clean_up(home: Path) -> None:
+    """Unmount what `fill_disk` has mounted; after the system has stopped."""
+    for folder in (home / "data").glob("kvstore-*"):
+        if folder.is_mount():
+            subprocess.run(["umount", str(folder)], check=False, timeout=60)
+
+
+@contextlib.asynccontextmanager
+async def _stopped_replica(running: Running, rng: Random) -> AsyncIterator[tuple[str, Path]]:
+    """(name, folder) of a replica that is stopped for the length of the block, by its supervisor."""
+    name = _one_of(list(await asyncio.to_thread(running.pids)), "kvstore", rng)
+    await asyncio.to_thread(running.supervisor.stop, name)
+    for _ in range(300):
+        if name not in await asyncio.to_thread(running.pids):
+            break
+        await asyncio.sleep(0.2)
+    try:
+        yield name, running.home.root / "data" / name
+    finally:
+        await asyncio.to_thread(running.supervisor.start, name)
+
+
+def _ask(method: str, address: str, body: bytes | None) -> bytes:
+    request = urllib.request.Request(address, data=body, method=method)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        content: bytes = answer.read()
+        return content
+
+
+async def _run(*words: str, environ: dict[str, str] | None = None, must: bool = True) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run, words, capture_output=True, text=True, timeout=120, check=False, env=environ
+    )
+    if done.returncode != 0 and must:
+        raise OSError(f"{' '.join(words)}: {done.stderr.strip()}")
+    if not must:
+        say(f"  {' '.join(words[1:])}: {(done.stdout + done.stderr).strip()[:200]}")
