@@ -42,6 +42,21 @@ def test_the_view_is_a_table_of_all_replicas(store: Store) -> None:
     assert all(name in printed for name in ("r1", "r2", "r3", "rf 2", "slot 63"))
 
 
+def test_without_a_token_living_replicas_are_not_called_dead(store: Store) -> None:
+    environment = {name: value for name, value in store.environment().items() if name != "STORE_TOKEN_FILE"}
+    done = subprocess.run(
+        store.host("consul").command(PROGRAM, "kvctl", "view"),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "wants the store's token" in done.stderr
+    assert "does not answer" not in done.stdout + done.stderr
+
+
 def test_a_value_is_put_read_compared_and_deleted(store: Store) -> None:
     version = store.kvctl("put", "a key", "hello", "--tag", "colour=red").strip()
     printed = store.kvctl("get", "a key")
