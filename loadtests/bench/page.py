@@ -182,5 +182,10 @@ def _gateway() -> Iterator[str]:
         thread.join(30)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Entry point."""
     run(sys.argv[1:], ARTIFACTS / "page")
+
+
+if __name__ == "__main__":
+    main()
