@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 
 import pytest
 from playwright.sync_api import expect
 
 from support.browser_visit import Visit
-from support.live_system import LiveSystem
+from support.live_system import LiveSystem, eventually
 
 pytestmark = pytest.mark.real
 
@@ -145,3 +146,144 @@ def test_the_token_is_typed_once_and_no_script_sees_the_session(visit: Visit, sy
     visit.page.click("#operator")
     expect(visit.page.locator("#operator")).to_have_text("Sign in")
     assert [one for one in visit.page.context.cookies() if one["name"] == "dd_session"] == []
+
+
+def place(system: LiveSystem, **more: object) -> str:
+    """An order through the public API; its id."""
+    ends = {"origin": {"lat": 41.8902, "lon": 12.4922}, "destination": {"lat": 41.9109, "lon": 12.4763}}
+    with contextlib.closing(system.caller()) as caller:
+        answer = caller.ask("POST", "/deliveries", ends | {"weight": 1.0} | more)
+    assert answer.status == 201, answer
+    return str(answer.document["id"])
+
+
+def test_a_link_opens_the_card_of_its_order_and_back_the_one_before(visit: Visit, system: LiveSystem) -> None:
+    placed = place(system)
+    open_page(visit, system, f"#order={placed}")
+    card = visit.page.locator("#card")
+    expect(card.locator(".whole code")).to_have_text(placed)
+    expect(card.locator("[data-part=why]")).not_to_be_empty()
+    expect(card).not_to_contain_text("100 %")
+    visit.page.evaluate("location.hash = '#drone=drone-00001'")
+    expect(card.locator("h3")).to_have_text("drone-00001")
+    expect(card).to_contain_text("Last contact")
+    visit.keep_picture("drone-card")
+    visit.page.go_back()
+    expect(card.locator(".whole code")).to_have_text(placed)
+    visit.page.evaluate("location.hash = '#order=01ARZ3NDEKTSV4RRFFQ69G5FAV'")
+    expect(card).to_contain_text("There is no order 01ARZ3NDEKTSV4RRFFQ69G5FAV")
+
+
+def test_focus_stays_on_its_button_and_on_its_order_while_everything_changes(
+    visit: Visit, system: LiveSystem
+) -> None:
+    placed = place(system)
+    open_page(visit, system, "#drone=drone-00002")
+    visit.page.locator("#card [data-action=locate]").focus()
+    visit.page.locator("#card [data-action=locate]").evaluate("one => (window.kept = one)")
+    visit.wait_for("document.querySelector('#card section li')", "the card was filled", 20)
+    assert visit.page.evaluate("document.activeElement === window.kept && window.kept.isConnected")
+    row = visit.page.locator(f"#delivery-table tr[data-id='{placed}']")
+    expect(row).to_be_visible()
+    row.focus()
+    newer = [place(system) for _ in range(3)]
+    expect(visit.page.locator(f"#delivery-table tr[data-id='{newer[-1]}']")).to_be_visible()
+    assert visit.page.evaluate("document.activeElement.dataset.id") == placed
+
+
+def test_a_grid_is_one_stop_of_the_tab_key_and_arrows_move_in_it(visit: Visit, system: LiveSystem) -> None:
+    open_page(visit, system)
+    visit.page.click("[data-tab=drones]")
+    stops = visit.page.locator("#drone-table [tabindex='0']")
+    expect(stops).to_have_count(1)
+    stops.focus()
+    for key, expected in (("ArrowDown", "drone-00002"), ("End", "drone-00072"), ("Home", "drone-00001")):
+        visit.page.keyboard.press(key)
+        assert visit.page.evaluate("document.activeElement.dataset.id") == expected
+        expect(stops).to_have_count(1)
+    visit.page.keyboard.press("Space")
+    expect(visit.page.locator("#drone-bulk")).to_contain_text("1 picked")
+    visit.page.keyboard.press("Enter")
+    expect(visit.page.locator("#card h3")).to_have_text("drone-00001")
+    visit.page.keyboard.press("ArrowUp")
+    assert visit.page.evaluate("document.activeElement.textContent") == "Drone"
+
+
+def test_a_drone_is_taken_out_of_service_by_its_operator_and_brought_back(
+    visit: Visit, system: LiveSystem
+) -> None:
+    open_page(visit, system, "#drone=drone-00003")
+    visit.page.click("#card [data-action=service]")
+    visit.page.fill("#sign-in [name=token]", token(system))
+    visit.page.keyboard.press("Enter")
+    dialog = visit.page.locator("#action")
+    expect(dialog.locator("tbody")).to_contain_text("retires")
+    dialog.locator("[data-part=apply]").click()
+    expect(dialog.locator("tbody td.done")).to_contain_text("done")
+    eventually(lambda: system.get("/drones/drone-00003")["decommissioned"], "it is out of service", 60)
+    visit.keep_picture("out-of-service")
+    dialog.locator("[data-part=undo]").click()
+    expect(dialog.locator("tbody td.done")).to_contain_text("taken back")
+    eventually(lambda: not system.get("/drones/drone-00003")["decommissioned"], "it is back", 60)
+
+
+def test_several_orders_are_changed_at_once_with_a_result_each_and_the_way_back(
+    visit: Visit, system: LiveSystem
+) -> None:
+    open_page(visit, system)
+    picked = [place(system, priority=2) for _ in range(2)]
+    for one in picked:
+        visit.page.locator(f"#delivery-table tr[data-id='{one}'] input").check()
+    visit.page.click("[data-bulk=priority]")
+    dialog = visit.page.locator("#action")
+    expect(dialog.locator("tbody td:last-child").first).not_to_contain_text("reading")
+    with contextlib.closing(system.caller()) as caller:  # somebody else is quicker with the first of them
+        assert caller.ask("POST", f"/deliveries/{picked[0]}/priority", {"priority": 5}).status in {200, 409}
+    dialog.locator("[name=priority]").fill("9")
+    visit.keep_picture("preview")
+    dialog.locator("[data-part=apply]").click()
+    expect(dialog.locator("[data-part=sum]")).to_contain_text("done")
+    rows = dialog.locator("tbody tr")
+    expect(rows.nth(0)).to_contain_text("not done")
+    visit.keep_picture("results")
+
+
+def test_search_asks_the_system_by_the_beginning_of_an_id_and_says_when_nothing_is_found(
+    visit: Visit, system: LiveSystem
+) -> None:
+    placed = place(system)
+    open_page(visit, system)
+    visit.page.evaluate(f"droneDispatch.world.deliveries.delete('{placed}')")
+    answer = visit.page.locator("#system-search [data-part=answer]")
+    visit.page.fill("#delivery-search", placed[:20])
+    visit.page.keyboard.press("Enter")
+    expect(answer).to_contain_text("1 found in the system")
+    expect(visit.page.locator(f"#delivery-table tr[data-id='{placed}']")).to_be_visible()
+    visit.page.fill("#delivery-search", "7ZZZZZZZZZ")
+    expect(visit.page.locator("#delivery-empty")).to_contain_text("None of the")
+    visit.page.keyboard.press("Enter")
+    expect(answer).to_have_text("No order in the system is like that.")
+    visit.keep_picture("empty")
+    visit.page.click("#delivery-empty [data-clear]")
+    expect(visit.page.locator(f"#delivery-table tr[data-id='{placed}']")).to_be_visible()
+
+
+def test_all_wrong_fields_of_an_order_are_named_at_once(visit: Visit, system: LiveSystem) -> None:
+    open_page(visit, system)
+    visit.page.click("[data-tab=order]")
+    visit.page.fill("[name='origin.lat']", "99")
+    visit.page.fill("[name=weight]", "many")
+    visit.page.click("text=Place the order")
+    for name in ("origin.lat", "origin.lon", "destination.lat", "weight"):
+        expect(visit.page.locator(f"#order-form [name='{name}']")).to_have_attribute("aria-invalid", "true")
+    expect(visit.page.locator("#order-form .wrong")).to_have_count(5)
+
+
+def test_times_are_the_viewers_own_or_utc_and_stay_so(visit: Visit, system: LiveSystem) -> None:
+    open_page(visit, system)
+    clock = visit.page.locator("#clock")
+    expect(clock).to_contain_text("UTC")
+    clock.click()
+    expect(clock).to_contain_text("local")
+    visit.page.reload()
+    expect(clock).to_contain_text("local")

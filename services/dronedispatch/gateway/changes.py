@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -26,6 +27,7 @@ from dronedispatch.kv.errors import Unavailable, VersionConflict
 from dronedispatch.kv.version import Version
 from dronedispatch.runtime.amqp import Publisher
 from dronedispatch.runtime.clock import Clock
+from dronedispatch.runtime.etags import Tags
 from dronedispatch.runtime.problems import Problem
 
 ATTEMPTS_MAX = (
@@ -37,6 +39,13 @@ Announce = Callable[[Delivery, Version], None]
 log = structlog.get_logger()
 
 
+class DeliveryAsStored(NamedTuple):
+    """A delivery as it is stored now."""
+
+    delivery: Delivery
+    version: Version
+
+
 class Changes:
     """Changes of existing deliveries, and wishes for drones."""
 
@@ -46,10 +55,13 @@ class Changes:
         self._clock = clock
         self._announce = announce
 
-    async def cancel(self, delivery_id: str, request_id: str) -> Delivery:
+    async def cancel(
+        self, delivery_id: str, request_id: str, expected: Tags | None = None
+    ) -> DeliveryAsStored:
         """End it, unless the parcel is on board already. Cancelling a cancelled one changes nothing.
 
-        Raises Problem 404 or 409, Unavailable, OutcomeUnknown.
+        Raises Problem 404 or 409, Unavailable, OutcomeUnknown. This and the other changes of a delivery raise Problem 412
+        when none of the `expected` tags is that of the stored record.
         """
 
         def decide(delivery: Delivery) -> Delivery:
@@ -62,18 +74,22 @@ class Changes:
                 cause="cancelled by request",
             )
 
-        return await self._change(delivery_id, decide, "cancelled", request_id)
+        return await self._change(delivery_id, decide, "cancelled", request_id, expected)
 
-    async def set_priority(self, delivery_id: str, priority: int, request_id: str) -> Delivery:
+    async def set_priority(
+        self, delivery_id: str, priority: int, request_id: str, expected: Tags | None = None
+    ) -> DeliveryAsStored:
         """Raises Problem 404, or 409 when it has ended."""
 
         def decide(delivery: Delivery) -> Delivery:
             _still_open(delivery)
             return msgspec.structs.replace(delivery, priority=priority)
 
-        return await self._change(delivery_id, decide, "priority", request_id)
+        return await self._change(delivery_id, decide, "priority", request_id, expected)
 
-    async def set_deadline(self, delivery_id: str, deadline: str | None, request_id: str) -> Delivery:
+    async def set_deadline(
+        self, delivery_id: str, deadline: str | None, request_id: str, expected: Tags | None = None
+    ) -> DeliveryAsStored:
         """None takes it away. Raises BadField for one that is over, Problem 404, or 409 when the delivery has ended."""
         refuse_past(deadline, self._clock.wall_s())
 
@@ -81,7 +97,7 @@ class Changes:
             _still_open(delivery)
             return msgspec.structs.replace(delivery, deadline=deadline)
 
-        return await self._change(delivery_id, decide, "deadline", request_id)
+        return await self._change(delivery_id, decide, "deadline", request_id, expected)
 
     async def wish(self, drone_id: str, wanted: Wanted, request_id: str) -> Wish:
         """Leave the wish for the dispatcher, the only writer of the drone's record. Raises Problem 404."""
@@ -92,20 +108,26 @@ class Changes:
         return wish
 
     async def _change(
-        self, delivery_id: str, decide: Callable[[Delivery], Delivery], cause: str, request_id: str
-    ) -> Delivery:
+        self,
+        delivery_id: str,
+        decide: Callable[[Delivery], Delivery],
+        cause: str,
+        request_id: str,
+        expected: Tags | None,
+    ) -> DeliveryAsStored:
         key = delivery_key(delivery_id)
         for _ in range(ATTEMPTS_MAX):
             item = await self._kv.get(key)
             if item is None:
                 raise Problem(404, f"no delivery {delivery_id}", field="delivery_id")
             before = decode(Delivery, item.value)
+            _as_expected(before, item.version, expected)
             try:
                 after = decide(before)
             except IllegalMove as exc:
                 raise Problem(409, str(exc), status_now=before.status) from exc
             if after == before:
-                return before
+                return DeliveryAsStored(before, item.version)
             try:
                 version = await self._kv.cas(key, item.version, encode(after), tags=delivery_tags(after))
             except VersionConflict:
@@ -113,7 +135,7 @@ class Changes:
             if after.status is not before.status:
                 log.info("transition", **transition_fields(before, after) | {"request_id": request_id})
             self._tell(after, version, cause, request_id)
-            return after
+            return DeliveryAsStored(after, version)
         raise Unavailable(f"delivery {delivery_id} changes too fast")
 
     def _tell(self, delivery: Delivery, version: Version, cause: str, request_id: str) -> None:
@@ -131,3 +153,13 @@ class Changes:
 def _still_open(delivery: Delivery) -> None:
     if delivery.status in TERMINAL:
         raise Problem(409, f"delivery {delivery.id} is {delivery.status}", status_now=delivery.status)
+
+
+def _as_expected(delivery: Delivery, version: Version, expected: Tags | None) -> None:
+    if expected is not None and str(version) not in expected.strong():
+        raise Problem(
+            412,
+            f"delivery {delivery.id} has changed since you read it",
+            field="If-Match",
+            status_now=delivery.status,
+        )

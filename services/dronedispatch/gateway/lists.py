@@ -42,10 +42,14 @@ class Lists:
 
     async def delivery(self, delivery_id: str) -> Delivery:
         """Raises Problem 404."""
+        return (await self.versioned_delivery(delivery_id))[0]
+
+    async def versioned_delivery(self, delivery_id: str) -> tuple[Delivery, Version]:
+        """With the version that is stored. Raises Problem 404."""
         item = await self._kv.get(delivery_key(delivery_id))
         if item is None:
             raise Problem(404, f"no delivery {delivery_id}", field="delivery_id")
-        return decode(Delivery, item.value)
+        return decode(Delivery, item.value), item.version
 
     async def deliveries(self, query: DeliveryQuery) -> tuple[list[Delivery], str | None]:
         """(newest first, the cursor of the next page or None)."""
@@ -54,14 +58,14 @@ class Lists:
         after = query.after_key
         for _ in range(SCANS_MAX):
             page = await self._kv.scan(
-                prefix=DELIVERY_PREFIX,
+                prefix=query.prefix,
                 tag=query.tag,
                 after=after,
                 limit=min(SCAN_PAGE, query.limit - len(found)),
                 reverse=True,
             )
             found.extend(delivery for delivery in readable(Delivery, page.items) if query.wants(delivery))
-            after = page.next_after
+            after = query.goes_on(page.next_after)
             if after is None or len(found) >= query.limit:
                 break
         return found, None if after is None else after.removeprefix(DELIVERY_PREFIX)
@@ -71,12 +75,12 @@ class Lists:
         after, left = query.after_key, query.limit
         while left is None or left > 0:
             page = await self._kv.scan(
-                prefix=DELIVERY_PREFIX, tag=query.tag, after=after, limit=SCAN_PAGE, reverse=True
+                prefix=query.prefix, tag=query.tag, after=after, limit=SCAN_PAGE, reverse=True
             )
             piece = [delivery for delivery in readable(Delivery, page.items) if query.wants(delivery)][:left]
             yield piece
             left = None if left is None else left - len(piece)
-            after = page.next_after
+            after = query.goes_on(page.next_after)
             if after is None:
                 return
 

@@ -13,6 +13,7 @@ from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
 PRIORITY_MAX = 9
 WEIGHT_MAX_KG = max(PAYLOAD_MAX_KG.values())
 ULID_PATTERN = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"
+ULID_PREFIX_PATTERN = "^[0-7][0-9A-HJKMNP-TV-Z]{0,25}$"
 DRONE_ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,55}$"  # with "drone=" it is a tag of at most 64 bytes
 KEY_LENGTH_MAX = 255
 KEY_PATTERN = "^[!-~]+$"

@@ -33,4 +33,10 @@ def _summary(delivery: Delivery) -> str:
         return f"{delivery.status} at {delivery.ended_at}{cause}"
     if delivery.status is DeliveryStatus.PENDING:
         return f"waits since {delivery.created_at}{cause}; no round of the dispatcher has looked at it yet"
-    return f"{delivery.status} with drone {delivery.drone_id}{cause}"
+    by = "" if delivery.eta is None else f"; expected by {delivery.eta.at}"
+    if delivery.status is DeliveryStatus.ASSIGNED:
+        return (
+            f"given to drone {delivery.drone_id} at {delivery.assigned_at}, when a round weighed all waiting orders "
+            f"against all drones that could fly them{by}"
+        )
+    return f"on board of drone {delivery.drone_id} since {delivery.picked_up_at}{by}"

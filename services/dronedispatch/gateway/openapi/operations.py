@@ -67,6 +67,7 @@ class Operation:
 
 _DELIVERY = (("delivery_id", DeliveryId),)
 _DRONE = (("drone_id", DroneId),)
+_DELIVERY_ETAG = (("ETag", "The record's version, for If-Match"),)
 _ZONES_ETAG = (("ETag", "The city's version, for If-Match"),)
 
 
@@ -79,8 +80,9 @@ def _change(name: str, operation_id: str, summary: str, body: type[msgspec.Struc
         summary=summary,
         path_fields=_DELIVERY,
         body=body,
-        answers=[DocumentedAnswer(status=200, kind=Delivery, what="As it is now")],
-        bad=(*BODY, 404, 409, *STORE),
+        headers=(IF_MATCH,),
+        answers=[DocumentedAnswer(status=200, kind=Delivery, what="As it is now", headers=_DELIVERY_ETAG)],
+        bad=(*BODY, 404, 409, 412, *STORE),
         **more,
     )
 
@@ -130,8 +132,9 @@ OPERATIONS = (
         id="list_deliveries",
         tag="deliveries",
         summary="List or export deliveries",
-        description="With Accept: text/csv or application/x-ndjson all that match are streamed, up to a `limit` that may "
-        "then be any.",
+        description="A search reads no more than the index of its status or drone, the ids that begin so, and the time that "
+        "is asked for; a page that found little says where to go on (`next`). With Accept: text/csv or "
+        "application/x-ndjson all that match are streamed, up to a `limit` that may then be any.",
         query=DeliveryParameters,
         answers=[
             DocumentedAnswer(
@@ -150,7 +153,7 @@ OPERATIONS = (
         tag="deliveries",
         summary="One delivery",
         path_fields=_DELIVERY,
-        answers=[DocumentedAnswer(status=200, kind=Delivery, what="As stored")],
+        answers=[DocumentedAnswer(status=200, kind=Delivery, what="As stored", headers=_DELIVERY_ETAG)],
         bad=(400, 404, 503),
     ),
     Operation(

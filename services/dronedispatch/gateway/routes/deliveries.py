@@ -5,7 +5,7 @@ from __future__ import annotations
 from sanic import HTTPResponse, Request
 
 from dronedispatch.fleet.deliveries import Delivery
-from dronedispatch.gateway.changes import Changes
+from dronedispatch.gateway.changes import Changes, DeliveryAsStored
 from dronedispatch.gateway.core import export
 from dronedispatch.gateway.core.headers import IDEMPOTENCY_KEY
 from dronedispatch.gateway.core.listing import DeliveryQuery, delivery_query
@@ -42,7 +42,8 @@ class DeliveryRoutes:
 
     async def one(self, request: Request, delivery_id: str) -> HTTPResponse:
         no_query(given.arguments(request))
-        return json_answer(await self._lists.delivery(given.delivery_id(delivery_id)))
+        delivery, version = await self._lists.versioned_delivery(given.delivery_id(delivery_id))
+        return _tagged(DeliveryAsStored(delivery, version))
 
     async def many(self, request: Request) -> HTTPResponse | None:
         kind = export.negotiate(request.headers.get("accept", ""))
@@ -66,19 +67,20 @@ class DeliveryRoutes:
     async def cancel(self, request: Request, delivery_id: str) -> HTTPResponse:
         no_query(given.arguments(request))
         given.no_body(request, self._bytes_max)
-        return json_answer(await self._changes.cancel(given.delivery_id(delivery_id), request.ctx.request_id))
+        wanted, expected = given.delivery_id(delivery_id), given.expected(request)
+        return _tagged(await self._changes.cancel(wanted, request.ctx.request_id, expected))
 
     async def priority(self, request: Request, delivery_id: str) -> HTTPResponse:
         no_query(given.arguments(request))
         priority = parse_priority(given.json_body(request, self._bytes_max))
-        wanted = given.delivery_id(delivery_id)
-        return json_answer(await self._changes.set_priority(wanted, priority, request.ctx.request_id))
+        wanted, expected = given.delivery_id(delivery_id), given.expected(request)
+        return _tagged(await self._changes.set_priority(wanted, priority, request.ctx.request_id, expected))
 
     async def deadline(self, request: Request, delivery_id: str) -> HTTPResponse:
         no_query(given.arguments(request))
         deadline = parse_deadline(given.json_body(request, self._bytes_max))
-        wanted = given.delivery_id(delivery_id)
-        return json_answer(await self._changes.set_deadline(wanted, deadline, request.ctx.request_id))
+        wanted, expected = given.delivery_id(delivery_id), given.expected(request)
+        return _tagged(await self._changes.set_deadline(wanted, deadline, request.ctx.request_id, expected))
 
     async def _export(self, request: Request, kind: str, query: DeliveryQuery) -> None:
         """Row after row as the store gives them; an error in the middle breaks the stream off, it never ends it well."""
@@ -94,6 +96,11 @@ class DeliveryRoutes:
         async for piece in pieces:
             await response.send(_rows(kind, piece))
         await response.eof()
+
+
+def _tagged(found: DeliveryAsStored) -> HTTPResponse:
+    """With the version as ETag, for If-Match of a change."""
+    return json_answer(found.delivery, headers={"ETag": f'"{found.version}"'})
 
 
 def _rows(kind: str, deliveries: list[Delivery]) -> bytes:

@@ -9,10 +9,10 @@ from sanic import Request
 from dronedispatch.gateway.core.body import decode_body
 from dronedispatch.gateway.core.contract import field_errors
 from dronedispatch.gateway.core.fields import DeliveryId, DroneId
-from dronedispatch.gateway.core.headers import Header, header_value
+from dronedispatch.gateway.core.headers import IF_MATCH, Header, header_value
 from dronedispatch.gateway.core.order import NoMembers
 from dronedispatch.gateway.core.refusal import NoSuchPath
-from dronedispatch.runtime.etags import parse_tags
+from dronedispatch.runtime.etags import Tags, parse_tags
 from dronedispatch.runtime.problems import Problem
 
 JSON_TYPES = ("application/json", "application/geo+json")
@@ -67,6 +67,18 @@ def drone_id(text: str) -> str:
 def header(request: Request, wanted: Header) -> str | None:
     """The header's one value, or None. Raises BadParameter (400) for one that is not what the API documents."""
     return header_value(wanted, [str(line) for line in request.headers.getall(wanted.name, [])])
+
+
+def expected(request: Request) -> Tags | None:
+    """The tags of which If-Match wants one to be the record's; None: any record will do. Raises Problem 400."""
+    match = header(request, IF_MATCH)
+    if match is None:
+        return None
+    try:
+        tags = parse_tags(match if '"' in match or match.strip() == "*" else f'"{match.strip()}"')
+    except ValueError as exc:
+        raise Problem(400, str(exc), field="If-Match") from exc
+    return None if tags.any else tags
 
 
 def is_known(if_none_match: str | None, etag: str) -> bool:

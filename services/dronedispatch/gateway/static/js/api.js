@@ -26,12 +26,12 @@ async function call(path, options = {}, seen = {}) {
   return body;
 }
 
-const post = (path, body, headers = {}) =>
+const post = (path, body, headers = {}, seen = {}) =>
   call(path, {
     method: "POST",
     headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
     body: body === undefined ? undefined : JSON.stringify(body),
-  });
+  }, seen);
 
 function freshKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -46,9 +46,28 @@ export async function zones() {
 }
 
 export const delivery = (id) => call(`/deliveries/${encodeURIComponent(id)}`);
+
+// With the version that was read: a change that comes with it is refused if the record is another one by then.
+export async function deliveryAndTag(id) {
+  const seen = {};
+  return { one: await call(`/deliveries/${encodeURIComponent(id)}`, { cache: "no-store" }, seen), etag: seen.etag };
+}
+
+// "cancel", "priority" or "deadline".
+export async function change(id, name, body, etag) {
+  const seen = {};
+  const headers = etag ? { "If-Match": etag } : {};
+  return { one: await post(`/deliveries/${encodeURIComponent(id)}/${name}`, body, headers, seen), etag: seen.etag };
+}
+
+// "decommission" or "recommission": the operator's.
+export const wish = (id, verb) => post(`/drones/${encodeURIComponent(id)}/${verb}`);
+
+// A page of the list: {deliveries, next}. `query`: URLSearchParams.
+export const deliveries = (query) => call(`/deliveries?${query}`);
+export const ordersOf = (drone, limit) => call(`/deliveries?drone=${encodeURIComponent(drone)}&limit=${limit}`);
 export const drone = (id) => call(`/drones/${encodeURIComponent(id)}`);
 export const why = (id) => call(`/deliveries/${encodeURIComponent(id)}/why`);
-export const cancel = (id) => post(`/deliveries/${encodeURIComponent(id)}/cancel`);
 
 export const session = () => call("/session", { cache: "no-store" });
 export const signIn = (token) => post("/session", undefined, { Authorization: `Bearer ${token}` });

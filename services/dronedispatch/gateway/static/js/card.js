@@ -1,111 +1,62 @@
-// What is known of the chosen drone or delivery.
+// What is known of the chosen drone or delivery. Built once for each that is chosen; then only what differs is written, so
+// that focus and a screen reader stay where they are.
 
-import * as api from "./api.js";
-import { badge, h, meter } from "./dom.js";
-import { clock, duration, place, secondsBetween, shortId } from "./format.js";
+import { Announcer, Facts, Lines } from "./card_parts.js";
+import { DeliveryCard } from "./card_delivery.js";
+import { DroneCard } from "./card_drone.js";
+import { copyButton, h, setText } from "./dom.js";
+import { shortId } from "./format.js";
 
 export class Card {
-  constructor(root, world, onChoose) {
+  // `hands`: {onChoose, session, locate, follow, batteries}.
+  constructor(root, world, hands) {
     this.root = root;
     this.world = world;
-    this.onChoose = onChoose;
-    this.said = "";
-    this.note = null; // {id, nodes}: an answer that belongs to the chosen one
+    this.hands = hands;
+    this.announcer = new Announcer(document.querySelector("#announce"));
+    this.shown = null; // the id and kind that the elements are of
+    this.missing = null; // {kind, id, text}: asked for, and not there
   }
 
   draw() {
-    const chosen = this.world.chosen;
+    const { chosen } = this.world;
     const one = chosen && (chosen.kind === "drone" ? this.world.drones.get(chosen.id)?.news : this.world.deliveries.get(chosen.id));
-    this.root.hidden = !one;
+    const gone = chosen && !one && this.missing?.id === chosen.id ? this.missing : null;
+    this.root.hidden = !one && !gone;
     if (!one) {
-      this.said = "";
+      if (gone) this.say(gone);
+      else this.shown = null;
       return;
     }
-    const said = JSON.stringify([one, this.note, Math.floor(Date.now() / 1000)]);
-    if (said === this.said) return;
-    this.said = said;
-    this.root.replaceChildren(...(chosen.kind === "drone" ? this.drone(one) : this.delivery(one)));
+    const key = `${chosen.kind} ${chosen.id}`;
+    if (this.shown !== key) this.build(key, chosen, one);
+    this.badge.style.setProperty("--tone", `var(--${one.status})`);
+    setText(this.word, one.status);
+    this.body.draw(one);
+    this.announcer.status(key, `${chosen.kind === "drone" ? "Drone" : "Order"} ${chosen.kind === "drone" ? one.id : shortId(one.id)} is ${one.status}`);
   }
 
-  head(title, status) {
-    const close = h("button", { class: "close", type: "button", "aria-label": "Close", onclick: () => this.onChoose(null) }, "×");
-    return h("header", {}, h("h3", { title }, title), badge(status), close);
+  build(key, chosen, one) {
+    this.shown = key;
+    this.body?.leave();
+    this.word = h("span", {});
+    this.badge = h("span", { class: "badge" }, h("i"), this.word);
+    const Kind = chosen.kind === "drone" ? DroneCard : DeliveryCard;
+    this.body = new Kind(one.id, this.world, this.hands, { Facts, Lines });
+    this.root.replaceChildren(this.head(chosen, one.id), ...this.body.nodes);
   }
 
-  link(kind, id, text = id) {
-    return h("a", { href: "#", class: "mono", onclick: (event) => { event.preventDefault(); this.onChoose({ kind, id }); } }, text);
+  head(chosen, id) {
+    const close = h("button", { class: "close", type: "button", "aria-label": "Close", onclick: () => this.hands.onChoose(null) }, "×");
+    const title = h("h3", { title: id, tabindex: "-1" }, chosen.kind === "drone" ? id : shortId(id));
+    return h("header", {}, title, this.badge || "", close, h("p", { class: "whole" }, h("code", {}, id), copyButton(id, "Copy the id", "copy id"), copyButton(() => location.href, "Copy the link to this", "copy link")));
   }
 
-  facts(pairs) {
-    return h("dl", {}, ...pairs.filter(([, value]) => value !== null && value !== undefined).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
-  }
-
-  drone(one) {
-    return [
-      this.head(one.id, one.status),
-      this.facts([
-        ["Type", one.type],
-        ["Battery", meter(one.battery_pct)],
-        ["Speed", `${Math.round((one.speed_mps || 0) * 3.6)} km/h`],
-        ["Order", one.delivery_id ? this.link("delivery", one.delivery_id, shortId(one.delivery_id)) : "none"],
-        ["Charging at", one.at_charge],
-        ["Queues at", one.queued_at],
-        ["Position", place(one.pos)],
-        ["Service", one.decommissioned ? "decommissioned" : null],
-      ]),
-    ];
-  }
-
-  delivery(one) {
-    const done = one.ended_at || new Date().toISOString();
-    const nodes = [
-      this.head(shortId(one.id), one.status),
-      this.facts([
-        ["From", place(one.origin)],
-        ["To", place(one.destination)],
-        ["Weight", `${one.weight} kg`],
-        ["Priority", one.priority ? String(one.priority) : null],
-        ["Deadline", one.deadline ? clock(one.deadline) : null],
-        ["Drone", one.drone_id ? this.link("drone", one.drone_id) : "none yet"],
-        [one.ended_at ? "Took" : "Age", duration(secondsBetween(one.created_at, done))],
-        ["ETA", one.eta && !one.ended_at ? `${clock(one.eta.at)} · ${Math.round(one.eta.confidence * 100)} % sure` : null],
-      ]),
-      h("ol", {}, ...one.history.slice(-8).map((line) => h("li", {}, h("time", {}, clock(line.at)), h("span", {}, `${line.to} – ${line.cause}`)))),
-    ];
-    if (this.note && this.note.id === one.id) nodes.push(h("p", { class: "note" }, this.note.text), ...this.reasons());
-    const actions = [];
-    if (one.status === "pending") actions.push(h("button", { type: "button", onclick: () => this.why(one.id) }, "Why is it waiting?"));
-    if (one.status === "pending" || one.status === "assigned") actions.push(h("button", { type: "button", onclick: () => this.cancel(one.id) }, "Cancel"));
-    if (actions.length) nodes.push(h("div", { class: "row" }, ...actions));
-    return nodes;
-  }
-
-  reasons() {
-    const rows = (this.note.drones || []).slice(0, 40);
-    if (!rows.length) return [];
-    return [h("table", {}, h("tbody", {}, ...rows.map((row) => h("tr", {}, h("td", { class: "mono" }, row.drone_id || row.id || ""), h("td", {}, (row.reason || "").replace(/[0-7][0-9A-Z]{25}/, shortId))))))];
-  }
-
-  async why(id) {
-    await this.ask(id, async () => {
-      const answer = await api.why(id);
-      return { id, text: answer.summary || answer.reason || "", drones: answer.drones };
-    });
-  }
-
-  async cancel(id) {
-    await this.ask(id, async () => {
-      this.world.setDeliveries([await api.cancel(id)]);
-      return null;
-    });
-  }
-
-  async ask(id, question) {
-    try {
-      this.note = await question();
-    } catch (error) {
-      this.note = { id, text: error.message };
-    }
-    this.draw();
+  say(gone) {
+    const key = `missing ${gone.id}`;
+    if (this.shown === key) return;
+    this.shown = key;
+    this.badge = null;
+    this.root.replaceChildren(this.head(gone, gone.id), h("p", { class: "note" }, gone.text));
   }
 }

@@ -20,12 +20,12 @@ export function setText(element, text) {
 }
 
 // Copies `text`, and says so on itself for a moment.
-export function copyButton(text, label) {
-  const button = h("button", { class: "copy", type: "button", "aria-label": label, title: label }, "copy");
+export function copyButton(text, label, word = "copy") {
+  const button = h("button", { class: "copy", type: "button", "aria-label": label, title: label }, word);
   button.addEventListener("click", async () => {
     const said = await copied(typeof text === "function" ? text() : text);
     setText(button, said ? "copied" : "select it");
-    setTimeout(() => setText(button, "copy"), 1500);
+    setTimeout(() => setText(button, word), 1500);
   });
   return button;
 }

@@ -1,5 +1,15 @@
 // Values as people read them.
 
+let local = localStorage.getItem("zone") === "local";
+
+export const zone = () => (local ? "local" : "UTC");
+
+// Times in the viewer's own zone, or in UTC as the API says them; remembered by this browser.
+export function setLocal(wanted) {
+  local = wanted;
+  localStorage.setItem("zone", zone());
+}
+
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return "–";
   const s = Math.max(0, seconds);
@@ -10,9 +20,35 @@ export function duration(seconds) {
   return `${(s / 3600).toFixed(1)} h`;
 }
 
-export const clock = (moment) => (moment ? new Date(moment).toISOString().slice(11, 19) : "–");
+const two = (n) => String(n).padStart(2, "0");
+
+// The time of day; with the date when it is not today's.
+export function clock(moment) {
+  if (!moment) return "–";
+  const at = new Date(moment);
+  const utc = at.toISOString();
+  const day = local ? `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}` : utc.slice(0, 10);
+  const time = local ? `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}` : utc.slice(11, 19);
+  const now = new Date();
+  const today = local ? `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}` : now.toISOString().slice(0, 10);
+  return day === today ? time : `${day} ${time}`;
+}
+
 export const secondsBetween = (from, to) => (Date.parse(to) - Date.parse(from)) / 1000;
 export const place = (pos) => (pos ? `${pos.lat.toFixed(4)}, ${pos.lon.toFixed(4)}` : "–");
 export const count = (n) => n.toLocaleString("en-US");
 // the random end of a ULID: its beginning is the time and the same for neighbours
 export const shortId = (id) => `…${id.slice(-7)}`;
+
+// A share of promises that were kept, never "100 %": what was always kept so far need not be the next time.
+export function kept(confidence) {
+  if (confidence >= 0.995) return "more than 99 % of such promises are kept";
+  return `${Math.round(confidence * 100)} % of such promises are kept`;
+}
+
+// One line of a delivery's history: where it went, why, and with whom; no word twice.
+export function transition(line) {
+  const cause = line.cause && line.cause !== line.to ? ` – ${line.cause}` : "";
+  const drone = line.drone_id && line.to === "assigned" && !cause.includes(line.drone_id) ? ` to ${line.drone_id}` : "";
+  return `${line.to}${drone}${cause}`;
+}

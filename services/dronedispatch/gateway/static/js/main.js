@@ -1,14 +1,19 @@
 // Ties the parts of the dashboard together.
 
 import * as api from "./api.js";
+import { BatteryLog } from "./battery_log.js";
+import { ActionDialog } from "./bulk.js";
 import { Card } from "./card.js";
 import { $, h, setText } from "./dom.js";
 import { ExceptionBar } from "./exception_bar.js";
 import { FigureTiles } from "./figures.js";
+import { clock, setLocal, zone } from "./format.js";
 import { SystemHealth } from "./health.js";
 import { CityMap } from "./map.js";
 import { OrderForm } from "./order_form.js";
 import { startTheme } from "./palette.js";
+import { Place } from "./place.js";
+import { Search } from "./search.js";
 import { OperatorSession } from "./session.js";
 import { Stream } from "./stream.js";
 import { DeliveryTable, DroneTable } from "./tables.js";
@@ -16,6 +21,7 @@ import { World } from "./world.js";
 
 const TABLES_MS = 400;
 let lastFigures = null;
+let following = null; // the id of the drone that stays in the middle
 const LEGEND = [
   ["idle", "idle"], ["busy", "busy"], ["charging", "charging"], ["retiring", "retiring"], ["inactive", "inactive"],
   ["nofly", "no-fly", "square"], ["charge", "charge point", "square"], ["pending", "waiting order", "square"],
@@ -25,12 +31,36 @@ startTheme($("#theme"));
 const world = new World();
 const tiles = new FigureTiles($("#figures"));
 const map = new CityMap($(".map"), world, { onChoose: choose, onPlace: (pos) => form.pick(pos) });
-const deliveries = new DeliveryTable(world, choose);
-const drones = new DroneTable(world, choose);
-const card = new Card($("#card"), world, choose);
+const batteries = new BatteryLog();
+const session = new OperatorSession($("#operator"), $("#sign-in"));
+const action = new ActionDialog($("#action"), { session, onChanged: (one) => take([one]) });
+const hands = {
+  onChoose: choose,
+  act: (what, ids) => action.open(what, ids),
+  onSearch: () => search.begin(),
+  locate,
+  follow: (id) => (following = id),
+  batteries,
+};
+const deliveries = new DeliveryTable(world, hands);
+const drones = new DroneTable(world, hands);
+const card = new Card($("#card"), world, hands);
+const place = new Place((what) => choose(what, true));
+const search = new Search($("#system-search"), $("#delivery-search"), {
+  onChoose: choose,
+  onFound: take,
+  status: () => deliveries.status,
+  isDrone: (id) => world.drones.has(id),
+});
+for (const table of [deliveries, drones]) {
+  $("[data-clear]", table.empty).addEventListener("click", () => {
+    table.search.value = "";
+    table.setStatus(null);
+    bar.clear();
+  });
+}
 const form = new OrderForm($("#order-form"), world, { onPlaced: showPlaced, onDraft: () => map.refresh() });
 for (const [tone, text, shape] of LEGEND) $("#legend").append(h("span", { tone }, h("i", { class: shape || "" }), text));
-const session = new OperatorSession($("#operator"), $("#sign-in"));
 const health = new SystemHealth($("#health"), $("#health-reasons"), () => drawExceptions());
 const bar = new ExceptionBar($("#exceptions"), { onFilter: filter, onPress: openException, onSystem: () => health.open(true) });
 const tabs = [...document.querySelectorAll(".tabs button")];
@@ -75,20 +105,50 @@ function openTab(name) {
   drawTables();
 }
 
-function choose(what) {
+// `quiet`: the address says it already.
+function choose(what, quiet = false) {
   world.choose(what && what.kind, what && what.id);
+  if (!quiet) place.show(what);
   if (what && what.kind === "delivery" && !world.deliveries.has(what.id)) readDelivery(what.id);
+  if (what && what.kind === "drone" && !world.drones.has(what.id)) readDrone(what.id);
   map.refresh();
+  drawTables();
+}
+
+function take(list) {
+  world.setDeliveries(list);
   drawTables();
 }
 
 async function readDelivery(id) {
   try {
-    world.setDeliveries([await api.delivery(id)]);
-    drawTables();
+    take([await api.delivery(id)]);
   } catch (refused) {
-    say("connecting", refused.message);
+    missing({ kind: "delivery", id, text: refused.problem.status === 404 ? `There is no order ${id}.` : `Order ${id} cannot be read now: ${refused.message}` });
   }
+}
+
+// A drone that the map has not been told of yet comes with the next whole picture, or there is none.
+async function readDrone(id) {
+  try {
+    await api.drone(id);
+  } catch (refused) {
+    missing({ kind: "drone", id, text: refused.problem.status === 404 ? `There is no drone ${id}.` : `Drone ${id} cannot be read now: ${refused.message}` });
+  }
+}
+
+function missing(what) {
+  card.missing = what;
+  drawTables();
+}
+
+function locate(id) {
+  const drone = world.drones.get(id);
+  if (!drone) return;
+  const view = world.projection;
+  [view.x, view.y, view.touched] = [drone.x, drone.y, true];
+  view.scale = Math.max(view.scale, 0.12);
+  map.refresh();
 }
 
 async function showPlaced(id) {
@@ -173,7 +233,10 @@ const stream = new Stream(
   {
     delivery: (event) => world.setStatus(event),
     deliveries: (event) => world.setDeliveries(event.deliveries),
-    drones: (event) => world.setDrones(event.drones, event.whole, performance.now()),
+    drones: (event) => {
+      world.setDrones(event.drones, event.whole, performance.now());
+      batteries.note(event.drones, Date.now());
+    },
     figures: showFigures,
     zones: (event) => readCity(event.version),
     beat: (event) => world.isOlderThan(event.zones) && readCity(event.zones),
@@ -191,9 +254,16 @@ const stream = new Stream(
 readCity();
 readListsAgain();
 
+$("#clock").addEventListener("click", () => {
+  setLocal(zone() === "UTC");
+  drawTables();
+});
+choose(place.read(), true);
+
 let seen = -1;
 setInterval(() => {
-  setText($("#clock"), `${new Date().toISOString().slice(11, 19)} UTC`);
+  setText($("#clock"), `${clock(new Date().toISOString())} ${zone()}`);
+  if (following && world.drones.has(following)) locate(following);
   const second = Math.floor(Date.now() / 1000); // ages grow even when nothing happens
   if (seen !== world.version + second) {
     drawExceptions();

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { h } from "./dom.js";
-import { clock, shortId } from "./format.js";
+import { clock, kept, shortId, zone } from "./format.js";
 
 export class OrderForm {
   constructor(form, world, { onPlaced, onDraft }) {
@@ -20,7 +20,7 @@ export class OrderForm {
     form.addEventListener("reset", () => {
       this.world.draft = { origin: null, destination: null };
       this.answer.hidden = true;
-      this.mark(null);
+      this.mark(new Map());
       this.changed();
     });
     form.addEventListener("input", () => this.readDraft());
@@ -36,7 +36,7 @@ export class OrderForm {
       this.form.elements[`${end}.lat`].value = at ? at.lat.toFixed(5) : "";
       this.form.elements[`${end}.lon`].value = at ? at.lon.toFixed(5) : "";
     }
-    this.mark(null);
+    this.mark(new Map());
     this.changed();
   }
 
@@ -75,15 +75,15 @@ export class OrderForm {
     button.disabled = true;
     try {
       const placed = await api.placeOrder(this.body());
-      this.mark(null);
-      this.say("delivered", `Order ${shortId(placed.id)} is stored. Expected by ${clock(placed.eta.at)} UTC (${Math.round(placed.eta.confidence * 100)} % of such promises are kept).`);
+      this.mark(new Map());
+      this.say("delivered", `Order ${shortId(placed.id)} is stored. ${placed.eta ? `Expected by ${clock(placed.eta.at)} ${zone()}: ${kept(placed.eta.confidence)}.` : ""}`);
       this.world.draft = { origin: null, destination: null };
       for (const name of ["origin.lat", "origin.lon", "destination.lat", "destination.lon"]) this.form.elements[name].value = "";
       this.changed();
       this.onPlaced(placed.id);
     } catch (refused) {
-      this.mark(refused.problem.field || null);
-      this.say("failed", refused.message);
+      this.mark(wrongFields(refused.problem));
+      this.say("failed", wrongText(refused));
     } finally {
       button.disabled = false;
     }
@@ -95,10 +95,29 @@ export class OrderForm {
     this.answer.textContent = text;
   }
 
-  mark(field) {
+  // `wrong`: field -> what is wrong with it; a field that is an object stands for all in it.
+  mark(wrong) {
+    for (const note of this.form.querySelectorAll(".wrong")) note.remove();
     for (const input of this.form.querySelectorAll("input, select")) {
-      const wrong = field !== null && (input.name === field || input.name.startsWith(`${field}.`));
-      input.setAttribute("aria-invalid", String(wrong));
+      const field = [...wrong.keys()].find((one) => input.name === one || input.name.startsWith(`${one}.`));
+      input.setAttribute("aria-invalid", String(field !== undefined));
+      input.removeAttribute("aria-describedby");
+      if (field === undefined) continue;
+      const id = `wrong-${input.name.replace(".", "-")}`;
+      input.setAttribute("aria-describedby", id);
+      input.parentElement.append(h("span", { class: "wrong", id }, wrong.get(field)));
     }
+    this.form.querySelector("[aria-invalid=true]")?.focus();
   }
+}
+
+// All that a problem document names, not only the first.
+function wrongFields(problem) {
+  const errors = problem.errors || (problem.field ? [{ field: problem.field, detail: problem.detail }] : []);
+  return new Map(errors.map((error) => [error.field, error.detail]));
+}
+
+function wrongText(refused) {
+  const errors = refused.problem.errors || [];
+  return errors.length > 1 ? errors.map((error) => `${error.field}: ${error.detail}`).join("; ") : refused.message;
 }
