@@ -14,7 +14,7 @@ import pytest
 
 from contract import test_gateway_api as answers
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
-from dronedispatch.fleet.documents import decode, delivery_key, encode, idem_key
+from dronedispatch.fleet.documents import IDEM_PREFIX, decode, delivery_key, encode, idem_key
 from dronedispatch.fleet.messages import DELIVERY_REQUESTS
 from dronedispatch.gateway.core.idempotency import IdemRecord
 from dronedispatch.gateway.core.order import Order
@@ -104,7 +104,8 @@ async def test_requests_of_one_key_that_are_under_way_together_are_one_order() -
 
         async def together(key: str, *given: Any, **named: Any) -> Any:
             """All six stand before the same write until the last of them is there."""
-            await gate.wait()
+            if key.startswith((IDEM_PREFIX, "delivery:")):  # the gateway's own loops write too
+                await gate.wait()
             return await cas(key, *given, **named)
 
         api.gateway.kv.cas = together  # type: ignore[method-assign]
