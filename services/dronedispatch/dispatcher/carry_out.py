@@ -125,11 +125,24 @@ class CarryOut:
 
     async def _move(self, plan: Plan, outcome: Outcome) -> None:
         """Deliveries, then the drones that these set free."""
-        moved = await self._move_deliveries(
-            [*plan.advances, *plan.fails, *plan.undos, *plan.finishes], outcome
-        )
-        frees = [free for free in plan.frees if free.after_delivery is None or free.after_delivery in moved]
+        undos = [undo for undo in plan.undos if not self._fetched(undo.drone_id, undo.delivery_id)]
+        moved = await self._move_deliveries([*plan.advances, *plan.fails, *undos, *plan.finishes], outcome)
+        undone = {undo.delivery_id for undo in undos}
+        frees = [
+            free
+            for free in plan.frees
+            if free.after_delivery is None
+            or (
+                free.after_delivery in moved
+                # fetched since the undo: the next round finds the pair as it is, and finishes it
+                and not (free.after_delivery in undone and self._fetched(free.drone_id, free.after_delivery))
+            )
+        ]
         await self._move_drones([*frees, *plan.charges, *plan.statuses], outcome)
+
+    def _fetched(self, drone_id: str, delivery_id: str) -> bool:
+        """Telemetry that came after the plan was made may tell that the drone has the parcel: then it keeps it."""
+        return self._picture.has_picked_up(drone_id, delivery_id)
 
     async def _assign_all(self, plan: Plan, locks: PairLocks, outcome: Outcome) -> None:
         """The assignments, under their locks."""

@@ -40,6 +40,7 @@ TICKS_AHEAD_MAX = (
     1_000  # a message that is further ahead of what is known is not believed: the record is read
 )
 HEARSAY_S = 3.0  # what is told is stored already: a record that is behind for longer shows that the message was not true
+LAG_KEPT = 0.9  # of the lag from round to round
 ALIVE_S = 2.0  # whoever told of himself so lately, and truly, is not silent
 
 
@@ -84,6 +85,7 @@ class Picture:
         self._tuning = tuning
         self._zones_version: Version | None = None
         self._zones_refused: Version | None = None
+        self.lag_s = 0.0  # how long rounds take lately from their look to their last write
         self.unflyable_since_s: dict[
             str, float
         ] = {}  # delivery -> since when no drone can fly it, wall seconds
@@ -297,6 +299,22 @@ class Picture:
             flight=self._flight,
             tuning=self._tuning,
             unflyable_since_s=dict(self.unflyable_since_s),
+            lag_s=self.lag_s,
+        )
+
+    def took(self, round_s: float) -> None:
+        """A round took so long: a slow one is remembered for some ten rounds."""
+        self.lag_s = max(round_s, LAG_KEPT * self.lag_s)
+
+    def has_picked_up(self, drone_id: str, delivery_id: str) -> bool:
+        """Whether the newest telemetry tells that the drone, whose record holds the delivery, has fetched the parcel."""
+        stored, told = self.drones.get(drone_id), self.telemetry.get(drone_id)
+        return (
+            stored is not None
+            and stored.record.delivery_id == delivery_id
+            and told is not None
+            and told.orders_seq == stored.record.orders.seq
+            and told.stops_done > 0
         )
 
     def take_unflyable(self, found: Iterable[str], now_s: float) -> None:

@@ -188,9 +188,11 @@ class Rounds:
             unread = await self.reading.keys(self.picture.unknown_deliveries())
             wishes = await carry_out_wishes(self.picture, self._kv) if self.picture.wishes else 0
         self.picture.forget_ended()
+        looked_s = self._clock.monotonic_s()
         plan = await self._plan(set(unread) | self._pointed_at)
         with STEP.labels("write").time():
             outcome = await self._carry_out.carry_out(plan, self._locks)
+        self.picture.took(self._clock.monotonic_s() - looked_s)
         self._pointed_at.update(outcome.reread)
         self._count(outcome)
         self.picture.take_unflyable(plan.unflyable, self._clock.wall_s())

@@ -292,6 +292,12 @@ def test_an_order_whose_drone_is_nearly_there_is_not_swapped() -> None:
     assert not plan(*close, order("o", km(8, 8), km(8, 5), status=A, drone_id="far")).undos
 
 
+def test_the_slower_rounds_are_the_farther_away_a_drone_is_left_alone() -> None:
+    far = world(*swap_world())
+    assert plan_round(far, NOW_S).undos
+    assert not plan_round(replace(far, lag_s=1_000.0), NOW_S).undos
+
+
 def test_a_gain_below_the_price_of_a_swap_changes_nothing() -> None:
     made = plan(
         flying("far", "o", km(8, 6)),

@@ -20,6 +20,9 @@ from dronedispatch.fleet.positions import Point, distance_m
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
+LAG_SHARE = (
+    2.0  # of how long rounds take lately: this one may take longer, and the drone hears of it after it
+)
 _TAKING = (DroneStatus.IDLE, DroneStatus.CHARGING)
 
 
@@ -150,10 +153,13 @@ def _left_m(count: int, hops: Sequence[tuple[int, Point, Point]], paths: Paths) 
 
 
 def _may_swap(world: World, drone: DroneView, delivery: DeliveryView) -> bool:
-    """Whether another drone may still get its order: it is far from the pick-up, and the order has not moved often."""
+    """Whether another drone may still get its order: it is far from the pick-up, and the order has not moved often.
+
+    Far: it does not come there while this round decides and writes, however slow rounds are at the moment.
+    """
     if drone.done or delivery.status is not DeliveryStatus.ASSIGNED:
         return False
     if delivery.undone >= world.tuning.swaps_max:
         return False
     away_s = world.flight.flight_s(distance_m(drone.at, delivery.origin))
-    return away_s > world.tuning.swap_guard_s
+    return away_s > world.tuning.swap_guard_s + LAG_SHARE * world.lag_s

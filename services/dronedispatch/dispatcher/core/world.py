@@ -94,6 +94,7 @@ class World:
     which is not here holds nothing (the shell has looked for it in the store). Read the deliveries before the drones:
     an assignment writes the drone first, so whoever sees its delivery assigned sees the drone's intent too.
     `unflyable_since_s`: delivery -> since when rounds have found no drone that could ever fly it, wall seconds.
+    `lag_s`: how long rounds take lately from this look to their last write, real seconds.
     """
 
     drones: tuple[DroneView, ...]
@@ -102,6 +103,7 @@ class World:
     flight: FlightModel = field(default_factory=FlightModel)
     tuning: Tuning = field(default_factory=Tuning)
     unflyable_since_s: Mapping[str, float] = field(default_factory=dict)
+    lag_s: float = 0.0
 
 
 def drone_view(
