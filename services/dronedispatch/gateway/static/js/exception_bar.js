@@ -41,7 +41,7 @@ export class ExceptionBar {
 
   add(one) {
     const number = h("b", {});
-    const element = h("button", { class: "chip exception", type: "button", tone: one.tone, "aria-pressed": "false", "data-exception": one.name }, h("i"), number, one.label);
+    const element = h("button", { class: "chip exception", type: "button", tone: one.tone, "aria-pressed": "false", "data-exception": one.name }, h("i"), number, ` ${one.label}`);
     element.addEventListener("click", () => this.press(one));
     if (one.kind === "system") this.root.prepend(element);
     else this.root.insertBefore(element, this.quiet);
