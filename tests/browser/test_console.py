@@ -287,3 +287,26 @@ def test_times_are_the_viewers_own_or_utc_and_stay_so(visit: Visit, system: Live
     expect(clock).to_contain_text("local")
     visit.page.reload()
     expect(clock).to_contain_text("local")
+
+
+FROZEN = """async () => {
+    window.fetch = (path, { signal }) =>
+        new Promise((_, fail) => signal.addEventListener("abort", () => fail(signal.reason)));
+    AbortSignal.timeout = () => {
+        const ending = new AbortController();
+        setTimeout(() => ending.abort(new DOMException("late", "TimeoutError")), 1);
+        return ending.signal;
+    };
+    const api = await import("/dashboard/js/api.js");
+    const asked = [
+        api.delivery("X"), api.why("X"), api.change("X", "cancel", {}), api.wish("d", "decommission"), api.session(),
+    ];
+    return Promise.all(asked.map((one) => one.catch((refused) => refused.message)));
+}"""
+
+
+def test_no_question_to_a_frozen_system_is_waited_for_without_an_end(
+    visit: Visit, system: LiveSystem
+) -> None:
+    open_page(visit, system)
+    assert visit.page.evaluate(FROZEN) == ["No answer: the system is silent"] * 5

@@ -1,4 +1,5 @@
-// The public API, as anybody may use it.
+// The public API, as anybody may use it. Nobody waits for an answer longer than this:
+const DEADLINE_MS = 15_000;
 
 export class Refused extends Error {
   constructor(problem) {
@@ -10,9 +11,10 @@ export class Refused extends Error {
 async function call(path, options = {}, seen = {}) {
   let answer;
   try {
-    answer = await fetch(path, options);
+    answer = await fetch(path, { signal: AbortSignal.timeout(DEADLINE_MS), ...options });
   } catch (error) {
-    throw new Refused({ title: "no answer", detail: `No answer: ${error.message}` });
+    const why = error.name === "TimeoutError" ? "the system is silent" : error.message;
+    throw new Refused({ title: "no answer", detail: `No answer: ${why}` });
   }
   seen.etag = answer.headers.get("ETag");
   let body;
