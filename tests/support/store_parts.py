@@ -182,6 +182,7 @@ class Store:
         self.kvctl("bootstrap", "--rf", str(self.rf), "--replicas", str(replicas), "--within", "120")
         for number in range(1, fronts + 1):
             wait_until(lambda n=f"f{number}": self.get(n, "/health") is not None, f"f{number} is ready")  # type: ignore[misc]
+        wait_until(lambda: len(self.registered("kvfront")) == fronts, "Consul knows that they are")
 
     def stop(self) -> None:
         """End every process, the coordinators first."""
