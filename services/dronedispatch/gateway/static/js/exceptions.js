@@ -4,7 +4,7 @@ const LOW_PCT = 15;
 const WAIT_MIN_S = 60; // and five times what an assignment takes on average: a busy hour is no exception
 const WAIT_MEANS = 5;
 const OPEN = new Set(["pending", "assigned", "in-progress"]);
-const AWAY = { broker_away: "broker", store_away: "store", slots_lost: "store", consul_away: "Consul", dispatcher_away: "dispatcher" };
+const AWAY = { broker_away: "broker", store_away: "store", slots_lost: "store", consul_away: "Consul", subscription_silent: "dispatcher" };
 
 const before = (moment, now) => Boolean(moment) && Date.parse(moment) < now;
 const age = (d, now) => (now - Date.parse(d.created_at)) / 1000;
