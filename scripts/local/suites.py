@@ -56,7 +56,7 @@ SUITES = (
     Suite("integration", workers=2, dist="loadfile", waits=True),
     Suite("contract", workers=2),
     Suite("deploy", workers=2, dist="loadfile", waits=True),
-    Suite("browser", waits=True),
+    Suite("browser", workers=2, dist="loadfile", waits=True),
     Suite("simulation", workers=2),
     Suite("nomad", waits=True, program="nomad"),
 )
