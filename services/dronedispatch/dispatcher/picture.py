@@ -333,6 +333,7 @@ class Picture:
                 self.telemetry.get(name),
                 self.city.plane,
                 ticks_missed=missed.get(name, 0),
+                heard=name in self._hearsay,
             )
 
 

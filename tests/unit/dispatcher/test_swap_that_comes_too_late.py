@@ -9,20 +9,26 @@ import pytest
 
 from dronedispatch.dispatcher.carry_out import CarryOut, PairLocks
 from dronedispatch.dispatcher.core.plan import Free, Plan, Undo
+from dronedispatch.dispatcher.core.roster import lookahead_roster
 from dronedispatch.dispatcher.core.tuning import Tuning
+from dronedispatch.dispatcher.core.world import World, delivery_view, drone_view
 from dronedispatch.dispatcher.intents import stops_for
 from dronedispatch.dispatcher.locks import NoLocks
 from dronedispatch.dispatcher.picture import Picture
+from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import delivery_key, drone_key, encode
 from dronedispatch.fleet.drones import Drone, DroneStatus, Orders
 from dronedispatch.fleet.energy import FlightModel
+from dronedispatch.fleet.paths import paths_of
 from dronedispatch.kv.client import Item, Op, OpResult
+from dronedispatch.kv.version import Version
 from dronedispatch.testing.clock import FakeClock
-from dronedispatch.testing.fleet import a_delivery, a_drone, telemetry_for
+from dronedispatch.testing.fleet import PLANE, a_delivery, a_drone, at_km, telemetry_for
 from dronedispatch.testing.kv import MemoryKV
 
 pytestmark = pytest.mark.virtual_time
+VERSION = Version(1, 1)
 
 
 async def stored(kv: MemoryKV, key: str) -> Item:
@@ -85,6 +91,22 @@ async def test_a_drone_that_has_fetched_the_parcel_is_not_freed(
 
     assert picture.deliveries[order.id].record.status is delivery_is
     assert picture.drones[drone.id].record.status is drone_is
+
+
+@pytest.mark.parametrize(("heard", "may_go"), [(True, True), (False, False)])
+def test_a_drone_of_which_only_the_record_tells_may_be_nearer_than_it_seems(
+    heard: bool, may_go: bool
+) -> None:
+    order = a_delivery(status=DeliveryStatus.ASSIGNED, drone_id="drone-00001", orders_seq=2)
+    drone = a_drone(
+        status=DroneStatus.BUSY, delivery_id=order.id, orders=Orders(seq=2, stops=stops_for(order))
+    )
+    told = telemetry_for(pos=at_km(2.0, -2.1), orders_seq=2)  # 100 m away: six seconds
+    flying = drone_view(drone, VERSION, told, PLANE, heard=heard)
+    held = delivery_view(order, VERSION, PLANE)
+    world = World((flying,), (held,), default_city())
+    roster = lookahead_roster(world, [flying], {order.id: held}, paths_of(world.city))
+    assert bool(roster.holding) is may_go
 
 
 def test_the_lag_of_a_slow_round_is_remembered_for_a_while() -> None:

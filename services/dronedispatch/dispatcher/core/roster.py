@@ -20,9 +20,8 @@ from dronedispatch.fleet.positions import Point, distance_m
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
-LAG_SHARE = (
-    2.0  # of how long rounds take lately: this one may take longer, and the drone hears of it after it
-)
+RECORD_AGE_S = 5.0  # a drone that merely moves is stored every DRONE_SIM_STORE_TICKS ticks
+LAG_SHARE = 2.0  # of how long rounds take lately: this one may take longer, and the drone hears after it
 _TAKING = (DroneStatus.IDLE, DroneStatus.CHARGING)
 
 
@@ -162,4 +161,5 @@ def _may_swap(world: World, drone: DroneView, delivery: DeliveryView) -> bool:
     if delivery.undone >= world.tuning.swaps_max:
         return False
     away_s = world.flight.flight_s(distance_m(drone.at, delivery.origin))
-    return away_s > world.tuning.swap_guard_s + LAG_SHARE * world.lag_s
+    unseen_s = 0.0 if drone.heard else RECORD_AGE_S
+    return away_s > world.tuning.swap_guard_s + unseen_s + LAG_SHARE * world.lag_s

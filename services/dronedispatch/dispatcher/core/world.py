@@ -56,6 +56,7 @@ class DroneView:
     flying: bool = True
     decommissioned: bool = False
     odometer_m: float = 0.0
+    heard: bool = True  # told by a message; else by its record, which may be some ticks old
 
     @property
     def done(self) -> int:
@@ -113,6 +114,7 @@ def drone_view(
     plane: Plane,
     *,
     ticks_missed: int = 0,
+    heard: bool = True,
 ) -> DroneView:
     """Join the two records. Without telemetry the drone is not `flying` and takes no part in a round."""
     charge = next((stop for stop in drone.orders.stops if stop.kind is StopKind.CHARGE), None)
@@ -141,6 +143,7 @@ def drone_view(
         flying=telemetry is not None,
         decommissioned=drone.decommissioned,
         odometer_m=0.0 if telemetry is None else telemetry.odometer_m,
+        heard=heard,
     )
 
 
