@@ -72,8 +72,10 @@ async def test_signing_out_takes_the_cookie_away(api: Api) -> None:
     assert "Max-Age=0" in headers["set-cookie"]
 
 
-async def test_from_another_machine_signing_in_wants_tls(api: Api) -> None:
-    away = OPERATOR | {"X-Forwarded-For": "203.0.113.7"}
+@pytest.mark.parametrize("hops", ["203.0.113.7", "203.0.113.7, 127.0.0.1", "127.0.0.1, 203.0.113.7, ::1"])
+async def test_from_another_machine_signing_in_wants_tls(api: Api, hops: str) -> None:
+    """A proxy on this machine speaks for others."""
+    away = OPERATOR | {"X-Forwarded-For": hops}
     status, body, headers = await api.call("POST", "/session", headers=away | {"X-Forwarded-Proto": "http"})
     assert (status, body["type"], "set-cookie" in headers) == (403, "/problems/wants-tls", False)
     status, _, headers = await api.call("POST", "/session", headers=away | {"X-Forwarded-Proto": "https"})

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping
 
 COOKIE = "dd_session"
 SESSION_S = 12 * 3600
+PLAIN_S = 3600  # without TLS: a cookie knows no ports, so every web server of this machine is shown it
 _VALUE = re.compile(r"1\.([0-9]{1,12})\.([0-9a-f]{32})\.([0-9a-f]{64})")
 
 
-def new_session(token: str, now_s: float, nonce: str) -> tuple[str, int]:
+def new_session(token: str, now_s: float, nonce: str, life_s: int = SESSION_S) -> tuple[str, int]:
     """(the cookie's value, the second since 1970 until which it holds). `nonce`: 32 hexadecimal digits of chance."""
-    until_s = int(now_s) + SESSION_S
+    until_s = int(now_s) + life_s
     return f"1.{until_s}.{nonce}.{_signature(token, until_s, nonce)}", until_s
 
 
@@ -65,14 +66,15 @@ def why_no_session_here(forwarded_proto: str | None, client: str) -> str | None:
     """
     if forwarded_proto == "https":
         return None
-    if _is_loopback(client):
+    if is_loopback(client):
         return None
     return (
         "signing in from another machine wants TLS: on plain HTTP others can read the token and the session"
     )
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether it is an address of this machine that no other reaches."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -9,7 +9,14 @@ from sanic import HTTPResponse, Request
 from dronedispatch.fleet.documents import stamp
 from dronedispatch.gateway.core.parameters import no_query
 from dronedispatch.gateway.core.problem_types import BY_NAME
-from dronedispatch.gateway.core.session import SESSION_S, cookie, new_session, why_no_session_here
+from dronedispatch.gateway.core.session import (
+    PLAIN_S,
+    SESSION_S,
+    cookie,
+    is_loopback,
+    new_session,
+    why_no_session_here,
+)
 from dronedispatch.gateway.core.views import SessionView
 from dronedispatch.gateway.routes import input as given
 from dronedispatch.gateway.routes.operator import OperatorGate
@@ -42,8 +49,9 @@ class SessionRoutes:
         token = process_of(request).settings.operator_token
         check_bearer(request.headers.get("authorization"), token, "operator")
         assert token is not None
-        value, until_s = new_session(token.value, self._clock.wall_s(), secrets.token_hex(16))
-        kept = cookie(value, life_s=SESSION_S, secure=proto == "https")
+        life_s = SESSION_S if proto == "https" else PLAIN_S
+        value, until_s = new_session(token.value, self._clock.wall_s(), secrets.token_hex(16), life_s)
+        kept = cookie(value, life_s=life_s, secure=proto == "https")
         return json_answer(_view(until_s), headers=FRESH | {"Set-Cookie": kept})
 
     async def end(self, request: Request) -> HTTPResponse:
@@ -54,9 +62,13 @@ class SessionRoutes:
 
 
 def _client(request: Request) -> str:
-    """The address that is nearest to us of those that the load balancer wrote; without it, the peer's own."""
+    """The nearest hop that is not this machine itself, or else the nearest: a proxy on this machine speaks for others.
+
+    Without hops the peer's own address. A forged hop can only make the rule stricter.
+    """
     told = request.headers.get("x-forwarded-for", "")
-    return told.rpartition(",")[2].strip() or str(request.ip)
+    hops = [hop.strip() for hop in told.split(",") if hop.strip()] or [str(request.ip)]
+    return next((hop for hop in reversed(hops) if not is_loopback(hop)), hops[-1])
 
 
 def _view(until_s: int | None) -> SessionView:
