@@ -90,12 +90,14 @@ export class ActionDialog {
     setText(this.sum, may === this.rows.length ? "" : `${may} of ${this.rows.length} will be changed.`);
   }
 
+  // A dialog that is closed does not stop what it has begun, and another may be opened meanwhile: the action is kept.
   async carryOut() {
+    const { action } = this;
     const value = this.value();
     const round = (this.round += 1);
     this.stage("running");
     const todo = this.rows.filter((row) => row.may);
-    await each(todo, (row) => this.one(row, () => this.action.act(row.id, value, row.etag), "done"));
+    await each(todo, (row) => this.one(row, () => action.act(row.id, value, row.etag), "done", action));
     if (round !== this.round) return;
     const done = todo.filter((row) => row.result);
     setText(this.sum, `${done.length} done, ${todo.length - done.length} not.`);
@@ -103,14 +105,15 @@ export class ActionDialog {
   }
 
   async takeBack() {
+    const { action } = this;
     const round = (this.round += 1);
     this.stage("running");
     const done = this.rows.filter((row) => row.result);
-    const act = this.action.undoWith || this.action.act;
+    const act = action.undoWith || action.act;
     await each(done, (row) => {
       const { etag } = row.result;
       row.result = null;
-      return this.one(row, () => act(row.id, this.action.undo(row.before), etag), "taken back");
+      return this.one(row, () => act(row.id, action.undo(row.before), etag), "taken back", action);
     });
     if (round !== this.round) return;
     const undone = done.filter((row) => row.result);
@@ -118,12 +121,12 @@ export class ActionDialog {
     this.stage("done", false, true);
   }
 
-  async one(row, act, word) {
+  async one(row, act, word, action) {
     setText(row.say, "…");
     try {
       row.result = await act();
       row.say.className = "done";
-      setText(row.say, this.action.kind === "drone" ? `${word}: the dispatcher carries it out` : `${word}`);
+      setText(row.say, action.kind === "drone" ? `${word}: the dispatcher carries it out` : `${word}`);
       if (row.result.one) this.hands.onChanged(row.result.one);
     } catch (refused) {
       row.say.className = "failed";

@@ -24,6 +24,8 @@ export class Card {
     const gone = chosen && !one && this.missing?.id === chosen.id ? this.missing : null;
     this.root.hidden = !one && !gone;
     if (!one) {
+      this.body?.leave(); // nothing is followed by a card that is closed
+      this.body = null;
       if (gone) this.say(gone);
       else this.shown = null;
       return;

@@ -109,6 +109,7 @@ export class World {
     for (const news of list) {
       const known = this.deliveries.get(news.id);
       if (known && known.history.length > news.history.length) continue; // an older copy came later
+      this.deliveries.delete(news.id); // told last, forgotten last
       this.deliveries.set(news.id, news);
     }
     if (this.deliveries.size > DELIVERIES_MAX) this.forget();
@@ -136,8 +137,8 @@ export class World {
   }
 
   forget() {
-    const ended = [...this.deliveries.values()].filter((one) => !isOpen(one)).sort((a, b) => (a.id < b.id ? -1 : 1));
-    for (const one of ended.slice(0, ended.length - DELIVERIES_MAX / 2)) this.deliveries.delete(one.id);
+    const ended = [...this.deliveries.values()].filter((one) => !isOpen(one) && one.id !== this.chosen?.id);
+    for (const one of ended.slice(0, Math.max(0, ended.length - DELIVERIES_MAX / 2))) this.deliveries.delete(one.id);
   }
 
   choose(kind, id) {
