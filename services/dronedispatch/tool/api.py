@@ -137,7 +137,7 @@ class Api:
             given = {k: str(v) for k, v in (query or {}).items() if v is not None}
             target = quote(path, safe="/%:") + (f"?{urlencode(given)}" if given else "")
             try:
-                connection.request(method, target, body, self._headers(body, headers))
+                connection.request(method, target, body, self._headers(method, path, body, headers))
                 response = connection.getresponse()
             except TimeoutError as error:
                 raise OutcomeNotKnown(
@@ -187,11 +187,14 @@ class Api:
             ) from error
         return connection
 
-    def _headers(self, body: bytes | None, given: Mapping[str, str] | None) -> dict[str, str]:
+    def _headers(
+        self, method: str, path: str, body: bytes | None, given: Mapping[str, str] | None
+    ) -> dict[str, str]:
+        """The token goes only where it is asked for: on plain HTTP others can read it, and it may be refused."""
         headers = {"Accept": "application/json", "User-Agent": "dronedispatch-tool", "Connection": "close"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        if self.system.token:
+        if self.system.token and method not in SAFE and not path.startswith("/deliveries"):
             headers["Authorization"] = f"Bearer {self.system.token}"
         return headers | dict(given or {})
 

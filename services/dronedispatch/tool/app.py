@@ -11,7 +11,7 @@ from typing import Literal
 from cyclopts import App, CycloptsError
 from rich.console import Console
 
-from dronedispatch.tool import checkout, dead_letters, doctor, drones, events, orders, top, zones
+from dronedispatch.tool import checkout, dead_letters, doctor, drones, events, orders, render, top, zones
 from dronedispatch.tool.errors import WRONG_USE, ToolError
 
 NAMES = (
@@ -96,5 +96,6 @@ def _command(argv: Sequence[str]) -> str:
 
 def _say(text: str, code: int) -> int:
     sys.stdout.flush()
-    sys.stderr.write(f"dronedispatch: {text}\n")
+    said = "\n".join(map(render.plain, text.splitlines()))
+    sys.stderr.write(f"dronedispatch: {said}\n")
     return code

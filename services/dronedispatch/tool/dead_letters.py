@@ -129,7 +129,10 @@ def _tell(verb: str, letters: Sequence[DeadLetter], output: str, chosen: frozens
     else:
         for one in letters:
             body = one.body[:BODY_SHOWN_MAX].decode(errors="replace")
-            print(f"{one.message_id}  {one.queue or '?'}  {one.reason}\n    {render.plain(body)}")
+            print(
+                render.plain(f"{one.message_id}  {one.queue or '?'}  {one.reason}")
+                + f"\n    {render.plain(body)}"
+            )
         print(f"{len(letters)} {DONE[verb]}")
     return 1 if missing else 0
 

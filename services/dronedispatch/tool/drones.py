@@ -20,7 +20,7 @@ COLUMNS = ("drone", "type", "status", "battery", "at", "order", "stops", "last c
 def list_(
     *,
     status: Annotated[
-        Literal["idle", "busy", "charging", "offline"] | None, Parameter(help="only these")
+        Literal["inactive", "idle", "busy", "charging", "retiring"] | None, Parameter(help="only these")
     ] = None,
     type_: Annotated[str | None, Parameter(name="--type", help="only of this type")] = None,
     target: Target = NO_TARGET,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import random
 import sys
@@ -102,7 +103,7 @@ class _Follower:
                     raise OutcomeNotKnown(
                         f"nothing from {self._api.system.url} for {SILENCE_S:g} s, not even a beat"
                     ) from error
-                except (OSError, ValueError) as error:
+                except (OSError, ValueError, http.client.HTTPException) as error:
                     raise OutcomeNotKnown(f"{self._api.system.url} broke the stream off") from error
                 if not raw:
                     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,11 +19,12 @@ COLOURS = {
     "healthy": "green",
     "failed": "red",
     "not ready": "bold red",
-    "offline": "red",
+    "retiring": "dim",
     "degraded": "yellow",
     "pending": "yellow",
     "cancelled": "dim",
 }
+_BEYOND_JSON = re.compile("[\x7f-\x9f]")  # control characters that JSON need not escape, and a terminal obeys
 UNSEEN = "-"
 WIDTH_UNSEEN = 200  # of a table that no terminal shows: nothing is folded for a program that reads lines
 
@@ -34,7 +36,8 @@ def console() -> Console:
 
 def print_json(document: Any) -> None:
     """Indented at a terminal; one line for a program."""
-    print(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None), flush=True)
+    text = json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
+    print(_BEYOND_JSON.sub(lambda one: f"\\u{ord(one[0]):04x}", text), flush=True)
 
 
 def plain(text: object) -> str:

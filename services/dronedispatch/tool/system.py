@@ -66,8 +66,8 @@ def found(target: Target, environ: Mapping[str, str] = os.environ) -> Found:
         home = needed_home(folder) if named else find_home(folder)
     except NoHome as error:
         raise ToolError(str(error)) from error
-    if url is not None and not named:
-        home = None  # somebody else's system: the default home's token is not for it
+    if url is not None and target.home is None:
+        home = None  # somebody else's system: the token of a home that was not typed with it is not for it
     address = url or (home.url if home else URL_DEFAULT)
     _check_url(address)
     return Found(address.rstrip("/"), _token(target, home, environ), home, target.timeout)

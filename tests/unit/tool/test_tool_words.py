@@ -113,6 +113,23 @@ def test_an_address_is_not_given_the_token_of_the_default_home() -> None:
     assert found(Target(url="http://192.0.2.1:80/"), {"OPERATOR_TOKEN": "t"}).token == "t"
 
 
+def test_an_address_is_not_given_the_token_of_a_home_of_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "tokens" / "operator").write_text("secret", encoding="utf-8")
+    (tmp_path / "system.json").write_text(
+        '{"options": {"port_base": 9000, "listen": "127.0.0.1"}}', encoding="utf-8"
+    )
+    assert found(Target(), {"DD_HOME": str(tmp_path)}).token == "secret"
+    assert found(Target(url="http://192.0.2.1:80/"), {"DD_HOME": str(tmp_path)}).token is None
+
+
+def test_a_text_of_somebody_elses_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    render.print_json({"body": "a\x1b]52;\x9b1m\x7f"})
+    told = capsys.readouterr().out
+    assert not any(letter in told for letter in "\x1b\x9b\x7f")
+    assert json.loads(told) == {"body": "a\x1b]52;\x9b1m\x7f"}
+
+
 def test_a_position_is_latitude_first() -> None:
     assert position("-33.9,151.2", "--from") == {"lat": -33.9, "lon": 151.2}
     with pytest.raises(WrongUse, match="in this order"):
