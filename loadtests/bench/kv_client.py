@@ -227,7 +227,10 @@ def main() -> None:
     async def carry_out() -> Any:
         return await Run(plan).carry_out()
 
-    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(carry_out())))
+    with open(
+        sys.stdout.fileno(), "wb", closefd=False
+    ) as out:  # stdout itself may be unbuffered: then it writes a part
+        out.write(msgspec.json.encode(uvloop.run(carry_out())))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -30,6 +31,14 @@ def value_of(text: str) -> bytes:
     return text.encode()
 
 
+def write_whole(out: BinaryIO, value: bytes) -> None:
+    """All of it: under PYTHONUNBUFFERED standard output takes what a pipe has room for, and says how much that was."""
+    left = memoryview(value)
+    while left:
+        left = left[out.write(left) :]
+    out.flush()
+
+
 async def get(session: Session, parsed: argparse.Namespace) -> int:
     """Prints the value as it is (and its version to stderr); 1 when absent."""
     check_key(parsed.key)
@@ -39,7 +48,7 @@ async def get(session: Session, parsed: argparse.Namespace) -> int:
         raise CannotDo(f"{parsed.key}: absent")
     tags = f" tags {', '.join(item.tags)}" if item.tags else ""
     sys.stderr.write(f"version {item.version}{tags}\n")
-    sys.stdout.buffer.write(item.value)
+    write_whole(sys.stdout.buffer, item.value)
     if sys.stdout.isatty():
         sys.stdout.write("\n")
     return 0
