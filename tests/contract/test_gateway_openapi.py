@@ -83,7 +83,8 @@ def test_generated_requests_get_documented_answers_and_no_5xx(case: Case[Any], b
     answer = case.call(base_url=base_url, headers=headers, timeout=120)
     if answer.status_code in {503, 504} and case.path.endswith("/why"):
         return  # no dispatcher in this town: documented, and not the server's fault
-    case.validate_response(answer, checks=CHECKS)
+    checks = [one for one in CHECKS if one is not negative_data_rejection or answer.status_code != 412]
+    case.validate_response(answer, checks=checks)  # If-Match is judged before the body: RFC 9110, 13.2.2
 
 
 def test_every_route_is_documented_and_every_documented_one_exists() -> None:

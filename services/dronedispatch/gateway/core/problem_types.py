@@ -43,7 +43,7 @@ PROBLEM_TYPES = (
         401,
         "The operator token is missing or wrong",
         "This call is the operator's: it wants `Authorization: Bearer` with the operator token, or, from a page of "
-        "this system, the session that POST /session began. A session ends after 12 hours.",
+        "this system, the session that POST /session began. A session ends after 12 hours, on plain HTTP after one.",
         "Send the token that the system was started with, or sign in again.",
     ),
     ProblemType(

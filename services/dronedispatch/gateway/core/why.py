@@ -36,7 +36,7 @@ def _summary(delivery: Delivery) -> str:
     by = "" if delivery.eta is None else f"; expected by {delivery.eta.at}"
     if delivery.status is DeliveryStatus.ASSIGNED:
         return (
-            f"given to drone {delivery.drone_id} at {delivery.assigned_at}, when a round weighed all waiting orders "
+            f"given to {delivery.drone_id} at {delivery.assigned_at}, when a round weighed all waiting orders "
             f"against all drones that could fly them{by}"
         )
     return f"on board of drone {delivery.drone_id} since {delivery.picked_up_at}{by}"

@@ -241,8 +241,8 @@ OPERATIONS = (
         tag="operator",
         summary="Sign in: the token once, then a cookie",
         description="For pages in a browser. The cookie is HttpOnly and SameSite=Strict and is taken wherever the operator "
-        "token is, from this system's own pages, for 12 hours or until the token is rotated. Refused (403) "
-        "beyond loopback without TLS.",
+        "token is, from this system's own pages, for 12 hours (one on plain HTTP) or until the token is rotated. "
+        "Refused (403) beyond loopback without TLS.",
         body=NoMembers,
         body_required=False,
         answers=[
