@@ -37,6 +37,7 @@ def open_dashboard(visit: Visit, system: LiveSystem) -> None:
     visit.page.goto(f"{system.url}/dashboard")
     expect(visit.page.locator("#link")).to_have_attribute("data-state", "live", timeout=LIVE_MS)
     visit.wait_for("droneDispatch.world.drones.size === 72", "the whole fleet is there")
+    visit.wait_for("droneDispatch.stream.lastId !== ''", "the page knows from where to resume")
 
 
 def open_in_api(system: LiveSystem) -> list[str] | None:

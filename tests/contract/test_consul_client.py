@@ -23,6 +23,7 @@ from dronedispatch.runtime.discovery import KeyWatch, ServiceWatch
 from dronedispatch.runtime.leadership import ConsulLock
 from support import waiting
 from support.real_parts import Part, running_consul
+from support.signals import send
 
 pytestmark = pytest.mark.real
 
@@ -206,7 +207,7 @@ async def test_a_write_that_gets_no_answer_is_unknown(
         client = ConsulClient(f"127.0.0.1:{ports.consul_http}")
         await client.kv_put("k", b"1")
         assert part.process is not None
-        part.process.send_signal(signal.SIGSTOP)
+        send(part.process.pid, signal.SIGSTOP)
         with pytest.raises(ConsulUnknown):
             await client.kv_put("k", b"2")
         part.process.send_signal(signal.SIGCONT)

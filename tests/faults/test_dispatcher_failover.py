@@ -19,6 +19,7 @@ from support import order_checks
 from support.live_system import LiveSystem, eventually, running_system
 from support.live_traffic import Traffic
 from support.ports import free_ports
+from support.signals import send
 
 pytestmark = pytest.mark.real
 
@@ -78,7 +79,7 @@ def test_the_standby_leads_after_a_kill_of_the_leader(pair: LiveSystem) -> None:
     pid = pair.pid(first)
     with Traffic(pair, rate_per_s=2.0) as traffic:
         with pair.nobody_restarted():  # or the killed one may be back, and lead, before the standby does
-            os.kill(pid, signal.SIGKILL)
+            send(pid, signal.SIGKILL)
             eventually(lambda: [name for name in leaders(pair) if name != first], "the standby leads", 20)
         eventually(lambda: len(traffic.seen.accepted) >= 3, "orders are accepted", 30)
     second = leader(pair)

@@ -41,6 +41,7 @@ TIMEOUT_S_MIN = 60.0
 
 WAITING = "support/waiting.py"
 VIRTUAL = "support/virtual_time.py"
+SIGNALS = "support/signals.py"
 CLOCK_ROOMS = {
     WAITING: "the deadlines of all waiting",
     VIRTUAL: "the kernel's time, while a thread works",
@@ -105,6 +106,7 @@ class Reader(ast.NodeVisitor):
             self.note(node, f"unseeded chance: {called}()")
         self._sleeps(node)
         self._hurries(node)
+        self._freezes(node)
         self.generic_visit(node)
 
     def visit_Compare(self, node: ast.Compare) -> None:
@@ -146,6 +148,17 @@ class Reader(ast.NodeVisitor):
         )
         if self._real(node.func.value) in SLEEPS and not nothing and not allowed:
             self.note(node, f"sleep outside of {WAITING}")
+
+    def _freezes(self, node: ast.Call) -> None:
+        """A process with many threads runs on for a moment after `kill` has returned."""
+        if self.where == SIGNALS or "SIGSTOP" not in map(name_of, node.args):
+            return
+        bare = isinstance(node.func, ast.Name) or (
+            isinstance(node.func, ast.Attribute) and name_of(node.func.value) == "os"
+        )
+        called = self._real(node.func)
+        if called == "send_signal" or (bare and called in {"kill", "killpg"}):
+            self.note(node, f"SIGSTOP may not have taken hold yet: {SIGNALS}")
 
     def _hurries(self, node: ast.Call) -> None:
         """A limit so short that it measures the machine. In virtual time there is no machine to measure."""
@@ -223,6 +236,10 @@ def test_every_room_that_may_read_a_clock_exists() -> None:
         "import asyncio\nasync def t():\n    async with asyncio.timeout(5):\n        pass",
         "import asyncio\nasync def t():\n    await asyncio.wait_for(x(), 3)",
         "import subprocess\nsubprocess.run(words, timeout=25)",
+        "import os, signal\nos.kill(pid, signal.SIGSTOP)",
+        "import os\nfrom signal import SIGSTOP\nos.killpg(pid, SIGSTOP)",
+        "from os import kill\nkill(pid, signal.SIGSTOP)",
+        "import signal\nprocess.send_signal(signal.SIGSTOP)",
     ],
 )
 def test_each_form_of_it_is_seen(source: str) -> None:
@@ -244,6 +261,8 @@ def test_a_duration_is_not_judged_even_where_a_clock_may_be_read() -> None:
         "from support.waiting import deadline\nasync def t():\n    async with deadline():\n        pass",
         "import asyncio\nasync def t():\n    await asyncio.wait([x], timeout=0.05)",
         "import subprocess\nsubprocess.run(words, timeout=120)",
+        "from support.signals import send\nsend(pid, signal.SIGSTOP)",
+        "system.kill(name, signal.SIGSTOP)",
         "from support.virtual_time import now_s\nassert now_s() - began_s < 0.3",
     ],
 )

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from support.live_system import LiveSystem
+from support.signals import send
 
 pytestmark = pytest.mark.real
 
@@ -137,7 +138,7 @@ def frozen(system: LiveSystem, service: str) -> Iterator[None]:
     with system.nobody_restarted():
         try:
             for pid in pids:
-                os.kill(pid, signal.SIGSTOP)
+                send(pid, signal.SIGSTOP)
             yield
         finally:
             for pid in pids:

@@ -23,6 +23,7 @@ from scripts.local.ports import Ports
 from scripts.local.supervisor import Supervisor
 
 from support.ports import free_ports
+from support.signals import send
 from support.waiting import patient_s, wait_until
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -138,9 +139,9 @@ class LiveSystem:
         return {row["process"]: row for row in json.loads(done.stdout)}
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Signal one process; returns the pid that it had."""
+        """Signal one process, and wait until that has taken hold; returns the pid that it had."""
         pid = self.pid(name)
-        os.kill(pid, number)
+        send(pid, number)
         return pid
 
     def pid(self, name: str) -> int:
@@ -153,7 +154,7 @@ class LiveSystem:
     def nobody_restarted(self) -> Iterator[None]:
         """While the block runs, what dies stays dead: the supervisor itself is stopped."""
         pid = Supervisor(Home(self.home)).pid()
-        os.kill(pid, signal.SIGSTOP)
+        send(pid, signal.SIGSTOP)
         try:
             yield
         finally:

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from support.signals import await_effect
 from support.store_parts import Store
 from support.waiting import wait_until
 
@@ -68,6 +69,7 @@ def _signal(store: Store, name: str, number: int) -> None:
     process = store.parts[name].process
     assert process is not None
     os.killpg(process.pid, number)
+    await_effect(process.pid, number)
 
 
 def pause(store: Store, name: str) -> None:

@@ -54,6 +54,26 @@ def test_without_a_last_event_id_only_what_comes_is_shown() -> None:
     assert reader.next_bytes(0.0) == b""
 
 
+def test_the_first_beat_gives_an_id_to_come_back_with_and_so_does_the_first_after_a_reset() -> None:
+    board = filled([(1, 1), (1, 2)])
+    reader = Reader(board, {DELIVERY}, None)
+    reader.next_bytes(0.0)
+    assert [seen(reader.beat(0.0)) for _ in range(2)] == [["1-2"], []]
+    board.ring.gap()
+    assert reader.next_bytes(0.0).startswith(b"event: reset\n")
+    assert [seen(reader.beat(0.0)) for _ in range(2)] == [["1-2"], []]
+
+
+@pytest.mark.parametrize("there", [[], [(1, 1)]], ids=["an empty ring", "a ring with events"])
+def test_who_was_cut_off_before_the_first_event_is_told_what_he_missed_at_any_gateway(
+    there: list[tuple[int, int]],
+) -> None:
+    reader = Reader(filled([]), {DELIVERY}, None)
+    reader.next_bytes(0.0)
+    (known,) = seen(reader.beat(0.0))
+    assert Reader(filled(there), {DELIVERY}, known).next_bytes(0.0).startswith(b"event: reset\n")
+
+
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 80))
 def test_who_comes_back_misses_nothing_or_is_told(events: int, last: int, size: int) -> None:
     board = filled([(1, seq) for seq in range(1, events + 1)], size)

@@ -48,6 +48,7 @@ class Ring:
         self._ids: set[EventId] = set()
         self._whole_after = 0  # the place of the last gap
         self.place = 0  # of the newest arrival
+        self.newest = EventId(0, 0)  # of those that have an id; (0, 0) is before all of them
 
     def append(self, event_id: EventId | None, topic: str, data: bytes) -> bool:
         """False: it is here already."""
@@ -57,6 +58,7 @@ class Ring:
         self._kept.append(Kept(self.place, event_id, topic, data))
         if event_id is not None:
             self._ids.add(event_id)
+            self.newest = event_id
         if len(self._kept) > self._size:
             gone = self._kept.popleft()
             if gone.id is not None:

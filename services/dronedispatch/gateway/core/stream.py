@@ -17,7 +17,9 @@ from dronedispatch.fleet.documents import encode, stamp
 from dronedispatch.gateway.core.fleet_picture import FleetPicture
 from dronedispatch.gateway.core.ring import EventId, Ring, parse_event_id
 
-DELIVERY = "delivery"  # a change of status as the dispatcher told it; the only resumable one
+DELIVERY = (
+    "delivery"  # a change of status as the dispatcher told it; the only one that is told again to who resumes
+)
 DETAILS = "deliveries"  # whole deliveries, for who shows them
 DRONES = "drones"
 FIGURES = "figures"
@@ -97,6 +99,7 @@ class Reader:
         self._serial = 0
         self._figures = 0
         self._etag = board.zones_etag
+        self._can_resume = bool(last_event_id)
         if last_event_id:
             known = parse_event_id(last_event_id)
             self._place = None if known is None else board.ring.place_of(known)
@@ -117,14 +120,21 @@ class Reader:
         return b"".join(pieces)
 
     def beat(self, now_s: float) -> bytes:
-        """The gateway lives, and this is the version of the city that it knows."""
-        return frame(BEAT, encode({"at": stamp(now_s), "zones": self._board.zones_etag}))
+        """The gateway lives, and this is the version of the city that it knows.
+
+        A reader that knows no id, or one from before a gap, is given the newest: without it he would come back after a
+        cut as somebody new, and never be told that he had missed something.
+        """
+        event_id = None if self._can_resume else self._board.ring.newest
+        self._can_resume = True
+        return frame(BEAT, encode({"at": stamp(now_s), "zones": self._board.zones_etag}), event_id)
 
     def _events(self) -> list[bytes]:
         ring = self._board.ring
         kept = None if self._place is None else ring.after(self._place)
         self._place = ring.place
         if kept is None:
+            self._can_resume = False
             reason = "not all that was told since your last event is known here: read the lists again"
             return [frame("reset", encode({"reason": reason}))]
         return [frame(one.topic, one.data, one.id) for one in kept if one.topic in self._topics]

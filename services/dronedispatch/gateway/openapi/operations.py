@@ -282,7 +282,8 @@ OPERATIONS = (
         summary="Live events (server-sent)",
         description="`delivery` events carry an id (leader term and sequence): come back with Last-Event-ID, to any "
         "gateway, and what was missed is told in order; a `reset` event says that it cannot be (the gap is "
-        "too old, or the gateway was away from the broker), so read the lists again. `deliveries` holds whole"
+        "too old, or the gateway was away from the broker), so read the lists again. The first `beat` of a stream, "
+        "and the first after a `reset`, carries the id to come back with. `deliveries` holds whole"
         " documents, `drones` what has changed on the map (the first one is whole), `figures` the key "
         "figures, `zones` a new version. `x-events` has the schema of each.",
         query=EventParameters,

@@ -59,13 +59,15 @@ export class Stream {
     this.close();
   }
 
-  // Without an id nothing can be resumed: then what happened meanwhile is in the lists.
+  // Without an id nothing can be resumed: then what happened meanwhile is in the lists. A browser reconnects by itself, too.
   open() {
     if (this.source) this.source.close();
     this.tried = performance.now();
-    if (this.heard && !this.lastId) this.handle("reset", { reason: "nothing to resume by" });
     const source = new EventSource(this.lastId ? `/events?lastEventId=${encodeURIComponent(this.lastId)}` : "/events");
     this.source = source;
+    source.addEventListener("open", () => {
+      if (this.heard && !this.lastId) this.tell("reset", { reason: "nothing to resume by" }, "");
+    });
     for (const name of EVENTS) source.addEventListener(name, (event) => this.arrived(source, name, event));
   }
 
@@ -78,9 +80,12 @@ export class Stream {
 
   arrived(source, name, event) {
     if (source !== this.source) return;
-    const data = JSON.parse(event.data);
-    this.take(name, data, event.lastEventId);
-    if (this.channel) this.channel.postMessage({ name, data, id: event.lastEventId });
+    this.tell(name, JSON.parse(event.data), event.lastEventId);
+  }
+
+  tell(name, data, id) {
+    this.take(name, data, id);
+    if (this.channel) this.channel.postMessage({ name, data, id });
   }
 
   passedOn(message) {
