@@ -212,16 +212,21 @@ class System:
             pid = self.supervisor.pid()
             self.supervisor.shut_down()
             leftovers.wait_until(lambda: pid not in leftovers.pids_of(self.home), 30)
-        elif self._child is not None:  # interrupted before it answered: it may not carry our mark yet
+        elif self._child is not None:  # interrupted before it answered
             self._child.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(10)
+        ended = self.end()
+        if ended:
+            report(f"ended {ended} process(es) that were left over")
+
+    def end(self) -> int:
+        """End whatever of this home runs, in no order; returns how many processes that were."""
+        if self._child is not None:  # first, or it starts the others again; it may not carry our mark yet
             self._child.kill()
             self._child.wait()
         broker.end_port_mapper(self.options.ports)
-        ended = leftovers.end(self.home)
-        if ended:
-            report(f"ended {ended} process(es) that were left over")
+        return leftovers.end(self.home)
 
     def stop_processes(self, names: Sequence[str], until: str = "") -> None:
         """Ask these to stop together and wait; with `until`, only for those of that service."""

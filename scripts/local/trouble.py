@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 
 class Trouble(Exception):
@@ -32,19 +33,29 @@ def from_os_error(error: OSError, home: Path) -> Trouble:
 
 
 def interruptible() -> None:
-    """From now on Ctrl-C, SIGTERM and a closed terminal raise KeyboardInterrupt.
+    """From now on the first Ctrl-C, SIGTERM or closed terminal raises KeyboardInterrupt; those after it break no tidying up.
 
-    SIGINT also where it was ignored at our start (a job in the background of a script); SIGHUP not there: that is nohup.
+    To be called again where one more is to be heard. SIGINT also where it was ignored at our start (a job in the background
+    of a script); SIGHUP not there: that is nohup.
     """
+    _on_interruption(_interrupt)
+
+
+def _on_interruption(handler: Callable[[int, FrameType | None], None]) -> None:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     for number in numbers:
-        signal.signal(number, _interrupt)
+        signal.signal(number, handler)
 
 
-def _interrupt(_number: int, _frame: object) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    _on_interruption(_interrupt_no_more)
     raise KeyboardInterrupt
+
+
+def _interrupt_no_more(_number: int, _frame: FrameType | None) -> None:
+    os.write(2, b"still tidying up\n")  # no print: a print may be what was interrupted
 
 
 @contextlib.contextmanager
@@ -59,6 +70,9 @@ def not_interrupted() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
     if came:
+        handler = before[signal.Signals(came[0])]
+        if callable(handler):
+            handler(came[0], None)
         raise KeyboardInterrupt
 
 

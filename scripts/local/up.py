@@ -15,7 +15,7 @@ from scripts.local.home import CHECKOUT, Home, write_private
 from scripts.local.options import Options, Request
 from scripts.local.supervisor import Supervisor
 from scripts.local.system import System, home_argument
-from scripts.local.trouble import Trouble, run_command
+from scripts.local.trouble import Trouble, interruptible, run_command
 
 BELONGS_TO_DATA = ("kvstores", "rf")
 
@@ -113,7 +113,7 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
         except (KeyboardInterrupt, Trouble) as why:
             if isinstance(why, KeyboardInterrupt) or not request.detach:
                 say("Stopping what was started")
-                wanted.stop(say)
+                stop(wanted)
             raise
     return wanted
 
@@ -151,6 +151,16 @@ def _already_there(request: Request, home: Home) -> System:
     return running
 
 
+def stop(running: System) -> None:
+    """Stop it in order. Who interrupts again need not wait for that: what still runs is then ended at once."""
+    try:
+        interruptible()
+        running.stop(say)
+    except KeyboardInterrupt:
+        say("Once more: ending at once what still runs")
+        running.end()
+
+
 def watch(running: System) -> None:
     """Tell about every process that is restarted, until Ctrl-C or until somebody else stops the system."""
     told = running.supervisor.restarts()
@@ -186,7 +196,7 @@ def main() -> None:
                 raise
             say("\nStopping")
             with running.home.claim():
-                running.stop(say)
+                stop(running)
             say("Stopped; the data is kept.")
         return 0
 

@@ -51,8 +51,10 @@ def said_until(child: subprocess.Popen[str], word: str) -> None:
     raise AssertionError(f"it ended without {word!r}")
 
 
-@pytest.mark.parametrize("word", ["Starting", "consul is healthy"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [("Starting", signal.SIGINT), ("Starting", signal.SIGTERM), ("consul is healthy", signal.SIGTERM)],
+)
 def test_a_start_that_is_interrupted_leaves_nothing_running(
     tmp_path: Path, word: str, number: signal.Signals
 ) -> None:
@@ -66,6 +68,22 @@ def test_a_start_that_is_interrupted_leaves_nothing_running(
     assert "Stopping what was started" in said or "interrupted" in said
     assert "Traceback" not in said
     wait_until(lambda: not leftovers.pids_of(home), "nothing of the home runs", 60)
+
+
+def test_who_interrupts_again_and_again_leaves_nothing_running(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    words = ["scripts/up", "--home", str(home.root), "--port-base", str(free_ports().base)]
+    with started(words) as child:
+        said_until(child, "consul is healthy")
+        for _ in range(3):
+            os.killpg(child.pid, signal.SIGINT)
+        said_until(child, "Stopping what was started")
+        for _ in range(2):
+            os.killpg(child.pid, signal.SIGINT)
+        said, _ = child.communicate(timeout=DEADLINE_S)
+    assert child.returncode == 130
+    assert "Traceback" not in said
+    assert leftovers.pids_of(home) == []
 
 
 def test_a_benchmark_that_is_interrupted_while_its_system_starts_leaves_nothing_running() -> None:
