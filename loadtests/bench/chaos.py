@@ -47,7 +47,7 @@ from dronedispatch.kv.errors import KVError
 from dronedispatch.runtime import logs
 from dronedispatch.runtime.amqp import Bus, Message
 from dronedispatch.runtime.broker_source import BrokerSource
-from dronedispatch.testing.flow_checker import FlowChecker, Verdict
+from dronedispatch.testing.flow_checker import FlowChecker, FlowVerdict
 
 KINDS = ("dispatcher", "drone-sim", "kvstore", "kvfront", "gateway", "rabbitmq")
 LOOK_EVERY_S = 2.0
@@ -225,7 +225,7 @@ async def trial(running: Running, arguments: argparse.Namespace) -> bool:
     return enough and not verdict.violations and not verdict.failed
 
 
-async def _tell_lives(running: Running, verdict: Verdict) -> None:
+async def _tell_lives(running: Running, verdict: FlowVerdict) -> None:
     """The histories of the deliveries that something is wrong with."""
     wrong = {one.partition(":")[0] for found in verdict.violations.values() for one in found}
     for name in sorted({*wrong, *(one.partition(":")[0] for one in verdict.failed)})[:10]:
@@ -235,7 +235,7 @@ async def _tell_lives(running: Running, verdict: Verdict) -> None:
                 say(f"  {name} {line.at} {line.to} by {line.drone_id}: {line.cause}")
 
 
-async def _judged(running: Running, checker: FlowChecker, settle_s: float) -> Verdict:
+async def _judged(running: Running, checker: FlowChecker, settle_s: float) -> FlowVerdict:
     """The verdict once nothing is wrong any more, or when the time is over."""
     end_s = time.monotonic() + settle_s
     while True:

@@ -27,13 +27,13 @@ from dronedispatch.dispatcher.core.baseline import decide_for_idle
 from dronedispatch.dispatcher.core.firstcome import assign_in_order
 from dronedispatch.dispatcher.core.fitness import margins
 from dronedispatch.dispatcher.core.lookahead import Decided
-from dronedispatch.dispatcher.core.orders import Orders, orders_of
+from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
 from dronedispatch.dispatcher.core.plan import Assign, Plan
 from dronedispatch.dispatcher.core.roster import Array, Roster, Rows, ready_roster
 from dronedispatch.dispatcher.core.round import plan_round, plan_with
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.tuning import Policy
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus
 from dronedispatch.fleet.paths import paths_of
 
@@ -78,9 +78,9 @@ OURS = with_policy(Policy.LOOKAHEAD)
 def _decide_opentcs(
     world: World,
     now_s: float,
-    drones: Sequence[DroneView],
-    _deliveries: Mapping[str, DeliveryView],
-    pending: Sequence[DeliveryView],
+    drones: Sequence[DroneSnapshot],
+    _deliveries: Mapping[str, DeliverySnapshot],
+    pending: Sequence[DeliverySnapshot],
     _stations: Stations,
 ) -> Decided:
     roster = ready_roster(drones, world.tuning)
@@ -90,7 +90,7 @@ def _decide_opentcs(
 
 
 def _most_energy(
-    _world: World, roster: Roster, _orders: Orders, _col: int, among: Rows, _fetch_m: Array
+    _world: World, roster: Roster, _orders: OrderArrays, _col: int, among: Rows, _fetch_m: Array
 ) -> int:
     return int(among[np.lexsort((among, -roster.battery_pct[among]))[0]])
 
@@ -98,9 +98,9 @@ def _most_energy(
 def _decide_lookahead(
     world: World,
     now_s: float,
-    drones: Sequence[DroneView],
-    deliveries: Mapping[str, DeliveryView],
-    pending: Sequence[DeliveryView],
+    drones: Sequence[DroneSnapshot],
+    deliveries: Mapping[str, DeliverySnapshot],
+    pending: Sequence[DeliverySnapshot],
     _stations: Stations,
 ) -> Decided:
     paths, flight = paths_of(world.city), world.flight
@@ -136,7 +136,7 @@ def _decide_lookahead(
 
 
 def _soon_free(
-    world: World, drone: DroneView, delivery: DeliveryView | None
+    world: World, drone: DroneSnapshot, delivery: DeliverySnapshot | None
 ) -> tuple[tuple[float, float], float, float] | None:
     """(where, in how many seconds, with what battery)."""
     paths, flight = paths_of(world.city), world.flight
@@ -159,10 +159,10 @@ def _soon_free(
 def _decided(
     world: World,
     now_s: float,
-    drones: Sequence[DroneView],
-    pending: Sequence[DeliveryView],
+    drones: Sequence[DroneSnapshot],
+    pending: Sequence[DeliverySnapshot],
     roster: Roster,
-    orders: Orders,
+    orders: OrderArrays,
     pairs: Pairs,
     *,
     reserved: set[str],

@@ -21,13 +21,13 @@ import numpy as np
 from dronedispatch.dispatcher.core.firstcome import class_for, pick_drone
 from dronedispatch.dispatcher.core.fitness import margins
 from dronedispatch.dispatcher.core.lookahead import Decided
-from dronedispatch.dispatcher.core.orders import Orders, orders_of
+from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
 from dronedispatch.dispatcher.core.plan import Assign, Charge, Plan
 from dronedispatch.dispatcher.core.roster import Roster, Rows, ready_roster
 from dronedispatch.dispatcher.core.round import plan_with
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.tuning import Policy
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.drones import DroneStatus
 from dronedispatch.fleet.paths import paths_of
 
@@ -63,9 +63,9 @@ class FirstSystem:
         self,
         world: World,
         now_s: float,
-        drones: Sequence[DroneView],
-        _deliveries: Mapping[str, DeliveryView],
-        pending: Sequence[DeliveryView],
+        drones: Sequence[DroneSnapshot],
+        _deliveries: Mapping[str, DeliverySnapshot],
+        pending: Sequence[DeliverySnapshot],
         _stations: Stations,
     ) -> Decided:
         roster, orders = ready_roster(drones, world.tuning), orders_of(pending, paths_of(world.city))
@@ -95,7 +95,7 @@ class FirstSystem:
         return decided
 
     def _pick(
-        self, world: World, roster: Roster, orders: Orders, col: int, rows: Rows
+        self, world: World, roster: Roster, orders: OrderArrays, col: int, rows: Rows
     ) -> tuple[int | None, list[int]]:
         """(the drone's row, the rows that could not fly it); whoever could has its misses forgotten."""
         here = np.broadcast_to(orders.origin_m[col], roster.xy_m.shape)
@@ -118,7 +118,7 @@ class FirstSystem:
         chosen = pick_drone(world, roster, orders, col, among, fetch_m)
         return (chosen if fetch_m[chosen] <= PICKUP_MAX_M else None), missed_by
 
-    def _has_missed_enough(self, world: World, drone: DroneView, delivery: DeliveryView) -> bool:
+    def _has_missed_enough(self, world: World, drone: DroneSnapshot, delivery: DeliverySnapshot) -> bool:
         missed = self._missed[drone.id]
         missed.add(delivery.id)
         if self._still:

@@ -14,7 +14,7 @@ import numpy as np
 
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.city import City, default_city
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus, DroneType
@@ -41,17 +41,19 @@ def busy_world(drones: int, pending: int, seed: int, city: City | None = None) -
     x0, y0, x1, y1 = city.boundary.shape.bounds
     spots = rng.uniform((x0, y0), (x1, y1), (drones + 2 * (drones + pending), 2)).tolist()
     kinds, version = list(DroneType), Version(1, 1)
-    fleet: list[DroneView] = []
-    deliveries: list[DeliveryView] = []
+    fleet: list[DroneSnapshot] = []
+    deliveries: list[DeliverySnapshot] = []
 
-    def order(number: int, status: DeliveryStatus, drone_id: str | None, weight_kg: float) -> DeliveryView:
+    def order(
+        number: int, status: DeliveryStatus, drone_id: str | None, weight_kg: float
+    ) -> DeliverySnapshot:
         origin, destination = (Point(*spots[drones + 2 * number + k]) for k in range(2))
         if status is DeliveryStatus.ASSIGNED:  # its drone was well chosen: it is on its last 1.5 km or so
             x, y = spots[number]
             dx, dy = rng.normal(0.0, 1000.0, 2)
             origin = Point(min(max(x + dx, x0), x1), min(max(y + dy, y0), y1))
         created_s = 1000.0 - float(rng.exponential(600.0))
-        return DeliveryView(
+        return DeliverySnapshot(
             f"o{number:06d}", status, version, origin, destination, weight_kg, created_s, drone_id=drone_id
         )
 
@@ -61,24 +63,24 @@ def busy_world(drones: int, pending: int, seed: int, city: City | None = None) -
         if share < 4:
             status = DeliveryStatus.ASSIGNED if share < 2 else DeliveryStatus.IN_PROGRESS
             deliveries.append(order(i, status, drone_id, float(rng.uniform(0.2, 3.0))))
-            held = DroneView(
+            held = DroneSnapshot(
                 drone_id, kind, DroneStatus.BUSY, version, at, battery, delivery_id=f"o{i:06d}", stops=2
             )
             fleet.append(held if share < 2 else _with_parcel(held))
         elif share == 4:
             point = city.charge_points[i // 6 % len(city.charge_points)]
-            plugged = DroneView(drone_id, kind, DroneStatus.CHARGING, version, point.at, battery, stops=1)
+            plugged = DroneSnapshot(drone_id, kind, DroneStatus.CHARGING, version, point.at, battery, stops=1)
             fleet.append(_plugged(plugged, point.id))
         else:
-            fleet.append(DroneView(drone_id, kind, DroneStatus.IDLE, version, at, battery))
+            fleet.append(DroneSnapshot(drone_id, kind, DroneStatus.IDLE, version, at, battery))
     deliveries += [
         order(drones + j, DeliveryStatus.PENDING, None, float(rng.uniform(0.2, 10.0))) for j in range(pending)
     ]
     return World(tuple(fleet), tuple(deliveries), city, tuning=Tuning(autoscale=False))
 
 
-def _with_parcel(drone: DroneView) -> DroneView:
-    return DroneView(
+def _with_parcel(drone: DroneSnapshot) -> DroneSnapshot:
+    return DroneSnapshot(
         drone.id,
         drone.type,
         drone.status,
@@ -91,8 +93,8 @@ def _with_parcel(drone: DroneView) -> DroneView:
     )
 
 
-def _plugged(drone: DroneView, point_id: str) -> DroneView:
-    return DroneView(
+def _plugged(drone: DroneSnapshot, point_id: str) -> DroneSnapshot:
+    return DroneSnapshot(
         drone.id,
         drone.type,
         drone.status,

@@ -19,7 +19,7 @@ from loadtests.bench.dispatch_drone import Leg, Life, SimDrone
 
 from dronedispatch.dispatcher.core.plan import Plan
 from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus, DroneType
 from dronedispatch.fleet.energy import STRANDED_PCT
@@ -198,7 +198,7 @@ class Simulation:
             self.tuning,
         )
 
-    def _view(self, drone: SimDrone) -> DroneView:
+    def _view(self, drone: SimDrone) -> DroneSnapshot:
         at, battery = drone.at, drone.battery_pct
         if drone.leg is not None:
             flown = min(drone.leg.length_m, (self.now_s - drone.leg.start_s) * self.flight.cruise_mps)
@@ -206,7 +206,7 @@ class Simulation:
         elif drone.plugged_s is not None:
             gained = (self.now_s - drone.plugged_s) * self.flight.charge_pct_per_min / 60.0
             battery = min(100.0, battery + gained)
-        return DroneView(
+        return DroneSnapshot(
             id=drone.id,
             type=drone.kind,
             status=drone.status,
@@ -226,9 +226,9 @@ class Simulation:
             queued_at=drone.bound_for if drone.queued else None,
         )
 
-    def _delivery_view(self, life: Life) -> DeliveryView:
+    def _delivery_view(self, life: Life) -> DeliverySnapshot:
         order = life.order
-        return DeliveryView(
+        return DeliverySnapshot(
             id=order.id,
             status=life.status,
             version=Version(1, life.n),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.local.home import Home, write_private
-from scripts.local.table import HOME_MARK, Process
+from scripts.local.table import HOME_MARK, Program
 from scripts.local.trouble import Trouble
 
 DESCRIPTORS_WANTED = 16_384
@@ -33,7 +33,7 @@ def _environment(variables: Mapping[str, str]) -> str:
     return ",".join(f'{name}="{_escape(value)}"' for name, value in sorted(variables.items()))
 
 
-def _program(process: Process, home: Home) -> list[str]:
+def _program(process: Program, home: Home) -> list[str]:
     kind = "program" if process.socket is None else "fcgi-program"
     lines = [
         f"[{kind}:{process.name}]",
@@ -58,7 +58,7 @@ def _program(process: Process, home: Home) -> list[str]:
 
 
 def configuration(
-    processes: Sequence[Process], home: Home, inherited: Mapping[str, str], *, descriptors: int, root: bool
+    processes: Sequence[Program], home: Home, inherited: Mapping[str, str], *, descriptors: int, root: bool
 ) -> str:
     """supervisord's configuration for `processes`, each with the `inherited` environment below its own."""
     lines = [

@@ -17,7 +17,7 @@ from scripts.local.options import Options
 from scripts.local.ports import LAST, holder, is_taken, outgoing_range
 from scripts.local.programs import run
 from scripts.local.supervisor import State, Supervisor, configuration, descriptors_possible
-from scripts.local.table import Process
+from scripts.local.table import Program
 from scripts.local.trouble import Trouble, not_interrupted
 
 HEALTHY_WITHIN_S = 300.0  # of a machine five times slower than ours, with others at work on it
@@ -51,7 +51,7 @@ Report = Callable[[str], None]
 class View:
     """One process, from both sides: the supervisor's and Consul's."""
 
-    process: Process
+    process: Program
     state: State | None
     health: Health | None
     deaths: int
@@ -86,7 +86,7 @@ class System:
         self._child: subprocess.Popen[bytes] | None = None  # the supervisord that we started ourselves
 
     @property
-    def processes(self) -> tuple[Process, ...]:
+    def processes(self) -> tuple[Program, ...]:
         """The table."""
         return table.processes(self.home, self.options, own_broker=self.own_broker)
 

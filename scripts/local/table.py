@@ -22,7 +22,7 @@ STOP_WAIT_S = 25  # above the services' drain time, so that each of them closes 
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Process:
+class Program:
     """One supervised process. Tiers start upward and stop downward."""
 
     name: str
@@ -62,7 +62,7 @@ def program() -> str:
     return str(Path(sys.executable).parent / "dronedispatch")
 
 
-def processes(home: Home, options: Options, *, own_broker: bool) -> tuple[Process, ...]:
+def processes(home: Home, options: Options, *, own_broker: bool) -> tuple[Program, ...]:
     """Every process of the system that `options` describe, by tier."""
     foundations = [_consul(home)]
     if own_broker:
@@ -70,7 +70,7 @@ def processes(home: Home, options: Options, *, own_broker: bool) -> tuple[Proces
     return (*foundations, *services(home, options))
 
 
-def services(home: Home, options: Options) -> tuple[Process, ...]:
+def services(home: Home, options: Options) -> tuple[Program, ...]:
     """Our own processes: the store at the bottom, the door at the top."""
     world = {"SPEED": f"{options.speed:g}"}
     fleet = world | {
@@ -78,7 +78,7 @@ def services(home: Home, options: Options) -> tuple[Process, ...]:
         "TICK_MS": str(options.tick_ms),
         "SEED": str(options.seed),
     }
-    rows: list[Process] = []
+    rows: list[Program] = []
     for n in range(1, options.kvstores + 1):
         data = home.data / f"kvstore-{n}"
         rows.append(_service(home, options, "kvstore", n, 1, {"DATA_DIR": str(data), "NAME": f"kvstore-{n}"}))
@@ -92,17 +92,17 @@ def services(home: Home, options: Options) -> tuple[Process, ...]:
     return tuple(rows)
 
 
-def gateway(home: Home, options: Options, n: int) -> Process:
+def gateway(home: Home, options: Options, n: int) -> Program:
     """The n-th gateway; scripts/scale adds and removes these."""
     return _service(home, options, "gateway", n, 4, {"SPEED": f"{options.speed:g}"})
 
 
 def _service(
     home: Home, options: Options, service: str, n: int, tier: int, settings: Mapping[str, str]
-) -> Process:
+) -> Program:
     prefix = service.replace("-", "_").upper()
     own = {"HOST": "127.0.0.1", "INSTANCE": f"{service}-{n}", **settings}
-    return Process(
+    return Program(
         name=f"{service}-{n}",
         service=service,
         tier=tier,
@@ -112,7 +112,7 @@ def _service(
     )
 
 
-def _lb(home: Home, options: Options) -> Process:
+def _lb(home: Home, options: Options) -> Program:
     settings = {
         # Of the control plane: the public socket is the supervisor's, and only that one may face the world.
         "LB_HOST": "127.0.0.1" if options.listen in EVERYWHERE else options.listen,
@@ -122,7 +122,7 @@ def _lb(home: Home, options: Options) -> Process:
         "LB_ACCESS_LOG": str(home.logs / "access.log"),
         "LB_LISTEN_FD": "0",
     }
-    return Process(
+    return Program(
         name="lb-1",
         service="lb",
         tier=5,
@@ -134,19 +134,19 @@ def _lb(home: Home, options: Options) -> Process:
     )
 
 
-def _consul(home: Home) -> Process:
+def _consul(home: Home) -> Program:
     command = (str(consul.binary()), "agent", f"-config-file={home.root / 'etc' / 'consul.json'}")
-    return Process("consul", "", 0, command, {"HOME": str(home.root)}, directory=home.root)
+    return Program("consul", "", 0, command, {"HOME": str(home.root)}, directory=home.root)
 
 
-def _rabbitmq(home: Home, options: Options) -> Process:
+def _rabbitmq(home: Home, options: Options) -> Program:
     environment = broker.environment(home, options.ports)
-    return Process("rabbitmq", "rabbitmq", 0, (str(broker.server()),), environment, directory=home.root)
+    return Program("rabbitmq", "rabbitmq", 0, (str(broker.server()),), environment, directory=home.root)
 
 
-def _traffic(home: Home, options: Options) -> Process:
+def _traffic(home: Home, options: Options) -> Program:
     command = (sys.executable, "-P", "-m", "scripts.local.traffic", f"http://127.0.0.1:{options.ports.lb}")
     arguments = (f"{options.orders_per_minute:g}", str(options.seed))
-    return Process(
+    return Program(
         "traffic", "", TRAFFIC_TIER, (*command, *arguments), {"PYTHONPATH": str(CHECKOUT)}, stop_wait_s=5
     )

@@ -16,7 +16,7 @@ from dronedispatch.runtime.consul import (
     ConsulClient,
     ConsulUnavailable,
     ConsulUnknown,
-    Registration,
+    ServiceRegistration,
     parse_address,
 )
 from dronedispatch.runtime.discovery import KeyWatch, ServiceWatch
@@ -101,7 +101,7 @@ async def test_a_service_is_found_when_its_check_passes_and_gone_when_it_leaves(
     await until(watch.seen.is_set)
     assert list(watch.endpoints) == []
     await client.register(
-        Registration(
+        ServiceRegistration(
             id="found-1",
             name="found",
             address="127.0.0.1",
@@ -126,7 +126,7 @@ async def test_one_of_two_leads_and_the_other_follows_with_a_greater_term(
     locks = []
     for name in ("one", "two"):
         await client.register(
-            Registration(
+            ServiceRegistration(
                 id=f"cand-{name}",
                 name=f"cand-{name}",
                 address="127.0.0.1",
@@ -158,7 +158,9 @@ async def test_a_leader_that_was_killed_and_is_back_before_its_check_failed_lead
 ) -> None:
     port = consul[0].consul_http
     await client.register(
-        Registration(id="again", name="again", address="127.0.0.1", port=port, check_path="/v1/status/leader")
+        ServiceRegistration(
+            id="again", name="again", address="127.0.0.1", port=port, check_path="/v1/status/leader"
+        )
     )
     lives = [
         ConsulLock(client, "t/again", service="again", instance="again", address="127.0.0.1", port=port)

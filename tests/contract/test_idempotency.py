@@ -18,7 +18,7 @@ from dronedispatch.fleet.documents import IDEM_PREFIX, decode, delivery_key, enc
 from dronedispatch.fleet.messages import DELIVERY_REQUESTS
 from dronedispatch.gateway.core.idempotency import IdemRecord
 from dronedispatch.gateway.core.order import Order
-from dronedispatch.gateway.orders import Orders
+from dronedispatch.gateway.orders import OrderPlacement
 from dronedispatch.kv.client import Cas, Item, Op
 from dronedispatch.kv.errors import OutcomeUnknown
 from dronedispatch.testing.door import OpenDoor, open_door
@@ -132,7 +132,7 @@ async def test_a_late_repetition_gets_the_first_answer_and_leaves_the_order_wher
 # --- the rules, switched off ---
 
 
-async def claimed_by_looking(self: Orders, order: Order, key: str) -> IdemRecord:
+async def claimed_by_looking(self: OrderPlacement, order: Order, key: str) -> IdemRecord:
     """Look, then write: two who look at once both find nothing."""
     item = await self._kv.get(idem_key(key))
     await asyncio.sleep(0)
@@ -143,7 +143,7 @@ async def claimed_by_looking(self: Orders, order: Order, key: str) -> IdemRecord
     return record
 
 
-async def claimed_by_nobody(self: Orders, order: Order, _key: str) -> IdemRecord:
+async def claimed_by_nobody(self: OrderPlacement, order: Order, _key: str) -> IdemRecord:
     return self._fresh(order)
 
 
@@ -153,7 +153,7 @@ def with_new_answer(item: Item, order: Order) -> IdemRecord:
     return msgspec.structs.replace(stored, created_at="2000-01-01T00:00:00.000Z")
 
 
-async def written_over(self: Orders, delivery: Delivery) -> bool:
+async def written_over(self: OrderPlacement, delivery: Delivery) -> bool:
     await self._kv.put(delivery_key(delivery.id), encode(delivery))
     return True
 
@@ -164,7 +164,7 @@ async def with_api(proof: Callable[[Api], Any]) -> None:
 
 
 GATEWAY = "dronedispatch.gateway.orders"
-NO_CLAIM = put({"Orders._claim": claimed_by_nobody}, GATEWAY)
+NO_CLAIM = put({"OrderPlacement._claim": claimed_by_nobody}, GATEWAY)
 ANY_BODY = put({"why_not_the_same": always(None)}, GATEWAY)
 RULES = (
     Switch(
@@ -180,7 +180,7 @@ RULES = (
     ),
     Switch(
         "the first answer is given again",
-        put({"Orders._stored": staticmethod(with_new_answer)}, GATEWAY),
+        put({"OrderPlacement._stored": staticmethod(with_new_answer)}, GATEWAY),
         with_api,
         (answers.test_the_same_key_and_body_get_the_same_201_and_one_delivery,),
     ),
@@ -197,12 +197,12 @@ RULES = (
     ),
     Switch(
         "a key is claimed by compare and set",
-        put({"Orders._claim": claimed_by_looking}, GATEWAY),
+        put({"OrderPlacement._claim": claimed_by_looking}, GATEWAY),
         test_requests_of_one_key_that_are_under_way_together_are_one_order,
     ),
     Switch(
         "a delivery is only ever created",
-        put({"Orders._create": written_over}, GATEWAY),
+        put({"OrderPlacement._create": written_over}, GATEWAY),
         test_a_late_repetition_gets_the_first_answer_and_leaves_the_order_where_it_is,
     ),
     Switch(

@@ -15,7 +15,7 @@ from dronedispatch.replication.calls import NOT_SENT, AnyReply, Read
 from dronedispatch.replication.links import Links
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.http.client import HttpClient
-from dronedispatch.runtime.http.errors import NotSent
+from dronedispatch.runtime.http.errors import RequestNotSent
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.settings import ProcessSettings, Secret
 from dronedispatch.runtime.web import create_web
@@ -98,7 +98,7 @@ async def test_a_stranger_hears_no_token(script: Script) -> None:
         writer.write(OK)
 
     async with peer(noting if script is not hang_up else hang_up) as stranger, asking() as http:
-        with pytest.raises(NotSent, match="did not prove"):
+        with pytest.raises(RequestNotSent, match="did not prove"):
             await ask(http, stranger.port)
     assert all(b"authorization" not in head.lower() and b"/x" not in head for head, _ in seen)
 
@@ -112,20 +112,20 @@ async def test_while_one_caller_waits_for_the_proof_no_other_takes_the_connectio
             callers.append(asyncio.create_task(ask(http, stranger.port)))
             await asyncio.sleep(0)
         answers = await asyncio.gather(*callers, return_exceptions=True)
-    assert {type(answer) for answer in answers} == {NotSent}
+    assert {type(answer) for answer in answers} == {RequestNotSent}
     assert all(b"authorization" not in head.lower() for head, _ in seen)
 
 
 async def test_a_stranger_who_knows_another_secret_is_told_nothing() -> None:
     async with service(Secret("theirs")) as port, asking() as http:
-        with pytest.raises(NotSent, match="not one for this connection"):
+        with pytest.raises(RequestNotSent, match="not one for this connection"):
             await ask(http, port)
 
 
 async def test_a_stranger_who_passes_the_question_on_to_a_real_service_is_told_nothing() -> None:
     passed: list[bytes] = []
     async with service() as port, peer(relay_to(port, passed)) as stranger, asking() as http:
-        with pytest.raises(NotSent, match="not one for this connection"):
+        with pytest.raises(RequestNotSent, match="not one for this connection"):
             await ask(http, stranger.port)
     assert b"Bearer" not in b"".join(passed)
 

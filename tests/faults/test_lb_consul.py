@@ -13,7 +13,7 @@ import pytest
 from loadtests.bench.lb_peers import child
 from scripts.local.ports import Ports
 
-from dronedispatch.runtime.consul import ConsulClient, Registration
+from dronedispatch.runtime.consul import ConsulClient, ServiceRegistration
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import HttpError
@@ -66,8 +66,8 @@ def running_door(consul: Ports, tmp_path: Path) -> Iterator[tuple[int, int]]:
         yield public, control
 
 
-def gateway(name: str, port: int) -> Registration:
-    return Registration(id=name, name="gateway", address="127.0.0.1", port=port, check_port=port)
+def gateway(name: str, port: int) -> ServiceRegistration:
+    return ServiceRegistration(id=name, name="gateway", address="127.0.0.1", port=port, check_port=port)
 
 
 async def get(http: HttpClient, port: int, target: str = "/x", token: str = "") -> HttpResponse:

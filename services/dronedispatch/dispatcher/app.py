@@ -37,7 +37,7 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.leadership import ConsulLock
 from dronedispatch.runtime.loops import Tasks
-from dronedispatch.runtime.web import Process, create_web
+from dronedispatch.runtime.web import ServiceProcess, create_web
 
 SERVICE = "dispatcher"
 RESIGN_S = 2.0
@@ -46,7 +46,7 @@ RESIGN_S = 2.0
 class Dispatcher:
     """The parts of a running dispatcher."""
 
-    def __init__(self, settings: Settings, process: Process) -> None:
+    def __init__(self, settings: Settings, process: ServiceProcess) -> None:
         self.settings = settings
         self.clock = SystemClock()
         self.coordinators = ServiceWatch(process.consul, "kvfront")

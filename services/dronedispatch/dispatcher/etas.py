@@ -10,7 +10,7 @@ from collections import deque
 from dronedispatch.dispatcher.core.plan import Assign
 from dronedispatch.fleet.deliveries import Delivery, Eta
 from dronedispatch.fleet.documents import stamp
-from dronedispatch.fleet.promises import Record, kept_by
+from dronedispatch.fleet.promises import PromiseRecord, kept_by
 
 SLACK_SHARE = 0.1  # of the way that is left: a swap to a better drone, noise
 SLACK_S = 3.0  # ticks, rounds and messages on the way
@@ -32,7 +32,7 @@ class Etas:
     def of(self, assign: Assign, now_s: float) -> Eta:
         """The ETA from now on."""
         left_s = max(0.0, assign.dropoff_s - now_s)
-        record = Record(kept=sum(self._kept), promised=len(self._kept))
+        record = PromiseRecord(kept=sum(self._kept), promised=len(self._kept))
         return Eta(
             at=stamp(now_s + left_s * (1.0 + SLACK_SHARE) + SLACK_S),
             confidence=record.confidence,

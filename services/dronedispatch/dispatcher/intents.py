@@ -7,7 +7,7 @@ import msgspec
 from dronedispatch.dispatcher.core.plan import Advance, Assign, Charge, Fail, Finish, Free, SetStatus, Undo
 from dronedispatch.fleet.city import City
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta, move_delivery
-from dronedispatch.fleet.drones import Drone, DroneStatus, Orders, Stop, StopKind, move_drone
+from dronedispatch.fleet.drones import Commands, Drone, DroneStatus, Stop, StopKind, move_drone
 
 DeliveryIntent = Advance | Fail | Undo | Finish
 DroneIntent = Free | Charge | SetStatus
@@ -48,13 +48,13 @@ def moved_drone(drone: Drone, intent: DroneIntent, *, city: City, at: str) -> Dr
         case Charge():
             stop = _charge_stop(city, intent.charge_point, intent.until_pct)
             if drone.status is DroneStatus.CHARGING:
-                orders = Orders(seq=drone.orders.seq + 1, stops=(stop,))
+                orders = Commands(seq=drone.orders.seq + 1, stops=(stop,))
                 return msgspec.structs.replace(drone, orders=orders, cause=intent.cause)
             return move_drone(drone, DroneStatus.CHARGING, at=at, cause=intent.cause, stops=(stop,))
         case SetStatus():
             stops = () if intent.charge_point is None else (_charge_stop(city, intent.charge_point, None),)
             if drone.status is DroneStatus.RETIRING and intent.to is DroneStatus.RETIRING:
-                orders = Orders(seq=drone.orders.seq + 1, stops=stops)
+                orders = Commands(seq=drone.orders.seq + 1, stops=stops)
                 return msgspec.structs.replace(drone, orders=orders, cause=intent.cause)
             return move_drone(drone, intent.to, at=at, cause=intent.cause, stops=stops)
 

@@ -14,7 +14,13 @@ import msgspec
 
 from dronedispatch.dispatcher.core.plan import Plan
 from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World, delivery_view, drone_view
+from dronedispatch.dispatcher.core.world import (
+    DeliverySnapshot,
+    DroneSnapshot,
+    World,
+    delivery_snapshot,
+    drone_snapshot,
+)
 from dronedispatch.dispatcher.silence import RollCall
 from dronedispatch.fleet.city import City, CityInvalid, default_city
 from dronedispatch.fleet.deliveries import TERMINAL, Delivery
@@ -89,8 +95,8 @@ class Picture:
         self.unflyable_since_s: dict[
             str, float
         ] = {}  # delivery -> since when no drone can fly it, wall seconds
-        self._drone_views: dict[str, DroneView] = {}
-        self._delivery_views: dict[str, DeliveryView] = {}
+        self._drone_views: dict[str, DroneSnapshot] = {}
+        self._delivery_views: dict[str, DeliverySnapshot] = {}
         self._stale_drones: set[str] = set()
         self._holds: dict[str, str] = {}  # drone -> the delivery that its record names
 
@@ -164,7 +170,7 @@ class Picture:
 
     def put_delivery(self, delivery: Delivery, version: Version) -> None:
         """As it was read or written at `version`. Raises ValueError for a time that cannot be read."""
-        self._delivery_views[delivery.id] = delivery_view(delivery, version, self.city.plane)
+        self._delivery_views[delivery.id] = delivery_snapshot(delivery, version, self.city.plane)
         self.deliveries[delivery.id] = StoredDelivery(delivery, version)
 
     def put_drone(self, drone: Drone, version: Version) -> None:
@@ -327,7 +333,7 @@ class Picture:
             if stored is None:
                 self._drone_views.pop(name, None)
                 continue
-            self._drone_views[name] = drone_view(
+            self._drone_views[name] = drone_snapshot(
                 stored.record,
                 stored.version,
                 self.telemetry.get(name),

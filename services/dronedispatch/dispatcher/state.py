@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dronedispatch.dispatcher.core.world import DroneView, World
+from dronedispatch.dispatcher.core.world import DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.dispatch_state import FREE_MAX, DispatchState, FreeDrone
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus, DroneType
@@ -52,7 +52,7 @@ def _soonest_free(world: World) -> tuple[FreeDrone, ...]:
     )
 
 
-def _free_later(world: World, useful: Sequence[DroneView]) -> list[tuple[float, DroneView, Point]]:
+def _free_later(world: World, useful: Sequence[DroneSnapshot]) -> list[tuple[float, DroneSnapshot, Point]]:
     """Seconds until each busy drone has brought its parcel, who it is, and where it then is; soonest first."""
     deliveries = {delivery.id: delivery for delivery in world.deliveries}
     busy = [

@@ -14,10 +14,10 @@ from dronedispatch.drone_sim.core.airspace import CityAirspace
 from dronedispatch.drone_sim.core.fleet_state import FleetState
 from dronedispatch.drone_sim.core.flight import Noise
 from dronedispatch.drone_sim.core.schedule import Beat
-from dronedispatch.drone_sim.faults import Faults
+from dronedispatch.drone_sim.faults import FaultInjector
 from dronedispatch.drone_sim.loops import Ticker, ZonesWatch
 from dronedispatch.drone_sim.records import Records
-from dronedispatch.drone_sim.registration import Registration
+from dronedispatch.drone_sim.registration import FleetRegistration
 from dronedispatch.drone_sim.routes import add_routes
 from dronedispatch.drone_sim.settings import Settings
 from dronedispatch.drone_sim.simulation import Pace, Simulation
@@ -35,7 +35,7 @@ from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
-from dronedispatch.runtime.web import Process, create_web
+from dronedispatch.runtime.web import ServiceProcess, create_web
 
 SERVICE = "drone-sim"
 
@@ -56,9 +56,9 @@ class FleetFlight:
     ) -> None:
         self.settings = settings
         self.state = FleetState()
-        self.faults = Faults(self.state, clock)
+        self.faults = FaultInjector(self.state, clock)
         self._flight = settings.flight.sped_up(settings.speed)
-        self._registration = Registration(
+        self._registration = FleetRegistration(
             kv, self.state, clock, fleet=settings.drones, seed=settings.seed, slots=settings.slots
         )
         self.claims = Claims(
@@ -108,7 +108,7 @@ class FleetFlight:
 class DroneSim:
     """The parts of a running drone_sim."""
 
-    def __init__(self, settings: Settings, process: Process) -> None:
+    def __init__(self, settings: Settings, process: ServiceProcess) -> None:
         self._process = process
         self.coordinators = ServiceWatch(process.consul, "kvfront")
         self.peers = ServiceWatch(process.consul, SERVICE)

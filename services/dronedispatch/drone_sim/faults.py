@@ -39,7 +39,7 @@ def why_not(fault: Fault) -> tuple[str, str] | None:
     return None
 
 
-class Faults:
+class FaultInjector:
     """The faults of this process' drones."""
 
     def __init__(self, state: FleetState, clock: Clock) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import structlog
 
 from dronedispatch.drone_sim.core.docks import Dock, dock_key
-from dronedispatch.drone_sim.core.fleet_state import Found, Met, Written
+from dronedispatch.drone_sim.core.fleet_state import Met, TickInput, Written
 from dronedispatch.fleet.documents import Unreadable, decode, drone_key, encode, telemetry_key
 from dronedispatch.fleet.drones import Drone, Telemetry
 from dronedispatch.kv.client import Cas, Get, Item, KVClient, Op, OpResult
@@ -48,7 +48,7 @@ class Records:
 
     async def read(
         self, drones: Iterable[str], stations: Sequence[str], telemetry: Iterable[str] = ()
-    ) -> Found:
+    ) -> TickInput:
         """The orders of `drones`, the docks of `stations`, the telemetry of some: what could be read of it.
 
         A drone's record that is absent or cannot be read gives no orders; telemetry that is absent is Met(None).
@@ -58,7 +58,7 @@ class Records:
         ops += [Get(dock_key(station)) for station in stations]
         ops += [Get(telemetry_key(drone)) for drone in telemetry]
         results = iter(await self._kv.batch(ops))
-        found = Found()
+        found = TickInput()
         for drone, result in zip(drones, results, strict=False):
             record = self._decoded(Drone, result)
             if record is not None:

@@ -35,7 +35,7 @@ CONTINUE_TICKS = 100  # our first tick is later than any that the former process
 log = structlog.get_logger()
 
 
-class Registration:
+class FleetRegistration:
     """`fleet`: how many drones the fleet has at least; `seed` places them; `slots` of all processes together."""
 
     def __init__(

@@ -6,7 +6,7 @@ from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
 
-from dronedispatch.drone_sim.faults import Fault, Faults, why_not
+from dronedispatch.drone_sim.faults import Fault, FaultInjector, why_not
 from dronedispatch.fleet.documents import Unreadable, decode
 from dronedispatch.runtime.problems import Problem
 from dronedispatch.runtime.web import json_answer, require_token
@@ -35,7 +35,7 @@ def add_routes(app: Sanic[Any, Any]) -> None:
         return json_answer({"silent": sorted(_faults(request).silent())})
 
 
-def _faults(request: Request) -> Faults:
+def _faults(request: Request) -> FaultInjector:
     faults = request.app.ctx.faults
-    assert isinstance(faults, Faults)
+    assert isinstance(faults, FaultInjector)
     return faults

@@ -18,7 +18,7 @@ from dronedispatch.drone_sim.core.fleet_state import FleetState, Written
 from dronedispatch.drone_sim.core.flight import Noise
 from dronedispatch.drone_sim.core.schedule import Beat
 from dronedispatch.drone_sim.core.tick import Fleet, Tick, asks_first, fly_fleet
-from dronedispatch.drone_sim.faults import Faults
+from dronedispatch.drone_sim.faults import FaultInjector
 from dronedispatch.drone_sim.records import DockWrite, Records, TelemetryWrite
 from dronedispatch.fleet.documents import encode, stamp
 from dronedispatch.fleet.drones import Telemetry
@@ -87,7 +87,7 @@ class Simulation:
         *,
         state: FleetState,
         records: Records,
-        faults: Faults,
+        faults: FaultInjector,
         bus: Publisher,
         clock: Clock,
         source: str,

@@ -67,7 +67,7 @@ class Stop(msgspec.Struct, frozen=True):
     until_pct: float | None = None  # CHARGE: the stop is done at this battery; None: 100
 
 
-class Orders(msgspec.Struct, frozen=True):
+class Commands(msgspec.Struct, frozen=True):
     """What the drone is to do; a greater `seq` replaces a smaller one at the next tick, in the air too."""
 
     seq: int = 0
@@ -82,7 +82,7 @@ class Drone(msgspec.Struct, frozen=True, kw_only=True):
     status: DroneStatus
     delivery_id: str | None = None
     delivery_version: str | None = None  # the delivery's version that the intent was decided on
-    orders: Orders = Orders()
+    orders: Commands = Commands()
     status_at: str
     decommissioned: bool = False
     cause: str = "registered"
@@ -135,7 +135,7 @@ def move_drone(
     `delivery_id` is kept for BUSY only: every other status forgets it.
     """
     check_move(DRONE_MOVES, f"drone {drone.id}", drone.status, to)
-    orders = drone.orders if stops is None else Orders(seq=drone.orders.seq + 1, stops=stops)
+    orders = drone.orders if stops is None else Commands(seq=drone.orders.seq + 1, stops=stops)
     busy = to is DroneStatus.BUSY
     return msgspec.structs.replace(
         drone,

@@ -10,7 +10,7 @@ from dronedispatch.fleet.documents import unstamp
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class PromiseRecord:
     """`kept` of `promised`."""
 
     kept: int = 0
@@ -22,10 +22,10 @@ class Record:
         return round((self.kept + 1) / (self.promised + 2), 2)
 
 
-def record_of(deliveries: Iterable[Delivery]) -> Record:
+def record_of(deliveries: Iterable[Delivery]) -> PromiseRecord:
     """How the promises of the 201 were kept; deliveries without one, or not delivered, do not count."""
     found = [kept for one in deliveries if (kept := kept_by(one, one.promised or one.eta)) is not None]
-    return Record(kept=sum(found), promised=len(found))
+    return PromiseRecord(kept=sum(found), promised=len(found))
 
 
 def kept_by(delivery: Delivery, eta: Eta | None) -> bool | None:

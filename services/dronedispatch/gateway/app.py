@@ -9,7 +9,7 @@ from sanic import Sanic
 from dronedispatch.fleet.messages import DELIVERY_CHANGES, DELIVERY_REQUESTS, DELIVERY_STATUS, DRONE_UPDATES
 from dronedispatch.gateway.changes import Changes
 from dronedispatch.gateway.consumers import Hearing
-from dronedispatch.gateway.dispatcher import Dispatcher
+from dronedispatch.gateway.dispatcher_client import DispatcherClient
 from dronedispatch.gateway.errors import add_errors
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.gateway.forecast import Forecast
@@ -17,7 +17,7 @@ from dronedispatch.gateway.guard import add_guard, host_names
 from dronedispatch.gateway.history import FiguresHistory
 from dronedispatch.gateway.lists import Lists
 from dronedispatch.gateway.loops import loops
-from dronedispatch.gateway.orders import Orders
+from dronedispatch.gateway.orders import OrderPlacement
 from dronedispatch.gateway.routes.deliveries import DeliveryRoutes
 from dronedispatch.gateway.routes.drones import DroneRoutes
 from dronedispatch.gateway.routes.events import EventRoutes
@@ -41,7 +41,7 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.neighbour_health import NeighbourHealth
-from dronedispatch.runtime.web import Process, create_web
+from dronedispatch.runtime.web import ServiceProcess, create_web
 
 SERVICE = "gateway"
 STORE_HEALTH_S = 2.0
@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     app = create_web(
         SERVICE, settings.process, ready=lambda: app.ctx.zones.why_not_ready(), facts=lambda: facts()
     )
-    process: Process = app.ctx.process
+    process: ServiceProcess = app.ctx.process
     http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
     fronts = ServiceWatch(process.consul, "kvfront")
     dispatchers = ServiceWatch(process.consul, "dispatcher")
@@ -74,7 +74,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         return _facts(app, fronts.stale_s, broker.since(bus.publishing), store, hearing.unheard_s)
 
     clock = SystemClock()
-    feed = assemble(app, settings, kv, bus, Dispatcher(dispatchers, http, token), clock)
+    feed = assemble(app, settings, kv, bus, DispatcherClient(dispatchers, http, token), clock)
     hearing = Hearing(bus, feed, clock, process.instance)
 
     @app.before_server_start
@@ -122,7 +122,7 @@ def assemble(
     settings: Settings,
     kv: KVClient,
     publisher: Publisher,
-    dispatcher: Dispatcher,
+    dispatcher: DispatcherClient,
     clock: Clock,
 ) -> Feed:
     """Routes, errors and loops on the given ports; returns the feed that messages are told to."""
@@ -132,7 +132,7 @@ def assemble(
     changes = Changes(kv, publisher, clock, feed.announce)
     lists = Lists(kv)
     history = FiguresHistory(kv, clock, feed)
-    orders = Orders(kv, publisher, zones, forecast, clock, feed.announce)
+    orders = OrderPlacement(kv, publisher, zones, forecast, clock, feed.announce)
     gate = OperatorGate(clock)
     add_errors(app)
     add_guard(app, host_names(settings))

@@ -8,7 +8,7 @@ from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta
 from dronedispatch.fleet.dispatch_state import DispatchState
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, DISPATCH_STATE_KEY, Unreadable, decode
 from dronedispatch.fleet.energy import FlightModel
-from dronedispatch.fleet.promises import Record, record_of
+from dronedispatch.fleet.promises import PromiseRecord, record_of
 from dronedispatch.gateway.core.eta import Outlook, estimate
 from dronedispatch.gateway.core.order import Order
 from dronedispatch.gateway.lists import readable
@@ -31,7 +31,7 @@ class Forecast:
         self._speed = speed
         self._polls = 0
         self.state: DispatchState | None = None
-        self.record = Record()
+        self.record = PromiseRecord()
         self._outlook: Outlook | None = None
 
     def eta(self, order: Order, now_s: float) -> Eta:

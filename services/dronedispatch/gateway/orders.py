@@ -30,7 +30,7 @@ Announce = Callable[[Delivery, Version], None]
 log = structlog.get_logger()
 
 
-class Orders:
+class OrderPlacement:
     """The only room that creates `delivery:<ulid>` and `idem/<sha256>`."""
 
     def __init__(

@@ -26,7 +26,7 @@ from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.collector import HttpResponse
-from dronedispatch.runtime.http.errors import HttpError, NotSent
+from dronedispatch.runtime.http.errors import HttpError, RequestNotSent
 
 T = TypeVar("T")
 
@@ -142,7 +142,7 @@ class HttpKV(SingleKeyOps):
                         body=body,
                         timeout_s=left_s,
                     )
-                except NotSent as error:
+                except RequestNotSent as error:
                     said = Unavailable(str(error))
                 except HttpError as error:
                     if not read:

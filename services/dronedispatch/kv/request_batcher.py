@@ -24,7 +24,7 @@ from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.collector import HttpResponse
-from dronedispatch.runtime.http.errors import HttpError, NotSent
+from dronedispatch.runtime.http.errors import HttpError, RequestNotSent
 
 BATCH_OPS: Final = 256
 BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -155,7 +155,7 @@ class RequestBatcher:
                 again, reason = batch, detail_of(response)
             else:
                 _settle(batch, response)
-        except NotSent as error:
+        except RequestNotSent as error:
             again, reason = batch, str(error)
         except HttpError as error:
             unsettled, reason = OutcomeUnknown(str(error)), str(error)

@@ -27,7 +27,7 @@ from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
-from dronedispatch.runtime.web import Process, create_web
+from dronedispatch.runtime.web import ServiceProcess, create_web
 
 SERVICE = "kvfront"
 BODY_BYTES_MAX = 16 * 1024 * 1024
@@ -45,7 +45,7 @@ RUNNING = Gauge("dd_kvfront_operations", "Operations under way")
 class Front:
     """The parts of a running kvfront."""
 
-    def __init__(self, settings: Settings, process: Process) -> None:
+    def __init__(self, settings: Settings, process: ServiceProcess) -> None:
         self.settings = settings
         self.clock = SystemClock()
         self._process = process

@@ -33,7 +33,7 @@ from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
-from dronedispatch.runtime.web import Process, create_web
+from dronedispatch.runtime.web import ServiceProcess, create_web
 
 SERVICE = "kvstore"
 BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -62,7 +62,7 @@ def open_engine(settings: Settings, cache: AnswerCache, bounds: Bounds, *, threa
 class ReplicaServer:
     """The parts of a running kvstore. Opens the disk: make it in the process that will use it."""
 
-    def __init__(self, settings: Settings, process: Process) -> None:
+    def __init__(self, settings: Settings, process: ServiceProcess) -> None:
         self.settings = settings
         clock = SystemClock()
         settings.data_dir.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import Endpoint, ServiceWatch
 from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.loops import Loop
-from dronedispatch.runtime.web import Process, create_web
+from dronedispatch.runtime.web import ServiceProcess, create_web
 
 GC_THRESHOLD: Final = 50_000
 FIRST_TABLE_S: Final = 2.0  # how long the door stays shut for Consul's first answer
@@ -85,7 +85,7 @@ def compose(
 class DataPlane:
     """The data plane between the start and the stop of the process. `core` exists while it is open."""
 
-    def __init__(self, settings: Settings, process: Process, environ: Mapping[str, str]) -> None:
+    def __init__(self, settings: Settings, process: ServiceProcess, environ: Mapping[str, str]) -> None:
         self._settings = settings
         self._process = process
         self._fixed = fixed_gateways(settings.gateways)
@@ -190,7 +190,7 @@ def create_app(settings: Settings, environ: Mapping[str, str] | None = None) -> 
         health_extra=lambda: plane.health() if plane is not None else {},
         facts=lambda: plane.facts() if plane is not None else Facts(),
     )
-    process: Process = app.ctx.process
+    process: ServiceProcess = app.ctx.process
     plane = app.ctx.plane = DataPlane(settings, process, environ or {})
     add_routes(app)
 

@@ -14,7 +14,7 @@ from dronedispatch.lb.core.request_life import (
     answer_due_s,
 )
 from dronedispatch.runtime.http.connection import Connection
-from dronedispatch.runtime.http.errors import NotSent
+from dronedispatch.runtime.http.errors import RequestNotSent
 
 if TYPE_CHECKING:
     from dronedispatch.lb.backends import Backend
@@ -51,7 +51,7 @@ async def connect(request: ProxiedRequest, backend: Backend, began_s: float) -> 
     core = request.core
     try:
         connection = await backend.pool.connect(max(0.001, request.give_up_s - began_s))
-    except NotSent as error:
+    except RequestNotSent as error:
         if not request.ended:
             core.backends.failed(backend, hard=True, reason=error.reason)
             request.decide(NotConnected(error.reason), core.now())

@@ -23,7 +23,7 @@ from dronedispatch.replication.effects import Pulse
 from dronedispatch.replication.replica_connection import ReplicaConnection
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.http.client import HttpClient
-from dronedispatch.runtime.http.errors import HttpError, NotSent
+from dronedispatch.runtime.http.errors import HttpError, RequestNotSent
 from dronedispatch.runtime.http.heads import request_head
 from dronedispatch.runtime.http.proof import Prover
 from dronedispatch.runtime.tally import TallyCounter, TallyHistogram
@@ -282,7 +282,7 @@ class Link:
             await self._links.http.request(
                 "GET", self._address, self._port, "/health?live=1", timeout_s=timeout_s
             )
-        except NotSent as error:
+        except RequestNotSent as error:
             return Pulse.REFUSED if isinstance(error.__cause__, ConnectionRefusedError) else Pulse.SILENT
         except HttpError:
             return Pulse.SILENT

@@ -66,7 +66,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Registration:
+class ServiceRegistration:
     """What the catalogue says of one process, checked by HTTP on `check_path` (or by TCP when that is None)."""
 
     id: str
@@ -292,7 +292,7 @@ class ConsulClient:
 
     # -- the agent and the catalogue ---------------------------------------------------------------------------
 
-    async def register(self, registration: Registration) -> None:
+    async def register(self, registration: ServiceRegistration) -> None:
         """Write the entry with its check (a raw PUT: python-consul knows no Meta)."""
         await self._agent_put("/v1/agent/service/register", registration.document())
 

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from sanic.http import Stage
 from sanic.server import HttpProtocol
 
-from dronedispatch.runtime.web import REQUEST_ID, Process
+from dronedispatch.runtime.web import REQUEST_ID, ServiceProcess
 
 HEAD_BYTES_MAX: Final = 8_192
 _HEADS_MAX: Final = 2_000
@@ -138,7 +138,7 @@ class FastProtocol(HttpProtocol):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._lane: Lane = self.app.ctx.fast_path
-        self._process: Process = self.app.ctx.process
+        self._process: ServiceProcess = self.app.ctx.process
         self._unread = bytearray()
         self._need = 0
         self._busy = False

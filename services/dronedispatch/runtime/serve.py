@@ -21,11 +21,11 @@ from sanic.http.constants import HTTP
 from sanic.server import HttpProtocol
 
 from dronedispatch.runtime import logs
-from dronedispatch.runtime.consul import ConsulError, Registration
+from dronedispatch.runtime.consul import ConsulError, ServiceRegistration
 from dronedispatch.runtime.fast_path import FastProtocol
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.settings import ProcessSettings
-from dronedispatch.runtime.web import Process
+from dronedispatch.runtime.web import ServiceProcess
 
 REGISTRATION_CHECK_S = 5.0
 
@@ -54,7 +54,7 @@ def bind(settings: ProcessSettings) -> socket.socket:
 
 def serve(app: Sanic[Any, Any]) -> None:
     """Run until SIGTERM or SIGINT; a second signal ends it at once. Exits 2 with one sentence if it cannot listen."""
-    process: Process = app.ctx.process
+    process: ServiceProcess = app.ctx.process
     try:
         sock = bind(process.settings)
     except CannotListen as exc:
@@ -66,7 +66,7 @@ def serve(app: Sanic[Any, Any]) -> None:
     uvloop.run(_live(app, process, sock))
 
 
-async def _live(app: Sanic[Any, Any], process: Process, sock: socket.socket) -> None:
+async def _live(app: Sanic[Any, Any], process: ServiceProcess, sock: socket.socket) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     process.stop = stopping.set
@@ -107,11 +107,11 @@ def _on_signal(stopping: asyncio.Event, number: int) -> None:
     stopping.set()
 
 
-def registration_of(process: Process) -> Registration:
+def registration_of(process: ServiceProcess) -> ServiceRegistration:
     """The entry in Consul; under Nomad the job's service block writes the same."""
     # Where /metrics answers, for Prometheus: not at a public port.
     meta = process.meta | {"metrics_port": str(process.port)}
-    return Registration(
+    return ServiceRegistration(
         id=process.instance,
         name=process.service,
         address=process.address,
@@ -121,7 +121,7 @@ def registration_of(process: Process) -> Registration:
     )
 
 
-async def _register(process: Process) -> str:
+async def _register(process: ServiceProcess) -> str:
     """Be in the catalogue: once at the start, and again when the agent has forgotten us (its disk was wiped).
 
     At the start an entry of our name proves nothing: it is the one that a killed predecessor left, with its port.
@@ -135,7 +135,7 @@ async def _register(process: Process) -> str:
     return "registered again"
 
 
-async def _stop(server: Any, process: Process, tasks: Tasks) -> None:
+async def _stop(server: Any, process: ServiceProcess, tasks: Tasks) -> None:
     process.draining = True
     settings = process.settings
     if settings.registers_itself:

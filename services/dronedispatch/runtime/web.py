@@ -54,7 +54,7 @@ TokenName = Literal["store", "operator", "metrics"]
 Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 
 
-class Process:
+class ServiceProcess:
     """What a running service knows of itself; `app.ctx.process`."""
 
     def __init__(
@@ -120,10 +120,10 @@ class AnsweredRequest(Request):
             super().__init__(url_bytes=b"*", method=method, **given)
 
 
-def process_of(request: Request) -> Process:
+def process_of(request: Request) -> ServiceProcess:
     """The process that serves this request."""
     process = request.app.ctx.process
-    assert isinstance(process, Process)
+    assert isinstance(process, ServiceProcess)
     return process
 
 
@@ -150,7 +150,7 @@ def create_web(
         request_class=AnsweredRequest,
     )
     _configure(app, settings, request_timeout_s, response_timeout_s)
-    process = Process(service, settings, ready, facts)
+    process = ServiceProcess(service, settings, ready, facts)
     app.ctx.process = process
     _add_middleware(app, process)
     _add_errors(app)
@@ -192,7 +192,7 @@ def _add_proof(app: Sanic[Any, Any], settings: ProcessSettings) -> None:
 
 
 def _add_health(
-    app: Sanic[Any, Any], process: Process, health_extra: Callable[[], dict[str, object]]
+    app: Sanic[Any, Any], process: ServiceProcess, health_extra: Callable[[], dict[str, object]]
 ) -> None:
     @app.route("/health", methods=("GET", "HEAD"), name="health")
     async def health(request: Request) -> HTTPResponse:
@@ -257,7 +257,7 @@ def require_token(name: TokenName) -> Callable[[Handler], Handler]:
     return decorate
 
 
-def _add_middleware(app: Sanic[Any, Any], process: Process) -> None:
+def _add_middleware(app: Sanic[Any, Any], process: ServiceProcess) -> None:
     @app.on_request
     async def begin(request: Request) -> None:
         given = request.headers.get("x-request-id", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dronedispatch.fleet.documents import decode, drone_key, encode
-from dronedispatch.fleet.drones import DroneStatus, Orders, Stop, StopKind
+from dronedispatch.fleet.drones import Commands, DroneStatus, Stop, StopKind
 from dronedispatch.fleet.messages import DRONE_UPDATES, DroneUpdates
 from dronedispatch.testing.fleet import a_drone, at_km
 from dronedispatch.testing.town import Town
@@ -23,7 +23,7 @@ async def send_off(town: Town, name: str, *, hint: bool = True) -> None:
     item = await town.kv.get(drone_key(name))
     assert item is not None
     stops = (Stop(kind=StopKind.PICKUP, pos=at_km(0.0, 5.0), delivery_id="d"),)
-    drone = a_drone(name, status=DroneStatus.BUSY, orders=Orders(seq=1, stops=stops))
+    drone = a_drone(name, status=DroneStatus.BUSY, orders=Commands(seq=1, stops=stops))
     await town.kv.cas(item.key, item.version, encode(drone))
     for fleet in town.fleets if hint else ():
         fleet.simulation.hinted_at([name])

@@ -18,7 +18,7 @@ _HELD = ("assigned", "in-progress")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FlowVerdict:
     """Ids (or ids with a reason) of everything that must not be; `failed` and `cancelled` are allowed, and told."""
 
     accepted: int = 0
@@ -99,14 +99,14 @@ class FlowChecker:
 
     def verdict(
         self, deliveries: Mapping[str, Delivery], drones: Mapping[str, Drone], *, settled: bool = True
-    ) -> Verdict:
+    ) -> FlowVerdict:
         """Judge. `settled`: the system has had time to finish, so that what is open is stuck."""
         for drone in drones.values():
             self.see_drone(drone)
         ours = [deliveries[name] for name in sorted(self.accepted) if name in deliveries]
         open_ids = {delivery.id for delivery in deliveries.values() if delivery.status not in _ENDED}
         self.confirm(deliveries.values())
-        return Verdict(
+        return FlowVerdict(
             accepted=len(self.accepted),
             delivered=sum(delivery.status == "delivered" for delivery in ours),
             cancelled=sum(delivery.status == "cancelled" for delivery in ours),

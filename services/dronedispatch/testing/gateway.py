@@ -9,7 +9,7 @@ from typing import Any
 from sanic import Sanic
 
 from dronedispatch.gateway.app import assemble
-from dronedispatch.gateway.dispatcher import Dispatcher
+from dronedispatch.gateway.dispatcher_client import DispatcherClient
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.gateway.settings import Settings
 from dronedispatch.runtime.clock import Clock, SystemClock
@@ -56,7 +56,7 @@ class MemoryGateway:
         self.kv = MemoryKV(self.clock)
         self.publisher = MemoryPublisher()
         self.app = create_web("gateway", self.settings.process, ready=lambda: None)
-        dispatcher = Dispatcher(
+        dispatcher = DispatcherClient(
             FixedWatch("dispatcher", self.dispatchers),
             HttpClient(resend_on_reuse_reset=False),
             self.settings.process.store_token,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus, DroneType
 from dronedispatch.fleet.positions import Point
@@ -18,7 +18,7 @@ def km(east: float, north: float) -> Point:
     return Point(east * 1000.0, north * 1000.0)
 
 
-def drone_at(name: str, at: Point, **changes: Any) -> DroneView:
+def drone_at(name: str, at: Point, **changes: Any) -> DroneSnapshot:
     """Heavy, idle, full."""
     base: dict[str, Any] = {
         "id": name,
@@ -29,10 +29,10 @@ def drone_at(name: str, at: Point, **changes: Any) -> DroneView:
         "battery_pct": 100.0,
         "status_s": NOW_S,
     }
-    return DroneView(**(base | changes))
+    return DroneSnapshot(**(base | changes))
 
 
-def flying(name: str, delivery_id: str, at: Point, *, done: int = 0, **changes: Any) -> DroneView:
+def flying(name: str, delivery_id: str, at: Point, *, done: int = 0, **changes: Any) -> DroneSnapshot:
     """Busy with the delivery, `done` stops of its orders done."""
     base: dict[str, Any] = {
         "status": DroneStatus.BUSY,
@@ -44,7 +44,7 @@ def flying(name: str, delivery_id: str, at: Point, *, done: int = 0, **changes: 
     return drone_at(name, at, **(base | changes))
 
 
-def order(name: str, origin: Point, destination: Point, **changes: Any) -> DeliveryView:
+def order(name: str, origin: Point, destination: Point, **changes: Any) -> DeliverySnapshot:
     """Pending, 1 kg, made just now."""
     base: dict[str, Any] = {
         "id": name,
@@ -55,4 +55,4 @@ def order(name: str, origin: Point, destination: Point, **changes: Any) -> Deliv
         "weight_kg": 1.0,
         "created_s": NOW_S,
     }
-    return DeliveryView(**(base | changes))
+    return DeliverySnapshot(**(base | changes))

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from dronedispatch.tool.errors import ApiRefused, NobodyAnswers, OutcomeNotKnown, ToolError
-from dronedispatch.tool.system import Found
+from dronedispatch.tool.system import ResolvedTarget
 
 TRY_S_MAX = 10.0
 PAUSE_S = 0.2
@@ -45,7 +45,7 @@ class ApiAnswer:
 class Api:
     """`clock` and `sleep` are arguments for tests."""
 
-    system: Found
+    system: ResolvedTarget
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     rng: random.Random = field(default_factory=random.Random)

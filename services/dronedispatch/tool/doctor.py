@@ -23,7 +23,7 @@ from dronedispatch.tool.api import Api
 from dronedispatch.tool.diagnosis import Sights, diagnose
 from dronedispatch.tool.errors import ApiRefused, ToolError
 from dronedispatch.tool.orders import NO_TARGET
-from dronedispatch.tool.system import Found, Target, found
+from dronedispatch.tool.system import ResolvedTarget, Target, found
 
 STATUS_S_MAX = 120.0
 CONSUL_S = 5.0
@@ -76,7 +76,7 @@ def looked_at(seen: Sights) -> list[str]:
     return [name for name, was in asked.items() if was]
 
 
-def _door(system: Found) -> Sights:
+def _door(system: ResolvedTarget) -> Sights:
     api = Api(replace(system, timeout_s=min(system.timeout_s, ANSWER_S_MAX)))
     before_s = time.time()
     try:
@@ -106,7 +106,7 @@ def _ahead(date: str | None, before_s: float, after_s: float) -> float | None:
     return min(0.0, told_s + 1.0 - before_s)
 
 
-def _home(system: Found) -> dict[str, Any]:
+def _home(system: ResolvedTarget) -> dict[str, Any]:
     assert system.home is not None
     root = system.home.root
     seen: dict[str, Any] = {}
@@ -179,7 +179,7 @@ def _descriptors(rows: list[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
     return found_of
 
 
-def _consul(system: Found) -> str | None:
+def _consul(system: ResolvedTarget) -> str | None:
     """Whether Consul answers and has a leader; None when nobody says where it is."""
     address = system.home.consul if system.home else os.environ.get("CONSUL_HTTP_ADDR")
     if address is None:

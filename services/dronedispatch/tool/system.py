@@ -46,7 +46,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ResolvedTarget:
     """`home`: None when the system was named by an address, or is another machine's."""
 
     url: str
@@ -55,7 +55,7 @@ class Found:
     timeout_s: float
 
 
-def found(target: Target, environ: Mapping[str, str] = os.environ) -> Found:
+def found(target: Target, environ: Mapping[str, str] = os.environ) -> ResolvedTarget:
     """The system that `target` names. Raises WrongUse, or ToolError when the home that was named is none."""
     if not 0 < target.timeout <= TIMEOUT_S_MAX:
         raise WrongUse(f"--timeout {target.timeout:g} is not above 0 and at most {TIMEOUT_S_MAX:g}")
@@ -70,7 +70,7 @@ def found(target: Target, environ: Mapping[str, str] = os.environ) -> Found:
         home = None  # somebody else's system: the token of a home that was not typed with it is not for it
     address = url or (home.url if home else URL_DEFAULT)
     _check_url(address)
-    return Found(address.rstrip("/"), _token(target, home, environ), home, target.timeout)
+    return ResolvedTarget(address.rstrip("/"), _token(target, home, environ), home, target.timeout)
 
 
 def _check_url(url: str) -> None:

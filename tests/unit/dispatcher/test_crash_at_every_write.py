@@ -8,7 +8,7 @@ import pytest
 
 from dronedispatch.kv.client import Get, Op
 from dronedispatch.testing.fleet import a_delivery, at_km
-from dronedispatch.testing.flow_checker import FlowChecker, Verdict
+from dronedispatch.testing.flow_checker import FlowChecker, FlowVerdict
 from dronedispatch.testing.town import Desk, Town
 
 WRITES_OF_THREE_ORDERS = (
@@ -87,7 +87,7 @@ async def watch(town: Town, checker: FlowChecker) -> None:
     checker.confirm(await town.deliveries())
 
 
-async def judge(town: Town, checker: FlowChecker) -> Verdict:
+async def judge(town: Town, checker: FlowChecker) -> FlowVerdict:
     return checker.verdict({d.id: d for d in await town.deliveries()}, await town.drones())
 
 

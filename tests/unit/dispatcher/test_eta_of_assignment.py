@@ -6,7 +6,7 @@ from dronedispatch.dispatcher.core.plan import Assign
 from dronedispatch.dispatcher.etas import Etas
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta, move_delivery
 from dronedispatch.fleet.documents import stamp, unstamp
-from dronedispatch.fleet.promises import Record, record_of
+from dronedispatch.fleet.promises import PromiseRecord, record_of
 from dronedispatch.kv.version import Version
 from dronedispatch.testing.clock import START_WALL_S
 from dronedispatch.testing.fleet import AT, a_delivery
@@ -64,9 +64,9 @@ def test_the_confidence_of_an_assignment_is_how_the_last_ones_were_kept() -> Non
     etas = Etas()
     for took_s in (50.0, 55.0, 500.0):
         flown(etas, planned_s=60.0, took_s=took_s)
-    assert etas.of(assign(a_delivery(), 60.0), START_WALL_S).confidence == Record(2, 3).confidence
+    assert etas.of(assign(a_delivery(), 60.0), START_WALL_S).confidence == PromiseRecord(2, 3).confidence
 
 
 def test_the_confidence_of_the_201_is_measured_on_what_the_201_said() -> None:
     late_for_its_assignment = flown(Etas(), planned_s=60.0, took_s=500.0)
-    assert record_of([late_for_its_assignment]) == Record(1, 1)
+    assert record_of([late_for_its_assignment]) == PromiseRecord(1, 1)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, move_delivery
-from dronedispatch.fleet.drones import Drone, DroneStatus, Orders, Stop, StopKind
+from dronedispatch.fleet.drones import Commands, Drone, DroneStatus, Stop, StopKind
 from dronedispatch.testing.fleet import AT, a_delivery, a_drone, telemetry_for
-from dronedispatch.testing.flow_checker import FlowChecker, Verdict
+from dronedispatch.testing.flow_checker import FlowChecker, FlowVerdict
 
 
 def assigned(delivery: Delivery, drone_id: str = "drone-00001") -> Delivery:
@@ -21,10 +21,10 @@ def delivered(delivery: Delivery) -> Delivery:
 
 def with_orders(delivery: Delivery, name: str = "drone-00001", seq: int = 1) -> Drone:
     stops = tuple(Stop(kind=kind, delivery_id=delivery.id) for kind in (StopKind.PICKUP, StopKind.DROPOFF))
-    return a_drone(name, orders=Orders(seq=seq, stops=stops))
+    return a_drone(name, orders=Commands(seq=seq, stops=stops))
 
 
-def judge(checker: FlowChecker, *deliveries: Delivery, drones: tuple[Drone, ...] = ()) -> Verdict:
+def judge(checker: FlowChecker, *deliveries: Delivery, drones: tuple[Drone, ...] = ()) -> FlowVerdict:
     return checker.verdict({d.id: d for d in deliveries}, {drone.id: drone for drone in drones})
 
 

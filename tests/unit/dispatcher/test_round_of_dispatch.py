@@ -20,7 +20,7 @@ from dronedispatch.dispatcher.core.plan import (
 )
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.tuning import Policy, Tuning
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus, DroneType
@@ -34,12 +34,14 @@ D, A, P = DeliveryStatus.DELIVERED, DeliveryStatus.ASSIGNED, DeliveryStatus.PEND
 FLOWN = DeliveryStatus.IN_PROGRESS
 
 
-def world(*parts: DroneView | DeliveryView, tuning: Tuning = CALM) -> World:
-    drones = tuple(part for part in parts if isinstance(part, DroneView))
-    return World(drones, tuple(part for part in parts if isinstance(part, DeliveryView)), CITY, tuning=tuning)
+def world(*parts: DroneSnapshot | DeliverySnapshot, tuning: Tuning = CALM) -> World:
+    drones = tuple(part for part in parts if isinstance(part, DroneSnapshot))
+    return World(
+        drones, tuple(part for part in parts if isinstance(part, DeliverySnapshot)), CITY, tuning=tuning
+    )
 
 
-def plan(*parts: DroneView | DeliveryView, tuning: Tuning = CALM) -> Plan:
+def plan(*parts: DroneSnapshot | DeliverySnapshot, tuning: Tuning = CALM) -> Plan:
     return plan_round(world(*parts, tuning=tuning), NOW_S)
 
 
@@ -271,7 +273,7 @@ def test_a_charged_drone_is_idle_again() -> None:
     assert [free.cause for free in plan(replace(full, stops=1, stops_done=1)).frees] == ["charged"]
 
 
-def swap_world(**changes: object) -> tuple[DroneView | DeliveryView, ...]:
+def swap_world(**changes: object) -> tuple[DroneSnapshot | DeliverySnapshot, ...]:
     held = order("o", km(8, 8), km(8, 5), status=A, drone_id="far", **changes)
     return flying("far", "o", km(-8, -8)), drone_at("near", km(8, 7)), held
 
@@ -343,10 +345,10 @@ def test_who_was_idle_for_long_without_need_retires_and_a_share_stays_ready() ->
 # -- as a whole -------------------------------------------------------------------------------------------------------------
 
 
-def crowd(seed: int) -> tuple[list[DroneView], list[DeliveryView]]:
+def crowd(seed: int) -> tuple[list[DroneSnapshot], list[DeliverySnapshot]]:
     rng = random.Random(seed)
-    fleet: list[DroneView] = []
-    deliveries: list[DeliveryView] = []
+    fleet: list[DroneSnapshot] = []
+    deliveries: list[DeliverySnapshot] = []
     for i in range(30):
         at, status = (
             km(rng.uniform(-9, 9), rng.uniform(-9, 9)),

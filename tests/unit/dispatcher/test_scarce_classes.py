@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.world import DeliveryView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, World
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.drones import DroneType
 from dronedispatch.testing.views import NOW_S, drone_at, km, order
@@ -12,7 +12,7 @@ from dronedispatch.testing.views import NOW_S, drone_at, km, order
 HEAVY_KG = 9.0
 
 
-def flown_by_the_heavy_one(*orders: DeliveryView) -> str:
+def flown_by_the_heavy_one(*orders: DeliverySnapshot) -> str:
     """A heavy drone at the middle and a light one in the north-east; which order the heavy one takes."""
     drones = (drone_at("heavy", km(0, 0)), drone_at("light", km(5, 5), type=DroneType.LIGHT))
     world = World(drones, orders, default_city().open_sky(), tuning=Tuning(autoscale=False))
@@ -21,12 +21,12 @@ def flown_by_the_heavy_one(*orders: DeliveryView) -> str:
     return taken["heavy"]
 
 
-def near_both() -> list[DeliveryView]:
+def near_both() -> list[DeliverySnapshot]:
     """A light parcel beside each of the two drones."""
     return [order("a-near", km(0.2, 0), km(3, 0)), order("b-far", km(5.2, 5), km(5, 3))]
 
 
-def heavy_parcels(count: int) -> list[DeliveryView]:
+def heavy_parcels(count: int) -> list[DeliverySnapshot]:
     return [order(f"heavy-{n}", km(2, 1 + n), km(4, n), weight_kg=HEAVY_KG) for n in range(count)]
 
 

@@ -11,14 +11,14 @@ from dronedispatch.dispatcher.carry_out import CarryOut, PairLocks
 from dronedispatch.dispatcher.core.plan import Free, Plan, Undo
 from dronedispatch.dispatcher.core.roster import lookahead_roster
 from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.world import World, delivery_view, drone_view
+from dronedispatch.dispatcher.core.world import World, delivery_snapshot, drone_snapshot
 from dronedispatch.dispatcher.intents import stops_for
 from dronedispatch.dispatcher.locks import NoLocks
 from dronedispatch.dispatcher.picture import Picture
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import delivery_key, drone_key, encode
-from dronedispatch.fleet.drones import Drone, DroneStatus, Orders
+from dronedispatch.fleet.drones import Commands, Drone, DroneStatus
 from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.fleet.paths import paths_of
 from dronedispatch.kv.client import Item, Op, OpResult
@@ -41,7 +41,7 @@ async def pair(kv: MemoryKV, *, stops_done: int) -> tuple[Picture, Delivery, Dro
     """A drone on its way with two orders, as the store and the newest telemetry have it."""
     order = a_delivery(status=DeliveryStatus.ASSIGNED, drone_id="drone-00001", orders_seq=2)
     drone = a_drone(
-        status=DroneStatus.BUSY, delivery_id=order.id, orders=Orders(seq=2, stops=stops_for(order))
+        status=DroneStatus.BUSY, delivery_id=order.id, orders=Commands(seq=2, stops=stops_for(order))
     )
     picture = Picture(FlightModel(), Tuning())
     records: tuple[tuple[str, Any], ...] = ((delivery_key(order.id), order), (drone_key(drone.id), drone))
@@ -99,11 +99,11 @@ def test_a_drone_of_which_only_the_record_tells_may_be_nearer_than_it_seems(
 ) -> None:
     order = a_delivery(status=DeliveryStatus.ASSIGNED, drone_id="drone-00001", orders_seq=2)
     drone = a_drone(
-        status=DroneStatus.BUSY, delivery_id=order.id, orders=Orders(seq=2, stops=stops_for(order))
+        status=DroneStatus.BUSY, delivery_id=order.id, orders=Commands(seq=2, stops=stops_for(order))
     )
     told = telemetry_for(pos=at_km(2.0, -2.1), orders_seq=2)  # 100 m away: six seconds
-    flying = drone_view(drone, VERSION, told, PLANE, heard=heard)
-    held = delivery_view(order, VERSION, PLANE)
+    flying = drone_snapshot(drone, VERSION, told, PLANE, heard=heard)
+    held = delivery_snapshot(order, VERSION, PLANE)
     world = World((flying,), (held,), default_city())
     roster = lookahead_roster(world, [flying], {order.id: held}, paths_of(world.city))
     assert bool(roster.holding) is may_go

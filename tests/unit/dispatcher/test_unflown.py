@@ -7,7 +7,7 @@ from dataclasses import replace
 from dronedispatch.dispatcher.core.plan import Plan
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.world import UNFLOWN_TICKS, DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import UNFLOWN_TICKS, DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.testing.views import NOW_S, flying, km, order
@@ -15,7 +15,7 @@ from dronedispatch.testing.views import NOW_S, flying, km, order
 A, FLOWN = DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS
 
 
-def plan(drone: DroneView, delivery: DeliveryView) -> Plan:
+def plan(drone: DroneSnapshot, delivery: DeliverySnapshot) -> Plan:
     city = default_city().open_sky()
     return plan_round(World((drone,), (delivery,), city, tuning=Tuning(autoscale=False)), NOW_S)
 

@@ -11,7 +11,7 @@ from dronedispatch.dispatcher.core.plan import Plan
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.why import explain
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.city import City, default_city, parse_city
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus, DroneType
@@ -46,15 +46,15 @@ def around(x: float, y: float) -> City:
 
 
 def world(
-    *parts: DroneView | DeliveryView, city: City = OPEN, since_s: dict[str, float] | None = None
+    *parts: DroneSnapshot | DeliverySnapshot, city: City = OPEN, since_s: dict[str, float] | None = None
 ) -> World:
-    drones = tuple(part for part in parts if isinstance(part, DroneView))
-    orders = tuple(part for part in parts if isinstance(part, DeliveryView))
+    drones = tuple(part for part in parts if isinstance(part, DroneSnapshot))
+    orders = tuple(part for part in parts if isinstance(part, DeliverySnapshot))
     return World(drones, orders, city, tuning=CALM, unflyable_since_s=since_s or {})
 
 
 def plan(
-    *parts: DroneView | DeliveryView, city: City = OPEN, since_s: dict[str, float] | None = None
+    *parts: DroneSnapshot | DeliverySnapshot, city: City = OPEN, since_s: dict[str, float] | None = None
 ) -> Plan:
     return plan_round(world(*parts, city=city, since_s=since_s), NOW_S)
 

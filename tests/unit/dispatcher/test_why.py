@@ -10,7 +10,7 @@ import pytest
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.tuning import Policy, Tuning
 from dronedispatch.dispatcher.core.why import DroneReason, explain
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus, DroneType
@@ -27,9 +27,9 @@ def spot(rng: random.Random) -> Point:
     return Point(rng.uniform(-8000, 8000), rng.uniform(-8000, 8000))
 
 
-def drone(number: int, rng: random.Random) -> DroneView:
+def drone(number: int, rng: random.Random) -> DroneSnapshot:
     status = rng.choice([DroneStatus.IDLE, DroneStatus.IDLE, DroneStatus.INACTIVE, DroneStatus.RETIRING])
-    return DroneView(
+    return DroneSnapshot(
         id=f"d{number:02d}",
         type=rng.choice(list(DroneType)),
         status=status,
@@ -42,8 +42,8 @@ def drone(number: int, rng: random.Random) -> DroneView:
     )
 
 
-def order(name: str, rng: random.Random) -> DeliveryView:
-    return DeliveryView(
+def order(name: str, rng: random.Random) -> DeliverySnapshot:
+    return DeliverySnapshot(
         id=name,
         status=DeliveryStatus.PENDING,
         version=V,
@@ -68,7 +68,7 @@ def away(a: Point, b: Point) -> float:
     return math.hypot(a[0] - b[0], a[1] - b[1])
 
 
-def energy_margin(one: DroneView, wanted: DeliveryView) -> float:
+def energy_margin(one: DroneSnapshot, wanted: DeliverySnapshot) -> float:
     """By the numbers of the world: 2 % a km, a tenth more at full load, 15 % of doubt, 5 % of reserve."""
     retreat = min(away(wanted.destination, point.at) for point in CITY.charge_points)
     load = 1.0 + 0.1 * wanted.weight_kg / LIMIT_KG[one.type.value]
@@ -76,7 +76,7 @@ def energy_margin(one: DroneView, wanted: DeliveryView) -> float:
     return one.battery_pct - 5.0 - way_m / 1000.0 * 2.0 * 1.15
 
 
-def out_of_service(one: DroneView) -> bool:
+def out_of_service(one: DroneSnapshot) -> bool:
     return (
         one.decommissioned
         or not one.flying
@@ -98,7 +98,7 @@ def test_every_reason_agrees_with_an_independent_recomputation(seed: int, policy
         assert wrong == []
 
 
-def contradicts(told: DroneReason, one: DroneView, wanted: DeliveryView, policy: Policy) -> bool:
+def contradicts(told: DroneReason, one: DroneSnapshot, wanted: DeliverySnapshot, policy: Policy) -> bool:
     if out_of_service(one):
         return told.fits or told.payload_margin_kg is not None
     payload, energy = LIMIT_KG[one.type.value] - wanted.weight_kg, energy_margin(one, wanted)
@@ -137,7 +137,7 @@ def test_an_order_that_nobody_carries_has_no_drone_that_fits() -> None:
 
 def test_an_order_that_flies_names_its_drone_and_an_unknown_one_is_none() -> None:
     world = world_of(1, Policy.LOOKAHEAD)
-    flown = DeliveryView(
+    flown = DeliverySnapshot(
         id="f",
         status=DeliveryStatus.IN_PROGRESS,
         version=V,
@@ -153,5 +153,5 @@ def test_an_order_that_flies_names_its_drone_and_an_unknown_one_is_none() -> Non
     assert explain(world, NOW_S, "nowhere") is None
 
 
-def heaviest(world: World) -> DeliveryView:
+def heaviest(world: World) -> DeliverySnapshot:
     return max(world.deliveries, key=lambda one: one.weight_kg)

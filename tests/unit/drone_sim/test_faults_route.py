@@ -9,7 +9,7 @@ import pytest
 
 from dronedispatch.drone_sim.core.craft import Craft
 from dronedispatch.drone_sim.core.fleet_state import FleetState
-from dronedispatch.drone_sim.faults import Faults
+from dronedispatch.drone_sim.faults import FaultInjector
 from dronedispatch.drone_sim.routes import add_routes
 from dronedispatch.fleet.drones import DroneType
 from dronedispatch.fleet.positions import Point
@@ -27,7 +27,7 @@ class Door:
     """A drone_sim with one drone, as an operator sees it."""
 
     def __init__(
-        self, port: int, client: HttpClient, state: FleetState, faults: Faults, clock: FakeClock
+        self, port: int, client: HttpClient, state: FleetState, faults: FaultInjector, clock: FakeClock
     ) -> None:
         self._port = port
         self._client = client
@@ -50,7 +50,7 @@ async def door() -> AsyncIterator[Door]:
     craft = Craft(id="drone-00001", type=DroneType.LIGHT, at=Point(0.0, 0.0), battery_pct=80.0)
     state.adopt(0, craft, None, 0)
     app = create_web("drone-sim", ProcessSettings(operator_token=Secret("let-me")), ready=lambda: None)
-    app.ctx.faults = Faults(state, clock)
+    app.ctx.faults = FaultInjector(state, clock)
     add_routes(app)
     client = HttpClient(resend_on_reuse_reset=False)
     async with serving(app) as port:

@@ -13,7 +13,7 @@ from dronedispatch.drone_sim.core.placement import drone_id
 from dronedispatch.drone_sim.core.schedule import Beat
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.documents import ZONES_KEY, decode, drone_key, encode, telemetry_key
-from dronedispatch.fleet.drones import Drone, DroneStatus, Orders, Stop, StopKind, Telemetry
+from dronedispatch.fleet.drones import Commands, Drone, DroneStatus, Stop, StopKind, Telemetry
 from dronedispatch.fleet.positions import Plane, Point
 from dronedispatch.kv.client import Op
 from dronedispatch.kv.errors import Unavailable
@@ -104,7 +104,7 @@ async def test_a_parcel_that_went_to_another_drone_is_not_picked_up_even_when_th
     craft = fleet.state.crafts[drone_id(0)]
     goal = craft.path[-1]
     fleet.state.crafts[drone_id(0)] = msgspec.structs.replace(craft, at=Point(goal.x_m - 100.0, goal.y_m))
-    recalled = a_drone(drone_id(0), orders=Orders(seq=2))
+    recalled = a_drone(drone_id(0), orders=Commands(seq=2))
     await town.kv.put(drone_key(drone_id(0)), encode(recalled))
     await fleet.tick(BEAT)
     told = (await town.telemetry())[drone_id(0)]
@@ -153,7 +153,7 @@ async def test_a_docked_drone_charges_in_the_store_and_makes_room_when_it_is_ful
     for name in (drone_id(0),):
         old = await town.kv.get(telemetry_key(name))
         assert old is not None
-        drone = a_drone(name, status=DroneStatus.CHARGING, orders=Orders(seq=1, stops=(stop,)))
+        drone = a_drone(name, status=DroneStatus.CHARGING, orders=Commands(seq=1, stops=(stop,)))
         await town.kv.put(drone_key(name), encode(drone))
     fleet.state.drop(range(16))
     await town.kv.put(telemetry_key(drone_id(0)), encode(low))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dronedispatch.drone_sim.core.craft import Craft, craft_of, load_kg, telemetry_of, with_orders
 from dronedispatch.drone_sim.core.flight import Noise, fly, plugged
-from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, Orders, Stop, StopKind
+from dronedispatch.fleet.drones import Commands, Drone, DroneStatus, DroneType, Stop, StopKind
 from dronedispatch.fleet.positions import Point
 from dronedispatch.testing.airspace import OpenSky
 
@@ -28,7 +28,7 @@ def craft(*stops: Stop, battery_pct: float = 80.0, at: Point = HOME) -> Craft:
         type=DroneType.LIGHT,
         at=at,
         battery_pct=battery_pct,
-        orders=Orders(seq=1 if stops else 0, stops=stops),
+        orders=Commands(seq=1 if stops else 0, stops=stops),
     )
 
 
@@ -121,10 +121,10 @@ def test_a_drone_charges_only_when_it_has_a_place_and_goes_on_when_it_has_enough
 
 def test_newer_orders_replace_the_old_ones_in_the_air_and_older_or_equal_ones_change_nothing() -> None:
     flying = fly(craft(*DELIVERY), 50.0, SKY, QUIET)
-    turned = with_orders(flying, Orders(seq=2, stops=(stop(StopKind.PICKUP, 0.0),)))
+    turned = with_orders(flying, Commands(seq=2, stops=(stop(StopKind.PICKUP, 0.0),)))
     assert fly(turned, 10.0, SKY, QUIET).at.x_m == pytest.approx(400.0)
-    assert with_orders(turned, Orders(seq=2, stops=())) is turned
-    assert with_orders(turned, Orders(seq=1, stops=())) is turned
+    assert with_orders(turned, Commands(seq=2, stops=())) is turned
+    assert with_orders(turned, Commands(seq=1, stops=())) is turned
 
 
 def test_what_is_on_board_follows_from_orders_and_progress_alone() -> None:
@@ -139,7 +139,7 @@ def test_a_process_that_takes_a_drone_over_flies_it_as_the_old_one_would_have() 
         id="drone-1",
         type=DroneType.LIGHT,
         status=DroneStatus.BUSY,
-        orders=Orders(seq=1, stops=DELIVERY),
+        orders=Commands(seq=1, stops=DELIVERY),
         status_at="2026-11-24T06:00:00.000Z",
     )
     noise = Noise(share=0.15, seed=3)

@@ -16,7 +16,7 @@ from dronedispatch.drone_sim.core.placement import class_of, drone_id, place
 from dronedispatch.drone_sim.core.schedule import ELAPSED_TICKS_MAX, beat
 from dronedispatch.drone_sim.core.slots import share_of, slot_of
 from dronedispatch.drone_sim.core.tick import Fleet, Tick, fly_fleet
-from dronedispatch.fleet.drones import DroneType, Orders, Stop, StopKind
+from dronedispatch.fleet.drones import Commands, DroneType, Stop, StopKind
 from dronedispatch.fleet.positions import LatLon, Point
 from dronedispatch.testing.airspace import OpenSky
 
@@ -30,7 +30,7 @@ def parked(name: str) -> Craft:
 
 
 def to_charge(name: str) -> Craft:
-    orders = Orders(seq=1, stops=(Stop(kind=StopKind.CHARGE, pos=STATION, station="s"),))
+    orders = Commands(seq=1, stops=(Stop(kind=StopKind.CHARGE, pos=STATION, station="s"),))
     return msgspec.structs.replace(parked(name), orders=orders)
 
 
@@ -69,7 +69,7 @@ def test_a_station_charges_as_many_as_it_has_places_in_order_of_arrival() -> Non
 def test_a_drone_that_is_called_away_gives_its_place_to_the_next() -> None:
     fleet = Fleet(crafts={n: to_charge(n) for n in "ab"}, docks={"s": Dock()}, capacity={"s": 1})
     standing = fly_on(fleet, run(fleet, 1))
-    called = {**standing.crafts, "a": msgspec.structs.replace(parked("a"), orders=Orders(seq=2))}
+    called = {**standing.crafts, "a": msgspec.structs.replace(parked("a"), orders=Commands(seq=2))}
     after = run(Fleet(crafts=called, docks=standing.docks, capacity={"s": 1}), 2)
     assert after.docks == {"s": Dock(queue=("b",))}
 

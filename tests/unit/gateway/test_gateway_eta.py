@@ -13,7 +13,7 @@ from dronedispatch.fleet.documents import stamp, unstamp
 from dronedispatch.fleet.drones import DroneStatus, DroneType
 from dronedispatch.fleet.paths import paths_of
 from dronedispatch.fleet.positions import LatLon
-from dronedispatch.fleet.promises import Record
+from dronedispatch.fleet.promises import PromiseRecord
 from dronedispatch.gateway.core.eta import (
     BLIND_CONFIDENCE,
     SLACK_S,
@@ -29,6 +29,7 @@ from dronedispatch.gateway.core.order import Order
 NOW_S = 1_800_000_000.0
 PATHS = paths_of(default_city())
 ORDER = Order(origin=LatLon(41.85, 12.42), destination=LatLon(41.86, 12.42), weight_kg=2.0)
+KEPT = PromiseRecord(9, 9)
 FLIGHT_S = 1112 / 10.0
 
 
@@ -54,7 +55,7 @@ def state(
     )
 
 
-def eta(known: DispatchState | None, order: Order = ORDER, record: Record = Record(9, 9)) -> Eta:  # noqa: B008
+def eta(known: DispatchState | None, order: Order = ORDER, record: PromiseRecord = KEPT) -> Eta:
     outlook = None if known is None else Outlook(known, PATHS)
     return estimate(order, now_s=NOW_S, paths=PATHS, outlook=outlook, record=record, speed_mps=10.0)
 

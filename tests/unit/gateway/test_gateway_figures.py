@@ -8,7 +8,7 @@ from ulid import ULID
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta
 from dronedispatch.fleet.documents import stamp
 from dronedispatch.fleet.positions import LatLon
-from dronedispatch.fleet.promises import Record, record_of
+from dronedispatch.fleet.promises import PromiseRecord, record_of
 from dronedispatch.gateway.core.figures import Ledger, created_s
 
 NOW_S = 1_800_000_000.0
@@ -80,10 +80,10 @@ def test_a_count_of_the_store_replaces_what_was_remembered() -> None:
 
 def test_confidence_is_the_share_of_promises_kept_and_never_certain() -> None:
     kept, broken = delivered(NOW_S + 1, NOW_S), delivered(NOW_S - 1, NOW_S)
-    assert record_of([]) == Record(0, 0)
-    assert Record(0, 0).confidence == 0.5
-    assert record_of([kept, kept, broken]) == Record(2, 3)
-    assert Record(98, 98).confidence == 0.99
+    assert record_of([]) == PromiseRecord(0, 0)
+    assert PromiseRecord(0, 0).confidence == 0.5
+    assert record_of([kept, kept, broken]) == PromiseRecord(2, 3)
+    assert PromiseRecord(98, 98).confidence == 0.99
 
 
 def delivered(promise_s: float, came_s: float) -> Delivery:

@@ -16,7 +16,7 @@ from dronedispatch.kv.version import Version
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.collector import HttpResponse
-from dronedispatch.runtime.http.errors import Broken, NotSent, TimedOut
+from dronedispatch.runtime.http.errors import Broken, RequestNotSent, TimedOut
 from dronedispatch.testing.clock import FakeClock
 from support.waiting import deadline, in_time, until
 
@@ -106,7 +106,7 @@ async def test_coordinators_take_turns(client: Client) -> None:
 @pytest.mark.parametrize("op", [Get("k"), Put("k", b"v")])
 async def test_a_batch_that_was_not_taken_goes_to_another_coordinator(client: Client, op: Op) -> None:
     def refused(_ops: list[Op]) -> HttpResponse:
-        raise NotSent("one:1", "refused")
+        raise RequestNotSent("one:1", "refused")
 
     client.peer.behave = {"one": refused}
     assert await client.result(op) == result_of(op)

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from scripts.local.home import Home
 from scripts.local.supervisor import configuration, restarts_in
-from scripts.local.table import Process
+from scripts.local.table import Program
 from scripts.local.trouble import Trouble
 from supervisor.options import ServerOptions
 
 
-def process(**environment: str) -> Process:
-    return Process(
+def process(**environment: str) -> Program:
+    return Program(
         "gateway-1", "gateway", 4, ("/opt/with space/prog", "gateway"), environment, directory=Path("/tmp")
     )
 

@@ -69,7 +69,7 @@ def sound(calls: list[AnyCall]) -> bytes:
     return response(encode_replies([Found(None) for _ in calls]))
 
 
-class Receiver:
+class StubReceiver:
     """Collects replies by place."""
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ def two_links(links: Links, replica: StubReplica) -> None:
     links.follow({"r": url, "other": url}, lambda _name: False)
 
 
-def put(links: Links, receiver: Receiver, count: int, first: int = 0, *, name: str = "r") -> None:
+def put(links: Links, receiver: StubReceiver, count: int, first: int = 0, *, name: str = "r") -> None:
     link = links.get(name)
     assert link is not None
     for place in range(first, first + count):
@@ -124,7 +124,7 @@ def put(links: Links, receiver: Receiver, count: int, first: int = 0, *, name: s
 async def test_the_calls_of_one_turn_travel_in_one_batch_with_the_token(
     replica: StubReplica, links: Links
 ) -> None:
-    receiver = Receiver()
+    receiver = StubReceiver()
     put(links, receiver, 10)
     assert await receiver.all_of(10) == [Found(None)] * 10
     assert [len(batch) for batch in replica.batches] == [10]
@@ -134,7 +134,7 @@ async def test_the_calls_of_one_turn_travel_in_one_batch_with_the_token(
 async def test_what_queues_while_batches_are_away_goes_with_the_next(
     replica: StubReplica, links: Links
 ) -> None:
-    receiver = Receiver()
+    receiver = StubReceiver()
     replica.gate.clear()
     for turn in range(AWAY_MAX):
         put(links, receiver, 1, first=turn)
@@ -149,7 +149,7 @@ async def test_what_queues_while_batches_are_away_goes_with_the_next(
 async def test_under_load_a_batch_waits_for_its_share_of_the_calls_but_only_a_moment(
     replica: StubReplica, links: Links
 ) -> None:
-    receiver = Receiver()
+    receiver = StubReceiver()
     two_links(links, replica)
     replica.gate.clear()
     put(links, receiver, 20, name="other")
@@ -165,7 +165,7 @@ async def test_under_load_a_batch_waits_for_its_share_of_the_calls_but_only_a_mo
 
 
 async def test_a_batch_that_holds_its_share_does_not_wait(replica: StubReplica, links: Links) -> None:
-    receiver = Receiver()
+    receiver = StubReceiver()
     loop = asyncio.get_running_loop()
     two_links(links, replica)
     replica.gate.clear()
@@ -191,7 +191,7 @@ async def test_a_batch_that_holds_its_share_does_not_wait(replica: StubReplica, 
 async def test_a_replica_that_does_not_answer_is_silent_and_gets_nothing_twice(
     replica: StubReplica, links: Links
 ) -> None:
-    receiver = Receiver()
+    receiver = StubReceiver()
     replica.gate.clear()
     put(links, receiver, 3)
     assert await receiver.all_of(3) == [SILENT] * 3
@@ -219,18 +219,18 @@ async def test_an_answer_that_is_none_leaves_the_calls_silent(
     replica: StubReplica, links: Links, answer: Answer
 ) -> None:
     replica.answer = answer
-    receiver = Receiver()
+    receiver = StubReceiver()
     put(links, receiver, 2)
     assert await receiver.all_of(2) == [SILENT] * 2
     replica.answer = sound
-    again = Receiver()
+    again = StubReceiver()
     put(links, again, 1)
     assert await again.all_of(1) == [Found(None)]
 
 
 async def test_a_refused_connection_is_definite(links: Links) -> None:
     links.follow({"r": "http://127.0.0.1:1"}, lambda _name: False)
-    receiver = Receiver()
+    receiver = StubReceiver()
     put(links, receiver, 4)
     assert await receiver.all_of(4) == [NOT_SENT] * 4
     assert await links.ping("r") is Pulse.REFUSED
@@ -242,7 +242,7 @@ async def test_a_kept_connection_that_the_replica_closed_is_replaced(
     replica.answer = lambda calls: response(
         encode_replies([Found(None) for _ in calls]), more="connection: close\r\n"
     )
-    receiver = Receiver()
+    receiver = StubReceiver()
     for place in range(3):
         put(links, receiver, 1, first=place)
         await until(lambda place=place: place in receiver.replies, "answered")  # type: ignore[misc]
@@ -266,7 +266,7 @@ async def test_a_replica_that_leaves_has_its_last_word_and_one_that_is_silent_is
 ) -> None:
     links, clock = patient
     replica.gate.clear()
-    receiver = Receiver()
+    receiver = StubReceiver()
     link = links.get("r")
     assert link is not None
     link.put(read("sent"), receiver, 0)
@@ -286,7 +286,7 @@ async def test_a_last_word_that_does_not_come_is_not_waited_for(
 ) -> None:
     links, clock = patient
     replica.gate.clear()
-    receiver = Receiver()
+    receiver = StubReceiver()
     link = links.get("r")
     assert link is not None
     link.put(read("sent"), receiver, 0)

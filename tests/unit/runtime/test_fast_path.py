@@ -11,7 +11,7 @@ from sanic.response import text
 
 from dronedispatch.runtime.fast_path import FastRequest, parse_headers
 from dronedispatch.runtime.settings import ProcessSettings
-from dronedispatch.runtime.web import Process, create_web
+from dronedispatch.runtime.web import ServiceProcess, create_web
 from dronedispatch.testing.serving import serving
 from support.virtual_time import pass_time
 from support.waiting import deadline, until
@@ -37,9 +37,9 @@ class Served:
         self.app.add_route(slow_road, "/<path:path>", methods=["GET", "PUT", "POST"], name="slow_road")
 
     @property
-    def process(self) -> Process:
+    def process(self) -> ServiceProcess:
         process = self.app.ctx.process
-        assert isinstance(process, Process)
+        assert isinstance(process, ServiceProcess)
         return process
 
     def take(self, request: FastRequest) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.collector import HttpResponse
-from dronedispatch.runtime.http.errors import Broken, Malformed, NotSent, TimedOut
+from dronedispatch.runtime.http.errors import Broken, Malformed, RequestNotSent, TimedOut
 from dronedispatch.runtime.http.heads import request_head
 from support.waiting import deadline
 
@@ -171,7 +171,7 @@ async def test_a_refused_connect_is_definite() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         async with client(resend=True) as http:
-            with pytest.raises(NotSent):
+            with pytest.raises(RequestNotSent):
                 await get(http, held.getsockname()[1])
 
 
@@ -183,7 +183,7 @@ async def test_a_connect_that_takes_too_long_is_definite() -> None:
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
         async with client(connect_timeout_s=0.05) as http:
-            with pytest.raises(NotSent):
+            with pytest.raises(RequestNotSent):
                 await get(http, full.getsockname()[1])
 
 
@@ -299,7 +299,7 @@ async def test_a_call_that_finds_no_free_connection_in_time_is_definite() -> Non
     async with peer(silent) as there, client(connections_max=1) as http:
         first = asyncio.create_task(get(http, there.port, timeout_s=0.2))
         await asyncio.wait([first], timeout=0.01)
-        with pytest.raises(NotSent):
+        with pytest.raises(RequestNotSent):
             await get(http, there.port, timeout_s=0.02)
         with pytest.raises(TimedOut):
             await first

@@ -16,7 +16,7 @@ import pytest
 
 from dronedispatch.tool.api import Api
 from dronedispatch.tool.errors import ApiRefused, NobodyAnswers, OutcomeNotKnown
-from dronedispatch.tool.system import Found
+from dronedispatch.tool.system import ResolvedTarget
 
 Script = Callable[[int], tuple[int, dict[str, str], Any]]
 
@@ -62,7 +62,7 @@ def api(url: str, timeout_s: float = 60.0) -> Api:
     """Pauses pass at once."""
     now = itertools.count()
     return Api(
-        Found(url, "secret", None, timeout_s),
+        ResolvedTarget(url, "secret", None, timeout_s),
         clock=lambda: next(now) * 0.01,
         sleep=lambda _s: None,
         rng=random.Random(1),
@@ -133,7 +133,7 @@ def test_nobody_there_is_a_definite_failure_that_says_what_to_type() -> None:
 
 def test_a_frozen_system_takes_connections_and_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as frozen:
-        asked = Api(Found(f"http://127.0.0.1:{frozen.getsockname()[1]}", None, None, 0.5))
+        asked = Api(ResolvedTarget(f"http://127.0.0.1:{frozen.getsockname()[1]}", None, None, 0.5))
         with pytest.raises(NobodyAnswers, match="says nothing"):
             asked.get("/figures")
         with pytest.raises(OutcomeNotKnown, match="doctor"):

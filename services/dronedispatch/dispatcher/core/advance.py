@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dronedispatch.dispatcher.core.plan import Advance, Free
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus
 
 PICKED_UP, DROPPED_OFF = 1, 2  # stops done of the orders [pick-up, drop-off]
 
 
-def holds(drone: DroneView | None, delivery: DeliveryView) -> bool:
+def holds(drone: DroneSnapshot | None, delivery: DeliverySnapshot) -> bool:
     """Whether the drone's record carries the intent for this delivery."""
     return drone is not None and drone.status is DroneStatus.BUSY and drone.delivery_id == delivery.id
 
 
 def advance_deliveries(
-    deliveries: Mapping[str, DeliveryView], drones: Mapping[str, DroneView]
+    deliveries: Mapping[str, DeliverySnapshot], drones: Mapping[str, DroneSnapshot]
 ) -> tuple[list[Advance], list[Free]]:
     """A drone that was at the origin has picked up, one that was at the destination has delivered.
 

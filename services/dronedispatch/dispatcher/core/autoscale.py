@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dronedispatch.dispatcher.core.firstcome import class_for
 from dronedispatch.dispatcher.core.plan import SetStatus
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.drones import DroneStatus, DroneType
 
 _WAITING = (DroneStatus.IDLE, DroneStatus.CHARGING)
 
 
 def autoscale_by_type(
-    world: World, now_s: float, drones: Mapping[str, DroneView], pending: Sequence[DeliveryView]
+    world: World, now_s: float, drones: Mapping[str, DroneSnapshot], pending: Sequence[DeliverySnapshot]
 ) -> tuple[list[SetStatus], list[str]]:
     """(activations, ids of idle drones that may retire), of every class.
 
@@ -27,7 +27,7 @@ def autoscale_by_type(
     """
     activations: list[SetStatus] = []
     retiring: list[str] = []
-    in_service: dict[DroneType, list[DroneView]] = {kind: [] for kind in DroneType}
+    in_service: dict[DroneType, list[DroneSnapshot]] = {kind: [] for kind in DroneType}
     for drone in drones.values():
         if not drone.decommissioned:
             in_service[drone.type].append(drone)
@@ -56,7 +56,7 @@ def autoscale_by_type(
     return activations, retiring
 
 
-def _can_wake(drone: DroneView, world: World) -> bool:
+def _can_wake(drone: DroneSnapshot, world: World) -> bool:
     asleep = drone.status in (DroneStatus.INACTIVE, DroneStatus.RETIRING)
     return (
         asleep
@@ -66,6 +66,6 @@ def _can_wake(drone: DroneView, world: World) -> bool:
     )
 
 
-def _longest_idle(waiting: Iterable[DroneView], before_s: float, count: int) -> list[str]:
+def _longest_idle(waiting: Iterable[DroneSnapshot], before_s: float, count: int) -> list[str]:
     rested = [drone for drone in waiting if drone.status is DroneStatus.IDLE and drone.status_s <= before_s]
     return [drone.id for drone in sorted(rested, key=lambda drone: (drone.status_s, drone.id))[:count]]

@@ -10,11 +10,11 @@ from dronedispatch.dispatcher.core.firstcome import assign_in_order, pick_drone,
 from dronedispatch.dispatcher.core.fitness import margins
 from dronedispatch.dispatcher.core.lookahead import Decided
 from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S, cheapest_matching
-from dronedispatch.dispatcher.core.orders import Orders, orders_of
+from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
 from dronedispatch.dispatcher.core.plan import Assign, Hold
 from dronedispatch.dispatcher.core.roster import Roster, ready_roster
 from dronedispatch.dispatcher.core.tuning import Policy
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
 from dronedispatch.fleet.paths import paths_of
 
@@ -22,7 +22,7 @@ FULL_PCT = 99.9
 
 
 def decide_for_idle(
-    world: World, now_s: float, drones: Sequence[DroneView], pending: Sequence[DeliveryView]
+    world: World, now_s: float, drones: Sequence[DroneSnapshot], pending: Sequence[DeliverySnapshot]
 ) -> Decided:
     """Assign what can start now; idle drones charge by the threshold, and when only their battery forbids an order."""
     roster = ready_roster(drones, world.tuning)
@@ -48,7 +48,7 @@ def decide_for_idle(
     return decided
 
 
-def match_idle(world: World, roster: Roster, orders: Orders) -> list[tuple[int, int]]:
+def match_idle(world: World, roster: Roster, orders: OrderArrays) -> list[tuple[int, int]]:
     """(drone, order) rows with the least sum of ways to the pick-up."""
     shape = len(roster), len(orders)
     if not all(shape):
@@ -69,7 +69,7 @@ def match_idle(world: World, roster: Roster, orders: Orders) -> list[tuple[int, 
     return list(zip(rows[chosen].tolist(), cols[chosen].tolist(), strict=True))
 
 
-def _assign(world: World, now_s: float, roster: Roster, orders: Orders, row: int, col: int) -> Assign:
+def _assign(world: World, now_s: float, roster: Roster, orders: OrderArrays, row: int, col: int) -> Assign:
     drone, delivery = roster.drones[row], orders.deliveries[col]
     fetch_s = world.flight.flight_s(paths_of(world.city).length_m(drone.at, delivery.origin))
     pickup_s = now_s + fetch_s

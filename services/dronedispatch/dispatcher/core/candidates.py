@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial import cKDTree
 
-from dronedispatch.dispatcher.core.orders import Orders
+from dronedispatch.dispatcher.core.order_arrays import OrderArrays
 from dronedispatch.dispatcher.core.roster import Array, Roster, Rows, Stance
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
 
@@ -24,7 +24,7 @@ ORDERS_NEAREST = 10  # orders a drone looks at when there are more orders than d
 CLASSES_KG = tuple(sorted(PAYLOAD_MAX_KG.values()))
 
 
-def candidate_pairs(roster: Roster, orders: Orders, held: dict[int, int]) -> tuple[Rows, Rows]:
+def candidate_pairs(roster: Roster, orders: OrderArrays, held: dict[int, int]) -> tuple[Rows, Rows]:
     """(rows, cols), each pair once. `held`: drone row -> order row; those pairs are always among them."""
     n, m = len(roster), len(orders)
     if n * m <= ALL_PAIRS_MAX:
@@ -48,7 +48,7 @@ def candidate_pairs(roster: Roster, orders: Orders, held: dict[int, int]) -> tup
 
 
 def _drones_near_orders(
-    roster: Roster, orders: Orders, group: np.ndarray[tuple[int], np.dtype[np.bool_]], nearest: int
+    roster: Roster, orders: OrderArrays, group: np.ndarray[tuple[int], np.dtype[np.bool_]], nearest: int
 ) -> Iterator[Rows]:
     lighter = 0.0
     for class_kg in CLASSES_KG:
@@ -60,7 +60,7 @@ def _drones_near_orders(
             yield (rows[picked] * len(orders) + cols[:, None]).ravel()
 
 
-def _orders_near_drones(roster: Roster, orders: Orders) -> Iterator[Rows]:
+def _orders_near_drones(roster: Roster, orders: OrderArrays) -> Iterator[Rows]:
     for class_kg in CLASSES_KG:
         rows = np.flatnonzero(roster.payload_max_kg == class_kg)
         cols = np.flatnonzero(orders.weight_kg <= class_kg)

@@ -6,21 +6,21 @@ from collections.abc import Iterable, Mapping
 
 from dronedispatch.dispatcher.core.plan import Charge, Free, SetStatus
 from dronedispatch.dispatcher.core.stations import Stations
-from dronedispatch.dispatcher.core.world import DroneView
+from dronedispatch.dispatcher.core.world import DroneSnapshot
 from dronedispatch.fleet.city import City
 from dronedispatch.fleet.drones import DroneStatus
 
 FULL_PCT = 99.9
 
 
-def charged(drone: DroneView) -> bool:
+def charged(drone: DroneSnapshot) -> bool:
     """Its charge stop is done, or it is plugged in and the battery is where it should be."""
     if drone.done >= drone.stops > 0:
         return True
     return drone.station is not None and drone.battery_pct >= min(drone.until_pct, FULL_PCT)
 
 
-def end_charging(drones: Mapping[str, DroneView]) -> list[Free]:
+def end_charging(drones: Mapping[str, DroneSnapshot]) -> list[Free]:
     """Who has charged up is idle again; so is who has lost its charge orders."""
     return [
         Free(drone.id, drone.version, "charged" if drone.stops else "had no charge point to go to")
@@ -29,7 +29,7 @@ def end_charging(drones: Mapping[str, DroneView]) -> list[Free]:
     ]
 
 
-def end_retiring(drones: Mapping[str, DroneView]) -> list[SetStatus]:
+def end_retiring(drones: Mapping[str, DroneSnapshot]) -> list[SetStatus]:
     """Who has charged up at its charge point goes out of service."""
     return [
         SetStatus(drone.id, drone.version, DroneStatus.INACTIVE, "retired")
@@ -38,7 +38,7 @@ def end_retiring(drones: Mapping[str, DroneView]) -> list[SetStatus]:
     ]
 
 
-def retire(leaving: Iterable[DroneView], stations: Stations) -> list[SetStatus]:
+def retire(leaving: Iterable[DroneSnapshot], stations: Stations) -> list[SetStatus]:
     """Send them to a charge point, to go out of service there."""
     statuses: list[SetStatus] = []
     for drone in leaving:
@@ -50,7 +50,7 @@ def retire(leaving: Iterable[DroneView], stations: Stations) -> list[SetStatus]:
 
 
 def redirect(
-    drones: Iterable[DroneView], city: City, stations: Stations
+    drones: Iterable[DroneSnapshot], city: City, stations: Stations
 ) -> tuple[list[Charge], list[SetStatus]]:
     """Whose charge point was removed, renamed or moved goes to another one, wherever it charges, waits or flies now."""
     charges: list[Charge] = []
@@ -73,7 +73,7 @@ def redirect(
     return charges, statuses
 
 
-def send_to_charge(wanted: Iterable[tuple[DroneView, str]], stations: Stations) -> list[Charge]:
+def send_to_charge(wanted: Iterable[tuple[DroneSnapshot, str]], stations: Stations) -> list[Charge]:
     """Idle drones to the charge points where each is soonest at a place."""
     charges: list[Charge] = []
     for drone, cause in wanted:

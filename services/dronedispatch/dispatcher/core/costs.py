@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from dronedispatch.dispatcher.core.fitness import needed_pct
 from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S
-from dronedispatch.dispatcher.core.orders import Orders
+from dronedispatch.dispatcher.core.order_arrays import OrderArrays
 from dronedispatch.dispatcher.core.roster import Array, Roster, Rows, Stance
 from dronedispatch.dispatcher.core.stations import Stops
 from dronedispatch.dispatcher.core.world import World
@@ -88,7 +88,7 @@ def load_of(waiting: int, drones: int) -> float:
     return min(1.0, waiting / max(1, drones) / FULL_LOAD_BACKLOG)
 
 
-def order_bonus_s(world: World, now_s: float, orders: Orders) -> Array:
+def order_bonus_s(world: World, now_s: float, orders: OrderArrays) -> Array:
     """Extra cost of leaving an order waiting, compared with a new one: age, priority, deadline."""
     cross_s = crossing_s(world)
     age = np.array([now_s - delivery.created_s for delivery in orders.deliveries]) / cross_s
@@ -157,7 +157,7 @@ def pair_costs(
     world: World,
     now_s: float,
     roster: Roster,
-    orders: Orders,
+    orders: OrderArrays,
     stops: Stops,
     paths: Paths,
     pairs: tuple[Rows, Rows],
@@ -182,7 +182,7 @@ def pair_costs(
     )
 
 
-def _scarcities(roster: Roster, orders: Orders, pairs: tuple[Rows, Rows]) -> Array:
+def _scarcities(roster: Roster, orders: OrderArrays, pairs: tuple[Rows, Rows]) -> Array:
     """By how many waiting orders a drone the heavier drone of a pair is scarcer than one of the parcel's own class.
 
     A heavy drone could carry medium parcels too: the greater need of both counts. Orders on whose way a drone is that may
@@ -204,7 +204,7 @@ def _scarcities(roster: Roster, orders: Orders, pairs: tuple[Rows, Rows]) -> Arr
 def _terms(
     world: World,
     roster: Roster,
-    orders: Orders,
+    orders: OrderArrays,
     stops: Stops,
     paths: Paths,
     pairs: tuple[Rows, Rows],

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dronedispatch.dispatcher.core.fitness import margins
-from dronedispatch.dispatcher.core.orders import Orders
+from dronedispatch.dispatcher.core.order_arrays import OrderArrays
 from dronedispatch.dispatcher.core.roster import Array, Roster, Rows
 from dronedispatch.dispatcher.core.world import World
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
@@ -16,10 +16,10 @@ from dronedispatch.fleet.paths import paths_of
 _LIMITS_KG = tuple(PAYLOAD_MAX_KG.items())  # light to heavy
 BUCKET_M = 200.0  # pick_drone takes drones of one bucket for equally far
 
-Pick = Callable[[World, Roster, Orders, int, Rows, Array], int]
+Pick = Callable[[World, Roster, OrderArrays, int, Rows, Array], int]
 
 
-def assign_in_order(world: World, roster: Roster, orders: Orders, pick: Pick) -> list[tuple[int, int]]:
+def assign_in_order(world: World, roster: Roster, orders: OrderArrays, pick: Pick) -> list[tuple[int, int]]:
     """(drone, order) rows: for each order the drone that `pick` chooses of those that fit and are left; -1: none."""
     free = np.ones(len(roster), dtype=np.bool_)
     pairs: list[tuple[int, int]] = []
@@ -48,7 +48,7 @@ def assign_in_order(world: World, roster: Roster, orders: Orders, pick: Pick) ->
 
 
 def pick_nearest(
-    _world: World, roster: Roster, _orders: Orders, _col: int, among: Rows, fetch_m: Array
+    _world: World, roster: Roster, _orders: OrderArrays, _col: int, among: Rows, fetch_m: Array
 ) -> int:
     """The nearest; of equals the one with the least payload."""
     return int(among[np.lexsort((roster.payload_max_kg[among], fetch_m[among]))[0]])
@@ -62,7 +62,9 @@ def class_for(weight_kg: float) -> DroneType:
     return DroneType.HEAVY
 
 
-def pick_drone(world: World, roster: Roster, orders: Orders, col: int, among: Rows, fetch_m: Array) -> int:
+def pick_drone(
+    world: World, roster: Roster, orders: OrderArrays, col: int, among: Rows, fetch_m: Array
+) -> int:
     """The first system's rule: exact class only, by (distance bucket, zone rank, lowest battery)."""
     exact = PAYLOAD_MAX_KG[class_for(float(orders.weight_kg[col]))]
     among = among[roster.payload_max_kg[among] == exact]

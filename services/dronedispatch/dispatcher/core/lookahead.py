@@ -17,11 +17,11 @@ from dronedispatch.dispatcher.core.at_once import set_out_at_once
 from dronedispatch.dispatcher.core.candidates import candidate_pairs
 from dronedispatch.dispatcher.core.costs import Mode, PairCosts, pair_costs
 from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S, cheapest_matching
-from dronedispatch.dispatcher.core.orders import Orders, orders_of
+from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
 from dronedispatch.dispatcher.core.plan import Assign, Free, Hold, Undo
 from dronedispatch.dispatcher.core.roster import Roster, Stance, lookahead_roster
 from dronedispatch.dispatcher.core.stations import Stations
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.paths import paths_of
 
@@ -34,7 +34,7 @@ class Decided:
     holds: list[Hold] = field(default_factory=list)
     undos: list[Undo] = field(default_factory=list)
     frees: list[Free] = field(default_factory=list)
-    to_charge: list[tuple[DroneView, str]] = field(default_factory=list)
+    to_charge: list[tuple[DroneSnapshot, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Weighed:
     """The pairs of a round with what they cost: what `decide` chooses from and `why` tells."""
 
     roster: Roster
-    orders: Orders
+    orders: OrderArrays
     held: Mapping[int, int]  # drone row -> order row
     pairs: PairCosts
 
@@ -50,9 +50,9 @@ class Weighed:
 def weigh(
     world: World,
     now_s: float,
-    drones: Sequence[DroneView],
-    deliveries: Mapping[str, DeliveryView],
-    pending: Sequence[DeliveryView],
+    drones: Sequence[DroneSnapshot],
+    deliveries: Mapping[str, DeliverySnapshot],
+    pending: Sequence[DeliverySnapshot],
     stations: Stations,
     *,
     all_pairs: bool = False,
@@ -74,9 +74,9 @@ def weigh(
 def decide(
     world: World,
     now_s: float,
-    drones: Sequence[DroneView],
-    deliveries: Mapping[str, DeliveryView],
-    pending: Sequence[DeliveryView],
+    drones: Sequence[DroneSnapshot],
+    deliveries: Mapping[str, DeliverySnapshot],
+    pending: Sequence[DeliverySnapshot],
     stations: Stations,
 ) -> Decided:
     """`drones` and `pending` sorted; both without those that this round has other intents for."""

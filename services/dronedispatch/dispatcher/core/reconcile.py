@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dronedispatch.dispatcher.core.advance import PICKED_UP, holds
 from dronedispatch.dispatcher.core.plan import Fail, Finish, Free, Undo
 from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.world import UNFLOWN_TICKS, DeliveryView, DroneView
+from dronedispatch.dispatcher.core.world import UNFLOWN_TICKS, DeliverySnapshot, DroneSnapshot
 from dronedispatch.fleet.deliveries import TERMINAL, DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus
 
@@ -37,12 +37,12 @@ class Cures:
         self.frees: list[Free] = []
 
 
-def is_silent(drone: DroneView, tuning: Tuning) -> bool:
+def is_silent(drone: DroneSnapshot, tuning: Tuning) -> bool:
     """Its drone_sim has published later ticks without it, or nobody has told of it for long."""
     return drone.ticks_missed >= tuning.silent_ticks
 
 
-def why_silent(drone: DroneView) -> str:
+def why_silent(drone: DroneSnapshot) -> str:
     """What is said of a silent drone."""
     if drone.ticks_missed >= UNFLOWN_TICKS:
         return "is flown by nobody at the moment"
@@ -50,7 +50,7 @@ def why_silent(drone: DroneView) -> str:
 
 
 def reconcile_stuck_busy(
-    deliveries: Mapping[str, DeliveryView], drones: Mapping[str, DroneView], tuning: Tuning
+    deliveries: Mapping[str, DeliverySnapshot], drones: Mapping[str, DroneSnapshot], tuning: Tuning
 ) -> Cures:
     """The cure of every broken pair; whole pairs are left alone."""
     cures = Cures()
@@ -68,7 +68,9 @@ def reconcile_stuck_busy(
     return cures
 
 
-def _cure_drone(drone: DroneView, delivery: DeliveryView | None, tuning: Tuning, cures: Cures) -> None:
+def _cure_drone(
+    drone: DroneSnapshot, delivery: DeliverySnapshot | None, tuning: Tuning, cures: Cures
+) -> None:
     if drone.delivery_id is None:
         cures.frees.append(Free(drone.id, drone.version, "was busy without a delivery"))
     elif delivery is None:
@@ -89,7 +91,7 @@ def _cure_drone(drone: DroneView, delivery: DeliveryView | None, tuning: Tuning,
         cures.frees.append(Free(drone.id, drone.version, f"delivery is with {delivery.drone_id}"))
 
 
-def _cure_orphan(delivery: DeliveryView, drone: DroneView | None, cures: Cures) -> None:
+def _cure_orphan(delivery: DeliverySnapshot, drone: DroneSnapshot | None, cures: Cures) -> None:
     drone_id = delivery.drone_id or "none"
     if delivery.status is DeliveryStatus.ASSIGNED:
         cures.undos.append(
@@ -101,7 +103,7 @@ def _cure_orphan(delivery: DeliveryView, drone: DroneView | None, cures: Cures) 
     cures.fails.append(Fail(delivery.id, delivery.version, delivery.drone_id, last_at, cause))
 
 
-def _recover(delivery: DeliveryView, drone: DroneView, cures: Cures) -> None:
+def _recover(delivery: DeliverySnapshot, drone: DroneSnapshot, cures: Cures) -> None:
     missed = f"drone {drone.id} {why_silent(drone)}"
     if delivery.status is DeliveryStatus.ASSIGNED:
         if drone.done >= PICKED_UP:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dronedispatch.dispatcher.core.advance import PICKED_UP, holds
 from dronedispatch.dispatcher.core.reconcile import why_silent
 from dronedispatch.dispatcher.core.tuning import Policy, Tuning
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus
 from dronedispatch.fleet.paths import Paths, xy_of
@@ -42,19 +42,19 @@ class Roster:
     greatest consumption of the way. `holding[i]`: the order that a HELD drone flies to.
     """
 
-    drones: Sequence[DroneView]
+    drones: Sequence[DroneSnapshot]
     stance: Rows
     xy_m: Array  # (n, 2)
     ready_s: Array
     battery_pct: Array
     payload_max_kg: Array
-    holding: Mapping[int, DeliveryView]
+    holding: Mapping[int, DeliverySnapshot]
 
     def __len__(self) -> int:
         return len(self.drones)
 
 
-def why_not_ready(drone: DroneView, tuning: Tuning) -> str | None:
+def why_not_ready(drone: DroneSnapshot, tuning: Tuning) -> str | None:
     """Why the drone takes no order, whatever the order; None: it can start on one now."""
     if (reason := why_not_counted(drone, tuning)) is not None:
         return reason
@@ -65,7 +65,7 @@ def why_not_ready(drone: DroneView, tuning: Tuning) -> str | None:
     return f"status is {drone.status}"
 
 
-def why_not_counted(drone: DroneView, tuning: Tuning) -> str | None:
+def why_not_counted(drone: DroneSnapshot, tuning: Tuning) -> str | None:
     """Why the drone takes no order, now or after what it does."""
     if drone.decommissioned:
         return "is decommissioned"
@@ -78,7 +78,7 @@ def why_not_counted(drone: DroneView, tuning: Tuning) -> str | None:
     return None
 
 
-def ready_roster(drones: Sequence[DroneView], tuning: Tuning) -> Roster:
+def ready_roster(drones: Sequence[DroneSnapshot], tuning: Tuning) -> Roster:
     """The drones that can start now, without looking ahead."""
     ready = [drone for drone in drones if why_not_ready(drone, tuning) is None]
     count = len(ready)
@@ -94,13 +94,13 @@ def ready_roster(drones: Sequence[DroneView], tuning: Tuning) -> Roster:
 
 
 def lookahead_roster(
-    world: World, drones: Sequence[DroneView], deliveries: Mapping[str, DeliveryView], paths: Paths
+    world: World, drones: Sequence[DroneSnapshot], deliveries: Mapping[str, DeliverySnapshot], paths: Paths
 ) -> Roster:
     """All drones that are free or will be, `drones` sorted by id."""
-    counted: list[DroneView] = []
+    counted: list[DroneSnapshot] = []
     stances: list[Stance] = []
     spots: list[Point] = []
-    holding: dict[int, DeliveryView] = {}
+    holding: dict[int, DeliverySnapshot] = {}
     hops: list[tuple[int, Point, Point]] = []  # (row, from, to): what LATER drones still fly
     for drone in drones:
         if why_not_counted(drone, world.tuning) is not None:
@@ -151,7 +151,7 @@ def _left_m(count: int, hops: Sequence[tuple[int, Point, Point]], paths: Paths) 
     return left
 
 
-def _may_swap(world: World, drone: DroneView, delivery: DeliveryView) -> bool:
+def _may_swap(world: World, drone: DroneSnapshot, delivery: DeliverySnapshot) -> bool:
     """Whether another drone may still get its order: it is far from the pick-up, and the order has not moved often.
 
     Far: it does not come there while this round decides and writes, however slow rounds are at the moment.

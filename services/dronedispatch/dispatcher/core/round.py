@@ -22,15 +22,17 @@ from dronedispatch.dispatcher.core.reconcile import reconcile_stuck_busy
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.tuning import Policy
 from dronedispatch.dispatcher.core.unflyable import give_up
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus
 from dronedispatch.fleet.paths import paths_of
 
 _AT_STATIONS = (DroneStatus.CHARGING, DroneStatus.RETIRING)
-Drones = Mapping[str, DroneView]
-Deliveries = Mapping[str, DeliveryView]
-Decide = Callable[[World, float, Sequence[DroneView], Deliveries, Sequence[DeliveryView], Stations], Decided]
+Drones = Mapping[str, DroneSnapshot]
+Deliveries = Mapping[str, DeliverySnapshot]
+Decide = Callable[
+    [World, float, Sequence[DroneSnapshot], Deliveries, Sequence[DeliverySnapshot], Stations], Decided
+]
 
 
 def plan_round(world: World, now_s: float) -> Plan:
@@ -100,9 +102,9 @@ def _told(hold: Hold, reasons: Mapping[str, str]) -> Hold:
 def _decide(
     world: World,
     now_s: float,
-    drones: Sequence[DroneView],
+    drones: Sequence[DroneSnapshot],
     deliveries: Deliveries,
-    pending: Sequence[DeliveryView],
+    pending: Sequence[DeliverySnapshot],
     stations: Stations,
 ) -> Decided:
     if world.tuning.policy is Policy.LOOKAHEAD:
@@ -110,7 +112,7 @@ def _decide(
     return decide_for_idle(world, now_s, drones, pending)
 
 
-def _leaves(drone: DroneView, resting: Sequence[str]) -> bool:
+def _leaves(drone: DroneSnapshot, resting: Sequence[str]) -> bool:
     """Idle (or charging), and decommissioned or not needed."""
     if not drone.flying or drone.status not in (DroneStatus.IDLE, DroneStatus.CHARGING):
         return False

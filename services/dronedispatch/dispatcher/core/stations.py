@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dronedispatch.dispatcher.core.roster import Array, Roster, Rows
-from dronedispatch.dispatcher.core.world import DroneView, World
+from dronedispatch.dispatcher.core.world import DroneSnapshot, World
 from dronedispatch.fleet.drones import DroneStatus
 from dronedispatch.fleet.paths import Paths
 
@@ -29,7 +29,7 @@ class Stops:
 class Stations:
     """How many drones are at, queue for or fly to every charge point; taken up as the round decides."""
 
-    def __init__(self, world: World, drones: Iterable[DroneView], paths: Paths) -> None:
+    def __init__(self, world: World, drones: Iterable[DroneSnapshot], paths: Paths) -> None:
         self._world = world
         self._paths = paths
         self.load: Counter[str] = Counter(
@@ -48,7 +48,7 @@ class Stations:
             ]
         )
 
-    def choose(self, drone: DroneView) -> str:
+    def choose(self, drone: DroneSnapshot) -> str:
         """The charge point that `drone` is soonest at a place of."""
         xy = np.array([drone.at], dtype=np.float64)
         index, _, _ = self._soonest(xy, np.array([drone.battery_pct]))

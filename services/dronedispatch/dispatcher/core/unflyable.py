@@ -14,7 +14,7 @@ import numpy as np
 from dronedispatch.dispatcher.core.advance import PICKED_UP
 from dronedispatch.dispatcher.core.fitness import needed_pct
 from dronedispatch.dispatcher.core.plan import Fail, Free, Hold, Undo
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus, DroneType
 from dronedispatch.fleet.limits import trip_of, why_nobody, why_not_by_class
@@ -31,7 +31,7 @@ class GivenUp:
     frees: list[Free] = field(default_factory=list)
 
 
-def why_unflyable(world: World, drones: Iterable[DroneView], delivery: DeliveryView) -> str | None:
+def why_unflyable(world: World, drones: Iterable[DroneSnapshot], delivery: DeliverySnapshot) -> str | None:
     """Why no drone can ever fly this pending order; None: one can, sooner or later."""
     paths = paths_of(world.city)
     plane = world.city.plane
@@ -61,7 +61,7 @@ def why_unflyable(world: World, drones: Iterable[DroneView], delivery: DeliveryV
     )
 
 
-def _in_service(world: World, drone: DroneView) -> bool:
+def _in_service(world: World, drone: DroneSnapshot) -> bool:
     """Whether it may take an order one day, without anybody's doing."""
     if drone.decommissioned or not drone.flying or drone.ticks_missed >= world.tuning.silent_ticks:
         return False
@@ -71,8 +71,8 @@ def _in_service(world: World, drone: DroneView) -> bool:
 def give_up(
     world: World,
     now_s: float,
-    drones: Mapping[str, DroneView],
-    deliveries: Sequence[DeliveryView],
+    drones: Mapping[str, DroneSnapshot],
+    deliveries: Sequence[DeliverySnapshot],
     holds: Sequence[Hold],
     taken: frozenset[str],
 ) -> GivenUp:
@@ -90,7 +90,9 @@ def give_up(
     return found
 
 
-def _doubtful(world: World, drones: Iterable[DroneView], left: Sequence[DeliveryView]) -> list[DeliveryView]:
+def _doubtful(
+    world: World, drones: Iterable[DroneSnapshot], left: Sequence[DeliverySnapshot]
+) -> list[DeliverySnapshot]:
     """Those that no drone in service could fly from a charge point: all at once, since a backlog may be long."""
     if not left:
         return []
@@ -126,8 +128,8 @@ def _over(world: World, now_s: float, delivery_id: str) -> bool:
 def _on_the_way(
     world: World,
     now_s: float,
-    drones: Mapping[str, DroneView],
-    deliveries: Sequence[DeliveryView],
+    drones: Mapping[str, DroneSnapshot],
+    deliveries: Sequence[DeliverySnapshot],
     taken: frozenset[str],
     found: GivenUp,
 ) -> None:
@@ -158,7 +160,9 @@ def _on_the_way(
             found.frees.append(Free(drone.id, drone.version, reason, after_delivery=delivery.id))
 
 
-def _cut_off(world: World, paths: Paths, flown: Sequence[tuple[DeliveryView, DroneView]]) -> list[bool]:
+def _cut_off(
+    world: World, paths: Paths, flown: Sequence[tuple[DeliverySnapshot, DroneSnapshot]]
+) -> list[bool]:
     if not paths.walls:
         return [False] * len(flown)
     ends = [delivery.destination for delivery, _ in flown]

@@ -15,7 +15,7 @@ from dronedispatch.dispatcher.core.roster import Stance, why_not_counted, why_no
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.tuning import Policy
-from dronedispatch.dispatcher.core.world import DeliveryView, DroneView, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus, DroneType
 from dronedispatch.fleet.paths import paths_of
@@ -74,7 +74,7 @@ def explain(world: World, now_s: float, delivery_id: str, plan: Plan | None = No
     return Why(delivery_id=delivery_id, status=delivery.status, summary=summary, drones=tuple(reasons))
 
 
-def _on_the_way(delivery: DeliveryView, plan: Plan) -> str:
+def _on_the_way(delivery: DeliverySnapshot, plan: Plan) -> str:
     said = f"is {delivery.status} with drone {delivery.drone_id}"
     reason = plan.unflyable.get(delivery.id)
     return said if reason is None else f"{said}, and fails unless that changes: {reason}"
@@ -93,8 +93,8 @@ def _verdict(plan: Plan, delivery_id: str) -> tuple[str | None, str]:
 
 def _reason(
     world: World,
-    delivery: DeliveryView,
-    drone: DroneView,
+    delivery: DeliverySnapshot,
+    drone: DroneSnapshot,
     weighed: Weighed,
     rows: Mapping[str, int],
     chosen: str | None,
@@ -134,7 +134,7 @@ def _reason(
     )
 
 
-def _free(drone: DroneView, stance: Stance) -> str:
+def _free(drone: DroneSnapshot, stance: Stance) -> str:
     if stance is Stance.LATER:
         return f"fits after its drop-off of {drone.delivery_id}"
     if stance is Stance.HELD:

@@ -23,7 +23,7 @@ UNFLOWN_TICKS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class DroneView:
+class DroneSnapshot:
     """A drone's record and its newest telemetry as one value.
 
     `orders_seq`, `stops`: what it was told last. `seen_seq`, `stops_done`: what it says that it does; they speak of
@@ -65,7 +65,7 @@ class DroneView:
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveryView:
+class DeliverySnapshot:
     """An open delivery (or one that a drone still holds). `created_s`, `deadline_s`: wall seconds.
 
     `drone_id`, `orders_seq`: who flies it, with which orders (assigned and in-progress). `undone`: how often it has gone
@@ -98,8 +98,8 @@ class World:
     `lag_s`: how long rounds take lately from this look to their last write, real seconds.
     """
 
-    drones: tuple[DroneView, ...]
-    deliveries: tuple[DeliveryView, ...]
+    drones: tuple[DroneSnapshot, ...]
+    deliveries: tuple[DeliverySnapshot, ...]
     city: City
     flight: FlightModel = field(default_factory=FlightModel)
     tuning: Tuning = field(default_factory=Tuning)
@@ -107,7 +107,7 @@ class World:
     lag_s: float = 0.0
 
 
-def drone_view(
+def drone_snapshot(
     drone: Drone,
     version: Version,
     telemetry: Telemetry | None,
@@ -115,12 +115,12 @@ def drone_view(
     *,
     ticks_missed: int = 0,
     heard: bool = True,
-) -> DroneView:
+) -> DroneSnapshot:
     """Join the two records. Without telemetry the drone is not `flying` and takes no part in a round."""
     charge = next((stop for stop in drone.orders.stops if stop.kind is StopKind.CHARGE), None)
     bound_for = None if charge is None else charge.station
     until_pct = 100.0 if charge is None or charge.until_pct is None else charge.until_pct
-    return DroneView(
+    return DroneSnapshot(
         id=drone.id,
         type=drone.type,
         status=drone.status,
@@ -147,9 +147,9 @@ def drone_view(
     )
 
 
-def delivery_view(delivery: Delivery, version: Version, plane: Plane) -> DeliveryView:
+def delivery_snapshot(delivery: Delivery, version: Version, plane: Plane) -> DeliverySnapshot:
     """Raises ValueError for a time that cannot be read."""
-    return DeliveryView(
+    return DeliverySnapshot(
         id=delivery.id,
         status=delivery.status,
         version=version,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from dronedispatch.fleet.drones import Drone, DroneType, Orders, Stop, StopKind, Telemetry
+from dronedispatch.fleet.drones import Commands, Drone, DroneType, Stop, StopKind, Telemetry
 from dronedispatch.fleet.positions import Plane, Point
 
 
@@ -19,7 +19,7 @@ class Craft(msgspec.Struct, frozen=True, kw_only=True):
     type: DroneType
     at: Point
     battery_pct: float
-    orders: Orders = Orders()
+    orders: Commands = Commands()
     stops_done: int = 0
     path: tuple[Point, ...] = ()
     path_revision: str | None = None
@@ -68,7 +68,7 @@ def craft_of(drone: Drone, telemetry: Telemetry, plane: Plane) -> Craft:
     )
 
 
-def with_orders(craft: Craft, orders: Orders) -> Craft:
+def with_orders(craft: Craft, orders: Commands) -> Craft:
     """The drone after hearing `orders`; orders that it has, or older ones (late, duplicated), change nothing."""
     if orders.seq <= craft.orders.seq:
         return craft

@@ -12,7 +12,7 @@ import msgspec
 
 from dronedispatch.drone_sim.core.craft import Craft, with_orders
 from dronedispatch.drone_sim.core.docks import Dock
-from dronedispatch.fleet.drones import Orders, Telemetry, has_done_something
+from dronedispatch.fleet.drones import Commands, Telemetry, has_done_something
 from dronedispatch.fleet.positions import Plane
 from dronedispatch.kv.version import Version
 
@@ -28,10 +28,10 @@ class Met:
 
 
 @dataclass(slots=True)
-class Found:
+class TickInput:
     """What a tick has read: orders by drone, docks by station (with their versions), and telemetry that was in doubt."""
 
-    orders: dict[str, Orders] = field(default_factory=dict)
+    orders: dict[str, Commands] = field(default_factory=dict)
     docks: dict[str, tuple[Dock, Version | None]] = field(default_factory=dict)
     telemetry: dict[str, Met] = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ class FleetState:
         self.crafts[craft.id] = craft
         self.owed.add(craft.id)
 
-    def take_orders(self, drone: str, orders: Orders) -> None:
+    def take_orders(self, drone: str, orders: Commands) -> None:
         """What its record says; nothing new changes nothing."""
         craft = self.crafts.get(drone)
         if craft is not None and (after := with_orders(craft, orders)) is not craft:
@@ -140,7 +140,7 @@ class FleetState:
         """Of the docks among `stations` that have been read."""
         return {one: self._dock_versions[one] for one in stations if one in self._dock_versions}
 
-    def learn_read(self, found: Found, plane: Plane) -> None:
+    def learn_read(self, found: TickInput, plane: Plane) -> None:
         """What a tick has read."""
         for station, (dock, version) in found.docks.items():
             self.docks[station], self._dock_versions[station] = dock, version

@@ -16,7 +16,7 @@ from dronedispatch.fleet.dispatch_state import DispatchState
 from dronedispatch.fleet.documents import stamp, unstamp
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
 from dronedispatch.fleet.paths import Array, Paths, xy_of
-from dronedispatch.fleet.promises import Record
+from dronedispatch.fleet.promises import PromiseRecord
 from dronedispatch.gateway.core.order import Order
 
 SLACK_SHARE = 0.25  # of the estimate: re-planning, headwind of the queue
@@ -72,7 +72,13 @@ class Outlook:
 
 
 def estimate(
-    order: Order, *, now_s: float, paths: Paths, outlook: Outlook | None, record: Record, speed_mps: float
+    order: Order,
+    *,
+    now_s: float,
+    paths: Paths,
+    outlook: Outlook | None,
+    record: PromiseRecord,
+    speed_mps: float,
 ) -> Eta:
     """`speed_mps`: metres a real second, for when the dispatcher's state is missing or older than STALE_S."""
     if outlook is None or now_s - outlook.at_s > STALE_S:

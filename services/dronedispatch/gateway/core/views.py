@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta
 from dronedispatch.fleet.dispatch_state import Wanted
-from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, Orders, Telemetry
+from dronedispatch.fleet.drones import Commands, Drone, DroneStatus, DroneType, Telemetry
 from dronedispatch.fleet.positions import LatLon
 from dronedispatch.gateway.core.fields import DeliveryId
 
@@ -64,7 +64,7 @@ class DroneView(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     delivery_id: str | None
     decommissioned: bool
-    orders: Orders
+    orders: Commands
     pos: LatLon | None = None
     battery_pct: float | None = None
     at_charge: str | None = None

@@ -51,7 +51,7 @@ NAMES = {
     "DroneView": "Drone",
     "WishView": "Wish",
     "SessionView": "Session",
-    "Orders": "DroneCommands",
+    "Commands": "DroneCommands",
     "ProblemDocument": "Problem",
     "LatLon": "Position",
     "Shown": "DroneOnMap",

@@ -13,9 +13,9 @@ from dronedispatch.gateway.core.order import parse_deadline, parse_order, parse_
 from dronedispatch.gateway.core.parameters import no_query
 from dronedispatch.gateway.core.views import DeliveryPage, Placed
 from dronedispatch.gateway.core.why import explain, needs_dispatcher
-from dronedispatch.gateway.dispatcher import Dispatcher
+from dronedispatch.gateway.dispatcher_client import DispatcherClient
 from dronedispatch.gateway.lists import Lists
-from dronedispatch.gateway.orders import Orders
+from dronedispatch.gateway.orders import OrderPlacement
 from dronedispatch.gateway.routes import input as given
 from dronedispatch.runtime.web import json_answer
 
@@ -24,7 +24,12 @@ class DeliveryRoutes:
     """Handlers."""
 
     def __init__(
-        self, orders: Orders, changes: Changes, lists: Lists, dispatcher: Dispatcher, bytes_max: int
+        self,
+        orders: OrderPlacement,
+        changes: Changes,
+        lists: Lists,
+        dispatcher: DispatcherClient,
+        bytes_max: int,
     ) -> None:
         self._orders = orders
         self._changes = changes

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dronedispatch.runtime.http.collector import Collector, HttpResponse
 from dronedispatch.runtime.http.connection import Connection
-from dronedispatch.runtime.http.errors import Broken, NotSent, TimedOut
+from dronedispatch.runtime.http.errors import Broken, RequestNotSent, TimedOut
 from dronedispatch.runtime.http.heads import request_head
 from dronedispatch.runtime.http.pool import Pool
 from dronedispatch.runtime.http.proof import Prover
@@ -29,8 +29,8 @@ class HttpClient:
 
     `resend_on_reuse_reset`: a request whose kept connection closes before any byte of an answer is written once more
     on a fresh connection. Right for reads and for requests that the peer deduplicates; wrong for the store's hops,
-    where the first copy may have been applied: there only NotSent is definite.
-    `prover`: each new connection's peer proves that it is a service of ours before a request is written (else NotSent).
+    where the first copy may have been applied: there only RequestNotSent is definite.
+    `prover`: each new connection's peer proves that it is one of our services first (else RequestNotSent).
     Use it inside a running event loop only. `close()` when done.
     """
 
@@ -67,7 +67,7 @@ class HttpClient:
     ) -> HttpResponse:
         """Send one request and return the whole answer, whatever its status, within `timeout_s`.
 
-        Raises NotSent (definite), Broken, Malformed or TimedOut (indefinite), ValueError for a head that cannot be
+        Raises RequestNotSent (definite), Broken, Malformed or TimedOut (indefinite), ValueError for a head that cannot be
         written. Cancelling the call closes its connection.
         """
         lane = self._lane(address, port)
@@ -102,7 +102,7 @@ class HttpClient:
             async with asyncio.timeout(timeout_s):
                 await lane.turn.acquire()
         except TimeoutError as error:
-            raise NotSent(lane.pool.peer, "every connection was busy until the deadline") from error
+            raise RequestNotSent(lane.pool.peer, "every connection was busy until the deadline") from error
 
     async def _send(self, pool: Pool, method: str, data: bytes, deadline_s: float) -> HttpResponse:
         try:

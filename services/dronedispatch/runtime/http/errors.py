@@ -12,7 +12,7 @@ class HttpError(Exception):
         self.reason = reason
 
 
-class NotSent(HttpError):
+class RequestNotSent(HttpError):
     """Definite: not one byte of the request reached the peer (refused or timed-out connect, no free connection)."""
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 from dronedispatch.runtime.http.collector import Collector
 from dronedispatch.runtime.http.connection import Connection
-from dronedispatch.runtime.http.errors import Broken, NotSent
+from dronedispatch.runtime.http.errors import Broken, RequestNotSent
 from dronedispatch.runtime.http.heads import request_head
 from dronedispatch.runtime.http.proof import ANSWER_BYTES_MAX, Prover
 
@@ -72,7 +72,7 @@ class Pool:
         return None
 
     async def connect(self, timeout_s: float | None = None) -> Connection:
-        """A new connection, within `timeout_s` (at most the pool's connect timeout). Raises NotSent."""
+        """A new connection, within `timeout_s` (at most the pool's connect timeout). Raises RequestNotSent."""
         limit_s = self._connect_timeout_s if timeout_s is None else min(timeout_s, self._connect_timeout_s)
         try:
             async with asyncio.timeout(limit_s):
@@ -84,13 +84,13 @@ class Pool:
                     await self._let_prove(connection, self._prover)
                     connection.home = self
         except TimeoutError as error:
-            raise NotSent(self.peer, f"no connection within {limit_s:.3g} s") from error
+            raise RequestNotSent(self.peer, f"no connection within {limit_s:.3g} s") from error
         except OSError as error:
-            raise NotSent(self.peer, f"connect failed: {error.strerror or error}") from error
+            raise RequestNotSent(self.peer, f"connect failed: {error.strerror or error}") from error
         return connection
 
     async def _let_prove(self, connection: Connection, prover: Prover) -> None:
-        """The first exchange of a connection. Raises NotSent: who cannot prove itself is told nothing."""
+        """The first exchange of a connection. Raises RequestNotSent: who cannot prove itself is told nothing."""
         question = prover.question()
         collector = Collector(connection, self._loop.create_future(), ANSWER_BYTES_MAX)
         request = request_head("GET", self.peer, question.target, (), 0)
@@ -98,7 +98,7 @@ class Pool:
             connection.ask(collector, request, head_only=False)
             answer = await collector.done
         except Broken as error:
-            raise NotSent(
+            raise RequestNotSent(
                 self.peer, f"it did not prove that it is a service of ours: {error.reason}"
             ) from error
         except asyncio.CancelledError:
@@ -108,7 +108,7 @@ class Pool:
         why_not = prover.why_not(question, peer, answer.status, answer.body)
         if why_not is not None or connection.transport.is_closing():
             connection.transport.abort()
-            raise NotSent(
+            raise RequestNotSent(
                 self.peer, f"it did not prove that it is a service of ours: {why_not or 'it hung up'}"
             )
 

@@ -16,8 +16,8 @@ from dronedispatch.replication.calls import MUST_BE_ABSENT, MUST_EXIST
 from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.rules import Rules
 from dronedispatch.testing.linearizability import Observation, Seen
-from dronedispatch.testing.simulation.driver import Driver
-from dronedispatch.testing.simulation.world import World
+from dronedispatch.testing.simulation.driver import SimulatedDriver
+from dronedispatch.testing.simulation.simulator import Simulator
 
 OP_DEADLINE_S = 2.0
 CLIENT_PATIENCE_S = 4.0
@@ -82,9 +82,9 @@ class Client:
 
     def __init__(
         self,
-        world: World,
+        simulator: Simulator,
         name: str,
-        coordinators: Sequence[Driver],
+        coordinators: Sequence[SimulatedDriver],
         keys: Sequence[str],
         lock: str,
         history: History,
@@ -93,7 +93,7 @@ class Client:
         pause_s: float,
         until_s: float,
     ) -> None:
-        self.world = world
+        self.simulator = simulator
         self.name = name
         self.coordinators = coordinators
         self.keys = keys
@@ -106,16 +106,16 @@ class Client:
         self.token: Version | None = None
         self.again: Write | None = None
         self._open: list[Callable[[], None]] = []
-        world.at(world.rng.random() * pause_s, self.next)
+        simulator.at(simulator.rng.random() * pause_s, self.next)
 
     def next(self) -> None:
         """Ask for something, unless it is time to stop."""
-        if self.world.now_s >= self.until_s:
+        if self.simulator.now_s >= self.until_s:
             return
-        rng = self.world.rng
+        rng = self.simulator.rng
         if self.again is not None and rng.random() < 0.5:
             op, self.again = self.again, None
-            self.world.count("retries")
+            self.simulator.count("retries")
             self.write(op)
             return
         dice = rng.random()
@@ -129,7 +129,7 @@ class Client:
             self.scan()
 
     def _some_write(self, key: str) -> Write:
-        rng = self.world.rng
+        rng = self.simulator.rng
         write_id = rng.getrandbits(128).to_bytes(16, "big")
         dice, keyed = rng.random(), rng.random() < 0.3
         tags = (rng.choice(TAGS),) if rng.random() < 0.5 else ()
@@ -147,7 +147,7 @@ class Client:
         return make(MUST_EXIST if dice < 0.92 else None, tombstone=True, tags=(), keyed=False)
 
     def _some_lock(self) -> LockWrite:
-        rng = self.world.rng
+        rng = self.simulator.rng
         write_id = rng.getrandbits(128).to_bytes(16, "big")
         verb: Verb = "acquire"
         if self.token is not None and rng.random() < 0.7:
@@ -160,33 +160,33 @@ class Client:
 
     def _ask(
         self,
-        make: Callable[[Driver, float], Generator[Any, Any, Any]],
+        make: Callable[[SimulatedDriver, float], Generator[Any, Any, Any]],
         told: Callable[[float, Any], None],
     ) -> None:
         """Send to some coordinator; `told(call_s, result)` once: None when no answer ever came."""
-        world = self.world
-        coordinator = world.rng.choice(self.coordinators)
+        simulator = self.simulator
+        coordinator = simulator.rng.choice(self.coordinators)
         if not coordinator.up:
-            world.at(self._pause_s(), self.next)
+            simulator.at(self._pause_s(), self.next)
             return
-        call_s = world.now_s
+        call_s = simulator.now_s
         self._open = open_ = [lambda: told(call_s, None)]
 
         def answer(result: Any) -> None:
             if open_:
                 open_.clear()
                 told(call_s, result)
-                world.at(self._pause_s(), self.next)
+                simulator.at(self._pause_s(), self.next)
 
         def begin() -> None:
             if coordinator.up:
                 deadline_s = coordinator.clock_s() + OP_DEADLINE_S
                 coordinator.start(
-                    make(coordinator, deadline_s), lambda result: world.at(0.0005, answer, result)
+                    make(coordinator, deadline_s), lambda result: simulator.at(0.0005, answer, result)
                 )
 
-        world.at(0.0005 * world.rng.random(), begin)
-        world.at(CLIENT_PATIENCE_S, answer, None)
+        simulator.at(0.0005 * simulator.rng.random(), begin)
+        simulator.at(CLIENT_PATIENCE_S, answer, None)
 
     def close(self) -> None:
         """The run is over: what is still under way has an unknown outcome."""
@@ -195,14 +195,14 @@ class Client:
         self._open.clear()
 
     def _pause_s(self) -> float:
-        return self.world.rng.expovariate(1.0 / self.pause_s)
+        return self.simulator.rng.expovariate(1.0 / self.pause_s)
 
     def get(self, key: str) -> None:
         """A read."""
 
         def told(call_s: float, result: Any) -> None:
             if isinstance(result, Done):
-                self.history.read(key, self.name, call_s, self.world.now_s, result.record)
+                self.history.read(key, self.name, call_s, self.simulator.now_s, result.record)
                 self._learn(key, result.record)
             elif isinstance(result, NotApplied):
                 self.history.refusals.append(result.reason)
@@ -213,15 +213,15 @@ class Client:
         """Any write; one that came to nothing certain may be tried again under its own name."""
 
         def told(call_s: float, result: Resolution | None) -> None:
-            self.history.wrote(op.key, self.name, call_s, self.world.now_s, op, result)
+            self.history.wrote(op.key, self.name, call_s, self.simulator.now_s, op, result)
             if isinstance(result, Done | Conflict):
-                self.world.count(f"conflict_{result.reason}" if isinstance(result, Conflict) else "done")
+                self.simulator.count(f"conflict_{result.reason}" if isinstance(result, Conflict) else "done")
                 self._learn(op.key, result.record)
             if isinstance(op, LockWrite):
                 if isinstance(result, Done):
                     assert result.record is not None
                     self._locked(op, result.record)
-            elif op.keyed and (not isinstance(result, Done | Conflict) or self.world.rng.random() < 0.2):
+            elif op.keyed and (not isinstance(result, Done | Conflict) or self.simulator.rng.random() < 0.2):
                 self.again = op
 
         self._ask(lambda _, deadline_s: write(op, deadline_s, rules=self.rules), told)
@@ -231,14 +231,14 @@ class Client:
         if op.verb == "acquire":
             self.token = record.version
             if holders.get(op.key, self.name) != self.name:
-                self.world.count("lease_expired")
+                self.simulator.count("lease_expired")
             holders[op.key] = self.name
         elif op.verb == "release":
             holders.pop(op.key, None)
 
     def scan(self) -> None:
         """A page of a list, which counts as a read of each key in its range."""
-        rng = self.world.rng
+        rng = self.simulator.rng
         everything = sorted([*self.keys, self.lock])
         after = rng.choice([None, *everything])
         tag = rng.choice([None, None, TAGS[0]])
@@ -247,13 +247,13 @@ class Client:
         def told(call_s: float, result: Any) -> None:
             if not isinstance(result, Listing):
                 return
-            self.world.count("scans")
+            self.simulator.count("scans")
             found = dict(result.items)
             for key in everything:
                 if key in found:
-                    self.history.read(key, self.name, call_s, self.world.now_s, found[key])
+                    self.history.read(key, self.name, call_s, self.simulator.now_s, found[key])
                 elif tag is None and _in_range(key, query, result.next_after):
-                    self.history.read(key, self.name, call_s, self.world.now_s, None)
+                    self.history.read(key, self.name, call_s, self.simulator.now_s, None)
 
         self._ask(lambda _, deadline_s: scan(query, deadline_s, self.rules), told)
 

@@ -26,8 +26,8 @@ from dronedispatch.replication.effects import (
 )
 from dronedispatch.replication.view import View
 from dronedispatch.testing.simulation.consul import Consul
-from dronedispatch.testing.simulation.network import Network, Process
-from dronedispatch.testing.simulation.world import World
+from dronedispatch.testing.simulation.network import SimulatedNetwork, SimulatedProcess
+from dronedispatch.testing.simulation.simulator import Simulator
 
 if TYPE_CHECKING:
     from dronedispatch.testing.simulation.replica import SimulatedReplica
@@ -62,15 +62,15 @@ class Pending:
         self.left = calls
 
 
-class Driver(Process):
+class SimulatedDriver(SimulatedProcess):
     """A process that runs generators, with one cached view that lags behind Consul's."""
 
-    def __init__(self, world: World, network: Network, consul: Consul, name: str) -> None:
-        super().__init__(world, name)
+    def __init__(self, simulator: Simulator, network: SimulatedNetwork, consul: Consul, name: str) -> None:
+        super().__init__(simulator, name)
         self.network = network
         self.consul = consul
         self.replicas: Mapping[str, SimulatedReplica] = {}
-        self.peers: Sequence[Driver] = ()
+        self.peers: Sequence[SimulatedDriver] = ()
         self.view: View | None = None
         self._waiting: list[tuple[int, Task]] = []
         self._slow: dict[type, Callable[[Task, Any], None]] = {
@@ -116,8 +116,8 @@ class Driver(Process):
         """Give `task` the answer that it waits for, and carry out what it asks for next."""
         if task.incarnation != self.incarnation:
             return
-        if self.paused_until_s > self.world.now_s:
-            self.world.at(self.paused_until_s - self.world.now_s, self.resume, task, value)
+        if self.paused_until_s > self.simulator.now_s:
+            self.simulator.at(self.paused_until_s - self.simulator.now_s, self.resume, task, value)
             return
         send = task.generator.send
         while True:
@@ -139,12 +139,12 @@ class Driver(Process):
             case Now():
                 return self.clock_s()
             case Note():
-                self.world.count(request.event)
-                if self.world.journal is not None:
-                    self.world.tell(f"{self.name}: {request.event} {request.replica} {request.count}")
+                self.simulator.count(request.event)
+                if self.simulator.journal is not None:
+                    self.simulator.tell(f"{self.name}: {request.event} {request.replica} {request.count}")
                 return None
             case Nonce():
-                return self.world.nonce()
+                return self.simulator.nonce()
             case Fire():
                 for name, call in request.calls:
                     replica = self.replicas[name]
@@ -158,21 +158,21 @@ class Driver(Process):
         calls = ask.calls
         pending = Pending(task, len(calls))
         if not calls:
-            self.world.at(0.0, self.resume, task, [])
+            self.simulator.at(0.0, self.resume, task, [])
             return
         send = self.network.send
         for place, (name, call) in enumerate(calls):
             replica = self.replicas[name]
             twice = type(call) in REPEATABLE
             send(self, replica, replica.receive, self, call, pending, place, twice=twice)
-        self.world.at(CALL_TIMEOUT_S, self._expire, pending)
+        self.simulator.at(CALL_TIMEOUT_S, self._expire, pending)
 
     def hear(self, pending: Pending | None, place: int, call: AnyCall, reply: AnyReply) -> None:
         """A reply has arrived."""
         if pending is None or pending.task is None or pending.replies[place] is not None:
             return
-        if self.world.journal is not None:
-            self.world.tell(f"{self.name} <- {call} : {reply}")
+        if self.simulator.journal is not None:
+            self.simulator.tell(f"{self.name} <- {call} : {reply}")
         pending.replies[place] = reply
         pending.left -= 1
         if pending.left == 0:
@@ -183,11 +183,11 @@ class Driver(Process):
         task = pending.task
         if task is not None:
             pending.task = None
-            self.world.counts["silent"] += pending.left
+            self.simulator.counts["silent"] += pending.left
             self.resume(task, [reply if reply is not None else SILENT for reply in pending.replies])
 
     def _sleep(self, task: Task, sleep: Sleep) -> None:
-        self.world.at(sleep.seconds / self.rate, self.resume, task, None)
+        self.simulator.at(sleep.seconds / self.rate, self.resume, task, None)
 
     def _read_view(self, task: Task, _: ReadView) -> None:
         def answer(at: ViewAt | None) -> None:
@@ -207,7 +207,7 @@ class Driver(Process):
 
     def _await_view(self, task: Task, request: AwaitView) -> None:
         if self.view is not None and self.view.epoch >= request.epoch:
-            self.world.at(0.0, self.resume, task, None)
+            self.simulator.at(0.0, self.resume, task, None)
             return
         entry = (request.epoch, task)
         self._waiting.append(entry)
@@ -217,7 +217,7 @@ class Driver(Process):
                 self._waiting.remove(entry)
                 self.resume(task, None)
 
-        self.world.at(request.timeout_s, give_up)
+        self.simulator.at(request.timeout_s, give_up)
 
     def _ping(self, task: Task, request: Ping) -> None:
         self.ping(request.replica, lambda pulse: self.resume(task, pulse))
@@ -233,14 +233,14 @@ class Driver(Process):
                 answer(pulse)
 
         self.network.send(self, replica, replica.health, self, hear)
-        self.world.at(PING_TIMEOUT_S, hear, Pulse.SILENT)
+        self.simulator.at(PING_TIMEOUT_S, hear, Pulse.SILENT)
 
     def _second_opinion(self, task: Task, request: SecondOpinion) -> None:
         peers = [peer for peer in self.peers if peer.up]
         if not peers:
-            self.world.at(0.0, self.resume, task, None)
+            self.simulator.at(0.0, self.resume, task, None)
             return
-        peer = self.world.rng.choice(peers)
+        peer = self.simulator.rng.choice(peers)
         open_ = [True]
 
         def hear(opinion: bool | None) -> None:
@@ -252,7 +252,7 @@ class Driver(Process):
             self.network.send(peer, self, hear, pulse is Pulse.ALIVE)
 
         self.network.send(self, peer, peer.ping, request.replica, told)
-        self.world.at(2 * PING_TIMEOUT_S, hear, None)
+        self.simulator.at(2 * PING_TIMEOUT_S, hear, None)
 
     def _reached(self, task: Task, _: Reached) -> None:
         raise AssertionError(f"{self.name} is no replica")

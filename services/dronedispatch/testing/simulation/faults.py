@@ -15,10 +15,10 @@ from dronedispatch.replication import view as views
 from dronedispatch.replication.effects import Swap, ViewAt
 from dronedispatch.replication.rules import Rules
 from dronedispatch.testing.simulation.consul import Consul
-from dronedispatch.testing.simulation.driver import Driver
-from dronedispatch.testing.simulation.network import Network
+from dronedispatch.testing.simulation.driver import SimulatedDriver
+from dronedispatch.testing.simulation.network import SimulatedNetwork
 from dronedispatch.testing.simulation.replica import SimulatedReplica
-from dronedispatch.testing.simulation.world import World
+from dronedispatch.testing.simulation.simulator import Simulator
 
 
 class Profile(NamedTuple):
@@ -92,21 +92,21 @@ def profile_of(seed: int) -> Profile:
     )
 
 
-class Faults:
+class FaultSchedule:
     """Draws and carries out the faults of one run until `calm()`."""
 
     def __init__(
         self,
-        world: World,
-        network: Network,
+        simulator: Simulator,
+        network: SimulatedNetwork,
         consul: Consul,
         replicas: Sequence[SimulatedReplica],
-        coordinators: Sequence[Driver],
+        coordinators: Sequence[SimulatedDriver],
         keys: Sequence[str],
         profile: Profile,
         rules: Rules,
     ) -> None:
-        self.world = world
+        self.simulator = simulator
         self.network = network
         self.consul = consul
         self.replicas = replicas
@@ -140,9 +140,9 @@ class Faults:
         def again() -> None:
             if not self.over:
                 act()
-                self.world.at(self.world.rng.expovariate(rate), again)
+                self.simulator.at(self.simulator.rng.expovariate(rate), again)
 
-        self.world.at(self.world.rng.expovariate(rate), again)
+        self.simulator.at(self.simulator.rng.expovariate(rate), again)
 
     def calm(self) -> None:
         """No more faults: everything that is down comes back, everything that is cut is whole."""
@@ -165,10 +165,10 @@ class Faults:
     # --- the faults ---
 
     def _kill(self) -> None:
-        replica = self.world.rng.choice(self.replicas)
+        replica = self.simulator.rng.choice(self.replicas)
         if replica.up:
             replica.kill()
-            self.world.at(self._short_s(), self._revive, replica)
+            self.simulator.at(self._short_s(), self._revive, replica)
 
     def _revive(self, replica: SimulatedReplica) -> None:
         if not replica.up:
@@ -176,13 +176,13 @@ class Faults:
 
     def _wipe(self) -> None:
         """Lose a disk, mostly one that is not the last in-sync one of a slot."""
-        rng = self.world.rng
+        rng = self.simulator.rng
         replica = rng.choice(self.replicas)
         view = self.consul.view
         last = any(len(slot.in_sync) == 1 and replica.name in slot.in_sync for slot in view.slots)
         if replica.up and (not last or rng.random() < 0.05):
             replica.kill()
-            self.world.at(self._short_s(), self._revive_wiped, replica)
+            self.simulator.at(self._short_s(), self._revive_wiped, replica)
 
     def _revive_wiped(self, replica: SimulatedReplica) -> None:
         if not replica.up:
@@ -190,7 +190,7 @@ class Faults:
 
     def _cut(self) -> None:
         """Cut some paths: one process from all, or one pair, both ways or one way."""
-        rng, world = self.world.rng, self.world
+        rng, simulator = self.simulator.rng, self.simulator
         names = [each.name for each in (*self.replicas, *self.coordinators)]
         victim = rng.choice(names)
         others = [*names, "consul"] if rng.random() < 0.3 else rng.sample([*names, "consul"], 2)
@@ -203,43 +203,43 @@ class Faults:
                 paths.add((other, victim))
         paths -= self.network.blocked
         self.network.blocked |= paths
-        world.count("cuts")
-        if world.journal is not None:
-            world.tell(f"cut {sorted(paths)}")
-        world.at(self._short_s(), self._heal, paths)
+        simulator.count("cuts")
+        if simulator.journal is not None:
+            simulator.tell(f"cut {sorted(paths)}")
+        simulator.at(self._short_s(), self._heal, paths)
 
     def _heal(self, paths: set[tuple[str, str]]) -> None:
         self.network.blocked -= paths
-        if self.world.journal is not None:
-            self.world.tell(f"healed {sorted(paths)}")
+        if self.simulator.journal is not None:
+            self.simulator.tell(f"healed {sorted(paths)}")
 
     def _pause(self) -> None:
-        process = self.world.rng.choice((*self.replicas, *self.coordinators))
-        process.paused_until_s = self.world.now_s + self._short_s()
-        self.world.count("pauses")
-        self.world.tell(f"{process.name}: paused until {process.paused_until_s:.4f}")
+        process = self.simulator.rng.choice((*self.replicas, *self.coordinators))
+        process.paused_until_s = self.simulator.now_s + self._short_s()
+        self.simulator.count("pauses")
+        self.simulator.tell(f"{process.name}: paused until {process.paused_until_s:.4f}")
 
     def _consul_outage(self) -> None:
         if not self.consul.up:
             return
         self.consul.up = False
-        self.world.count("consul_outages")
-        self.world.tell("consul: down")
-        self.world.at(self._short_s(), self._consul_back)
+        self.simulator.count("consul_outages")
+        self.simulator.tell("consul: down")
+        self.simulator.at(self._short_s(), self._consul_back)
 
     def _consul_back(self) -> None:
         self.consul.up = True
-        self.world.tell("consul: up")
+        self.simulator.tell("consul: up")
 
     def _kill_coordinator(self) -> None:
-        coordinator = self.world.rng.choice(self.coordinators)
+        coordinator = self.simulator.rng.choice(self.coordinators)
         if coordinator.up:
             coordinator.crash()
-            self.world.count("coordinator_kills")
-            self.world.tell(f"{coordinator.name}: killed")
-            self.world.at(self._short_s(), self._revive_coordinator, coordinator)
+            self.simulator.count("coordinator_kills")
+            self.simulator.tell(f"{coordinator.name}: killed")
+            self.simulator.at(self._short_s(), self._revive_coordinator, coordinator)
 
-    def _revive_coordinator(self, coordinator: Driver) -> None:
+    def _revive_coordinator(self, coordinator: SimulatedDriver) -> None:
         if coordinator.up:
             return
         coordinator.up = True
@@ -252,64 +252,64 @@ class Faults:
 
     def _move(self) -> None:
         """Assign a slot anew, as an operator would."""
-        rng = self.world.rng
+        rng = self.simulator.rng
         mover = rng.choice(self.coordinators)
         names = rng.sample([replica.name for replica in self.replicas], self.profile.rf)
 
         def moved(swap: Swap) -> None:
             if swap is Swap.DONE:
-                self.world.count("moves")
+                self.simulator.count("moves")
 
         def change(at: ViewAt | None) -> None:
             if at is None or at.view is None:
                 return
             slot = rng.randrange(len(at.view.slots))
-            after = views.reassigned(at.view, {slot: names}, self.world.nonce())
+            after = views.reassigned(at.view, {slot: names}, self.simulator.nonce())
             if after is not at.view:
                 self.consul.swap(mover, after, at.index, moved)
 
         self.consul.read(mover, change)
 
     def _sweep(self) -> None:
-        coordinator = self.world.rng.choice(self.coordinators)
+        coordinator = self.simulator.rng.choice(self.coordinators)
         if coordinator.up:
             coordinator.start(sweep(10, self.rules), lambda _: None)
 
     def _leave(self) -> None:
-        replica = self.world.rng.choice(self.replicas)
+        replica = self.simulator.rng.choice(self.replicas)
         if replica.up:
-            self.world.count("leaves")
-            replica.leave(lambda: self.world.at(self._short_s(), self._revive, replica))
+            self.simulator.count("leaves")
+            replica.leave(lambda: self.simulator.at(self._short_s(), self._revive, replica))
 
     def _flip(self) -> None:
         """Damage a record of which another replica has a sound copy."""
-        key = self.world.rng.choice(self.keys)
-        replica = self.world.rng.choice(self.replicas)
+        key = self.simulator.rng.choice(self.keys)
+        replica = self.simulator.rng.choice(self.replicas)
         if all(key not in each.engine.damaged for each in self.replicas) and replica.engine.damage(key):
-            self.world.count("flips")
-            self.world.tell(f"{replica.name}: {key} is damaged")
+            self.simulator.count("flips")
+            self.simulator.tell(f"{replica.name}: {key} is damaged")
 
     def _fill_disk(self) -> None:
-        replica = self.world.rng.choice(self.replicas)
+        replica = self.simulator.rng.choice(self.replicas)
         replica.full = True
-        self.world.tell(f"{replica.name}: disk full")
-        self.world.at(self._short_s(), self._clear_disk, replica)
+        self.simulator.tell(f"{replica.name}: disk full")
+        self.simulator.at(self._short_s(), self._clear_disk, replica)
 
     def _clear_disk(self, replica: SimulatedReplica) -> None:
         replica.full = False
 
     def _mute(self) -> None:
         """Lose what a replica answers, and nothing that it asks for: it may join, and be voted out again."""
-        name = self.world.rng.choice(self.replicas).name
+        name = self.simulator.rng.choice(self.replicas).name
         if name not in self.network.muted:
             self.network.muted.add(name)
-            self.world.count("mutes")
-            self.world.tell(f"{name}: what it answers is lost")
-            self.world.at(self._short_s(), self._unmute, name)
+            self.simulator.count("mutes")
+            self.simulator.tell(f"{name}: what it answers is lost")
+            self.simulator.at(self._short_s(), self._unmute, name)
 
     def _unmute(self, name: str) -> None:
         self.network.muted.discard(name)
-        self.world.tell(f"{name}: is heard again")
+        self.simulator.tell(f"{name}: is heard again")
 
     def _short_s(self) -> float:
-        return 0.05 + self.world.rng.expovariate(2.0)
+        return 0.05 + self.simulator.rng.expovariate(2.0)

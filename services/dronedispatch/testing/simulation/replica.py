@@ -17,28 +17,28 @@ from dronedispatch.replication.effects import Pulse
 from dronedispatch.replication.rules import Rules
 from dronedispatch.replication.view import View
 from dronedispatch.testing.simulation.consul import Consul
-from dronedispatch.testing.simulation.driver import PING_TIMEOUT_S, Driver, Pending, Task
+from dronedispatch.testing.simulation.driver import PING_TIMEOUT_S, Pending, SimulatedDriver, Task
 from dronedispatch.testing.simulation.engine import MemoryEngine
-from dronedispatch.testing.simulation.network import Network
-from dronedispatch.testing.simulation.world import World
+from dronedispatch.testing.simulation.network import SimulatedNetwork
+from dronedispatch.testing.simulation.simulator import Simulator
 
 HOLD_DOWN_SCALE = 0.2
 """Virtual minutes of hold-down would be time in which nothing happens; the doubling stays."""
 
 
-class SimulatedReplica(Driver):
+class SimulatedReplica(SimulatedDriver):
     """One replica and its disk."""
 
     def __init__(
         self,
-        world: World,
-        network: Network,
+        simulator: Simulator,
+        network: SimulatedNetwork,
         consul: Consul,
         name: str,
         engine: MemoryEngine,
         rules: Rules,
     ) -> None:
-        super().__init__(world, network, consul, name)
+        super().__init__(simulator, network, consul, name)
         self.engine = engine
         self.rules = rules
         self.sync_s = 0.0003
@@ -46,23 +46,23 @@ class SimulatedReplica(Driver):
         self.full = False
         self._durable_s = 0.0
         self._joining = False
-        self.coordinators: Sequence[Driver] = ()
+        self.coordinators: Sequence[SimulatedDriver] = ()
         self._hold_down = HoldDown(HOLD_DOWN_SCALE)
         self._disks = 1
 
     # --- being asked ---
 
-    def health(self, asker: Driver, answer: Callable[[Pulse], None]) -> None:
+    def health(self, asker: SimulatedDriver, answer: Callable[[Pulse], None]) -> None:
         """A ping has arrived."""
         self.network.answer(self, asker, answer, Pulse.ALIVE if self.up else Pulse.REFUSED)
 
-    def receive(self, asker: Driver, call: AnyCall, pending: Pending | None, place: int) -> None:
+    def receive(self, asker: SimulatedDriver, call: AnyCall, pending: Pending | None, place: int) -> None:
         """A call has arrived: R1 to R8 in one step, and the reply when everything it saw is durable (R9)."""
         if not self.up:
             self.network.answer(self, asker, asker.hear, pending, place, call, NOT_SENT)
             return
         if self.full and changes_disk(call):
-            self.world.count("no_space")
+            self.simulator.count("no_space")
             self._reply(asker, call, pending, place, NO_SPACE)
             return
         if not self.rules.floor_checked_in_transaction:
@@ -70,11 +70,11 @@ class SimulatedReplica(Driver):
             return
         reply = execute(self.engine, call, self.clock_s(), self.rules)
         if reply is DAMAGED:
-            self.world.count("damaged_seen")
+            self.simulator.count("damaged_seen")
         self._reply(asker, call, pending, place, reply)
 
     def _receive_without_rule_4(
-        self, asker: Driver, call: AnyCall, pending: Pending | None, place: int
+        self, asker: SimulatedDriver, call: AnyCall, pending: Pending | None, place: int
     ) -> None:
         """Check now, act a little later: what rule 4 forbids."""
         refusal = admit(self.engine, call, self.rules)
@@ -88,18 +88,18 @@ class SimulatedReplica(Driver):
                 reply = carry_out(self.engine, call, self.clock_s())
                 self._reply(asker, call, pending, place, reply)
 
-        self.engine.commit(self.world.now_s, self.world.now_s)
-        self.world.at(self.network.delay_s(), act)
+        self.engine.commit(self.simulator.now_s, self.simulator.now_s)
+        self.simulator.at(self.network.delay_s(), act)
 
     def _reply(
-        self, asker: Driver, call: AnyCall, pending: Pending | None, place: int, reply: AnyReply
+        self, asker: SimulatedDriver, call: AnyCall, pending: Pending | None, place: int, reply: AnyReply
     ) -> None:
-        now_s = self.world.now_s
+        now_s = self.simulator.now_s
         self._sync()
         if self._durable_s <= now_s:
             self.network.answer(self, asker, asker.hear, pending, place, call, reply)
             return
-        self.world.at(
+        self.simulator.at(
             self._durable_s - now_s,
             self._reply_if_alive,
             self.incarnation,
@@ -110,13 +110,13 @@ class SimulatedReplica(Driver):
             reply,
         )
 
-    def _reply_if_alive(self, incarnation: int, asker: Driver, *answer: Any) -> None:
+    def _reply_if_alive(self, incarnation: int, asker: SimulatedDriver, *answer: Any) -> None:
         if incarnation == self.incarnation:
             self.network.answer(self, asker, asker.hear, *answer)
 
     def _sync(self) -> None:
         """Commit what the last step changed: visible at once, durable when the disk says so, in order."""
-        now_s, random = self.world.now_s, self.world.rng.random
+        now_s, random = self.simulator.now_s, self.simulator.rng.random
         took_s = self.sync_s * (0.5 + random())
         if self.slow_sync and random() < self.slow_sync:
             took_s = random() * 0.3
@@ -129,13 +129,13 @@ class SimulatedReplica(Driver):
     def _commit(self, task: Task, request: Commit) -> None:
         value = request.step(self.engine)
         self._sync()
-        self.world.at(max(0.0, self._durable_s - self.world.now_s), self.resume, task, value)
+        self.simulator.at(max(0.0, self._durable_s - self.simulator.now_s), self.resume, task, value)
 
     def on_view(self, view: View) -> None:
         catch_up.settle(self.engine, view, self.name)
         for slot in range(len(view.slots)):
             if catch_up.forget(self.engine, view, self.name, slot, 1_000):
-                self.world.count("forgotten")
+                self.simulator.count("forgotten")
         self._sync()
         self._join_if_lacking()
 
@@ -143,23 +143,23 @@ class SimulatedReplica(Driver):
         view = self.view
         if self._joining or view is None or not view.lacking_slots(self.name, self.engine.disk):
             return
-        now_s = self.world.now_s
+        now_s = self.simulator.now_s
         self._hold_down.lacks(now_s)
         self._joining = True
         if (wait_s := self._hold_down.wait_s(now_s)) > 0:
-            self.world.at(wait_s, self._try_again, self.incarnation)
+            self.simulator.at(wait_s, self._try_again, self.incarnation)
             return
         self.start(join_once(self.name, self.rules), self._joined)
 
     def _joined(self, result: Joined | str) -> None:
         self._joining = False
         if isinstance(result, Joined):
-            self._hold_down.joined(self.world.now_s)
+            self._hold_down.joined(self.simulator.now_s)
             self._join_if_lacking()
             return
-        self.world.count("join_failed")
-        self.world.tell(f"{self.name}: join failed: {result}")
-        self._hold_down.failed(self.world.now_s, cheap=isinstance(result, NotYet))
+        self.simulator.count("join_failed")
+        self.simulator.tell(f"{self.name}: join failed: {result}")
+        self._hold_down.failed(self.simulator.now_s, cheap=isinstance(result, NotYet))
         self._join_if_lacking()
 
     def _try_again(self, incarnation: int) -> None:
@@ -181,12 +181,12 @@ class SimulatedReplica(Driver):
             if reaches:
                 end(True)
 
-        def told(coordinator: Driver, pulse: Pulse) -> None:
+        def told(coordinator: SimulatedDriver, pulse: Pulse) -> None:
             self.network.send(coordinator, self, hear, pulse is Pulse.ALIVE)
 
         for coordinator in asked:
             self.network.send(self, coordinator, coordinator.ping, self.name, partial(told, coordinator))
-        self.world.at(3 * PING_TIMEOUT_S if asked else 0.0, end, False if asked else None)
+        self.simulator.at(3 * PING_TIMEOUT_S if asked else 0.0, end, False if asked else None)
 
     def leave(self, done: Callable[[], None]) -> None:
         """Be voted out, linger a moment, stop."""
@@ -197,29 +197,29 @@ class SimulatedReplica(Driver):
                 self.kill()
                 done()
 
-        self.start(leave(self.name), lambda _: self.world.at(0.5, stop))
+        self.start(leave(self.name), lambda _: self.simulator.at(0.5, stop))
 
     def kill(self) -> None:
         """kill -9: memory is lost, and what was not yet durable."""
         self.crash()
-        self.world.count("unsynced_lost", self.engine.crash(self.world.now_s))
-        self.world.count("kills")
-        self.world.tell(f"{self.name}: killed")
+        self.simulator.count("unsynced_lost", self.engine.crash(self.simulator.now_s))
+        self.simulator.count("kills")
+        self.simulator.tell(f"{self.name}: killed")
 
     def revive(self, *, wiped: bool = False) -> None:
         """Start again, with the same disk or an empty new one."""
         if wiped:
             self._disks += 1
             self.engine = MemoryEngine(self.engine.cluster, f"{self.name}{self._disks}")
-            self.world.count("wiped")
+            self.simulator.count("wiped")
         elif not self.rules.floor_survives_restart:
             self.engine.forget_floor()
         self.up = True
         self._joining = False
         self._hold_down = HoldDown(HOLD_DOWN_SCALE)
-        self._durable_s = self.world.now_s
+        self._durable_s = self.simulator.now_s
         self.paused_until_s = 0.0
-        self.world.tell(f"{self.name}: started, disk {self.engine.disk}, floor {self.engine.floor}")
+        self.simulator.tell(f"{self.name}: started, disk {self.engine.disk}, floor {self.engine.floor}")
         self.consul.read(self, self._see_first)
 
     def _see_first(self, at: Any) -> None:

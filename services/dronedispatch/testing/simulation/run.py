@@ -22,12 +22,12 @@ from dronedispatch.replication.view import Replica, bootstrap
 from dronedispatch.testing.linearizability import Undecided, why_not, why_not_exclusive
 from dronedispatch.testing.simulation.clients import CLIENT_PATIENCE_S, Client, History
 from dronedispatch.testing.simulation.consul import Consul
-from dronedispatch.testing.simulation.driver import Driver
+from dronedispatch.testing.simulation.driver import SimulatedDriver
 from dronedispatch.testing.simulation.engine import MemoryEngine
-from dronedispatch.testing.simulation.faults import Faults, Profile, profile_of
-from dronedispatch.testing.simulation.network import Network
+from dronedispatch.testing.simulation.faults import FaultSchedule, Profile, profile_of
+from dronedispatch.testing.simulation.network import SimulatedNetwork
 from dronedispatch.testing.simulation.replica import SimulatedReplica
-from dronedispatch.testing.simulation.world import World
+from dronedispatch.testing.simulation.simulator import Simulator
 
 CLUSTER = "simulated"
 DRIFT = 0.02
@@ -37,7 +37,7 @@ PROGRESS_S = 60.0
 """Virtual seconds after the last fault in which every replica must be in sync again, and every operation definite."""
 
 
-class Verdict(msgspec.Struct):
+class RunResult(msgspec.Struct):
     """What came of one run. `safety` and `liveness` None: all was well. A checker without a verdict counts as no
     progress.
     """
@@ -61,30 +61,32 @@ def keys_of(slots: int, keys: int) -> tuple[list[str], str]:
 
 
 class Cluster:
-    """Replicas, coordinators, Consul and network of one world, all healthy."""
+    """Replicas, coordinators, Consul and network of one run, all healthy."""
 
-    def __init__(self, world: World, profile: Profile, rules: Rules = ALL) -> None:
-        self.world = world
+    def __init__(self, simulator: Simulator, profile: Profile, rules: Rules = ALL) -> None:
+        self.simulator = simulator
         self.rules = rules
-        self.network = Network(world)
+        self.network = SimulatedNetwork(simulator)
         names = [chr(ord("A") + number) for number in range(profile.replicas)]
         replicas = {name: Replica(f"sim://{name}", f"{name}1") for name in names}
         assigned = [
             tuple(names[(slot + copy) % len(names)] for copy in range(profile.rf))
             for slot in range(profile.slots)
         ]
-        view = bootstrap(CLUSTER, replicas, profile.rf, assigned, world.nonce())
-        self.consul = Consul(world, self.network, view)
+        view = bootstrap(CLUSTER, replicas, profile.rf, assigned, simulator.nonce())
+        self.consul = Consul(simulator, self.network, view)
         self.replicas = [
-            SimulatedReplica(world, self.network, self.consul, name, MemoryEngine(CLUSTER, f"{name}1"), rules)
+            SimulatedReplica(
+                simulator, self.network, self.consul, name, MemoryEngine(CLUSTER, f"{name}1"), rules
+            )
             for name in names
         ]
         self.coordinators = [
-            Driver(world, self.network, self.consul, f"front{number}")
+            SimulatedDriver(simulator, self.network, self.consul, f"front{number}")
             for number in range(1, profile.coordinators + 1)
         ]
         by_name = {replica.name: replica for replica in self.replicas}
-        drivers: Sequence[Driver] = (*self.coordinators, *self.replicas)
+        drivers: Sequence[SimulatedDriver] = (*self.coordinators, *self.replicas)
         for driver in drivers:
             driver.replicas = by_name
             driver.see(view)
@@ -133,17 +135,17 @@ class Cluster:
         return None
 
 
-def simulate(seed: int, rules: Rules = ALL, *, journal: bool = False) -> Verdict:
+def simulate(seed: int, rules: Rules = ALL, *, journal: bool = False) -> RunResult:
     """The run that belongs to `seed`."""
-    world = World(seed, journal=journal)
+    simulator = Simulator(seed, journal=journal)
     profile = profile_of(seed)
-    world.tell(f"profile {profile}")
-    cluster = Cluster(world, profile, rules)
+    simulator.tell(f"profile {profile}")
+    cluster = Cluster(simulator, profile, rules)
     keys, lock = keys_of(profile.slots, profile.keys)
     history = History()
     clients = [
         Client(
-            world,
+            simulator,
             f"client{number}",
             cluster.coordinators,
             keys,
@@ -155,8 +157,8 @@ def simulate(seed: int, rules: Rules = ALL, *, journal: bool = False) -> Verdict
         )
         for number in range(1, profile.clients + 1)
     ]
-    faults = Faults(
-        world,
+    faults = FaultSchedule(
+        simulator,
         cluster.network,
         cluster.consul,
         cluster.replicas,
@@ -165,42 +167,42 @@ def simulate(seed: int, rules: Rules = ALL, *, journal: bool = False) -> Verdict
         profile,
         rules,
     )
-    world.run(profile.seconds)
+    simulator.run(profile.seconds)
     faults.calm()
-    world.tell("calm")
-    world.run(profile.seconds + SETTLE_S)
-    liveness = _progress(world, cluster, [*keys, lock], history)
+    simulator.tell("calm")
+    simulator.run(profile.seconds + SETTLE_S)
+    liveness = _progress(simulator, cluster, [*keys, lock], history)
     for client in clients:
         client.close()
-    world.counts["events"] = world.events
-    world.counts["operations"] = len(history.observations)
+    simulator.counts["events"] = simulator.events
+    simulator.counts["operations"] = len(history.observations)
     if RESTORED in history.refusals:
         liveness = liveness or "a coordinator believed that Consul was restored from a backup"
     try:
         safety = why_not(history.observations) or why_not_exclusive(history.observations, drift=DRIFT)
     except Undecided as exc:
         safety, liveness = None, f"the checker came to no verdict: {exc}"
-    return Verdict(seed, safety, liveness, len(history.observations), world.counts, world.journal)
+    return RunResult(seed, safety, liveness, len(history.observations), simulator.counts, simulator.journal)
 
 
-def _progress(world: World, cluster: Cluster, keys: Sequence[str], history: History) -> str | None:
+def _progress(simulator: Simulator, cluster: Cluster, keys: Sequence[str], history: History) -> str | None:
     """Read every key through every coordinator until the cluster is whole; then each key must take a write and
     give it back.
     """
-    until_s = world.now_s + PROGRESS_S
+    until_s = simulator.now_s + PROGRESS_S
     while (why := cluster.why_not_whole()) is not None:
-        if world.now_s >= until_s:
+        if simulator.now_s >= until_s:
             return f"not whole {PROGRESS_S} s after the last fault: {why}"
-        _each_key(world, cluster, keys, history, writing=False)
-    failed = _each_key(world, cluster, keys, history, writing=True)
-    failed += _each_key(world, cluster, keys, history, writing=False)
+        _each_key(simulator, cluster, keys, history, writing=False)
+    failed = _each_key(simulator, cluster, keys, history, writing=True)
+    failed += _each_key(simulator, cluster, keys, history, writing=False)
     if failed:
         return "with all faults over: " + "; ".join(failed)
     return cluster.why_not_equal(keys)
 
 
 def _each_key(
-    world: World, cluster: Cluster, keys: Sequence[str], history: History, *, writing: bool
+    simulator: Simulator, cluster: Cluster, keys: Sequence[str], history: History, *, writing: bool
 ) -> list[str]:
     """One operation on each key through each coordinator, all at once, for at most 6 virtual seconds; what was not
     Done.
@@ -209,19 +211,19 @@ def _each_key(
     failed: list[str] = []
     open_: list[None] = []
 
-    def ask(coordinator: Driver, key: str) -> None:
-        call_s, deadline_s = world.now_s, coordinator.clock_s() + 5.0
+    def ask(coordinator: SimulatedDriver, key: str) -> None:
+        call_s, deadline_s = simulator.now_s, coordinator.clock_s() + 5.0
         name = f"last/{coordinator.name}"
-        op = Write(key, slot_of(key), world.rng.getrandbits(128).to_bytes(16, "big"), 0.0)
+        op = Write(key, slot_of(key), simulator.rng.getrandbits(128).to_bytes(16, "big"), 0.0)
 
         def done(result: Any) -> None:
             open_.pop()
             if not isinstance(result, Done):
                 failed.append(f"{coordinator.name} {'write' if writing else 'read'} {key}: {result}")
             if writing:
-                history.wrote(key, name, call_s, world.now_s, op, result)
+                history.wrote(key, name, call_s, simulator.now_s, op, result)
             elif isinstance(result, Done):
-                history.read(key, name, call_s, world.now_s, result.record)
+                history.read(key, name, call_s, simulator.now_s, result.record)
 
         open_.append(None)
         steps = write(op, deadline_s, rules=cluster.rules) if writing else None
@@ -231,8 +233,8 @@ def _each_key(
         if slot_of(key) not in lost and not (writing and key.startswith("lock/")):
             for coordinator in cluster.coordinators:
                 ask(coordinator, key)
-    world.run(world.now_s + 6.0, lambda: not open_)
-    world.run(world.now_s + 0.2)
+    simulator.run(simulator.now_s + 6.0, lambda: not open_)
+    simulator.run(simulator.now_s + 0.2)
     if open_:
         failed.append(f"{len(open_)} operations without any outcome")
     return failed

@@ -52,7 +52,7 @@ DEADLINE_S = 1_000_000.0
 KEY = next(name for name in (f"key{number}" for number in range(1_000)) if slot_of(name) == 0)
 
 
-class Message:
+class CallInFlight:
     """A call on its way."""
 
     def __init__(self, stage: Stage, name: str, call: AnyCall) -> None:
@@ -86,7 +86,7 @@ class Running:
         self.name = name
         self.result: Any = None
         self.ended = False
-        self.waiting: list[Message | None] = []
+        self.waiting: list[CallInFlight | None] = []
         self._replies: list[AnyReply | None] = []
         self._generator = generator
         self._go_on(None)
@@ -95,7 +95,7 @@ class Running:
         """(replica, kind of call) of each call that waits for the story's word."""
         return [(each.name, type(each.call).__name__) for each in self.waiting if each is not None]
 
-    def until(self, kind: str, name: str) -> Message:
+    def until(self, kind: str, name: str) -> CallInFlight:
         """Deliver everything up to the first call of that kind to that replica; return it, still waiting."""
         while not self.ended:
             for each in self.waiting:
@@ -111,7 +111,7 @@ class Running:
                 self._answer(place, each.arrive())
         self._next_if_answered()
 
-    def lose(self, name: str) -> Message:
+    def lose(self, name: str) -> CallInFlight:
         """The call never arrives, so far: its message is returned and may `arrive` later."""
         return self._silence(name)
 
@@ -120,10 +120,10 @@ class Running:
         self._take(name).arrive()
         self._silence(name)
 
-    def again(self, name: str) -> Message:
+    def again(self, name: str) -> CallInFlight:
         """A second copy of the waiting call, on its way for as long as the story likes."""
         taken = self._take(name)
-        return Message(self.stage, taken.name, taken.call)
+        return CallInFlight(self.stage, taken.name, taken.call)
 
     def finish(self) -> Any:
         """Deliver everything until the operation ends; return its result."""
@@ -133,10 +133,10 @@ class Running:
 
     # --- within ---
 
-    def _take(self, name: str) -> Message:
+    def _take(self, name: str) -> CallInFlight:
         return next(each for each in self.waiting if each is not None and each.name == name)
 
-    def _silence(self, name: str) -> Message:
+    def _silence(self, name: str) -> CallInFlight:
         taken = self._take(name)
         self._answer(self.waiting.index(taken), SILENT)
         self._next_if_answered()
@@ -159,7 +159,7 @@ class Running:
                 self.ended, self.result = True, stop.value
                 return
             if isinstance(request, Ask) and request.calls:
-                self.waiting = [Message(self.stage, name, call) for name, call in request.calls]
+                self.waiting = [CallInFlight(self.stage, name, call) for name, call in request.calls]
                 self._replies = [None] * len(self.waiting)
                 return
             value = self.stage.carry_out(self.name, request)

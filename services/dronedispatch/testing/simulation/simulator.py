@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 
-class World:
+class Simulator:
     """Time stands still while an event runs, and then jumps to the next one."""
 
     def __init__(self, seed: int, *, journal: bool = False) -> None:

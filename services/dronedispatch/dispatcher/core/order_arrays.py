@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dronedispatch.dispatcher.core.world import DeliveryView
+from dronedispatch.dispatcher.core.world import DeliverySnapshot
 from dronedispatch.fleet.paths import Paths, xy_of
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Orders:
+class OrderArrays:
     """Row j of every array is `deliveries[j]`. Ways in metres.
 
     `carry_m`: origin to destination. `retreat_m`: destination to the nearest charge point.
     """
 
-    deliveries: Sequence[DeliveryView]
+    deliveries: Sequence[DeliverySnapshot]
     origin_m: Array  # (n, 2)
     destination_m: Array  # (n, 2)
     weight_kg: Array
@@ -32,11 +32,11 @@ class Orders:
         return len(self.deliveries)
 
 
-def orders_of(deliveries: Sequence[DeliveryView], paths: Paths) -> Orders:
+def orders_of(deliveries: Sequence[DeliverySnapshot], paths: Paths) -> OrderArrays:
     """Arrays of these deliveries, in their order."""
     origin = xy_of([delivery.origin for delivery in deliveries])
     destination = xy_of([delivery.destination for delivery in deliveries])
-    return Orders(
+    return OrderArrays(
         deliveries=deliveries,
         origin_m=origin,
         destination_m=destination,

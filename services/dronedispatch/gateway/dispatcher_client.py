@@ -14,7 +14,7 @@ from dronedispatch.runtime.settings import Secret
 TIMEOUT_S = 3.0
 
 
-class Dispatcher:
+class DispatcherClient:
     """Asks every passing instance in turn: a standby answers 503."""
 
     def __init__(self, watch: ServiceWatch, http: HttpClient, token: Secret | None) -> None:
