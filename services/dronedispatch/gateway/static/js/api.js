@@ -40,11 +40,21 @@ function freshKey() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+const bare = (etag) => (etag || "").replace(/^W\//, "").replaceAll('"', "");
+
 // The city, and the version that the answering gateway has of it.
 export async function zones() {
   const seen = {};
   const city = await call("/zones", { cache: "no-store" }, seen);
-  return { city, etag: (seen.etag || "").replace(/^W\//, "").replaceAll('"', "") };
+  return { city, etag: bare(seen.etag) };
+}
+
+// The whole city, if it still has version `etag`. Its answer holds it as it is now.
+export async function replaceZones(city, etag) {
+  const seen = {};
+  const headers = { "Content-Type": "application/geo+json", "If-Match": `"${etag}"` };
+  const now = await call("/zones", { method: "PUT", headers, body: JSON.stringify(city) }, seen);
+  return { city: now, etag: bare(seen.etag) };
 }
 
 export const delivery = (id) => call(`/deliveries/${encodeURIComponent(id)}`);

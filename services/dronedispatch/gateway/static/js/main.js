@@ -10,6 +10,7 @@ import { FigureTiles } from "./figures.js";
 import { clock, setLocal, zone } from "./format.js";
 import { SystemHealth } from "./health.js";
 import { CityMap } from "./map.js";
+import { NoFlyDrawing } from "./no_fly.js";
 import { OrderForm } from "./order_form.js";
 import { startTheme } from "./palette.js";
 import { Place } from "./place.js";
@@ -30,10 +31,20 @@ const LEGEND = [
 startTheme($("#theme"));
 const world = new World();
 const tiles = new FigureTiles($("#figures"));
-const map = new CityMap($(".map"), world, { onChoose: choose, onPlace: (pos) => form.pick(pos) });
+const map = new CityMap($(".map"), world, {
+  onChoose: choose,
+  onPlace: (pos) => (noFly.active ? noFly.add(pos) : form.pick(pos)),
+  onCornerMoved: (at, pos) => noFly.move(at, pos),
+  onCornerBack: () => noFly.takeCornerBack(),
+});
 const batteries = new BatteryLog();
 const session = new OperatorSession($("#operator"), $("#sign-in"));
 const action = new ActionDialog($("#action"), { session, onChanged: (one) => take([one]) });
+const noFly = new NoFlyDrawing($("#no-fly"), $("#no-fly-open"), world, {
+  session,
+  onCity: (city, etag) => world.setCity(city, etag) && map.refresh(),
+  onSketch: showSketch,
+});
 const hands = {
   onChoose: choose,
   act: (what, ids) => action.open(what, ids),
@@ -101,8 +112,14 @@ function openTab(name) {
     tab.setAttribute("aria-selected", String(tab.dataset.tab === name));
     $(`#pane-${tab.dataset.tab}`).hidden = tab.dataset.tab !== name;
   }
-  map.setPlacing(name === "order");
+  showSketch();
   drawTables();
+}
+
+// A click on the map sets a corner of a no-fly area, or an end of a new order, or chooses.
+function showSketch() {
+  map.setPlacing(noFly.active || !$("#pane-order").hidden);
+  map.refresh();
 }
 
 // `quiet`: the address says it already.
@@ -160,6 +177,7 @@ function drawTables() {
   deliveries.draw();
   drones.draw();
   card.draw();
+  noFly.draw();
 }
 
 // `state`: live, connecting or stale. What the pill says is what the page knows, not what the socket says.

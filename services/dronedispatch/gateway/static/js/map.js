@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { drawGround } from "./ground.js";
+import { gripAt } from "./no_fly_sketch.js";
 import { onTheme } from "./palette.js";
 import { drawLines, drawSky, radius } from "./sky.js";
 
@@ -20,10 +21,10 @@ function attempt(draw, before) {
 }
 
 export class CityMap {
-  constructor(root, world, { onChoose, onPlace }) {
+  // `hands`: {onChoose(what), onPlace(pos), onCornerMoved(at, pos), onCornerBack()}.
+  constructor(root, world, hands) {
     this.world = world;
-    this.onChoose = onChoose;
-    this.onPlace = onPlace;
+    this.hands = hands;
     this.placing = false;
     this.layers = { routes: true, trails: true, batteries: true, orders: true };
     this.ground = root.querySelector("#ground");
@@ -52,6 +53,12 @@ export class CityMap {
   setPlacing(on) {
     this.placing = on;
     this.sky.classList.toggle("placing", on);
+    this.aim();
+  }
+
+  aim() {
+    this.world.crosshair = this.placing && this.sky.matches(":focus-visible");
+    this.stale = true;
   }
 
   resize() {
@@ -135,11 +142,14 @@ export class CityMap {
     this.sky.addEventListener("pointerup", (event) => this.up(event));
     this.sky.addEventListener("pointercancel", (event) => this.pointers.delete(event.pointerId));
     this.sky.addEventListener("keydown", (event) => this.key(event));
+    for (const name of ["focus", "blur", "pointerdown"]) this.sky.addEventListener(name, () => this.aim());
   }
 
   down(event) {
     this.sky.setPointerCapture(event.pointerId);
-    this.pointers.set(event.pointerId, { x: event.offsetX, y: event.offsetY, far: 0 });
+    const { sketch, projection } = this.world;
+    const corner = sketch ? gripAt(projection, sketch.ring, event.offsetX, event.offsetY) : -1;
+    this.pointers.set(event.pointerId, { x: event.offsetX, y: event.offsetY, far: 0, corner });
   }
 
   moved(event) {
@@ -151,7 +161,11 @@ export class CityMap {
     const dx = event.offsetX - before.x;
     const dy = event.offsetY - before.y;
     const far = before.far + Math.abs(dx) + Math.abs(dy);
-    if (this.pointers.size === 1 && far > 4) {
+    const { corner } = before;
+    if (corner >= 0 && far > 4) {
+      const at = this.world.projection.at(event.offsetX, event.offsetY);
+      this.hands.onCornerMoved(corner, this.world.projection.degrees(at.x, at.y));
+    } else if (this.pointers.size === 1 && far > 4) {
       this.sky.classList.add("dragging");
       this.world.projection.pan(dx, dy);
     } else if (this.pointers.size === 2) {
@@ -160,7 +174,7 @@ export class CityMap {
       const is = Math.hypot(event.offsetX - other.x, event.offsetY - other.y);
       if (was > 0) this.world.projection.zoom(is / was, other.x, other.y);
     }
-    this.pointers.set(event.pointerId, { x: event.offsetX, y: event.offsetY, far });
+    this.pointers.set(event.pointerId, { x: event.offsetX, y: event.offsetY, far, corner });
     this.stale = true;
   }
 
@@ -171,8 +185,8 @@ export class CityMap {
     if (!pressed || pressed.far > 8) return;
     const view = this.world.projection;
     const at = view.at(event.offsetX, event.offsetY);
-    if (this.placing) this.onPlace(view.degrees(at.x, at.y));
-    else this.onChoose(this.find(event.offsetX, event.offsetY));
+    if (this.placing) this.hands.onPlace(view.degrees(at.x, at.y));
+    else this.hands.onChoose(this.find(event.offsetX, event.offsetY));
   }
 
   key(event) {
@@ -182,7 +196,9 @@ export class CityMap {
     else if (event.key === "+" || event.key === "=") view.zoom(1.3);
     else if (event.key === "-") view.zoom(1 / 1.3);
     else if (event.key === "0") view.fit();
-    else if (event.key === "Escape") this.onChoose(null);
+    else if (event.key === "Enter" && this.placing) this.hands.onPlace(view.degrees(view.x, view.y));
+    else if (event.key === "Backspace" && this.world.sketch) this.hands.onCornerBack();
+    else if (event.key === "Escape" && !this.world.sketch) this.hands.onChoose(null);
     else return;
     event.preventDefault();
     this.stale = true;

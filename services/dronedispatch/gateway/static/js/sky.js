@@ -2,6 +2,7 @@
 // change with every frame. Above CROWD drones only the chosen one's route and trail are drawn: of all they are a scribble.
 
 import { label } from "./ground.js";
+import { drawCrosshair, drawSketch } from "./no_fly_sketch.js";
 import { palette } from "./palette.js";
 import { drawDrone, isMoving, sizeOf, toneOf } from "./sprites.js";
 import { isOpen } from "./world.js";
@@ -36,6 +37,8 @@ export function drawSky(ctx, world, layers, ratio = 1) {
   for (const drone of shown) if (isMoving(drone)) drawDrone(ctx, view.px(drone.x), view.py(drone.y), drone, r, ratio);
   if (layers.batteries && r >= 4.4) for (const drone of shown) battery(ctx, view, drone, r);
   draft(ctx, view, world);
+  if (world.sketch) drawSketch(ctx, world, world.sketch);
+  if (world.crosshair) drawCrosshair(ctx, view);
   chosenAbove(ctx, view, world, r, ratio);
 }
 

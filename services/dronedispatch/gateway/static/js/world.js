@@ -18,6 +18,8 @@ export class World {
     this.interval = 1000; // ms between two positions of a drone, as measured
     this.chosen = null; // {kind: "drone" | "delivery", id}
     this.draft = { origin: null, destination: null };
+    this.sketch = null; // a no-fly area that is being drawn: {ring, touched}
+    this.crosshair = false; // the Enter key sets a point in the middle of the map
     this.version = 0; // counts changes that tables show
     this.movingUntil = 0;
     this.cityVersion = null; // of what is drawn
