@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 SUITE = "suite"
 FREE = "free-seeds"
@@ -30,7 +31,11 @@ def register() -> None:
     """Make the two profiles, and the suite's the one that holds unless pytest is told `--hypothesis-profile`.
 
     No deadline and no complaint of slowness: both measure the machine.
+
+    Hypothesis also draws the constants of every local module that is loaded, so that the examples of a test would hang on
+    which tests ran before it in the same process: here no module is local.
     """
+    providers.is_local_module_file = _not_local  # type: ignore[attr-defined,assignment]
     unclocked = settings(
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
@@ -41,6 +46,10 @@ def register() -> None:
     settings.register_profile(SUITE, unclocked, derandomize=True)
     settings.register_profile(FREE, unclocked, derandomize=False)
     settings.load_profile(SUITE)
+
+
+def _not_local(_path: str) -> bool:
+    return False
 
 
 def said(seed: object) -> str:
