@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,6 +32,12 @@ def pytest_configure(config: pytest.Config) -> None:
     told = os.environ.pop(progress.VARIABLE, None)
     if told and not hasattr(config, "workerinput"):
         config.pluginmanager.register(progress.Progress(Path(told)))
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: no collection of garbage, of which a test may ask for one, walks through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
