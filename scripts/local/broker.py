@@ -100,7 +100,9 @@ def environment(home: Home, ports: Ports) -> dict[str, str]:
         "RABBITMQ_CONFIG_FILE": str(etc / "rabbitmq.conf"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(etc / "enabled_plugins"),
         "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+            "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+        ),
         # The start script then becomes the Erlang machine instead of waiting beside it: the supervisor's child is the
         # broker itself, so that kill -9 leaves no orphan on the broker's ports.
         "detached": "1",
