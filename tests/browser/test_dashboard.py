@@ -146,7 +146,7 @@ def test_a_killed_gateway_does_not_stop_the_page(visit: Visit, system: LiveSyste
     open_dashboard(visit, system)
     for name in ("gateway-1", "gateway-2", "gateway-3"):
         system.kill(name)
-        eventually(lambda name=name: system.status()[name]["healthy"], f"{name} is back", 30)  # type: ignore[misc]
+        eventually(lambda name=name: system.rows()[name]["healthy"], f"{name} is back", 30)  # type: ignore[misc]
     [placed] = place(system, 1)
     row = visit.page.locator(f"#delivery-table tr[data-id='{placed}']")
     expect(row).to_contain_text("delivered")

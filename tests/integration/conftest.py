@@ -18,7 +18,5 @@ def system() -> Iterator[LiveSystem]:
 @pytest.fixture
 def healthy(system: LiveSystem) -> LiveSystem:
     """The system, with every process passing before the test begins: the test before may have hurt it."""
-    eventually(
-        lambda: all(row["healthy"] for row in system.status().values()), "every process is healthy", 40
-    )
+    eventually(system.all_healthy, "every process is healthy", 40)
     return system

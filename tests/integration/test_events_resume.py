@@ -54,7 +54,7 @@ def test_a_stream_that_is_cut_off_by_dying_gateways_resumes_without_a_gap(health
         for name in ("gateway-1", "gateway-2", "gateway-3"):
             healthy.kill(name)
             placed += place(healthy, rng, 5)
-            eventually(lambda name=name: healthy.status()[name]["healthy"], f"{name} is back", 30)  # type: ignore[misc]
+            eventually(lambda name=name: healthy.rows()[name]["healthy"], f"{name} is back", 30)  # type: ignore[misc]
         eventually(
             lambda: all(told(delivery_id) >= set(STATIONS) for delivery_id in placed),
             "every station of every order is told",

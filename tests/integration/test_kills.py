@@ -47,7 +47,7 @@ def test_a_killed_process_passes_again(healthy: LiveSystem, traffic: Traffic, na
     pid = healthy.kill(name)
 
     def back() -> bool:
-        row = healthy.status()[name]
+        row = healthy.rows()[name]
         return bool(row["healthy"] and row["pid"] and row["pid"] != pid)
 
     eventually(back, f"{name} passes again", ORDINARY_S[name])

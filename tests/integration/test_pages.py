@@ -56,7 +56,7 @@ def type_in(live: LiveSystem, block: Block) -> str:
 
 
 def all_healthy(live: LiveSystem) -> None:
-    eventually(lambda: all(row["healthy"] for row in live.status().values()), "every process is healthy", 60)
+    eventually(live.all_healthy, "every process is healthy", 60)
 
 
 def test_the_commands_of_the_pages_do_what_they_say(live: LiveSystem) -> None:

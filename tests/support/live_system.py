@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.local import status
 from scripts.local.home import CHECKOUT, Home
 from scripts.local.ports import Ports
 from scripts.local.supervisor import Supervisor
+from scripts.local.system import of_home
 
 from support.ports import free_ports
 from support.signals import send
@@ -138,6 +140,14 @@ class LiveSystem:
         assert done.stdout.startswith("["), done.stderr
         return {row["process"]: row for row in json.loads(done.stdout)}
 
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """What `status` tells, without a new Python for each look: for waits."""
+        return {row["process"]: row for row in status.rows(of_home(Home(self.home)))}
+
+    def all_healthy(self) -> bool:
+        """Whether every process is, now."""
+        return all(row["healthy"] for row in self.rows().values())
+
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Signal one process, and wait until that has taken hold; returns the pid that it had."""
         pid = self.pid(name)
@@ -146,9 +156,9 @@ class LiveSystem:
 
     def pid(self, name: str) -> int:
         """Of a process that runs."""
-        pid = self.status()[name]["pid"]
+        pid = next(one.pid for one in Supervisor(Home(self.home)).states() if one.name == name)
         assert pid, f"{name} does not run"
-        return int(pid)
+        return pid
 
     @contextlib.contextmanager
     def nobody_restarted(self) -> Iterator[None]:

@@ -24,7 +24,8 @@ from dronedispatch.testing.linearizability import Observation, Seen, why_not, wh
 from support.store_parts import TOKEN
 from support.waiting import let_run, until
 
-PAUSE_S = 0.004
+PAUSE_S = 0.02
+"""Between two operations of a client: the processes that a fault hit are given the machine, not the clients."""
 LONG_S = 20.0
 """A long-lived key is used for so long: histories stay short enough for the checker, and span whole faults."""
 
@@ -110,9 +111,9 @@ class Workload:
     def _key(self, rng: random.Random) -> str:
         now_s = time.monotonic()
         if rng.random() < 0.3:
-            key = f"{self._run}-long{rng.randrange(24)}-{int(now_s / LONG_S)}"
+            key = f"{self._run}-long{rng.randrange(8)}-{int(now_s / LONG_S)}"
         else:
-            key = f"{self._run}-short{rng.randrange(12)}-{int(now_s)}"
+            key = f"{self._run}-short{rng.randrange(4)}-{int(now_s)}"
         self.keys.add(key)
         return key
 

@@ -23,6 +23,14 @@ VIRTUAL_DEADLINE_S = 5.0
 """In virtual time, which no machine is too slow for."""
 PAUSE_S = 0.02
 BRIEF_PAUSE_S = 0.005
+REST = 3.0
+"""A look that costs something is taken less often: after it comes a pause of so many times its length."""
+REST_MAX_S = 1.0
+
+
+def rest_s(look_s: float, least_s: float) -> float:
+    """The pause after a look that took `look_s`: what is waited for needs the machine more than who waits."""
+    return max(least_s, min(REST * look_s, REST_MAX_S))
 
 
 def patient_s(ordinary_s: float = 0.0) -> float:
@@ -55,17 +63,22 @@ async def until_true(asked: Callable[[], Awaitable[object]], what: str, ordinary
     loop = asyncio.get_running_loop()
     limit_s = _deadline_s(ordinary_s)
     end_s = loop.time() + limit_s
+    looked_s = loop.time()
     while not await asked():
-        assert loop.time() < end_s, f"not within {limit_s:g} s: {what}"
-        await asyncio.sleep(BRIEF_PAUSE_S)
+        now_s = loop.time()
+        assert now_s < end_s, f"not within {limit_s:g} s: {what}"
+        await asyncio.sleep(rest_s(now_s - looked_s, BRIEF_PAUSE_S))
+        looked_s = loop.time()
 
 
 async def until_true_or_over(asked: Callable[[], Awaitable[object]], at_most_s: float) -> None:
     """Ask again and again until the answer is true, or `at_most_s` is over: the length of a fault, no verdict."""
     loop = asyncio.get_running_loop()
-    end_s = loop.time() + at_most_s
-    while not await asked() and loop.time() < end_s:  # noqa: ASYNC110 - what happens is outside this process
-        await asyncio.sleep(PAUSE_S)
+    looked_s = loop.time()
+    end_s = looked_s + at_most_s
+    while not await asked() and loop.time() < end_s:
+        await asyncio.sleep(rest_s(loop.time() - looked_s, PAUSE_S))
+        looked_s = loop.time()
 
 
 async def repeated_until(
@@ -96,10 +109,13 @@ class Patience:
 def wait_until(condition: Callable[[], object], what: str, ordinary_s: float = 0.0) -> None:
     """`until`, where there is no loop."""
     limit_s = patient_s(ordinary_s)
-    end_s = time.monotonic() + limit_s
+    looked_s = time.monotonic()
+    end_s = looked_s + limit_s
     while not condition():
-        assert time.monotonic() < end_s, f"not within {limit_s:g} s: {what}"
-        time.sleep(PAUSE_S)
+        now_s = time.monotonic()
+        assert now_s < end_s, f"not within {limit_s:g} s: {what}"
+        time.sleep(rest_s(now_s - looked_s, PAUSE_S))
+        looked_s = time.monotonic()
 
 
 async def let_run(seconds: float) -> None:
