@@ -1,4 +1,4 @@
-"""Runs suites, two beside each other: one that computes beside one that mostly waits. Says how far they are."""
+"""Runs suites beside each other: one that computes beside those that mostly wait. Says how far they are."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Ran:
 
 
 def next_job(waiting: Sequence[Job], running: Sequence[Job]) -> Job:
-    """The next one of `waiting`: of the other kind than what runs, where there is one."""
-    kinds = {one.waits for one in running}
-    return next((one for one in waiting if one.waits not in kinds), waiting[0])
+    """The next one of `waiting`: one that computes if none does, or else one that waits, where there is one."""
+    computes = any(not one.waits for one in running)
+    return next((one for one in waiting if one.waits is computes), waiting[0])
 
 
 def left_s(

@@ -1,4 +1,4 @@
-"""`scripts/test`: every suite, two beside each other; what failed, what did not run and why, and how to repeat it."""
+"""`scripts/test`: every suite, three beside each other; what failed, what did not run and why, and how to repeat it."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ NETNS_PROBE = ("unshare", "--net", "--mount", "true")
 NO_NAMESPACES = "no right to make network namespaces"
 COLLECT_TIMEOUT_S = 1800.0
 CHECK = "check"
+BESIDE = 3
+"""One suite that computes and two that mostly wait keep two cores busy."""
 COMPILES_EACH_TIME = "PYTHONDONTWRITEBYTECODE"
 """Images of containers set it; a suite starts hundreds of Pythons, and each of them would compile all that it imports."""
 
@@ -54,7 +56,7 @@ SUITES = (
     Suite("faults", workers=2, dist="loadfile", waits=True),
     Suite("unit", workers=2),
     Suite("integration", workers=2, dist="loadfile", waits=True),
-    Suite("contract", workers=2),
+    Suite("contract", workers=2, dist="loadfile"),  # a file's store, broker or gateway is started once
     Suite("deploy", workers=2, dist="loadfile", waits=True),
     Suite("browser", workers=2, dist="loadfile", waits=True),
     Suite("simulation", workers=2),
@@ -247,7 +249,7 @@ def main() -> None:
             wanted,
             os.environ,
             Chance(seed, arguments.examples),
-            beside=1 if arguments.one_by_one else 2,
+            beside=1 if arguments.one_by_one else BESIDE,
             whole=not arguments.suites,
         )
     except KeyboardInterrupt:

@@ -57,6 +57,8 @@ def test_a_suite_that_waits_runs_beside_one_that_computes() -> None:
     assert suite_runs.next_job([unit, faults], []) == unit
     assert suite_runs.next_job([browser, unit], [faults]) == unit
     assert suite_runs.next_job([browser], [faults]) == browser
+    assert suite_runs.next_job([job("contract"), browser], [faults, unit]) == browser
+    assert suite_runs.next_job([job("contract")], [faults, unit]) == job("contract")
 
 
 def test_what_is_left_is_told_by_the_last_runs_times() -> None:
