@@ -24,12 +24,12 @@ from loadtests.bench.dispatch_world import Round
 from scipy.optimize import linear_sum_assignment
 
 from dronedispatch.dispatcher.core.baseline import decide_for_idle
+from dronedispatch.dispatcher.core.feasibility import margins
 from dronedispatch.dispatcher.core.firstcome import assign_in_order
-from dronedispatch.dispatcher.core.fitness import margins
+from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows, ready_fleet
 from dronedispatch.dispatcher.core.lookahead import Decided
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
 from dronedispatch.dispatcher.core.plan import Assign, Plan
-from dronedispatch.dispatcher.core.roster import Array, Roster, Rows, ready_roster
 from dronedispatch.dispatcher.core.round import plan_round, plan_with
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.tuning import Policy
@@ -83,16 +83,16 @@ def _decide_opentcs(
     pending: Sequence[DeliverySnapshot],
     _stations: Stations,
 ) -> Decided:
-    roster = ready_roster(drones, world.tuning)
+    fleet = ready_fleet(drones, world.tuning)
     orders = orders_of(pending, paths_of(world.city))
-    pairs = assign_in_order(world, roster, orders, _most_energy)
-    return _decided(world, now_s, drones, pending, roster, orders, pairs, reserved=set())
+    pairs = assign_in_order(world, fleet, orders, _most_energy)
+    return _decided(world, now_s, drones, pending, fleet, orders, pairs, reserved=set())
 
 
 def _most_energy(
-    _world: World, roster: Roster, _orders: OrderArrays, _col: int, among: Rows, _fetch_m: Array
+    _world: World, fleet: FleetArrays, _orders: OrderArrays, _col: int, among: Rows, _fetch_m: Array
 ) -> int:
-    return int(among[np.lexsort((among, -roster.battery_pct[among]))[0]])
+    return int(among[np.lexsort((among, -fleet.battery_pct[among]))[0]])
 
 
 def _decide_lookahead(
@@ -104,7 +104,7 @@ def _decide_lookahead(
     _stations: Stations,
 ) -> Decided:
     paths, flight = paths_of(world.city), world.flight
-    idle = ready_roster(drones, world.tuning)
+    idle = ready_fleet(drones, world.tuning)
     later = [
         (drone, *free)
         for drone in drones
@@ -119,17 +119,17 @@ def _decide_lookahead(
     ready_s = np.concatenate([idle.ready_s, [ready for _, _, ready, _ in later]])
     battery = np.concatenate([idle.battery_pct, [pct for _, _, _, pct in later]])
     payload = np.concatenate([idle.payload_max_kg, [PAYLOAD_MAX_KG[drone.type] for drone, _, _, _ in later]])
-    fetch_m = paths.matrix_m(xy, orders.origin_m)
+    pickup_m = paths.matrix_m(xy, orders.origin_m)
     fit = margins(
         flight,
         battery_pct=battery[:, None],
         payload_max_kg=payload[:, None],
         weight_kg=orders.weight_kg,
-        fetch_m=fetch_m,
-        carry_m=orders.carry_m,
-        retreat_m=orders.retreat_m,
+        pickup_m=pickup_m,
+        delivery_m=orders.delivery_m,
+        return_m=orders.return_m,
     ).fit
-    cost = np.where(fit, ready_s[:, None] + fetch_m / flight.cruise_mps, NEVER_S)
+    cost = np.where(fit, ready_s[:, None] + pickup_m / flight.cruise_mps, NEVER_S)
     matched = [(int(i), int(j)) for i, j in zip(*linear_sum_assignment(cost), strict=True) if fit[i, j]]
     pairs = [(i, j) for i, j in matched if i < count[0]]
     return _decided(world, now_s, drones, pending, idle, orders, pairs, reserved=set())
@@ -161,7 +161,7 @@ def _decided(
     now_s: float,
     drones: Sequence[DroneSnapshot],
     pending: Sequence[DeliverySnapshot],
-    roster: Roster,
+    fleet: FleetArrays,
     orders: OrderArrays,
     pairs: Pairs,
     *,
@@ -170,7 +170,7 @@ def _decided(
     """The pairs as assignments; who is left charges by the rule of all baselines."""
     decided = Decided()
     for i, j in pairs:
-        drone, delivery = roster.drones[i], orders.deliveries[j]
+        drone, delivery = fleet.drones[i], orders.deliveries[j]
         decided.assigns.append(
             Assign(drone.id, drone.version, delivery.id, delivery.version, now_s, now_s, 0.0)
         )

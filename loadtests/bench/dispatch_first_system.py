@@ -18,12 +18,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from dronedispatch.dispatcher.core.feasibility import margins
 from dronedispatch.dispatcher.core.firstcome import class_for, pick_drone
-from dronedispatch.dispatcher.core.fitness import margins
+from dronedispatch.dispatcher.core.fleet_arrays import FleetArrays, Rows, ready_fleet
 from dronedispatch.dispatcher.core.lookahead import Decided
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
 from dronedispatch.dispatcher.core.plan import Assign, Charge, Plan
-from dronedispatch.dispatcher.core.roster import Roster, Rows, ready_roster
 from dronedispatch.dispatcher.core.round import plan_with
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.tuning import Policy
@@ -68,55 +68,55 @@ class FirstSystem:
         pending: Sequence[DeliverySnapshot],
         _stations: Stations,
     ) -> Decided:
-        roster, orders = ready_roster(drones, world.tuning), orders_of(pending, paths_of(world.city))
+        fleet, orders = ready_fleet(drones, world.tuning), orders_of(pending, paths_of(world.city))
         decided = Decided()
-        idle = np.array([drone.battery_pct > CRITICAL_PCT for drone in roster.drones], dtype=np.bool_)
-        sent = {drone.id for drone in roster.drones if drone.battery_pct <= CRITICAL_PCT}
+        idle = np.array([drone.battery_pct > CRITICAL_PCT for drone in fleet.drones], dtype=np.bool_)
+        sent = {drone.id for drone in fleet.drones if drone.battery_pct <= CRITICAL_PCT}
         self._still = all(drone.status is DroneStatus.IDLE for drone in drones) and not sent
-        kinds = np.array([drone.type.value for drone in roster.drones])
+        kinds = np.array([drone.type.value for drone in fleet.drones])
         for col, delivery in enumerate(orders.deliveries):
             kind = class_for(delivery.weight_kg)
             rows = np.flatnonzero(idle & (kinds == kind.value))
             if not rows.size:
                 continue
-            chosen, missed_by = self._pick(world, roster, orders, col, rows)
+            chosen, missed_by = self._pick(world, fleet, orders, col, rows)
             if chosen is not None:
                 idle[chosen] = False
                 self._still = False
-                drone = roster.drones[chosen]
+                drone = fleet.drones[chosen]
                 decided.assigns.append(
                     Assign(drone.id, drone.version, delivery.id, delivery.version, now_s, now_s, 0.0)
                 )
             for row in missed_by:
-                if self._has_missed_enough(world, roster.drones[row], delivery):
+                if self._has_missed_enough(world, fleet.drones[row], delivery):
                     idle[row] = False
-                    sent.add(roster.drones[row].id)
-        decided.to_charge = [(drone, "first system's rule") for drone in roster.drones if drone.id in sent]
+                    sent.add(fleet.drones[row].id)
+        decided.to_charge = [(drone, "first system's rule") for drone in fleet.drones if drone.id in sent]
         return decided
 
     def _pick(
-        self, world: World, roster: Roster, orders: OrderArrays, col: int, rows: Rows
+        self, world: World, fleet: FleetArrays, orders: OrderArrays, col: int, rows: Rows
     ) -> tuple[int | None, list[int]]:
         """(the drone's row, the rows that could not fly it); whoever could has its misses forgotten."""
-        here = np.broadcast_to(orders.origin_m[col], roster.xy_m.shape)
-        fetch_m = paths_of(world.city).lengths_m(roster.xy_m, here)
+        here = np.broadcast_to(orders.origin_m[col], fleet.xy_m.shape)
+        pickup_m = paths_of(world.city).lengths_m(fleet.xy_m, here)
         fit = margins(
             world.flight,
-            battery_pct=roster.battery_pct,
-            payload_max_kg=roster.payload_max_kg,
+            battery_pct=fleet.battery_pct,
+            payload_max_kg=fleet.payload_max_kg,
             weight_kg=orders.weight_kg[col],
-            fetch_m=fetch_m,
-            carry_m=orders.carry_m[col],
-            retreat_m=orders.retreat_m[col],
+            pickup_m=pickup_m,
+            delivery_m=orders.delivery_m[col],
+            return_m=orders.return_m[col],
         ).fit
         for row in rows[fit[rows]].tolist():
-            self._missed.pop(roster.drones[row].id, None)
+            self._missed.pop(fleet.drones[row].id, None)
         missed_by = rows[~fit[rows]].tolist()
         among = rows[fit[rows]]
         if not among.size:
             return None, missed_by
-        chosen = pick_drone(world, roster, orders, col, among, fetch_m)
-        return (chosen if fetch_m[chosen] <= PICKUP_MAX_M else None), missed_by
+        chosen = pick_drone(world, fleet, orders, col, among, pickup_m)
+        return (chosen if pickup_m[chosen] <= PICKUP_MAX_M else None), missed_by
 
     def _has_missed_enough(self, world: World, drone: DroneSnapshot, delivery: DeliverySnapshot) -> bool:
         missed = self._missed[drone.id]

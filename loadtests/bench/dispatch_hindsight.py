@@ -126,8 +126,8 @@ class Hindsight:
         battery = min(100.0, there_pct + (leaves - there_s) * self._rate)
         return leaves + fetch / self._v, battery - self._nominal * fetch
 
-    def _need_pct(self, j: int, fetch_m: float) -> float:
-        return self.flight.reserve_pct + self._worst * (fetch_m + self._carry[j] + self._retreat[j])
+    def _need_pct(self, j: int, pickup_m: float) -> float:
+        return self.flight.reserve_pct + self._worst * (pickup_m + self._carry[j] + self._retreat[j])
 
 
 def flown_routes(run: Simulation) -> tuple[list[Start], Routes]:

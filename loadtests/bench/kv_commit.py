@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
-from dronedispatch.kvstore.cache import AnswerCache
+from dronedispatch.kvstore.core.cache import AnswerCache
 from dronedispatch.kvstore.disk import open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine
 from dronedispatch.replication.hashing import slot_of

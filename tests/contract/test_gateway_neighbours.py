@@ -12,7 +12,7 @@ import pytest_asyncio
 from sanic import HTTPResponse, Request, Sanic
 
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, move_delivery
-from dronedispatch.fleet.dispatch_state import Wish
+from dronedispatch.fleet.dispatch_state import DesiredState
 from dronedispatch.fleet.documents import decode, delivery_key, drone_key, encode, telemetry_key
 from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, Telemetry, drone_tags
 from dronedispatch.fleet.positions import LatLon
@@ -135,7 +135,7 @@ async def test_wishes_for_drones_are_left_for_the_dispatcher(api: Api) -> None:
         assert status == 202
         stored = await api.gateway.kv.get("wish/drone/d1")
         assert stored is not None
-        assert (decode(Wish, stored.value).wanted, stored.tags) == (wanted, ("wish=1",))
+        assert (decode(DesiredState, stored.value).wanted, stored.tags) == (wanted, ("wish=1",))
 
 
 async def test_drones_are_listed_joined_filtered_and_paged(api: Api) -> None:

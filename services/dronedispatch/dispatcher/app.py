@@ -10,9 +10,9 @@ from sanic import Sanic
 
 from dronedispatch.dispatcher.carry_out import PairLocks
 from dronedispatch.dispatcher.consumers import Consumers
+from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.locks import Locks, NoLocks
 from dronedispatch.dispatcher.loops import Scans, loops_of
-from dronedispatch.dispatcher.picture import Picture
 from dronedispatch.dispatcher.rounds import Rounds
 from dronedispatch.dispatcher.routes import add_routes
 from dronedispatch.dispatcher.settings import Settings
@@ -73,7 +73,7 @@ class Dispatcher:
             bus=self.bus,
             clock=self.clock,
             leadership=self.lock,
-            new_picture=lambda: Picture(flight, settings.tuning),
+            new_cache=lambda: StateCache(flight, settings.tuning),
             new_locks=lambda kv: self._locks(kv, process.instance),
             gather_s=settings.gather_s,
         )
@@ -125,14 +125,14 @@ class Dispatcher:
 
     def health(self) -> dict[str, object]:
         """Members of the health document."""
-        picture = self.rounds.picture
+        cache = self.rounds.cache
         return {
             "leader": self.lock.leader,
             "term": self.lock.term,
             "policy": self.settings.tuning.policy,
-            "drones": len(picture.drones),
-            "open_deliveries": len(picture.deliveries),
-            "unreadable": len(picture.unreadable),
+            "drones": len(cache.drones),
+            "open_deliveries": len(cache.deliveries),
+            "unreadable": len(cache.unreadable),
         }
 
 

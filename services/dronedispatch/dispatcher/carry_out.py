@@ -15,9 +15,8 @@ from typing import Protocol
 
 import structlog
 
-from dronedispatch.dispatcher.core.plan import Assign, Plan
-from dronedispatch.dispatcher.etas import Etas
-from dronedispatch.dispatcher.intents import (
+from dronedispatch.dispatcher.core.etas import Etas
+from dronedispatch.dispatcher.core.intents import (
     CannotCarryOut,
     DeliveryIntent,
     DroneIntent,
@@ -26,8 +25,9 @@ from dronedispatch.dispatcher.intents import (
     moved_drone,
     with_intent,
 )
+from dronedispatch.dispatcher.core.plan import Assign, Plan
+from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.locks import Held
-from dronedispatch.dispatcher.picture import Picture
 from dronedispatch.fleet.deliveries import Delivery, delivery_tags, transition_fields
 from dronedispatch.fleet.documents import delivery_key, drone_key, encode, stamp
 from dronedispatch.fleet.drones import Drone, DroneStatus, drone_tags, move_drone
@@ -91,7 +91,7 @@ class _Write:
 
 
 class CarryOut:
-    """Carries plans out on the store, and keeps the picture as the writes went.
+    """Carries plans out on the store, and keeps the cache as the writes went.
 
     `tell` is called with every record whose write has succeeded, after the fact, and its version.
     """
@@ -99,12 +99,12 @@ class CarryOut:
     def __init__(
         self,
         kv: KVClient,
-        picture: Picture,
+        cache: StateCache,
         clock: Clock,
         tell: Callable[[Delivery | Drone, Version], None],
     ) -> None:
         self._kv = kv
-        self._picture = picture
+        self._cache = cache
         self._clock = clock
         self._tell = tell
         self._etas = Etas()
@@ -142,7 +142,7 @@ class CarryOut:
 
     def _fetched(self, drone_id: str, delivery_id: str) -> bool:
         """Telemetry that came after the plan was made may tell that the drone has the parcel: then it keeps it."""
-        return self._picture.has_picked_up(drone_id, delivery_id)
+        return self._cache.has_picked_up(drone_id, delivery_id)
 
     async def _assign_all(self, plan: Plan, locks: PairLocks, outcome: Outcome) -> None:
         """The assignments, under their locks."""
@@ -156,12 +156,12 @@ class CarryOut:
     async def _move_deliveries(self, intents: Sequence[DeliveryIntent], outcome: Outcome) -> set[str]:
         writes: list[_Write] = []
         for intent in intents:
-            stored = self._picture.deliveries.get(intent.delivery_id)
+            stored = self._cache.deliveries.get(intent.delivery_id)
             if stored is None or stored.version != intent.version:
                 outcome.lost += 1
                 continue
             try:
-                after = moved_delivery(stored.record, intent, city=self._picture.city, at=self._at())
+                after = moved_delivery(stored.record, intent, city=self._cache.city, at=self._at())
             except IllegalMove as exc:
                 self._refuse(delivery_key(intent.delivery_id), exc, outcome)
                 continue
@@ -171,12 +171,12 @@ class CarryOut:
     async def _move_drones(self, intents: Sequence[DroneIntent], outcome: Outcome) -> None:
         writes: list[_Write] = []
         for intent in intents:
-            stored = self._picture.drones.get(intent.drone_id)
+            stored = self._cache.drones.get(intent.drone_id)
             if stored is None or stored.version != intent.version:
                 outcome.lost += 1
                 continue
             try:
-                after = moved_drone(stored.record, intent, city=self._picture.city, at=self._at())
+                after = moved_drone(stored.record, intent, city=self._cache.city, at=self._at())
             except (IllegalMove, CannotCarryOut) as exc:
                 self._refuse(drone_key(intent.drone_id), exc, outcome)
                 continue
@@ -211,8 +211,8 @@ class CarryOut:
 
     def _intent(self, pair: Held, outcome: Outcome) -> _Write | None:
         assign = pair.assign
-        drone = self._picture.drones.get(assign.drone_id)
-        delivery = self._picture.deliveries.get(assign.delivery_id)
+        drone = self._cache.drones.get(assign.drone_id)
+        delivery = self._cache.deliveries.get(assign.delivery_id)
         if (
             drone is None
             or delivery is None
@@ -229,7 +229,7 @@ class CarryOut:
 
     def _finish(self, drone: Drone, pair: Held, outcome: Outcome) -> _Write | None:
         assign = pair.assign
-        delivery = self._picture.deliveries.get(assign.delivery_id)
+        delivery = self._cache.deliveries.get(assign.delivery_id)
         if delivery is None:  # an event of its end came in between
             return None
         try:
@@ -244,7 +244,7 @@ class CarryOut:
         """The drone idle again, unless it is not known whether the delivery was assigned: then a later round decides."""
         if delivery_key(pair.assign.delivery_id) in outcome.reread:
             return None
-        stored = self._picture.drones[drone.id]
+        stored = self._cache.drones[drone.id]
         after = move_drone(
             drone, DroneStatus.IDLE, at=self._at(), cause="the assignment was taken back", stops=()
         )
@@ -261,7 +261,7 @@ class CarryOut:
         outcome.reread.add(key)
 
     async def _write(self, writes: Sequence[_Write], outcome: Outcome) -> list[Delivery | Drone]:
-        """One batch; returns the records that were written. Picture, outcome and listeners know the rest."""
+        """One batch; returns the records that were written. Cache, outcome and listeners know the rest."""
         results = await self._kv.batch([write.op() for write in writes])
         written: list[Delivery | Drone] = []
         for write, result in zip(writes, results, strict=True):
@@ -272,14 +272,14 @@ class CarryOut:
     def _learn(self, write: _Write, result: OpResult, outcome: Outcome) -> bool:
         if isinstance(result, Version):
             if isinstance(write.record, Drone):
-                self._picture.put_drone(write.record, result)
+                self._cache.put_drone(write.record, result)
                 outcome.drones.append(write.record)
                 self._tell(write.record, result)
             else:
-                before = self._picture.deliveries.get(write.record.id)
+                before = self._cache.deliveries.get(write.record.id)
                 if before is not None and before.record.status is not write.record.status:
                     log.info("transition", **transition_fields(before.record, write.record))
-                self._picture.put_delivery(write.record, result)
+                self._cache.put_delivery(write.record, result)
                 outcome.deliveries.append(write.record)
                 self._etas.look(write.record)
                 self._tell(write.record, result)
@@ -292,9 +292,9 @@ class CarryOut:
     def _fail(self, key: str, result: OpResult, outcome: Outcome) -> None:
         if isinstance(result, VersionConflict):
             if result.current is None:
-                self._picture.forget(key)
+                self._cache.forget(key)
                 return
-            self._picture.take(result.current, self._clock.monotonic_s())
+            self._cache.take(result.current, self._clock.monotonic_s())
             return
         if isinstance(result, OutcomeUnknown):
             outcome.reread.add(key)

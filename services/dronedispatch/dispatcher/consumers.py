@@ -1,4 +1,4 @@
-"""Events into the picture. Duplicated, late and reordered ones change nothing; lost ones are found by the scans."""
+"""Events into the state cache. Duplicated, late and reordered ones change nothing; lost ones are found by the scans."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from prometheus_client import Counter
 
-from dronedispatch.dispatcher.picture import Heard
+from dronedispatch.dispatcher.core.state_cache import Heard
 from dronedispatch.dispatcher.rounds import Rounds
 from dronedispatch.fleet.documents import Unreadable, decode, delivery_key, drone_key, telemetry_key
 from dronedispatch.fleet.drones import has_done_something
@@ -58,13 +58,13 @@ class Consumers:
     async def drones_updated(self, message: Message) -> None:
         """A tick of a drone_sim; a round at once when a drone has done something."""
         event = decoded(DroneUpdates, message)
-        picture = self._rounds.picture
+        cache = self._rounds.cache
         now_s = self._clock.monotonic_s()
         self.heard_s = now_s
         news, doubtful, heard = False, list[str](), 0
         for told in event.drones:
-            known = picture.telemetry.get(told.id)
-            match picture.hear_telemetry(told, now_s):
+            known = cache.telemetry.get(told.id)
+            match cache.hear_telemetry(told, now_s):
                 case Heard.NEWS:
                     heard += 1
                     news = news or known is None or has_done_something(known, told)
@@ -73,7 +73,7 @@ class Consumers:
         TOLD.labels("yes").inc(heard)
         TOLD.labels("no").inc(len(event.drones) - heard)
         names = [*(told.id for told in event.drones), *event.alive]
-        picture.roll_call.hear(
+        cache.failure_detector.hear(
             event.source,
             event.tick,
             part=event.part,
@@ -82,7 +82,7 @@ class Consumers:
             quiet=event.quiet,
             now_s=now_s,
         )
-        unknown = [drone_key(name) for name in names if name not in picture.drones]
+        unknown = [drone_key(name) for name in names if name not in cache.drones]
         if (unknown or doubtful) and self._rounds.complete:
             self._rounds.point_at(*unknown, *doubtful)
         if news:

@@ -1,4 +1,4 @@
-"""What the dispatcher does by the clock: the periodic round and the scans that correct the picture."""
+"""What the dispatcher does by the clock: the periodic round and the scans that correct the cache."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Scans:
         """The scans that are due. Raises KVError."""
         if not self._rounds.complete:
             return "nothing to correct yet"
-        reading = self._rounds.reading
+        loader = self._rounds.loader
         fleet_every_s = self._settings.fleet_scan_s if self._heard() else self._settings.scan_s
         said = [
-            await self._scan("deliveries", reading.open_deliveries, self._settings.scan_s),
-            await self._scan("fleet", reading.fleet, fleet_every_s),
+            await self._scan("deliveries", loader.open_deliveries, self._settings.scan_s),
+            await self._scan("fleet", loader.fleet, fleet_every_s),
         ]
         done = [sentence for sentence in said if sentence]
         if done:

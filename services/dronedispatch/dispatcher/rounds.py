@@ -1,7 +1,7 @@
-"""The round: what somebody pointed at is read, the picture becomes a World, the plan is carried out.
+"""The round: what somebody pointed at is read, the cache becomes a World, the plan is carried out.
 
 Events wake it at once; the periodic round does the same without them. It works for the leader only, and from an empty
-picture at the begin of each term: what an old leader has seen counts for nothing.
+cache at the begin of each term: what an old leader has seen counts for nothing.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from prometheus_client import Counter, Gauge, Histogram
 from ulid import ULID
 
 from dronedispatch.dispatcher.carry_out import CarryOut, Outcome, PairLocks
+from dronedispatch.dispatcher.core.dispatch_state import state_of
 from dronedispatch.dispatcher.core.plan import Plan
 from dronedispatch.dispatcher.core.round import plan_round
+from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.core.world import World
-from dronedispatch.dispatcher.picture import Picture
-from dronedispatch.dispatcher.reading import Reading
-from dronedispatch.dispatcher.state import state_of
+from dronedispatch.dispatcher.desired_states import apply_desired_states
+from dronedispatch.dispatcher.loader import Loader
 from dronedispatch.dispatcher.statuses import OLD_NEWS_S, Statuses, StatusPublisher
-from dronedispatch.dispatcher.wishes import carry_out_wishes
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import DISPATCH_STATE_KEY, delivery_key, drone_key, encode, stamp, unstamp
 from dronedispatch.fleet.drones import Drone, DroneStatus
@@ -84,7 +84,7 @@ class Rounds:
         bus: Told,
         clock: Clock,
         leadership: Leadership,
-        new_picture: Callable[[], Picture],
+        new_cache: Callable[[], StateCache],
         new_locks: Callable[[KVClient], PairLocks],
         gather_s: float = 0.0,
     ) -> None:
@@ -92,7 +92,7 @@ class Rounds:
         self._bus = bus
         self._clock = clock
         self._leadership = leadership
-        self._new_picture = new_picture
+        self._new_cache = new_cache
         self._new_locks = new_locks
         self._gather_s = gather_s
         self._statuses = Statuses(bus, clock)
@@ -104,9 +104,9 @@ class Rounds:
         self._start_over()
 
     def _start_over(self) -> None:
-        self.picture = self._new_picture()
-        self.reading = Reading(self._kv, self.picture, self._clock, self._statuses.look)
-        self._carry_out = CarryOut(self._kv, self.picture, self._clock, self._wrote)
+        self.cache = self._new_cache()
+        self.loader = Loader(self._kv, self.cache, self._clock, self._statuses.look)
+        self._carry_out = CarryOut(self._kv, self.cache, self._clock, self._wrote)
         self._locks = self._new_locks(self._kv)
         self.complete = False
 
@@ -154,16 +154,16 @@ class Rounds:
         self._term = self._leadership.term
         self._start_over()
         self._statuses.begin(self._term)
-        reading = Reading(self._kv, self.picture, self._clock, self._first_look)
-        await reading.open_deliveries()
-        await reading.fleet()
-        await reading.keys(self.picture.unknown_deliveries())
+        loader = Loader(self._kv, self.cache, self._clock, self._first_look)
+        await loader.open_deliveries()
+        await loader.fleet()
+        await loader.keys(self.cache.unknown_deliveries())
         self.complete = True
         log.info(
             "term begun",
             term=self._term,
-            drones=len(self.picture.drones),
-            open_deliveries=len(self.picture.deliveries),
+            drones=len(self.cache.drones),
+            open_deliveries=len(self.cache.deliveries),
         )
 
     def _first_look(self, delivery: Delivery, version: Version) -> None:
@@ -183,23 +183,25 @@ class Rounds:
     async def _round(self) -> tuple[bool, str]:
         with STEP.labels("read").time():
             pointed_at, self._pointed_at = self._pointed_at, set()
-            self._pointed_at.update(await self.reading.keys(pointed_at))
-            self._pointed_at.update(await self.reading.keys(self.picture.doubtful()))
-            unread = await self.reading.keys(self.picture.unknown_deliveries())
-            wishes = await carry_out_wishes(self.picture, self._kv) if self.picture.wishes else 0
-        self.picture.forget_ended()
+            self._pointed_at.update(await self.loader.keys(pointed_at))
+            self._pointed_at.update(await self.loader.keys(self.cache.doubtful()))
+            unread = await self.loader.keys(self.cache.unknown_deliveries())
+            desired_states = (
+                await apply_desired_states(self.cache, self._kv) if self.cache.desired_states else 0
+            )
+        self.cache.forget_ended()
         looked_s = self._clock.monotonic_s()
         plan = await self._plan(set(unread) | self._pointed_at)
         with STEP.labels("write").time():
             outcome = await self._carry_out.carry_out(plan, self._locks)
-        self.picture.took(self._clock.monotonic_s() - looked_s)
+        self.cache.took(self._clock.monotonic_s() - looked_s)
         self._pointed_at.update(outcome.reread)
         self._count(outcome)
-        self.picture.take_unflyable(plan.unflyable, self._clock.wall_s())
+        self.cache.take_unflyable(plan.unflyable, self._clock.wall_s())
         UNFLYABLE.set(len(plan.unflyable))
         self._statuses.flush()
         self._point_out(outcome)
-        sentence = str(plan) + (f", wishes {wishes}" if wishes else "")
+        sentence = str(plan) + (f", desired states {desired_states}" if desired_states else "")
         if str(outcome):
             log.info("round", plan=sentence, outcome=str(outcome), term=self._term)
         wrote = bool(outcome.deliveries or outcome.drones)
@@ -215,12 +217,12 @@ class Rounds:
         """
         plan = self._plan_once(left_out)
         for _ in range(CONFIRM_MAX):
-            hearsay = self.picture.hearsay_of(plan)
-            if not hearsay or await self.reading.confirm_telemetry(hearsay):
+            hearsay = self.cache.hearsay_of(plan)
+            if not hearsay or await self.loader.confirm_telemetry(hearsay):
                 return plan
-            left_out |= {drone_key(name) for name in self.picture.hearsay_of(plan)}  # could not be read
+            left_out |= {drone_key(name) for name in self.cache.hearsay_of(plan)}  # could not be read
             plan = self._plan_once(left_out)
-        left_out |= {drone_key(name) for name in self.picture.hearsay_of(plan)}
+        left_out |= {drone_key(name) for name in self.cache.hearsay_of(plan)}
         return self._plan_once(left_out)
 
     def _plan_once(self, left_out: set[str]) -> Plan:
@@ -234,15 +236,15 @@ class Rounds:
 
     def _world_without(self, unread: set[str]) -> World:
         """The world, without what could not be read, now or ever: nothing is decided about it."""
-        world = self.picture.world(self._clock.monotonic_s())
-        left_out = unread | self.picture.unreadable.keys()
+        world = self.cache.world(self._clock.monotonic_s())
+        left_out = unread | self.cache.unreadable.keys()
         return leave_out(world, left_out) if left_out else world
 
     def _count(self, outcome: Outcome) -> None:
         ASSIGNED.inc(outcome.assigned)
         LOST.inc(outcome.lost)
         ROLLED_BACK.inc(outcome.rolled_back)
-        UNREADABLE.set(len(self.picture.unreadable))
+        UNREADABLE.set(len(self.cache.unreadable))
 
     def _point_out(self, outcome: Outcome) -> None:
         """Tell the drone_sims whose orders have changed: without, they find out by reading the whole fleet in turns."""
@@ -258,7 +260,7 @@ class Rounds:
 
     @property
     def term(self) -> int:
-        """The term as leader that the picture belongs to."""
+        """The term as leader that the cache belongs to."""
         return self._term
 
     def snapshot(self) -> World | None:
@@ -271,7 +273,7 @@ class Rounds:
         """What the gateways compute an ETA from. Raises KVError: they see its age."""
         if not self._leadership.leader or not self.complete:
             return "standing by"
-        world = self.picture.world(self._clock.monotonic_s())
+        world = self.cache.world(self._clock.monotonic_s())
         state = state_of(world, at=stamp(self._clock.wall_s()), term=self._term)
         for status in DroneStatus:
             FLEET.labels(status).set(state.drones.get(status, 0))

@@ -1,4 +1,4 @@
-"""What the active dispatcher publishes about fleet and backlog, and what an operator wishes for a drone.
+"""What the active dispatcher publishes about fleet and backlog, and what an operator wants of a drone.
 
 `dispatch_state` is written about once a second by the dispatcher and read by the gateways for the ETA of a new order;
 `wish/drone/<id>` is written by a gateway and carried out by the dispatcher, the only writer of `drone:<id>`.
@@ -14,7 +14,7 @@ from dronedispatch.fleet.drones import DroneStatus, DroneType
 from dronedispatch.fleet.positions import LatLon
 
 FREE_MAX = 400  # soonest-free drones that the document lists: it stays below 60 KB at any size of the fleet
-WISH_TAG = "wish=1"
+DESIRED_STATE_TAG = "wish=1"
 
 
 class FreeDrone(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class FreeDrone(msgspec.Struct, frozen=True):
 
 
 class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
-    """The dispatcher's picture in short. All seconds are real ones: simulated speed is divided out already.
+    """The dispatcher's state in short. All seconds are real ones: simulated speed is divided out already.
 
     `speed_mps`: metres that a drone flies in a real second. `pending_by_type`: waiting orders, by the lightest type
     that carries them. `drones`: how many of each status. `free`: up to FREE_MAX drones, soonest first.
@@ -52,8 +52,8 @@ class Wanted(StrEnum):
     COMMISSIONED = "commissioned"
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """`wish/drone/<id>`, with the tag WISH_TAG until it is carried out."""
+class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
+    """`wish/drone/<id>`, with the tag DESIRED_STATE_TAG until it is carried out."""
 
     wanted: Wanted
     at: str

@@ -15,7 +15,7 @@ DISPATCH_STATE_KEY = "dispatch_state"
 DELIVERY_PREFIX = "delivery:"
 DRONE_PREFIX = "drone:"
 TELEMETRY_PREFIX = "telemetry:"
-WISH_PREFIX = "wish/drone/"
+DESIRED_STATE_PREFIX = "wish/drone/"
 IDEM_PREFIX = "idem/"
 
 _encoder = msgspec.json.Encoder()
@@ -50,8 +50,8 @@ def telemetry_key(drone_id: str) -> str:
     return TELEMETRY_PREFIX + drone_id
 
 
-def wish_key(drone_id: str) -> str:
-    return WISH_PREFIX + drone_id
+def desired_state_key(drone_id: str) -> str:
+    return DESIRED_STATE_PREFIX + drone_id
 
 
 def idem_key(idempotency_key: str) -> str:

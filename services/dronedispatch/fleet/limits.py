@@ -19,13 +19,13 @@ from dronedispatch.fleet.positions import Point
 class Trip:
     """The shortest ways that an order takes, in metres: to the origin, with the parcel, on to a charge point."""
 
-    fetch_m: float
-    carry_m: float
-    retreat_m: float
+    pickup_m: float
+    delivery_m: float
+    return_m: float
 
     @property
     def whole_m(self) -> float:
-        return self.fetch_m + self.carry_m + self.retreat_m
+        return self.pickup_m + self.delivery_m + self.return_m
 
 
 def trip_of(paths: Paths, origin: Point, destination: Point) -> Trip:
@@ -38,8 +38,8 @@ def needed_pct(flight: FlightModel, trip: Trip, weight_kg: float, kind: DroneTyp
     """The battery that `kind` must start with, the reserve included."""
     return (
         flight.reserve_pct
-        + flight.planned_pct(trip.fetch_m + trip.retreat_m)
-        + flight.planned_pct(trip.carry_m, weight_kg, PAYLOAD_MAX_KG[kind])
+        + flight.planned_pct(trip.pickup_m + trip.return_m)
+        + flight.planned_pct(trip.delivery_m, weight_kg, PAYLOAD_MAX_KG[kind])
     )
 
 

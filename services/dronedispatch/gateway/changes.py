@@ -17,8 +17,8 @@ from dronedispatch.fleet.deliveries import (
     move_delivery,
     transition_fields,
 )
-from dronedispatch.fleet.dispatch_state import WISH_TAG, Wanted, Wish
-from dronedispatch.fleet.documents import decode, delivery_key, drone_key, encode, stamp, wish_key
+from dronedispatch.fleet.dispatch_state import DESIRED_STATE_TAG, DesiredState, Wanted
+from dronedispatch.fleet.documents import decode, delivery_key, desired_state_key, drone_key, encode, stamp
 from dronedispatch.fleet.lifecycle import IllegalMove
 from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DeliveryRequested
 from dronedispatch.gateway.core.order import refuse_past
@@ -47,7 +47,7 @@ class DeliveryAsStored(NamedTuple):
 
 
 class Changes:
-    """Changes of existing deliveries, and wishes for drones."""
+    """Changes of existing deliveries, and what is wanted of drones."""
 
     def __init__(self, kv: KVClient, publisher: Publisher, clock: Clock, announce: Announce) -> None:
         self._kv = kv
@@ -99,13 +99,13 @@ class Changes:
 
         return await self._change(delivery_id, decide, "deadline", request_id, expected)
 
-    async def wish(self, drone_id: str, wanted: Wanted, request_id: str) -> Wish:
-        """Leave the wish for the dispatcher, the only writer of the drone's record. Raises Problem 404."""
+    async def set_desired_state(self, drone_id: str, wanted: Wanted, request_id: str) -> DesiredState:
+        """Leave the desired state for the dispatcher, the only writer of the drone's record. Raises Problem 404."""
         if await self._kv.get(drone_key(drone_id)) is None:
             raise Problem(404, f"no drone {drone_id}", field="drone_id")
-        wish = Wish(wanted=wanted, at=stamp(self._clock.wall_s()), request_id=request_id)
-        await self._kv.put(wish_key(drone_id), encode(wish), tags=(WISH_TAG,))
-        return wish
+        desired = DesiredState(wanted=wanted, at=stamp(self._clock.wall_s()), request_id=request_id)
+        await self._kv.put(desired_state_key(drone_id), encode(desired), tags=(DESIRED_STATE_TAG,))
+        return desired
 
     async def _change(
         self,

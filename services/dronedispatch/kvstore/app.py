@@ -12,8 +12,8 @@ from sanic import Sanic
 
 from dronedispatch.kv.http import server as http_server
 from dronedispatch.kvstore import fast_path, routes
-from dronedispatch.kvstore.cache import AnswerCache
 from dronedispatch.kvstore.committer import INLINE_FSYNC_S, Committer
+from dronedispatch.kvstore.core.cache import AnswerCache
 from dronedispatch.kvstore.disk import DamagedDisk, DiskRefused, fsync_s, open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine
 from dronedispatch.kvstore.local import LocalKV

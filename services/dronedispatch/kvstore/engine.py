@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,12 +24,12 @@ from typing import Final
 
 import lmdb
 
-from dronedispatch.kvstore.cache import AnswerCache
-from dronedispatch.kvstore.change_log import ChangeLog
+from dronedispatch.kvstore.core.cache import AnswerCache
+from dronedispatch.kvstore.core.change_log import ChangeLog
+from dronedispatch.kvstore.core.state import LAST_VIEW_KEY, STATE_KEY, State, decode_state
 from dronedispatch.kvstore.core.txn import DamagedRecord
 from dronedispatch.kvstore.disk import JOURNAL_KEY, DamagedDisk, OpenDisk, free_bytes, is_damage
 from dronedispatch.kvstore.journal import NAME_BYTES, Change, JournalFull, encode_changes
-from dronedispatch.kvstore.state import LAST_VIEW_KEY, STATE_KEY, State, decode_state
 from dronedispatch.kvstore.tables import META, Shared, Tables
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
 
@@ -79,7 +80,11 @@ class Engine:
         self.threaded = threaded
         self.tables = Tables(disk.env, disk.meta)
         self._shared = Shared(
-            disk.disk, cache, ChangeLog(bounds.changes_max), bounds.hint_bytes_max, threaded=threaded
+            disk.disk,
+            cache,
+            ChangeLog(uuid.uuid4().hex, bounds.changes_max),
+            bounds.hint_bytes_max,
+            threaded=threaded,
         )
         self._txn: lmdb.Transaction[bytes] | None = None
         self._journaled: list[Sequence[Change]] = list(disk.journaled)

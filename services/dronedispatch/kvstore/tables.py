@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import lmdb
 
 from dronedispatch.kv.version import Version
-from dronedispatch.kvstore.cache import AnswerCache
-from dronedispatch.kvstore.change_log import ChangeLog
-from dronedispatch.kvstore.state import State
+from dronedispatch.kvstore.core.cache import AnswerCache
+from dronedispatch.kvstore.core.change_log import ChangeLog
+from dronedispatch.kvstore.core.state import State
 
 META, DATA, TAGS, HINTS = range(4)
 """The places in Tables.numbered, and the numbers in the journal: never another meaning for one of them."""

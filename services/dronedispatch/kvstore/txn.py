@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
+from dronedispatch.kvstore.core.record_codec import decode, encode, fingerprint
+from dronedispatch.kvstore.core.state import LAST_VIEW_KEY, STATE_KEY, State, encode_state
 from dronedispatch.kvstore.core.txn import ChangedKeys, DamagedRecord
 from dronedispatch.kvstore.cursor_range import walk
 from dronedispatch.kvstore.journal import Change
-from dronedispatch.kvstore.record_codec import decode, encode, fingerprint
-from dronedispatch.kvstore.state import LAST_VIEW_KEY, STATE_KEY, State, encode_state
 from dronedispatch.kvstore.tables import DATA, HINTS, META, TAGS, Shared, Tables, data_key, hint_key, tag_key
 from dronedispatch.replication.hashing import slot_of
 

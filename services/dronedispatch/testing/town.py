@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from dronedispatch.dispatcher.carry_out import PairLocks
 from dronedispatch.dispatcher.consumers import Consumers
+from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.locks import Locks, NoLocks
-from dronedispatch.dispatcher.picture import Picture
 from dronedispatch.dispatcher.rounds import Rounds
 from dronedispatch.drone_sim.app import FleetFlight
 from dronedispatch.drone_sim.core.schedule import Beat
@@ -70,8 +70,8 @@ class Desk:
     async def scan(self) -> None:
         """What dispatcher/loops.py does by the clock."""
         if self.rounds.complete:
-            await self.rounds.reading.open_deliveries()
-            await self.rounds.reading.fleet()
+            await self.rounds.loader.open_deliveries()
+            await self.rounds.loader.fleet()
 
     def pick_up(self, bus: MemoryBus) -> None:
         """Begin to consume."""
@@ -112,7 +112,7 @@ class Town:
             bus=self.bus,
             clock=self.clock,
             leadership=lead,
-            new_picture=lambda: Picture(FlightModel().sped_up(self.speed), self.tuning),
+            new_cache=lambda: StateCache(FlightModel().sped_up(self.speed), self.tuning),
             new_locks=locks,
         )
         consumers = Consumers(rounds, self.clock)

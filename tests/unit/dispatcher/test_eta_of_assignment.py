@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dronedispatch.dispatcher.core.etas import Etas
 from dronedispatch.dispatcher.core.plan import Assign
-from dronedispatch.dispatcher.etas import Etas
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta, move_delivery
 from dronedispatch.fleet.documents import stamp, unstamp
 from dronedispatch.fleet.promises import PromiseRecord, record_of

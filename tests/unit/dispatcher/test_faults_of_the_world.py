@@ -14,15 +14,15 @@ from dronedispatch.drone_sim.core.schedule import Beat
 from dronedispatch.drone_sim.core.slots import slot_of
 from dronedispatch.drone_sim.faults import Fault, FaultKind
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, delivery_tags, move_delivery
-from dronedispatch.fleet.dispatch_state import WISH_TAG, DispatchState, Wanted, Wish
+from dronedispatch.fleet.dispatch_state import DESIRED_STATE_TAG, DesiredState, DispatchState, Wanted
 from dronedispatch.fleet.documents import (
     DISPATCH_STATE_KEY,
     DRONE_PREFIX,
     decode,
     delivery_key,
+    desired_state_key,
     drone_key,
     encode,
-    wish_key,
 )
 from dronedispatch.fleet.drones import DroneStatus
 from dronedispatch.fleet.messages import (
@@ -284,13 +284,13 @@ async def test_a_wish_is_carried_out_by_the_one_writer_of_the_drone_and_then_del
     await town.ticks(2)
     name = next(iter(await town.drones()))
     for wanted, seen in ((Wanted.DECOMMISSIONED, True), (Wanted.COMMISSIONED, False)):
-        wish = Wish(wanted=wanted, at=AT, request_id="r")
-        await town.kv.put(wish_key(name), encode(wish), tags=(WISH_TAG,))
+        desired = DesiredState(wanted=wanted, at=AT, request_id="r")
+        await town.kv.put(desired_state_key(name), encode(desired), tags=(DESIRED_STATE_TAG,))
         await town.ticks(40)
         drone = (await town.drones())[name]
         assert drone.decommissioned is seen
         assert (drone.status in (DroneStatus.RETIRING, DroneStatus.INACTIVE)) is seen
-        assert await town.kv.get(wish_key(name)) is None
+        assert await town.kv.get(desired_state_key(name)) is None
     await town.close()
 
 
@@ -304,7 +304,7 @@ async def test_a_record_that_cannot_be_read_is_reported_skipped_and_never_overwr
         item = await town.kv.get(key)
         assert item is not None
         assert item.value == value
-    assert sorted(town.desks[0].rounds.picture.unreadable) == ["delivery:broken", "drone:drone-99999"]
+    assert sorted(town.desks[0].rounds.cache.unreadable) == ["delivery:broken", "drone:drone-99999"]
 
 
 async def test_a_drone_whose_record_became_unreadable_keeps_its_delivery_untouched(town: Town) -> None:

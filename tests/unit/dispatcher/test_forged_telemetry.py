@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from dronedispatch.dispatcher.picture import HEARSAY_S, TICKS_AHEAD_MAX
+from dronedispatch.dispatcher.core.state_cache import HEARSAY_S, TICKS_AHEAD_MAX
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.documents import encode
 from dronedispatch.fleet.drones import Drone, Telemetry
@@ -77,9 +77,9 @@ async def test_what_the_drone_truly_does_is_believed_again_at_once(town: Town, a
     order_id, drone, told = await assigned(town)
     forge(town, told, drone, ahead=ahead, stops_done=0)
     await town.ticks(int(HEARSAY_S) + 8)
-    picture, stored = town.desks[0].rounds.picture, await town.telemetry()
-    assert picture.telemetry[drone.id].tick >= stored[drone.id].tick - 1
-    assert picture.telemetry[drone.id].tick <= stored[drone.id].tick
+    cache, stored = town.desks[0].rounds.cache, await town.telemetry()
+    assert cache.telemetry[drone.id].tick >= stored[drone.id].tick - 1
+    assert cache.telemetry[drone.id].tick <= stored[drone.id].tick
     await town.ticks(120)
     assert (await town.delivery(order_id)).status is DeliveryStatus.DELIVERED
 
@@ -108,7 +108,7 @@ async def test_a_drone_that_a_message_calls_silent_keeps_its_order_while_its_rec
 
 
 async def test_without_the_reading_a_test_turns_red(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    off = put({"dispatcher.picture.Picture.hearsay_of": always([])}, "dronedispatch")
+    off = put({"dispatcher.core.state_cache.StateCache.hearsay_of": always([])}, "dronedispatch")
     proof = test_a_delivery_does_not_move_on_by_a_message_that_the_record_does_not_bear_out
     switch = Switch("the record is read before a delivery moves", off, proof, (town, 1, 1))
     switch.off(monkeypatch)

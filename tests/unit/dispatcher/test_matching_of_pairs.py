@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dronedispatch.dispatcher.core import matching
+from dronedispatch.dispatcher.core.fleet_arrays import Array, Rows
 from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S, cheapest_matching
-from dronedispatch.dispatcher.core.roster import Array, Rows
 
 
 def all_pairs(n: int, m: int) -> tuple[Rows, Rows]:

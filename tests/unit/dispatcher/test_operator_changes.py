@@ -1,4 +1,4 @@
-"""What operators change while orders fly: priority, deadline, zones; and what the picture makes of it."""
+"""What operators change while orders fly: priority, deadline, zones; and what the cache makes of it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
+from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.picture import Picture
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, delivery_tags
 from dronedispatch.fleet.documents import (
@@ -74,45 +74,45 @@ async def test_new_zones_are_taken_from_the_store_while_orders_fly(town: Town) -
     for fleet in town.fleets:
         await fleet.zones.once()
     await town.ticks(60)
-    assert town.desks[0].rounds.picture.city.version == str(version)
+    assert town.desks[0].rounds.cache.city.version == str(version)
     assert (await town.delivery(order.id)).status is DeliveryStatus.DELIVERED
 
 
-def picture_with(*items: Item) -> Picture:
-    picture = Picture(FlightModel(), Tuning())
+def cache_with(*items: Item) -> StateCache:
+    cache = StateCache(FlightModel(), Tuning())
     for item in items:
-        assert picture.take(item, 0.0) is None
-    return picture
+        assert cache.take(item, 0.0) is None
+    return cache
 
 
-def test_an_older_version_of_a_record_changes_nothing_in_the_picture() -> None:
+def test_an_older_version_of_a_record_changes_nothing_in_the_cache() -> None:
     newer = Item(drone_key("d"), Version(1, 5), encode(a_drone("d", cause="new")))
     older = Item(drone_key("d"), Version(1, 4), encode(a_drone("d", cause="old")))
-    picture = picture_with(newer, older)
-    assert picture.drones["d"].record.cause == "new"
+    cache = cache_with(newer, older)
+    assert cache.drones["d"].record.cause == "new"
 
 
 def test_a_record_that_was_repaired_is_read_again() -> None:
-    picture = Picture(FlightModel(), Tuning())
-    assert picture.take(Item(drone_key("d"), Version(1, 1), b"?"), 0.0) is not None
-    assert picture.unreadable.keys() == {drone_key("d")}
-    assert picture.take(Item(drone_key("d"), Version(1, 2), encode(a_drone("d"))), 0.0) is None
-    assert picture.unreadable == {}
-    assert [view.id for view in picture.world(0.0).drones] == ["d"]
+    cache = StateCache(FlightModel(), Tuning())
+    assert cache.take(Item(drone_key("d"), Version(1, 1), b"?"), 0.0) is not None
+    assert cache.unreadable.keys() == {drone_key("d")}
+    assert cache.take(Item(drone_key("d"), Version(1, 2), encode(a_drone("d"))), 0.0) is None
+    assert cache.unreadable == {}
+    assert [view.id for view in cache.world(0.0).drones] == ["d"]
 
 
 def test_a_delivery_whose_time_cannot_be_read_is_unreadable() -> None:
-    picture = Picture(FlightModel(), Tuning())
+    cache = StateCache(FlightModel(), Tuning())
     broken = a_delivery(created_at="yesterday")
-    assert picture.take(Item(delivery_key(broken.id), Version(1, 1), encode(broken)), 0.0) is not None
-    assert picture.world(0.0).deliveries == ()
+    assert cache.take(Item(delivery_key(broken.id), Version(1, 1), encode(broken)), 0.0) is not None
+    assert cache.world(0.0).deliveries == ()
 
 
 def test_zones_that_are_no_city_leave_the_city_as_it_was() -> None:
-    picture = Picture(FlightModel(), Tuning())
+    cache = StateCache(FlightModel(), Tuning())
     broken = json.dumps({"type": "FeatureCollection", "features": []}).encode()
-    assert picture.take(Item(ZONES_KEY, Version(1, 1), broken), 0.0) is not None
-    assert picture.city == default_city()
+    assert cache.take(Item(ZONES_KEY, Version(1, 1), broken), 0.0) is not None
+    assert cache.city == default_city()
 
 
 def test_the_world_joins_a_drone_with_its_newest_telemetry_in_either_order() -> None:
@@ -121,19 +121,19 @@ def test_the_world_joins_a_drone_with_its_newest_telemetry_in_either_order() -> 
         Item(telemetry_key("d"), Version(1, n), encode(telemetry_for("d", battery_pct=50.0 + n, tick=n)))
         for n in (1, 2)
     ]
-    first, second = picture_with(drone, *told), picture_with(*reversed(told), drone)
-    for picture in (first, second):
-        (view,) = picture.world(0.0).drones
+    first, second = cache_with(drone, *told), cache_with(*reversed(told), drone)
+    for cache in (first, second):
+        (view,) = cache.world(0.0).drones
         assert (view.battery_pct, view.flying) == (52.0, True)
 
 
 def test_what_has_ended_is_forgotten_once_no_drone_names_it() -> None:
     ended = a_delivery(status=DeliveryStatus.CANCELLED)
     held = Item(drone_key("d"), Version(1, 1), encode(a_drone("d", delivery_id=ended.id)))
-    picture = picture_with(Item(delivery_key(ended.id), Version(1, 1), encode(ended)), held)
-    picture.forget_ended()
-    assert list(picture.deliveries) == [ended.id]
+    cache = cache_with(Item(delivery_key(ended.id), Version(1, 1), encode(ended)), held)
+    cache.forget_ended()
+    assert list(cache.deliveries) == [ended.id]
     freed = Item(drone_key("d"), Version(1, 2), encode(a_drone("d")))
-    assert picture.take(freed, 0.0) is None
-    picture.forget_ended()
-    assert picture.deliveries == {}
+    assert cache.take(freed, 0.0) is None
+    cache.forget_ended()
+    assert cache.deliveries == {}

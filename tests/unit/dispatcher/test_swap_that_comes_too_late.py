@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from dronedispatch.dispatcher.carry_out import CarryOut, PairLocks
+from dronedispatch.dispatcher.core.fleet_arrays import lookahead_fleet
+from dronedispatch.dispatcher.core.intents import stops_for
 from dronedispatch.dispatcher.core.plan import Free, Plan, Undo
-from dronedispatch.dispatcher.core.roster import lookahead_roster
+from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.world import World, delivery_snapshot, drone_snapshot
-from dronedispatch.dispatcher.intents import stops_for
 from dronedispatch.dispatcher.locks import NoLocks
-from dronedispatch.dispatcher.picture import Picture
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import delivery_key, drone_key, encode
@@ -37,19 +37,19 @@ async def stored(kv: MemoryKV, key: str) -> Item:
     return found
 
 
-async def pair(kv: MemoryKV, *, stops_done: int) -> tuple[Picture, Delivery, Drone]:
+async def pair(kv: MemoryKV, *, stops_done: int) -> tuple[StateCache, Delivery, Drone]:
     """A drone on its way with two orders, as the store and the newest telemetry have it."""
     order = a_delivery(status=DeliveryStatus.ASSIGNED, drone_id="drone-00001", orders_seq=2)
     drone = a_drone(
         status=DroneStatus.BUSY, delivery_id=order.id, orders=Commands(seq=2, stops=stops_for(order))
     )
-    picture = Picture(FlightModel(), Tuning())
+    cache = StateCache(FlightModel(), Tuning())
     records: tuple[tuple[str, Any], ...] = ((delivery_key(order.id), order), (drone_key(drone.id), drone))
     for key, record in records:
         await kv.put(key, encode(record))
-        assert picture.take(await stored(kv, key), 0.0) is None
-    picture.hear_telemetry(telemetry_for(orders_seq=2, stops_done=stops_done, tick=9), 0.0)
-    return picture, order, drone
+        assert cache.take(await stored(kv, key), 0.0) is None
+    cache.hear_telemetry(telemetry_for(orders_seq=2, stops_done=stops_done, tick=9), 0.0)
+    return cache, order, drone
 
 
 class TellingKV(MemoryKV):
@@ -78,19 +78,19 @@ async def test_a_drone_that_has_fetched_the_parcel_is_not_freed(
 ) -> None:
     clock = FakeClock()
     kv = TellingKV(clock)
-    picture, order, drone = await pair(kv, stops_done=int(fetched == "before the undo"))
+    cache, order, drone = await pair(kv, stops_done=int(fetched == "before the undo"))
     if fetched == "while the undo is written":
         told = telemetry_for(orders_seq=2, stops_done=1, tick=10)
-        kv.when_written = lambda: picture.hear_telemetry(told, 0.0)
+        kv.when_written = lambda: cache.hear_telemetry(told, 0.0)
     locks: PairLocks = NoLocks()
     plan = Plan(
-        undos=(Undo(order.id, picture.deliveries[order.id].version, drone.id, "better placed"),),
-        frees=(Free(drone.id, picture.drones[drone.id].version, "better placed", after_delivery=order.id),),
+        undos=(Undo(order.id, cache.deliveries[order.id].version, drone.id, "better placed"),),
+        frees=(Free(drone.id, cache.drones[drone.id].version, "better placed", after_delivery=order.id),),
     )
-    await CarryOut(kv, picture, clock, lambda record, version: None).carry_out(plan, locks)
+    await CarryOut(kv, cache, clock, lambda record, version: None).carry_out(plan, locks)
 
-    assert picture.deliveries[order.id].record.status is delivery_is
-    assert picture.drones[drone.id].record.status is drone_is
+    assert cache.deliveries[order.id].record.status is delivery_is
+    assert cache.drones[drone.id].record.status is drone_is
 
 
 @pytest.mark.parametrize(("heard", "may_go"), [(True, True), (False, False)])
@@ -105,12 +105,12 @@ def test_a_drone_of_which_only_the_record_tells_may_be_nearer_than_it_seems(
     flying = drone_snapshot(drone, VERSION, told, PLANE, heard=heard)
     held = delivery_snapshot(order, VERSION, PLANE)
     world = World((flying,), (held,), default_city())
-    roster = lookahead_roster(world, [flying], {order.id: held}, paths_of(world.city))
-    assert bool(roster.holding) is may_go
+    fleet = lookahead_fleet(world, [flying], {order.id: held}, paths_of(world.city))
+    assert bool(fleet.holding) is may_go
 
 
 def test_the_lag_of_a_slow_round_is_remembered_for_a_while() -> None:
-    picture = Picture(FlightModel(), Tuning())
+    cache = StateCache(FlightModel(), Tuning())
     for round_s in (5.0, 0.1, 0.1):
-        picture.took(round_s)
-    assert 4.0 < picture.world(0.0).lag_s < 5.0
+        cache.took(round_s)
+    assert 4.0 < cache.world(0.0).lag_s < 5.0

@@ -6,7 +6,7 @@ import pytest
 
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
-from dronedispatch.kvstore.cache import AnswerCache, answer_of
+from dronedispatch.kvstore.core.cache import AnswerCache, answer_of
 
 
 def record(value: bytes, n: int = 1) -> Record:

@@ -10,8 +10,8 @@ from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore import committer as committing
 from dronedispatch.kvstore import engine as engines
-from dronedispatch.kvstore.cache import AnswerCache
 from dronedispatch.kvstore.committer import CommitFailed, Committer
+from dronedispatch.kvstore.core.cache import AnswerCache
 from dronedispatch.kvstore.disk import open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine, FatalDisk
 from dronedispatch.kvstore.txn import DiskFull

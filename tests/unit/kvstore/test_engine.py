@@ -9,12 +9,12 @@ import pytest
 
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
-from dronedispatch.kvstore.cache import AnswerCache
-from dronedispatch.kvstore.change_log import ChangeLog
+from dronedispatch.kvstore.core.cache import AnswerCache
+from dronedispatch.kvstore.core.change_log import ChangeLog
+from dronedispatch.kvstore.core.record_codec import decode, encode
 from dronedispatch.kvstore.core.txn import ChangedKeys, DamagedRecord
 from dronedispatch.kvstore.disk import fsync_s, open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine
-from dronedispatch.kvstore.record_codec import decode, encode
 from dronedispatch.kvstore.txn import DAMAGED_VERSION, DiskFull
 from dronedispatch.replication.hashing import SLOTS, slot_of
 
@@ -352,7 +352,7 @@ def test_a_data_file_without_its_note_is_another_disk(tmp_path: Path) -> None:
 
 
 def test_the_change_log_tells_what_changed_and_says_when_it_no_longer_knows() -> None:
-    log = ChangeLog(keys_max=3)
+    log = ChangeLog("run", keys_max=3)
     for key in ("a", "b", "a", "c"):
         log.note(key)
     assert log.since(1, 10, lambda _key: True) == ChangedKeys(("b", "a", "c"), 4, more=False)

@@ -8,7 +8,7 @@ import pytest
 
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
-from dronedispatch.kvstore.cache import AnswerCache
+from dronedispatch.kvstore.core.cache import AnswerCache
 from dronedispatch.kvstore.disk import MAP_BYTES_MIN, open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn

@@ -13,7 +13,7 @@ from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore import disk as disks
 from dronedispatch.kvstore import journal as journals
-from dronedispatch.kvstore.cache import AnswerCache
+from dronedispatch.kvstore.core.cache import AnswerCache
 from dronedispatch.kvstore.disk import JOURNAL_FILE, open_disk
 from dronedispatch.kvstore.engine import CHECKPOINT_CHANGES, Bounds, Engine, FatalDisk
 from dronedispatch.kvstore.journal import GROUP_BYTES_MAX, SECTOR_BYTES, JournalFull

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial import cKDTree
 
+from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows, Stance
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays
-from dronedispatch.dispatcher.core.roster import Array, Roster, Rows, Stance
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
 
 ALL_PAIRS_MAX = 4_000  # up to here the full matrix is cheaper than trees
@@ -24,9 +24,9 @@ ORDERS_NEAREST = 10  # orders a drone looks at when there are more orders than d
 CLASSES_KG = tuple(sorted(PAYLOAD_MAX_KG.values()))
 
 
-def candidate_pairs(roster: Roster, orders: OrderArrays, held: dict[int, int]) -> tuple[Rows, Rows]:
+def candidate_pairs(fleet: FleetArrays, orders: OrderArrays, held: dict[int, int]) -> tuple[Rows, Rows]:
     """(rows, cols), each pair once. `held`: drone row -> order row; those pairs are always among them."""
-    n, m = len(roster), len(orders)
+    n, m = len(fleet), len(orders)
     if n * m <= ALL_PAIRS_MAX:
         rows, cols = np.divmod(np.arange(n * m, dtype=np.int64), max(m, 1))
         return rows, cols
@@ -37,10 +37,10 @@ def candidate_pairs(roster: Roster, orders: OrderArrays, held: dict[int, int]) -
         ((Stance.LATER,), LATER_NEAREST, 2),
     )
     for stances, many, few in kinds:
-        group, nearest = np.isin(roster.stance, stances), few if m > n else many
-        found.extend(_drones_near_orders(roster, orders, group, nearest))
+        group, nearest = np.isin(fleet.stance, stances), few if m > n else many
+        found.extend(_drones_near_orders(fleet, orders, group, nearest))
     if m > n:
-        found.extend(_orders_near_drones(roster, orders))
+        found.extend(_orders_near_drones(fleet, orders))
     keys = np.sort(np.concatenate(found))  # np.unique hashes: ten times as long as sorting
     keys = keys[np.append(True, keys[1:] != keys[:-1])]
     rows, cols = np.divmod(keys, m)
@@ -48,24 +48,24 @@ def candidate_pairs(roster: Roster, orders: OrderArrays, held: dict[int, int]) -
 
 
 def _drones_near_orders(
-    roster: Roster, orders: OrderArrays, group: np.ndarray[tuple[int], np.dtype[np.bool_]], nearest: int
+    fleet: FleetArrays, orders: OrderArrays, group: np.ndarray[tuple[int], np.dtype[np.bool_]], nearest: int
 ) -> Iterator[Rows]:
     lighter = 0.0
     for class_kg in CLASSES_KG:
         cols = np.flatnonzero((orders.weight_kg > lighter) & (orders.weight_kg <= class_kg))
-        rows = np.flatnonzero(group & (roster.payload_max_kg >= class_kg))
+        rows = np.flatnonzero(group & (fleet.payload_max_kg >= class_kg))
         lighter = class_kg
         if cols.size and rows.size:
-            picked = _nearest(roster.xy_m[rows], orders.origin_m[cols], nearest)
+            picked = _nearest(fleet.xy_m[rows], orders.origin_m[cols], nearest)
             yield (rows[picked] * len(orders) + cols[:, None]).ravel()
 
 
-def _orders_near_drones(roster: Roster, orders: OrderArrays) -> Iterator[Rows]:
+def _orders_near_drones(fleet: FleetArrays, orders: OrderArrays) -> Iterator[Rows]:
     for class_kg in CLASSES_KG:
-        rows = np.flatnonzero(roster.payload_max_kg == class_kg)
+        rows = np.flatnonzero(fleet.payload_max_kg == class_kg)
         cols = np.flatnonzero(orders.weight_kg <= class_kg)
         if cols.size and rows.size:
-            picked = _nearest(orders.origin_m[cols], roster.xy_m[rows], ORDERS_NEAREST)
+            picked = _nearest(orders.origin_m[cols], fleet.xy_m[rows], ORDERS_NEAREST)
             yield (rows[:, None] * len(orders) + cols[picked]).ravel()
 
 

@@ -24,10 +24,10 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from dronedispatch.dispatcher.core.fitness import needed_pct
+from dronedispatch.dispatcher.core.feasibility import needed_pct
+from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows, Stance
 from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays
-from dronedispatch.dispatcher.core.roster import Array, Roster, Rows, Stance
 from dronedispatch.dispatcher.core.stations import Stops
 from dronedispatch.dispatcher.core.world import World
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
@@ -96,7 +96,7 @@ def order_bonus_s(world: World, now_s: float, orders: OrderArrays) -> Array:
     bonus += PRIORITY * np.array([delivery.priority for delivery in orders.deliveries])
     for j, delivery in enumerate(orders.deliveries):
         if delivery.deadline_s is not None:
-            slack = (delivery.deadline_s - now_s - orders.carry_m[j] / world.flight.cruise_mps) / cross_s
+            slack = (delivery.deadline_s - now_s - orders.delivery_m[j] / world.flight.cruise_mps) / cross_s
             if slack > 0:  # a deadline that is missed already moves nobody
                 bonus[j] += LATE * max(0.0, 1.0 - slack)
     return np.asarray(bonus * cross_s, dtype=np.float64)
@@ -156,7 +156,7 @@ class _Terms:
 def pair_costs(
     world: World,
     now_s: float,
-    roster: Roster,
+    fleet: FleetArrays,
     orders: OrderArrays,
     stops: Stops,
     paths: Paths,
@@ -165,11 +165,11 @@ def pair_costs(
 ) -> PairCosts:
     """Costs of the pairs. `stops`: for each drone the charge point that it would charge at."""
     rows, cols = pairs
-    terms = _terms(world, roster, orders, stops, paths, pairs, rho)
+    terms = _terms(world, fleet, orders, stops, paths, pairs, rho)
     modes = _mode_costs(terms)
     mode = modes.argmin(axis=0)
     cost = modes.min(axis=0) + TIE * terms.cross_s * np.maximum(0.0, terms.payload - terms.weight)
-    cost += CLASS * terms.cross_s * rho * _scarcities(roster, orders, pairs)
+    cost += CLASS * terms.cross_s * rho * _scarcities(fleet, orders, pairs)
     cost = np.where((terms.weight > terms.payload) | (cost >= IMPOSSIBLE_S), IMPOSSIBLE_S, cost)
     return PairCosts(
         rows=rows,
@@ -182,7 +182,7 @@ def pair_costs(
     )
 
 
-def _scarcities(roster: Roster, orders: OrderArrays, pairs: tuple[Rows, Rows]) -> Array:
+def _scarcities(fleet: FleetArrays, orders: OrderArrays, pairs: tuple[Rows, Rows]) -> Array:
     """By how many waiting orders a drone the heavier drone of a pair is scarcer than one of the parcel's own class.
 
     A heavy drone could carry medium parcels too: the greater need of both counts. Orders on whose way a drone is that may
@@ -191,7 +191,7 @@ def _scarcities(roster: Roster, orders: OrderArrays, pairs: tuple[Rows, Rows]) -
     rows, cols = pairs
     classes = np.array(CLASSES_KG)
     order_class = np.minimum(np.searchsorted(classes, orders.weight_kg), len(classes) - 1)
-    drone_class = np.searchsorted(classes, roster.payload_max_kg)
+    drone_class = np.searchsorted(classes, fleet.payload_max_kg)
     load = np.bincount(order_class, minlength=len(classes)) / np.maximum(
         1, np.bincount(drone_class, minlength=len(classes))
     )
@@ -203,7 +203,7 @@ def _scarcities(roster: Roster, orders: OrderArrays, pairs: tuple[Rows, Rows]) -
 
 def _terms(
     world: World,
-    roster: Roster,
+    fleet: FleetArrays,
     orders: OrderArrays,
     stops: Stops,
     paths: Paths,
@@ -212,9 +212,9 @@ def _terms(
 ) -> _Terms:
     rows, cols = pairs
     flight = world.flight
-    payload, weight = roster.payload_max_kg[rows], orders.weight_kg[cols]
-    carry, retreat = orders.carry_m[cols], orders.retreat_m[cols]
-    fetch = paths.lengths_m(roster.xy_m[rows], orders.origin_m[cols])
+    payload, weight = fleet.payload_max_kg[rows], orders.weight_kg[cols]
+    carry, retreat = orders.delivery_m[cols], orders.return_m[cols]
+    fetch = paths.lengths_m(fleet.xy_m[rows], orders.origin_m[cols])
     from_stop = paths.matrix_m(world.city.charge_xy_m, orders.origin_m)
     return _Terms(
         rho=rho,
@@ -226,16 +226,21 @@ def _terms(
         weight=weight,
         carry=carry,
         retreat=retreat,
-        battery=roster.battery_pct[rows],
-        ready=roster.ready_s[rows],
+        battery=fleet.battery_pct[rows],
+        ready=fleet.ready_s[rows],
         fetch=fetch,
         fetch_from_stop=from_stop[stops.index[rows], cols],
         to_stop=stops.way_m[rows],
         queue_s=stops.wait_s[rows],
         need=needed_pct(
-            flight, payload_max_kg=payload, weight_kg=weight, fetch_m=fetch, carry_m=carry, retreat_m=retreat
+            flight,
+            payload_max_kg=payload,
+            weight_kg=weight,
+            pickup_m=fetch,
+            delivery_m=carry,
+            return_m=retreat,
         ),
-        plugged=roster.stance[rows] == Stance.PLUGGED,
+        plugged=fleet.stance[rows] == Stance.PLUGGED,
     )
 
 

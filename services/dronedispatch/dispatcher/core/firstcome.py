@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dronedispatch.dispatcher.core.fitness import margins
+from dronedispatch.dispatcher.core.feasibility import margins
+from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays
-from dronedispatch.dispatcher.core.roster import Array, Roster, Rows
 from dronedispatch.dispatcher.core.world import World
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
 from dronedispatch.fleet.paths import paths_of
@@ -16,31 +16,33 @@ from dronedispatch.fleet.paths import paths_of
 _LIMITS_KG = tuple(PAYLOAD_MAX_KG.items())  # light to heavy
 BUCKET_M = 200.0  # pick_drone takes drones of one bucket for equally far
 
-Pick = Callable[[World, Roster, OrderArrays, int, Rows, Array], int]
+Pick = Callable[[World, FleetArrays, OrderArrays, int, Rows, Array], int]
 
 
-def assign_in_order(world: World, roster: Roster, orders: OrderArrays, pick: Pick) -> list[tuple[int, int]]:
+def assign_in_order(
+    world: World, fleet: FleetArrays, orders: OrderArrays, pick: Pick
+) -> list[tuple[int, int]]:
     """(drone, order) rows: for each order the drone that `pick` chooses of those that fit and are left; -1: none."""
-    free = np.ones(len(roster), dtype=np.bool_)
+    free = np.ones(len(fleet), dtype=np.bool_)
     pairs: list[tuple[int, int]] = []
     paths = paths_of(world.city)
     for col in range(len(orders)):
         if not free.any():
             break
-        fetch_m = paths.lengths_m(roster.xy_m, np.broadcast_to(orders.origin_m[col], roster.xy_m.shape))
+        pickup_m = paths.lengths_m(fleet.xy_m, np.broadcast_to(orders.origin_m[col], fleet.xy_m.shape))
         fit = margins(
             world.flight,
-            battery_pct=roster.battery_pct,
-            payload_max_kg=roster.payload_max_kg,
+            battery_pct=fleet.battery_pct,
+            payload_max_kg=fleet.payload_max_kg,
             weight_kg=orders.weight_kg[col],
-            fetch_m=fetch_m,
-            carry_m=orders.carry_m[col],
-            retreat_m=orders.retreat_m[col],
+            pickup_m=pickup_m,
+            delivery_m=orders.delivery_m[col],
+            return_m=orders.return_m[col],
         ).fit
         candidates = np.flatnonzero(fit & free)
         if not candidates.size:
             continue
-        chosen = pick(world, roster, orders, col, candidates, fetch_m)
+        chosen = pick(world, fleet, orders, col, candidates, pickup_m)
         if chosen >= 0:
             free[chosen] = False
             pairs.append((chosen, col))
@@ -48,10 +50,10 @@ def assign_in_order(world: World, roster: Roster, orders: OrderArrays, pick: Pic
 
 
 def pick_nearest(
-    _world: World, roster: Roster, _orders: OrderArrays, _col: int, among: Rows, fetch_m: Array
+    _world: World, fleet: FleetArrays, _orders: OrderArrays, _col: int, among: Rows, pickup_m: Array
 ) -> int:
     """The nearest; of equals the one with the least payload."""
-    return int(among[np.lexsort((roster.payload_max_kg[among], fetch_m[among]))[0]])
+    return int(among[np.lexsort((fleet.payload_max_kg[among], pickup_m[among]))[0]])
 
 
 def class_for(weight_kg: float) -> DroneType:
@@ -63,15 +65,15 @@ def class_for(weight_kg: float) -> DroneType:
 
 
 def pick_drone(
-    world: World, roster: Roster, orders: OrderArrays, col: int, among: Rows, fetch_m: Array
+    world: World, fleet: FleetArrays, orders: OrderArrays, col: int, among: Rows, pickup_m: Array
 ) -> int:
     """The first system's rule: exact class only, by (distance bucket, zone rank, lowest battery)."""
     exact = PAYLOAD_MAX_KG[class_for(float(orders.weight_kg[col]))]
-    among = among[roster.payload_max_kg[among] == exact]
+    among = among[fleet.payload_max_kg[among] == exact]
     if not among.size:
         return -1
     city = world.city
     home = city.zone_of(orders.deliveries[col].origin)
-    ranks = np.array([city.zone_rank(city.zone_of(roster.drones[i].at), home) for i in among.tolist()])
-    order = np.lexsort((roster.battery_pct[among], ranks, np.floor(fetch_m[among] / BUCKET_M)))
+    ranks = np.array([city.zone_rank(city.zone_of(fleet.drones[i].at), home) for i in among.tolist()])
+    order = np.lexsort((fleet.battery_pct[among], ranks, np.floor(pickup_m[among] / BUCKET_M)))
     return int(among[order[0]])

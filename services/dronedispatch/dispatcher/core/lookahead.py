@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dronedispatch.dispatcher.core import costs
-from dronedispatch.dispatcher.core.at_once import set_out_at_once
 from dronedispatch.dispatcher.core.candidates import candidate_pairs
 from dronedispatch.dispatcher.core.costs import Mode, PairCosts, pair_costs
+from dronedispatch.dispatcher.core.eager_assignment import set_out_at_once
+from dronedispatch.dispatcher.core.fleet_arrays import FleetArrays, Stance, lookahead_fleet
 from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S, cheapest_matching
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
 from dronedispatch.dispatcher.core.plan import Assign, Free, Hold, Undo
-from dronedispatch.dispatcher.core.roster import Roster, Stance, lookahead_roster
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
@@ -41,7 +41,7 @@ class Decided:
 class Weighed:
     """The pairs of a round with what they cost: what `decide` chooses from and `why` tells."""
 
-    roster: Roster
+    fleet: FleetArrays
     orders: OrderArrays
     held: Mapping[int, int]  # drone row -> order row
     pairs: PairCosts
@@ -59,16 +59,16 @@ def weigh(
 ) -> Weighed:
     """Every candidate pair, with its costs."""
     paths = paths_of(world.city)
-    roster = lookahead_roster(world, drones, deliveries, paths)
-    orders = orders_of([*pending, *roster.holding.values()], paths)
-    held = {row: len(pending) + k for k, row in enumerate(roster.holding)}
+    fleet = lookahead_fleet(world, drones, deliveries, paths)
+    orders = orders_of([*pending, *fleet.holding.values()], paths)
+    held = {row: len(pending) + k for k, row in enumerate(fleet.holding)}
     if all_pairs:
-        rows, cols = np.divmod(np.arange(len(roster) * len(orders)), max(1, len(orders)))
+        rows, cols = np.divmod(np.arange(len(fleet) * len(orders)), max(1, len(orders)))
     else:
-        rows, cols = candidate_pairs(roster, orders, held)
-    rho = costs.load_of(len(pending), len(roster))
-    pairs = pair_costs(world, now_s, roster, orders, stations.stops_of(roster), paths, (rows, cols), rho)
-    return Weighed(roster, orders, held, pairs)
+        rows, cols = candidate_pairs(fleet, orders, held)
+    rho = costs.load_of(len(pending), len(fleet))
+    pairs = pair_costs(world, now_s, fleet, orders, stations.stops_of(fleet), paths, (rows, cols), rho)
+    return Weighed(fleet, orders, held, pairs)
 
 
 def decide(
@@ -82,7 +82,7 @@ def decide(
     """`drones` and `pending` sorted; both without those that this round has other intents for."""
     weighed = weigh(world, now_s, drones, deliveries, pending, stations)
     chosen = set_out_at_once(
-        weighed.roster, weighed.pairs, weighed.held, range(len(pending)), _match(world, now_s, weighed)
+        weighed.fleet, weighed.pairs, weighed.held, range(len(pending)), _match(world, now_s, weighed)
     )
     decided = Decided()
     _undo(weighed, chosen, decided)
@@ -95,11 +95,11 @@ def decide(
         for delivery in pending
         if delivery.id not in placed
     ]
-    roster = weighed.roster
-    low = (roster.stance == Stance.NOW) & (roster.battery_pct < world.tuning.top_up_below_pct)
+    fleet = weighed.fleet
+    low = (fleet.stance == Stance.NOW) & (fleet.battery_pct < world.tuning.top_up_below_pct)
     for row in np.flatnonzero(low).tolist():
-        if row not in chosen and roster.drones[row].bound_for is None:
-            decided.to_charge.append((roster.drones[row], "nothing waits for it"))
+        if row not in chosen and fleet.drones[row].bound_for is None:
+            decided.to_charge.append((fleet.drones[row], "nothing waits for it"))
     return decided
 
 
@@ -107,12 +107,12 @@ def _match(world: World, now_s: float, weighed: Weighed) -> dict[int, int]:
     """Drone row -> index of its pair."""
     pairs = weighed.pairs
     total = pairs.cost_s - costs.order_bonus_s(world, now_s, weighed.orders)[pairs.cols]
-    kept = np.full(len(weighed.roster), -1, dtype=np.int64)
+    kept = np.full(len(weighed.fleet), -1, dtype=np.int64)
     for row, col in weighed.held.items():
         kept[row] = col
     total -= np.where(kept[pairs.rows] == pairs.cols, costs.SWAP * costs.crossing_s(world), 0.0)
     total = np.where(pairs.possible, total, IMPOSSIBLE_S)
-    spots = weighed.roster.xy_m.copy()
+    spots = weighed.fleet.xy_m.copy()
     held = list(weighed.held)
     spots[held] = weighed.orders.origin_m[
         [weighed.held[row] for row in held]
@@ -127,7 +127,7 @@ def _undo(weighed: Weighed, chosen: Mapping[int, int], decided: Decided) -> None
         pair = chosen.get(row)
         if pair is not None and weighed.pairs.cols[pair] == col:
             continue
-        drone, delivery = weighed.roster.drones[row], weighed.orders.deliveries[col]
+        drone, delivery = weighed.fleet.drones[row], weighed.orders.deliveries[col]
         cause = "another drone is better placed by now"
         decided.undos.append(Undo(delivery.id, delivery.version, drone.id, cause))
         decided.frees.append(Free(drone.id, drone.version, cause, after_delivery=delivery.id))
@@ -137,13 +137,13 @@ def _place(
     world: World, now_s: float, weighed: Weighed, row: int, pair: int, busy: set[str], decided: Decided
 ) -> None:
     """What a matched pair becomes: an assignment, a wait, or a way to a charge point first."""
-    roster, pairs = weighed.roster, weighed.pairs
-    drone, delivery = roster.drones[row], weighed.orders.deliveries[int(pairs.cols[pair])]
+    fleet, pairs = weighed.fleet, weighed.pairs
+    drone, delivery = fleet.drones[row], weighed.orders.deliveries[int(pairs.cols[pair])]
     if delivery.status is not DeliveryStatus.PENDING or drone.id in busy:
         return  # still held, or free to be assigned by the next round
     pickup_s = now_s + float(pairs.pickup_s[pair])
-    dropoff_s = pickup_s + world.flight.flight_s(float(weighed.orders.carry_m[pairs.cols[pair]]))
-    mode, stance = int(pairs.mode[pair]), int(roster.stance[row])
+    dropoff_s = pickup_s + world.flight.flight_s(float(weighed.orders.delivery_m[pairs.cols[pair]]))
+    mode, stance = int(pairs.mode[pair]), int(fleet.stance[row])
     if mode == Mode.DIRECT and stance in (Stance.NOW, Stance.PLUGGED):
         cost_s = float(pairs.cost_s[pair])
         decided.assigns.append(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from dronedispatch.dispatcher.core.roster import Array, Rows
+from dronedispatch.dispatcher.core.fleet_arrays import Array, Rows
 
 IMPOSSIBLE_S = 1e7
 EXACT_MAX = 60_000  # cells of a matrix that is solved as a whole

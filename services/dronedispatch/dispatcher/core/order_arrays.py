@@ -18,15 +18,15 @@ Array = npt.NDArray[np.float64]
 class OrderArrays:
     """Row j of every array is `deliveries[j]`. Ways in metres.
 
-    `carry_m`: origin to destination. `retreat_m`: destination to the nearest charge point.
+    `delivery_m`: origin to destination. `return_m`: destination to the nearest charge point.
     """
 
     deliveries: Sequence[DeliverySnapshot]
     origin_m: Array  # (n, 2)
     destination_m: Array  # (n, 2)
     weight_kg: Array
-    carry_m: Array
-    retreat_m: Array
+    delivery_m: Array
+    return_m: Array
 
     def __len__(self) -> int:
         return len(self.deliveries)
@@ -41,6 +41,6 @@ def orders_of(deliveries: Sequence[DeliverySnapshot], paths: Paths) -> OrderArra
         origin_m=origin,
         destination_m=destination,
         weight_kg=np.array([delivery.weight_kg for delivery in deliveries], dtype=np.float64),
-        carry_m=paths.lengths_m(origin, destination),
-        retreat_m=paths.charge_ways_m(destination).min(axis=1, initial=np.inf),
+        delivery_m=paths.lengths_m(origin, destination),
+        return_m=paths.charge_ways_m(destination).min(axis=1, initial=np.inf),
     )

@@ -1,6 +1,6 @@
 """reconcile_stuck_busy: whatever was cut short between two writes, or by a silent drone, is finished or undone.
 
-An assignment writes the drone's intent, then the delivery. So a crash leaves one of few pictures, each with one cure:
+An assignment writes the drone's intent, then the delivery. So a crash leaves one of few states, each with one cure:
 
 | drone says | delivery says | cure |
 |---|---|---|

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dronedispatch.dispatcher.core.roster import Array, Roster, Rows
+from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows
 from dronedispatch.dispatcher.core.world import DroneSnapshot, World
 from dronedispatch.fleet.drones import DroneStatus
 from dronedispatch.fleet.paths import Paths
@@ -18,7 +18,7 @@ USUAL_GAIN_PCT = 50.0  # what a drone ahead in the queue is thought to charge
 
 @dataclass(frozen=True)
 class Stops:
-    """For every drone of a roster: its charge point, the way there, and the wait for a place."""
+    """For every drone of the fleet: its charge point, the way there, and the wait for a place."""
 
     index: Rows
     xy_m: Array
@@ -60,20 +60,20 @@ class Stations:
     def take(self, point_id: str) -> None:
         self.load[point_id] += 1
 
-    def stops_of(self, roster: Roster) -> Stops:
+    def stops_of(self, fleet: FleetArrays) -> Stops:
         """A drone that is on its way to a charge point or queues there keeps it."""
         points = self._world.city.charge_points
-        index, way_m, wait_s = self._soonest(roster.xy_m, roster.battery_pct)
+        index, way_m, wait_s = self._soonest(fleet.xy_m, fleet.battery_pct)
         numbers = {point.id: number for number, point in enumerate(points)}
         bound = [
             (row, numbers[drone.bound_for])
-            for row, drone in enumerate(roster.drones)
+            for row, drone in enumerate(fleet.drones)
             if drone.status is DroneStatus.CHARGING and drone.bound_for in numbers
         ]
         if bound:
             rows, kept = (np.array(column, dtype=np.int64) for column in zip(*bound, strict=True))
             index[rows] = kept
-            way_m[rows] = self._paths.lengths_m(roster.xy_m[rows], self._world.city.charge_xy_m[kept])
+            way_m[rows] = self._paths.lengths_m(fleet.xy_m[rows], self._world.city.charge_xy_m[kept])
             wait_s[rows] = self._waits_s(counting=0)[kept]
         return Stops(index, self._world.city.charge_xy_m[index], way_m, wait_s)
 

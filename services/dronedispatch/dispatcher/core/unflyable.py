@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dronedispatch.dispatcher.core.advance import PICKED_UP
-from dronedispatch.dispatcher.core.fitness import needed_pct
+from dronedispatch.dispatcher.core.feasibility import needed_pct
 from dronedispatch.dispatcher.core.plan import Fail, Free, Hold, Undo
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
@@ -99,7 +99,7 @@ def _doubtful(
     paths, flight = paths_of(world.city), world.flight
     origins, destinations = (xy_of([getattr(d, end) for d in left]) for end in ("origin", "destination"))
     weights = np.array([delivery.weight_kg for delivery in left])
-    fetch_m, carry_m, retreat_m = paths.trips_m(origins, destinations).T
+    pickup_m, delivery_m, return_m = paths.trips_m(origins, destinations).T
     regions = paths.regions(origins)
     fleet = [drone for drone in drones if _in_service(world, drone)]
     places = paths.regions(xy_of([drone.at for drone in fleet])) if paths.divided else np.zeros(len(fleet))
@@ -111,9 +111,9 @@ def _doubtful(
             flight,
             payload_max_kg=np.array(PAYLOAD_MAX_KG[kind]),
             weight_kg=weights,
-            fetch_m=fetch_m,
-            carry_m=carry_m,
-            retreat_m=retreat_m,
+            pickup_m=pickup_m,
+            delivery_m=delivery_m,
+            return_m=return_m,
         )
         fine |= here & (needed <= 100.0) & (weights <= PAYLOAD_MAX_KG[kind])
     fine &= world.city.inside(origins) & world.city.inside(destinations)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from dronedispatch.dispatcher.core.fleet_arrays import Stance, why_not_counted, why_not_ready
 from dronedispatch.dispatcher.core.lookahead import Weighed, weigh
 from dronedispatch.dispatcher.core.plan import Plan
-from dronedispatch.dispatcher.core.roster import Stance, why_not_counted, why_not_ready
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.tuning import Policy
@@ -66,7 +66,7 @@ def explain(world: World, now_s: float, delivery_id: str, plan: Plan | None = No
     drones = sorted(world.drones, key=lambda drone: drone.id)
     stations = Stations(world, drones, paths_of(world.city))
     weighed = weigh(world, now_s, drones, deliveries, [delivery], stations, all_pairs=True)
-    rows = {drone.id: row for row, drone in enumerate(weighed.roster.drones)}
+    rows = {drone.id: row for row, drone in enumerate(weighed.fleet.drones)}
     reasons = [_reason(world, delivery, drone, weighed, rows, chosen) for drone in drones]
     reasons.sort(
         key=lambda one: (not one.fits, one.pickup_in_s is None, one.pickup_in_s or 0.0, one.drone_id)
@@ -119,7 +119,7 @@ def _reason(
     elif energy_pct < 0.0:
         reason = f"battery is {-energy_pct:.1f} % short" + (", fits once it has charged" if fits else "")
     else:
-        reason = _free(drone, Stance(int(weighed.roster.stance[row])))
+        reason = _free(drone, Stance(int(weighed.fleet.stance[row])))
     if drone.id == chosen:
         reason = f"is chosen: {reason}"
     return DroneReason(

@@ -1,7 +1,7 @@
 """When a new order will be delivered: from the dispatcher's published state, or, without it, from the distance alone.
 
 The estimate is start + approach + flight, with a slack on top. The stated confidence is measured (fleet/promises.py). Once
-a drone is assigned, the dispatcher knows better (dispatcher/etas.py). A state is laid out as arrays once (`Outlook`); an
+a drone is assigned, the dispatcher knows better (dispatcher/core/etas.py). A state becomes arrays once (`Outlook`); an
 order then costs a few array operations, and a way around areas is measured only for drones that could be the soonest.
 """
 

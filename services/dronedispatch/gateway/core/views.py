@@ -46,7 +46,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     until: Annotated[str | None, Meta(description="When the session ends; null: there is none")]
 
 
-class WishView(msgspec.Struct, frozen=True, kw_only=True):
+class DesiredStateView(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted of a drone; the dispatcher carries it out."""
 
     drone_id: str

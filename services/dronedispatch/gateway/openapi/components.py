@@ -16,12 +16,12 @@ from dronedispatch.gateway.core.history import FiguresSeries
 from dronedispatch.gateway.core.order import DeadlineBody, NoMembers, OrderBody, PriorityBody
 from dronedispatch.gateway.core.views import (
     DeliveryPage,
+    DesiredStateView,
     DronePage,
     DroneView,
     Placed,
     SessionView,
     WhyView,
-    WishView,
 )
 from dronedispatch.gateway.openapi.events import EVENTS
 from dronedispatch.gateway.openapi.problems import ProblemDocument
@@ -36,7 +36,7 @@ ANSWERS = (
     WhyView,
     DroneView,
     DronePage,
-    WishView,
+    DesiredStateView,
     SessionView,
     Figures,
     FiguresSeries,
@@ -49,7 +49,7 @@ NAMES = {
     "NoMembers": "Nothing",
     "WhyView": "Why",
     "DroneView": "Drone",
-    "WishView": "Wish",
+    "DesiredStateView": "Wish",
     "SessionView": "Session",
     "Commands": "DroneCommands",
     "ProblemDocument": "Problem",

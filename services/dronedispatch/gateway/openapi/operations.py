@@ -18,12 +18,12 @@ from dronedispatch.gateway.core.parameters import NoParameters
 from dronedispatch.gateway.core.stream import EventParameters
 from dronedispatch.gateway.core.views import (
     DeliveryPage,
+    DesiredStateView,
     DronePage,
     DroneView,
     Placed,
     SessionView,
     WhyView,
-    WishView,
 )
 
 GEOJSON = "application/geo+json"
@@ -99,7 +99,9 @@ def _wish(name: str, operation_id: str, summary: str) -> Operation:
         body_required=False,
         answers=[
             DocumentedAnswer(
-                status=202, kind=WishView, what="The dispatcher carries it out as soon as the drone is free"
+                status=202,
+                kind=DesiredStateView,
+                what="The dispatcher carries it out as soon as the drone is free",
             )
         ],
         bad=(*BODY, 401, 404, *STORE),

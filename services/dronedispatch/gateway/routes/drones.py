@@ -8,7 +8,7 @@ from dronedispatch.fleet.dispatch_state import Wanted
 from dronedispatch.gateway.changes import Changes
 from dronedispatch.gateway.core.listing import drone_query
 from dronedispatch.gateway.core.parameters import no_query
-from dronedispatch.gateway.core.views import DronePage, WishView
+from dronedispatch.gateway.core.views import DesiredStateView, DronePage
 from dronedispatch.gateway.lists import Lists
 from dronedispatch.gateway.routes import input as given
 from dronedispatch.gateway.routes.operator import OperatorGate
@@ -34,13 +34,15 @@ class DroneRoutes:
         return json_answer(DronePage(drones=drones, next=after))
 
     async def _decommission(self, request: Request, drone_id: str) -> HTTPResponse:
-        return await self._wish(request, drone_id, Wanted.DECOMMISSIONED)
+        return await self._set(request, drone_id, Wanted.DECOMMISSIONED)
 
     async def _recommission(self, request: Request, drone_id: str) -> HTTPResponse:
-        return await self._wish(request, drone_id, Wanted.COMMISSIONED)
+        return await self._set(request, drone_id, Wanted.COMMISSIONED)
 
-    async def _wish(self, request: Request, drone_id: str, wanted: Wanted) -> HTTPResponse:
+    async def _set(self, request: Request, drone_id: str, wanted: Wanted) -> HTTPResponse:
         no_query(given.arguments(request))
         given.no_body(request, self._bytes_max)
-        wish = await self._changes.wish(given.drone_id(drone_id), wanted, request.ctx.request_id)
-        return json_answer(WishView(drone_id=drone_id, wanted=wish.wanted, at=wish.at), 202)
+        desired = await self._changes.set_desired_state(
+            given.drone_id(drone_id), wanted, request.ctx.request_id
+        )
+        return json_answer(DesiredStateView(drone_id=drone_id, wanted=desired.wanted, at=desired.at), 202)

@@ -35,7 +35,7 @@ class Stance(IntEnum):
 
 
 @dataclass(frozen=True)
-class Roster:
+class FleetArrays:
     """Row i of every array is `drones[i]`; sorted by id, so that no answer depends on the order of the input.
 
     `xy_m`, `ready_s` (from now), `battery_pct`: where, when and with what a drone is free; for LATER the battery after the
@@ -78,11 +78,11 @@ def why_not_counted(drone: DroneSnapshot, tuning: Tuning) -> str | None:
     return None
 
 
-def ready_roster(drones: Sequence[DroneSnapshot], tuning: Tuning) -> Roster:
+def ready_fleet(drones: Sequence[DroneSnapshot], tuning: Tuning) -> FleetArrays:
     """The drones that can start now, without looking ahead."""
     ready = [drone for drone in drones if why_not_ready(drone, tuning) is None]
     count = len(ready)
-    return Roster(
+    return FleetArrays(
         drones=ready,
         stance=np.full(count, Stance.NOW, dtype=np.int64),
         xy_m=xy_of([drone.at for drone in ready]),
@@ -93,9 +93,9 @@ def ready_roster(drones: Sequence[DroneSnapshot], tuning: Tuning) -> Roster:
     )
 
 
-def lookahead_roster(
+def lookahead_fleet(
     world: World, drones: Sequence[DroneSnapshot], deliveries: Mapping[str, DeliverySnapshot], paths: Paths
-) -> Roster:
+) -> FleetArrays:
     """All drones that are free or will be, `drones` sorted by id."""
     counted: list[DroneSnapshot] = []
     stances: list[Stance] = []
@@ -129,7 +129,7 @@ def lookahead_roster(
     battery = np.array([drone.battery_pct for drone in counted], dtype=np.float64)
     left_m = _left_m(len(counted), hops, paths)
     per_m = world.flight.planned_pct(1.0) * (1.0 + world.flight.payload_share)
-    return Roster(
+    return FleetArrays(
         drones=counted,
         stance=np.array(stances, dtype=np.int64),
         xy_m=xy_of(spots),

@@ -1,4 +1,4 @@
-"""Reads the store into the picture: single keys that somebody pointed at, and scans that correct the whole."""
+"""Reads the store into the cache: single keys that somebody pointed at, and scans that correct the whole."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
-from dronedispatch.dispatcher.picture import Picture
+from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.fleet.city import CityInvalid
 from dronedispatch.fleet.deliveries import Delivery
-from dronedispatch.fleet.dispatch_state import WISH_TAG
+from dronedispatch.fleet.dispatch_state import DESIRED_STATE_TAG
 from dronedispatch.fleet.documents import (
     DELIVERY_PREFIX,
     DRONE_PREFIX,
@@ -32,14 +32,14 @@ OPEN_TAG = "open=1"
 log = structlog.get_logger()
 
 
-class Reading:
+class Loader:
     """`seen` is called with every delivery that was read, and its version."""
 
     def __init__(
-        self, kv: KVClient, picture: Picture, clock: Clock, seen: Callable[[Delivery, Version], None]
+        self, kv: KVClient, cache: StateCache, clock: Clock, seen: Callable[[Delivery, Version], None]
     ) -> None:
         self._kv = kv
-        self._picture = picture
+        self._cache = cache
         self._clock = clock
         self._seen = seen
         self._reported: set[tuple[str, str]] = set()
@@ -63,7 +63,7 @@ class Reading:
             elif isinstance(result, Item):
                 self._take(result)
             elif result is None:
-                self._picture.forget(key)
+                self._cache.forget(key)
             else:
                 failed.append(key)
         return failed
@@ -77,14 +77,14 @@ class Reading:
                 stands = False
                 continue
             try:
-                stands &= self._picture.confirm(result, self._clock.monotonic_s())
+                stands &= self._cache.confirm(result, self._clock.monotonic_s())
             except Unreadable as exc:
                 log.error("unreadable record, left alone", key=telemetry_key(name), reason=str(exc))
                 stands = False
         return stands
 
     def _take(self, item: Item) -> None:
-        reason = self._picture.take(item, self._clock.monotonic_s())
+        reason = self._cache.take(item, self._clock.monotonic_s())
         if reason is not None:
             if (item.key, str(item.version)) not in self._reported:
                 self._reported.add((item.key, str(item.version)))
@@ -93,18 +93,18 @@ class Reading:
                 )
             return
         if item.key.startswith(DELIVERY_PREFIX):
-            stored = self._picture.deliveries.get(item.key.removeprefix(DELIVERY_PREFIX))
+            stored = self._cache.deliveries.get(item.key.removeprefix(DELIVERY_PREFIX))
             if stored is not None:
                 self._seen(stored.record, stored.version)
 
     async def _take_city(self, item: Item) -> None:
         """Planned in a thread: a round that waited for it would keep every order waiting."""
-        if self._picture.knows_city(item.version):
+        if self._cache.knows_city(item.version):
             return
         try:
             city = await asyncio.to_thread(city_of, item.value, str(item.version))
         except (Unreadable, CityInvalid) as exc:
-            self._picture.refuse_city(item.version, str(exc))
+            self._cache.refuse_city(item.version, str(exc))
             log.error(
                 "the stored zones are no city, the last ones stay",
                 key=item.key,
@@ -112,20 +112,20 @@ class Reading:
                 reason=str(exc),
             )
             return
-        self._picture.fly_in(city, item.version)
+        self._cache.fly_in(city, item.version)
 
     async def open_deliveries(self) -> int:
-        """Every open delivery, wish and the zones. Raises KVError."""
-        known = {delivery_key(name) for name in self._picture.deliveries}
+        """Every open delivery, desired state and the zones. Raises KVError."""
+        known = {delivery_key(name) for name in self._cache.deliveries}
         found = await self._scan(tag=OPEN_TAG)
-        await self._scan(tag=WISH_TAG)
+        await self._scan(tag=DESIRED_STATE_TAG)
         await self.keys([ZONES_KEY])
         await self.keys(known - found)  # ended meanwhile, or still named by a drone
         return len(found)
 
     async def fleet(self) -> int:
         """Every drone and its telemetry. Raises KVError."""
-        known = {drone_key(name) for name in self._picture.drones}
+        known = {drone_key(name) for name in self._cache.drones}
         found = await self._scan(prefix=DRONE_PREFIX)
         await self._scan(prefix=TELEMETRY_PREFIX)
         await self.keys(known - found)

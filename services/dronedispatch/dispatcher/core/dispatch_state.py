@@ -1,4 +1,4 @@
-"""The picture in short, for the gateways' ETA. Pure."""
+"""The state in short, for the gateways' ETA. Pure."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ anyway, so a log on disk would cost every write two more B-tree updates and save
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 
 from dronedispatch.kvstore.core.txn import ChangedKeys
@@ -18,8 +17,8 @@ class ChangeLog:
     A key that was noted for a transaction which then failed stays noted: the reader looks at the record, not at the note.
     """
 
-    def __init__(self, keys_max: int) -> None:
-        self.name = uuid.uuid4().hex
+    def __init__(self, name: str, keys_max: int) -> None:
+        self.name = name
         self.keys_max = keys_max
         self.lsn = 0
         self._trimmed_to = 0

@@ -1,4 +1,4 @@
-"""The roll call: which drones their drone_sim no longer tells of.
+"""A failure detector: which drones their drone_sim no longer tells of.
 
 A drone is silent when its drone_sim has published later ticks in which it is still its own and says nothing. A drone_sim
 that says nothing at all (or a broker that carries nothing) suspends the judgement for `rest_s`: then it is the drone_sim
@@ -31,7 +31,7 @@ class _Source:
     behind: dict[str, int] = field(default_factory=dict)
 
 
-class RollCall:
+class FailureDetector:
     """Who was heard when; times are monotonic seconds."""
 
     def __init__(self, *, rest_s: float = 60.0) -> None:

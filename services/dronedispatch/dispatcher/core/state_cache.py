@@ -1,6 +1,6 @@
-"""The in-memory picture of fleet and open orders: fed by events, corrected by scans, trusted by nobody.
+"""The cache of fleet and open orders: fed by events, corrected by scans, trusted by nobody.
 
-Every write that is decided on it is a CAS on the version that it holds: a picture that is behind costs a lost CAS, never
+Every write that is decided on it is a CAS on the version that it holds: a cache that is behind costs a lost CAS, never
 a wrong record. It keeps the views that have not changed, so that a round's World costs two tuples.
 """
 
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from dronedispatch.dispatcher.core.failure_detector import FailureDetector
 from dronedispatch.dispatcher.core.plan import Plan
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.world import (
@@ -21,15 +22,14 @@ from dronedispatch.dispatcher.core.world import (
     delivery_snapshot,
     drone_snapshot,
 )
-from dronedispatch.dispatcher.silence import RollCall
 from dronedispatch.fleet.city import City, CityInvalid, default_city
 from dronedispatch.fleet.deliveries import TERMINAL, Delivery
-from dronedispatch.fleet.dispatch_state import Wish
+from dronedispatch.fleet.dispatch_state import DesiredState
 from dronedispatch.fleet.documents import (
     DELIVERY_PREFIX,
+    DESIRED_STATE_PREFIX,
     DRONE_PREFIX,
     TELEMETRY_PREFIX,
-    WISH_PREFIX,
     ZONES_KEY,
     Unreadable,
     decode,
@@ -68,12 +68,12 @@ class StoredDelivery(NamedTuple):
     version: Version
 
 
-class StoredWish(NamedTuple):
-    record: Wish
+class StoredDesiredState(NamedTuple):
+    record: DesiredState
     version: Version
 
 
-class Picture:
+class StateCache:
     """What is known. `unreadable`: key -> reason, of records that are left alone until somebody repairs them."""
 
     def __init__(self, flight: FlightModel, tuning: Tuning) -> None:
@@ -81,9 +81,9 @@ class Picture:
         self.drones: dict[str, StoredDrone] = {}
         self.telemetry: dict[str, Telemetry] = {}
         self.deliveries: dict[str, StoredDelivery] = {}
-        self.wishes: dict[str, StoredWish] = {}
+        self.desired_states: dict[str, StoredDesiredState] = {}
         self.unreadable: dict[str, str] = {}
-        self.roll_call = RollCall()
+        self.failure_detector = FailureDetector()
         self._hearsay: dict[
             str, float
         ] = {}  # drones whose newest telemetry came by a message, and when (monotonic)
@@ -123,9 +123,11 @@ class Picture:
             self._take_drone(item, now_s)
         elif item.key.startswith(TELEMETRY_PREFIX):
             self._take_telemetry(decode(Telemetry, item.value), now_s)
-        elif item.key.startswith(WISH_PREFIX):
-            wish = decode(Wish, item.value)
-            self.wishes[item.key.removeprefix(WISH_PREFIX)] = StoredWish(wish, item.version)
+        elif item.key.startswith(DESIRED_STATE_PREFIX):
+            desired = decode(DesiredState, item.value)
+            self.desired_states[item.key.removeprefix(DESIRED_STATE_PREFIX)] = StoredDesiredState(
+                desired, item.version
+            )
         elif item.key == ZONES_KEY:
             self._take_zones(item)
 
@@ -141,7 +143,7 @@ class Picture:
             return
         drone = decode(Drone, item.value)
         self.put_drone(drone, item.version)
-        self.roll_call.expect(drone.id, now_s)
+        self.failure_detector.expect(drone.id, now_s)
 
     def _take_zones(self, item: Item) -> None:
         if not self.knows_city(item.version):
@@ -186,7 +188,7 @@ class Picture:
         """As the store has it. It overrules a message that is ahead of it for so long that it cannot be merely quicker."""
         heard_s = self._hearsay.get(stored.id)
         if self._newer(stored):
-            self.roll_call.see(stored.id, now_s)
+            self.failure_detector.see(stored.id, now_s)
         elif heard_s is None or now_s - heard_s < HEARSAY_S:
             return
         self._put_telemetry(stored)
@@ -219,7 +221,7 @@ class Picture:
         heard_s = self._hearsay.pop(stored.id, None)
         flies = self._newer(stored) or (heard_s is not None and now_s - heard_s < ALIVE_S)
         if flies:
-            self.roll_call.see(stored.id, now_s)
+            self.failure_detector.see(stored.id, now_s)
         self._put_telemetry(stored)
         if known is None or (known.orders_seq, known.stops_done) != (stored.orders_seq, stored.stops_done):
             return False
@@ -239,8 +241,8 @@ class Picture:
         """The key is absent from the store (or cannot be read)."""
         self.unreadable.pop(key, None)
         kind, _, name = key.partition(":")
-        if key.startswith(WISH_PREFIX):
-            self.wishes.pop(key.removeprefix(WISH_PREFIX), None)
+        if key.startswith(DESIRED_STATE_PREFIX):
+            self.desired_states.pop(key.removeprefix(DESIRED_STATE_PREFIX), None)
         elif kind == DELIVERY_PREFIX[:-1]:
             self.deliveries.pop(name, None)
             self._delivery_views.pop(name, None)
@@ -248,7 +250,7 @@ class Picture:
             self.drones.pop(name, None)
             self._drone_views.pop(name, None)
             self._holds.pop(name, None)
-            self.roll_call.forget(name)
+            self.failure_detector.forget(name)
         elif kind == TELEMETRY_PREFIX[:-1]:
             self.telemetry.pop(name, None)
             self._stale_drones.add(name)
@@ -256,7 +258,7 @@ class Picture:
     # -- what a round sees ---------------------------------------------------------------------------------------
 
     def unknown_deliveries(self) -> list[str]:
-        """Keys of deliveries that a drone names and the picture does not hold: to be read before a round."""
+        """Keys of deliveries that a drone names and the cache does not hold: to be read before a round."""
         return [
             delivery_key(delivery_id)
             for delivery_id in self._holds.values()
@@ -266,7 +268,7 @@ class Picture:
     def doubtful(self) -> list[str]:
         """Keys to read again, in this order, before a round: deliveries whose drone does not hold them, then those drones.
 
-        A round would undo such a pair. But a picture that has the delivery newer than the drone (another dispatcher has
+        A round would undo such a pair. But a cache that has the delivery newer than the drone (another dispatcher has
         assigned it since) shows the same, and then the cure would do harm that no version prevents.
         """
         deliveries: list[str] = []
@@ -292,8 +294,8 @@ class Picture:
             self.forget(delivery_key(delivery_id))
 
     def world(self, now_s: float) -> World:
-        """The snapshot of now (`now_s` monotonic, for the roll call)."""
-        missed = self.roll_call.missed(now_s)
+        """The snapshot of now (`now_s` monotonic, for the failure detector)."""
+        missed = self.failure_detector.missed(now_s)
         late = {name for name, view in self._drone_views.items() if view.ticks_missed}
         self._stale_drones.update(late, missed)
         self._refresh(self._stale_drones, missed)

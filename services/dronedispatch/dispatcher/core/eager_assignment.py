@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dronedispatch.dispatcher.core.costs import Mode, PairCosts
-from dronedispatch.dispatcher.core.roster import Roster, Stance
+from dronedispatch.dispatcher.core.fleet_arrays import FleetArrays, Stance
 
 SPARE_SHARE = 0.2  # of the drones that a round counts with: so many idle ones must have nothing to do
 SPARE_MIN = 10  # and at least so many
@@ -23,22 +23,22 @@ Chosen = dict[int, int]  # drone row -> index of its pair
 
 
 def set_out_at_once(
-    roster: Roster, pairs: PairCosts, held: Mapping[int, int], pending: Sequence[int], chosen: Chosen
+    fleet: FleetArrays, pairs: PairCosts, held: Mapping[int, int], pending: Sequence[int], chosen: Chosen
 ) -> Chosen:
     """The matching `chosen`, with idle drones for the orders that would wait (`pending`: rows of the pending orders).
 
     `held`: drone row -> the order row that it flies to. Such a drone keeps its order until the better one can start:
     otherwise the order would be given to an idle drone and taken from it again in every round.
     """
-    spare = {row for row in np.flatnonzero(roster.stance == Stance.NOW).tolist() if row not in chosen}
-    if len(spare) < max(SPARE_MIN, SPARE_SHARE * len(roster)):
+    spare = {row for row in np.flatnonzero(fleet.stance == Stance.NOW).tolist() if row not in chosen}
+    if len(spare) < max(SPARE_MIN, SPARE_SHARE * len(fleet)):
         return chosen
-    chosen = _kept(roster, pairs, held, chosen)
+    chosen = _kept(fleet, pairs, held, chosen)
     taken = {int(pairs.cols[pair]): row for row, pair in chosen.items()}
     waiting = {
         col: taken.get(col)
         for col in pending
-        if col not in taken or not starts_now(roster, pairs, taken[col], chosen[taken[col]])
+        if col not in taken or not starts_now(fleet, pairs, taken[col], chosen[taken[col]])
     }
     direct = pairs.possible & (pairs.mode == Mode.DIRECT)
     usable = np.flatnonzero(direct & np.isin(pairs.cols, list(waiting)) & np.isin(pairs.rows, list(spare)))
@@ -54,12 +54,12 @@ def set_out_at_once(
     return chosen
 
 
-def starts_now(roster: Roster, pairs: PairCosts, row: int, pair: int) -> bool:
+def starts_now(fleet: FleetArrays, pairs: PairCosts, row: int, pair: int) -> bool:
     """Whether the drone can set out for the pair's order in this round."""
-    return int(pairs.mode[pair]) == Mode.DIRECT and int(roster.stance[row]) in (Stance.NOW, Stance.PLUGGED)
+    return int(pairs.mode[pair]) == Mode.DIRECT and int(fleet.stance[row]) in (Stance.NOW, Stance.PLUGGED)
 
 
-def _kept(roster: Roster, pairs: PairCosts, held: Mapping[int, int], chosen: Chosen) -> Chosen:
+def _kept(fleet: FleetArrays, pairs: PairCosts, held: Mapping[int, int], chosen: Chosen) -> Chosen:
     """Held orders stay with their drones unless the drone that is to take over can start now."""
     chosen = dict(chosen)
     own = {
@@ -72,7 +72,7 @@ def _kept(roster: Roster, pairs: PairCosts, held: Mapping[int, int], chosen: Cho
         taker = takers.get(col)
         if taker == row or row not in own:
             continue
-        if taker is not None and starts_now(roster, pairs, taker, chosen[taker]):
+        if taker is not None and starts_now(fleet, pairs, taker, chosen[taker]):
             continue
         if taker is not None and taker in chosen and int(pairs.cols[chosen[taker]]) == col:
             del chosen[taker]

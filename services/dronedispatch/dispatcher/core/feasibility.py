@@ -34,11 +34,11 @@ def margins(
     battery_pct: Array,
     payload_max_kg: Array,
     weight_kg: Array,
-    fetch_m: Array,
-    carry_m: Array,
-    retreat_m: Array,
+    pickup_m: Array,
+    delivery_m: Array,
+    return_m: Array,
 ) -> Margins:
-    """pos -> origin (`fetch_m`) -> destination (`carry_m`) -> nearest charge point (`retreat_m`) plus the reserve.
+    """pos -> origin (`pickup_m`) -> destination (`delivery_m`) -> nearest charge point (`return_m`) plus the reserve.
 
     All arguments broadcast together: pairs, or drones by orders.
     """
@@ -49,9 +49,9 @@ def margins(
             flight,
             payload_max_kg=payload_max_kg,
             weight_kg=weight_kg,
-            fetch_m=fetch_m,
-            carry_m=carry_m,
-            retreat_m=retreat_m,
+            pickup_m=pickup_m,
+            delivery_m=delivery_m,
+            return_m=return_m,
         ),
     )
 
@@ -61,11 +61,11 @@ def needed_pct(
     *,
     payload_max_kg: Array,
     weight_kg: Array,
-    fetch_m: Array,
-    carry_m: Array,
-    retreat_m: Array,
+    pickup_m: Array,
+    delivery_m: Array,
+    return_m: Array,
 ) -> Array:
     """The battery with which a drone may start, the reserve included; above 100 nobody can."""
     load = 1.0 + flight.payload_share * weight_kg / payload_max_kg
     per_m = flight.drain_pct_per_km * (1.0 + flight.uncertainty) / 1000.0
-    return flight.reserve_pct + per_m * (fetch_m + carry_m * load + retreat_m)
+    return flight.reserve_pct + per_m * (pickup_m + delivery_m * load + return_m)
