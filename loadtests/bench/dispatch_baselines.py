@@ -29,6 +29,7 @@ from dronedispatch.dispatcher.core.firstcome import assign_in_order
 from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows, ready_fleet
 from dronedispatch.dispatcher.core.lookahead import Decided
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
+from dronedispatch.dispatcher.core.order_ways import OrderWays
 from dronedispatch.dispatcher.core.plan import Assign, Plan
 from dronedispatch.dispatcher.core.round import plan_round, plan_with
 from dronedispatch.dispatcher.core.stations import Stations
@@ -84,7 +85,7 @@ def _decide_opentcs(
     _stations: Stations,
 ) -> Decided:
     fleet = ready_fleet(drones, world.tuning)
-    orders = orders_of(pending, paths_of(world.city))
+    orders = orders_of(pending, OrderWays(paths_of(world.city)))
     pairs = assign_in_order(world, fleet, orders, _most_energy)
     return _decided(world, now_s, drones, pending, fleet, orders, pairs, reserved=set())
 
@@ -111,7 +112,7 @@ def _decide_lookahead(
         if drone.status in (DroneStatus.BUSY, DroneStatus.CHARGING)
         if (free := _soon_free(world, drone, deliveries.get(drone.delivery_id or ""))) is not None
     ]
-    orders = orders_of(pending, paths)
+    orders = orders_of(pending, OrderWays(paths))
     count = len(idle), len(later), len(orders)
     if not count[2] or not count[0] + count[1]:
         return _decided(world, now_s, drones, pending, idle, orders, [], reserved=set())

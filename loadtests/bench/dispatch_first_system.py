@@ -23,6 +23,7 @@ from dronedispatch.dispatcher.core.firstcome import class_for, pick_drone
 from dronedispatch.dispatcher.core.fleet_arrays import FleetArrays, Rows, ready_fleet
 from dronedispatch.dispatcher.core.lookahead import Decided
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
+from dronedispatch.dispatcher.core.order_ways import OrderWays
 from dronedispatch.dispatcher.core.plan import Assign, Charge, Plan
 from dronedispatch.dispatcher.core.round import plan_with
 from dronedispatch.dispatcher.core.stations import Stations
@@ -68,7 +69,10 @@ class FirstSystem:
         pending: Sequence[DeliverySnapshot],
         _stations: Stations,
     ) -> Decided:
-        fleet, orders = ready_fleet(drones, world.tuning), orders_of(pending, paths_of(world.city))
+        fleet, orders = (
+            ready_fleet(drones, world.tuning),
+            orders_of(pending, OrderWays(paths_of(world.city))),
+        )
         decided = Decided()
         idle = np.array([drone.battery_pct > CRITICAL_PCT for drone in fleet.drones], dtype=np.bool_)
         sent = {drone.id for drone in fleet.drones if drone.battery_pct <= CRITICAL_PCT}

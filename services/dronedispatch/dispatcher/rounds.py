@@ -17,6 +17,7 @@ from ulid import ULID
 
 from dronedispatch.dispatcher.carry_out import CarryOut, Outcome, PairLocks
 from dronedispatch.dispatcher.core.dispatch_state import state_of
+from dronedispatch.dispatcher.core.fleet_cache import FleetCache
 from dronedispatch.dispatcher.core.plan import Plan
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.state_cache import StateCache
@@ -25,7 +26,15 @@ from dronedispatch.dispatcher.desired_states import apply_desired_states
 from dronedispatch.dispatcher.loader import Loader
 from dronedispatch.dispatcher.statuses import OLD_NEWS_S, Statuses, StatusPublisher
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
-from dronedispatch.fleet.documents import DISPATCH_STATE_KEY, delivery_key, drone_key, encode, stamp, unstamp
+from dronedispatch.fleet.documents import (
+    DELIVERY_PREFIX,
+    DISPATCH_STATE_KEY,
+    DRONE_PREFIX,
+    drone_key,
+    encode,
+    stamp,
+    unstamp,
+)
 from dronedispatch.fleet.drones import Drone, DroneStatus
 from dronedispatch.fleet.messages import DRONE_ORDERS, DroneOrdersChanged
 from dronedispatch.kv.client import KVClient
@@ -108,6 +117,7 @@ class Rounds:
         self.loader = Loader(self._kv, self.cache, self._clock, self._statuses.look)
         self._carry_out = CarryOut(self._kv, self.cache, self._clock, self._wrote)
         self._locks = self._new_locks(self._kv)
+        self._fleet = FleetCache()
         self.complete = False
 
     def point_at(self, *keys: str) -> None:
@@ -228,7 +238,7 @@ class Rounds:
     def _plan_once(self, left_out: set[str]) -> Plan:
         world = self._world_without(left_out)
         began_s = self._clock.monotonic_s()
-        plan = plan_round(world, self._clock.wall_s())
+        plan = plan_round(world, self._clock.wall_s(), self._fleet)
         planned_s = self._clock.monotonic_s() - began_s
         STEP.labels("plan").observe(planned_s)
         self._planned_s += planned_s
@@ -290,19 +300,17 @@ class Rounds:
 
 def leave_out(world: World, keys: set[str]) -> World:
     """Without these deliveries and drones, and without the other half of each pair that they are in."""
-    out = {
-        drone.id
-        for drone in world.drones
-        if drone_key(drone.id) in keys or delivery_key(drone.delivery_id or "") in keys
-    }
+    drones = {key.removeprefix(DRONE_PREFIX) for key in keys if key.startswith(DRONE_PREFIX)}
+    deliveries = {key.removeprefix(DELIVERY_PREFIX) for key in keys if key.startswith(DELIVERY_PREFIX)}
+    out = {drone.id for drone in world.drones if drone.id in drones or drone.delivery_id in deliveries}
     return replace(
         world,
-        drones=tuple(drone for drone in world.drones if drone.id not in out),
+        drones=tuple(drone for drone in world.drones if drone.id not in out) if out else world.drones,
         deliveries=tuple(
             delivery
             for delivery in world.deliveries
-            if delivery_key(delivery.id) not in keys
+            if delivery.id not in deliveries
             and delivery.drone_id not in out
-            and drone_key(delivery.drone_id or "") not in keys
+            and delivery.drone_id not in drones
         ),
     )

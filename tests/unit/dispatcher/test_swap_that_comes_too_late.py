@@ -9,6 +9,7 @@ import pytest
 
 from dronedispatch.dispatcher.carry_out import CarryOut, PairLocks
 from dronedispatch.dispatcher.core.fleet_arrays import lookahead_fleet
+from dronedispatch.dispatcher.core.fleet_cache import ReadyDrones, cache_of
 from dronedispatch.dispatcher.core.intents import stops_for
 from dronedispatch.dispatcher.core.plan import Free, Plan, Undo
 from dronedispatch.dispatcher.core.state_cache import StateCache
@@ -20,7 +21,6 @@ from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import delivery_key, drone_key, encode
 from dronedispatch.fleet.drones import Commands, Drone, DroneStatus
 from dronedispatch.fleet.energy import FlightModel
-from dronedispatch.fleet.paths import paths_of
 from dronedispatch.kv.client import Item, Op, OpResult
 from dronedispatch.kv.version import Version
 from dronedispatch.testing.clock import FakeClock
@@ -105,7 +105,8 @@ def test_a_drone_of_which_only_the_record_tells_may_be_nearer_than_it_seems(
     flying = drone_snapshot(drone, VERSION, told, PLANE, heard=heard)
     held = delivery_snapshot(order, VERSION, PLANE)
     world = World((flying,), (held,), default_city())
-    fleet = lookahead_fleet(world, [flying], {order.id: held}, paths_of(world.city))
+    ready = ReadyDrones(cache_of(world), ())
+    fleet = lookahead_fleet(world, ready, {order.id: held})
     assert bool(fleet.holding) is may_go
 
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+
+import numpy as np
 
 from dronedispatch.dispatcher.core.firstcome import class_for
+from dronedispatch.dispatcher.core.fleet_cache import KINDS, FleetCache, Mask
 from dronedispatch.dispatcher.core.plan import SetStatus
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.drones import DroneStatus, DroneType
 
-_WAITING = (DroneStatus.IDLE, DroneStatus.CHARGING)
+_ASLEEP = (DroneStatus.INACTIVE, DroneStatus.RETIRING)
 
 
 def autoscale_by_type(
-    world: World, now_s: float, drones: Mapping[str, DroneSnapshot], pending: Sequence[DeliverySnapshot]
+    world: World, now_s: float, cached: FleetCache, pending: Sequence[DeliverySnapshot]
 ) -> tuple[list[SetStatus], list[str]]:
     """(activations, ids of idle drones that may retire), of every class.
 
@@ -27,45 +30,42 @@ def autoscale_by_type(
     """
     activations: list[SetStatus] = []
     retiring: list[str] = []
-    in_service: dict[DroneType, list[DroneSnapshot]] = {kind: [] for kind in DroneType}
-    for drone in drones.values():
-        if not drone.decommissioned:
-            in_service[drone.type].append(drone)
+    asleep = [drone for drone in cached.having(*_ASLEEP) if _can_wake(drone, world)]
     backlog = Counter(class_for(delivery.weight_kg) for delivery in pending)
+    members = _by_kind(cached, cached.in_service)
+    waiting = _by_kind(cached, cached.in_service & (cached.idle | cached.charging))
     uncovered = 0
     for kind in DroneType:
-        members = in_service[kind]
-        waiting = [drone for drone in members if drone.status in _WAITING]
         orders = backlog[kind]
-        wanted = math.ceil(world.tuning.ready_share * len(members)) + orders + uncovered
-        missing = wanted - len(waiting)
-        asleep = [drone for drone in members if _can_wake(drone, world)]
+        wanted = math.ceil(world.tuning.ready_share * members[KINDS[kind]]) + orders + uncovered
+        missing = wanted - waiting[KINDS[kind]]
+        sleepers = [drone for drone in asleep if drone.type is kind]
         cause = f"{orders} {kind} orders wait"
         activations += [
-            SetStatus(drone.id, drone.version, DroneStatus.IDLE, cause) for drone in asleep[: max(0, missing)]
+            SetStatus(drone.id, drone.version, DroneStatus.IDLE, cause)
+            for drone in sleepers[: max(0, missing)]
         ]
-        uncovered = max(0, missing - len(asleep))
+        uncovered = max(0, missing - len(sleepers))
         if missing < 0 and world.tuning.autoscale:
-            retiring += _longest_idle(waiting, now_s - world.tuning.retire_after_s, -missing)
+            retiring += _longest_idle(cached, kind, now_s - world.tuning.retire_after_s, -missing)
     if not world.tuning.autoscale:
-        activations = [
-            SetStatus(drone.id, drone.version, DroneStatus.IDLE, "in service")
-            for drone in drones.values()
-            if _can_wake(drone, world)
-        ]
+        activations = [SetStatus(drone.id, drone.version, DroneStatus.IDLE, "in service") for drone in asleep]
     return activations, retiring
 
 
+def _by_kind(cached: FleetCache, among: Mask) -> list[int]:
+    """How many of each class."""
+    counts: list[int] = np.bincount(cached.kind[among], minlength=len(KINDS)).tolist()
+    return counts
+
+
 def _can_wake(drone: DroneSnapshot, world: World) -> bool:
-    asleep = drone.status in (DroneStatus.INACTIVE, DroneStatus.RETIRING)
-    return (
-        asleep
-        and drone.flying
-        and not drone.decommissioned
-        and drone.ticks_missed < world.tuning.silent_ticks
+    return drone.flying and not drone.decommissioned and drone.ticks_missed < world.tuning.silent_ticks
+
+
+def _longest_idle(cached: FleetCache, kind: DroneType, before_s: float, count: int) -> list[str]:
+    rested = np.flatnonzero(
+        cached.in_service & cached.idle & (cached.kind == KINDS[kind]) & (cached.status_s <= before_s)
     )
-
-
-def _longest_idle(waiting: Iterable[DroneSnapshot], before_s: float, count: int) -> list[str]:
-    rested = [drone for drone in waiting if drone.status is DroneStatus.IDLE and drone.status_s <= before_s]
-    return [drone.id for drone in sorted(rested, key=lambda drone: (drone.status_s, drone.id))[:count]]
+    longest = rested[np.argsort(cached.status_s[rested], kind="stable")[:count]]
+    return [drone.id for drone in cached.at(longest)]

@@ -12,6 +12,7 @@ from dronedispatch.dispatcher.core.fleet_arrays import FleetArrays, ready_fleet
 from dronedispatch.dispatcher.core.lookahead import Decided
 from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S, cheapest_matching
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
+from dronedispatch.dispatcher.core.order_ways import OrderWays
 from dronedispatch.dispatcher.core.plan import Assign, Hold
 from dronedispatch.dispatcher.core.tuning import Policy
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
@@ -26,7 +27,7 @@ def decide_for_idle(
 ) -> Decided:
     """Assign what can start now; idle drones charge by the threshold, and when only their battery forbids an order."""
     fleet = ready_fleet(drones, world.tuning)
-    orders = orders_of(pending, paths_of(world.city))
+    orders = orders_of(pending, OrderWays(paths_of(world.city)))
     if world.tuning.policy is Policy.MATCHING:
         pairs = match_idle(world, fleet, orders)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from dronedispatch.dispatcher.core.plan import Charge, Free, SetStatus
 from dronedispatch.dispatcher.core.stations import Stations
@@ -20,21 +20,21 @@ def charged(drone: DroneSnapshot) -> bool:
     return drone.station is not None and drone.battery_pct >= min(drone.until_pct, FULL_PCT)
 
 
-def end_charging(drones: Mapping[str, DroneSnapshot]) -> list[Free]:
+def end_charging(charging: Iterable[DroneSnapshot]) -> list[Free]:
     """Who has charged up is idle again; so is who has lost its charge orders."""
     return [
         Free(drone.id, drone.version, "charged" if drone.stops else "had no charge point to go to")
-        for drone in drones.values()
-        if drone.status is DroneStatus.CHARGING and (charged(drone) or not drone.stops)
+        for drone in charging
+        if charged(drone) or not drone.stops
     ]
 
 
-def end_retiring(drones: Mapping[str, DroneSnapshot]) -> list[SetStatus]:
+def end_retiring(retiring: Iterable[DroneSnapshot]) -> list[SetStatus]:
     """Who has charged up at its charge point goes out of service."""
     return [
         SetStatus(drone.id, drone.version, DroneStatus.INACTIVE, "retired")
-        for drone in drones.values()
-        if drone.status is DroneStatus.RETIRING and charged(drone)
+        for drone in retiring
+        if charged(drone)
     ]
 
 

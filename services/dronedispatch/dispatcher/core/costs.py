@@ -215,7 +215,6 @@ def _terms(
     payload, weight = fleet.payload_max_kg[rows], orders.weight_kg[cols]
     carry, retreat = orders.delivery_m[cols], orders.return_m[cols]
     fetch = paths.lengths_m(fleet.xy_m[rows], orders.origin_m[cols])
-    from_stop = paths.matrix_m(world.city.charge_xy_m, orders.origin_m)
     return _Terms(
         rho=rho,
         cross_s=crossing_s(world),
@@ -229,7 +228,7 @@ def _terms(
         battery=fleet.battery_pct[rows],
         ready=fleet.ready_s[rows],
         fetch=fetch,
-        fetch_from_stop=from_stop[stops.index[rows], cols],
+        fetch_from_stop=orders.from_stop_m[cols, stops.index[rows]],
         to_stop=stops.way_m[rows],
         queue_s=stops.wait_s[rows],
         need=needed_pct(

@@ -30,8 +30,9 @@ def set_out_at_once(
     `held`: drone row -> the order row that it flies to. Such a drone keeps its order until the better one can start:
     otherwise the order would be given to an idle drone and taken from it again in every round.
     """
-    spare = {row for row in np.flatnonzero(fleet.stance == Stance.NOW).tolist() if row not in chosen}
-    if len(spare) < max(SPARE_MIN, SPARE_SHARE * len(fleet)):
+    spare = fleet.stance == Stance.NOW
+    spare[list(chosen)] = False
+    if np.count_nonzero(spare) < max(SPARE_MIN, SPARE_SHARE * len(fleet)):
         return chosen
     chosen = _kept(fleet, pairs, held, chosen)
     taken = {int(pairs.cols[pair]): row for row, pair in chosen.items()}
@@ -41,12 +42,12 @@ def set_out_at_once(
         if col not in taken or not starts_now(fleet, pairs, taken[col], chosen[taken[col]])
     }
     direct = pairs.possible & (pairs.mode == Mode.DIRECT)
-    usable = np.flatnonzero(direct & np.isin(pairs.cols, list(waiting)) & np.isin(pairs.rows, list(spare)))
+    usable = np.flatnonzero(direct & np.isin(pairs.cols, list(waiting)) & spare[pairs.rows])
     for pair in usable[np.argsort(pairs.cost_s[usable], kind="stable")].tolist():
         row, col = int(pairs.rows[pair]), int(pairs.cols[pair])
-        if row not in spare or col not in waiting:
+        if not spare[row] or col not in waiting:
             continue
-        spare.discard(row)
+        spare[row] = False
         before = waiting.pop(col)
         if before is not None:
             del chosen[before]

@@ -10,19 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from dronedispatch.dispatcher.core.advance import PICKED_UP, holds
-from dronedispatch.dispatcher.core.reconcile import why_silent
-from dronedispatch.dispatcher.core.tuning import Policy, Tuning
+from dronedispatch.dispatcher.core.fleet_cache import FleetCache, ReadyDrones
+from dronedispatch.dispatcher.core.readiness import why_not_ready
+from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
-from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus
-from dronedispatch.fleet.paths import Paths, xy_of
-from dronedispatch.fleet.positions import Point, distance_m
+from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
+from dronedispatch.fleet.paths import xy_of
+from dronedispatch.fleet.positions import distance_m
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 RECORD_AGE_S = 5.0  # a drone that merely moves is stored every DRONE_SIM_STORE_TICKS ticks
 LAG_SHARE = 2.0  # of how long rounds take lately: this one may take longer, and the drone hears after it
-_TAKING = (DroneStatus.IDLE, DroneStatus.CHARGING)
 
 
 class Stance(IntEnum):
@@ -39,7 +39,8 @@ class FleetArrays:
     """Row i of every array is `drones[i]`; sorted by id, so that no answer depends on the order of the input.
 
     `xy_m`, `ready_s` (from now), `battery_pct`: where, when and with what a drone is free; for LATER the battery after the
-    greatest consumption of the way. `holding[i]`: the order that a HELD drone flies to.
+    greatest consumption of the way. `holding[i]`: the order that a HELD drone flies to; `bringing[i]`: that of a LATER one.
+    `rows`: where its drones are in what it was made of (for `lookahead_fleet` the rows of the fleet).
     """
 
     drones: Sequence[DroneSnapshot]
@@ -49,38 +50,17 @@ class FleetArrays:
     battery_pct: Array
     payload_max_kg: Array
     holding: Mapping[int, DeliverySnapshot]
+    bringing: Mapping[int, DeliverySnapshot]
+    rows: Rows
 
     def __len__(self) -> int:
         return len(self.drones)
 
 
-def why_not_ready(drone: DroneSnapshot, tuning: Tuning) -> str | None:
-    """Why the drone takes no order, whatever the order; None: it can start on one now."""
-    if (reason := why_not_counted(drone, tuning)) is not None:
-        return reason
-    if drone.status is DroneStatus.IDLE:
-        return None
-    if drone.status is DroneStatus.CHARGING and tuning.policy is Policy.LOOKAHEAD:
-        return None
-    return f"status is {drone.status}"
-
-
-def why_not_counted(drone: DroneSnapshot, tuning: Tuning) -> str | None:
-    """Why the drone takes no order, now or after what it does."""
-    if drone.decommissioned:
-        return "is decommissioned"
-    if not drone.flying:
-        return "has never reported its position"
-    if drone.ticks_missed >= tuning.silent_ticks:
-        return why_silent(drone)
-    if drone.status not in (*_TAKING, DroneStatus.BUSY):
-        return f"status is {drone.status}"
-    return None
-
-
 def ready_fleet(drones: Sequence[DroneSnapshot], tuning: Tuning) -> FleetArrays:
     """The drones that can start now, without looking ahead."""
-    ready = [drone for drone in drones if why_not_ready(drone, tuning) is None]
+    places = [k for k, drone in enumerate(drones) if why_not_ready(drone, tuning) is None]
+    ready = [drones[k] for k in places]
     count = len(ready)
     return FleetArrays(
         drones=ready,
@@ -90,65 +70,58 @@ def ready_fleet(drones: Sequence[DroneSnapshot], tuning: Tuning) -> FleetArrays:
         battery_pct=np.array([drone.battery_pct for drone in ready], dtype=np.float64),
         payload_max_kg=np.array([PAYLOAD_MAX_KG[drone.type] for drone in ready], dtype=np.float64),
         holding={},
+        bringing={},
+        rows=np.array(places, dtype=np.int64),
     )
 
 
 def lookahead_fleet(
-    world: World, drones: Sequence[DroneSnapshot], deliveries: Mapping[str, DeliverySnapshot], paths: Paths
+    world: World, ready: ReadyDrones, deliveries: Mapping[str, DeliverySnapshot]
 ) -> FleetArrays:
-    """All drones that are free or will be, `drones` sorted by id."""
-    counted: list[DroneSnapshot] = []
-    stances: list[Stance] = []
-    spots: list[Point] = []
-    holding: dict[int, DeliverySnapshot] = {}
-    hops: list[tuple[int, Point, Point]] = []  # (row, from, to): what LATER drones still fly
-    for drone in drones:
-        if why_not_counted(drone, world.tuning) is not None:
+    """All drones that are free or will be, of those that are `ready`."""
+    cached = ready.cached
+    held: dict[int, DeliverySnapshot] = {}  # by row of the cache
+    brought: dict[int, DeliverySnapshot] = {}
+    for row in np.flatnonzero(cached.busy & cached.counted & ready.mask).tolist():
+        drone = cached.views[row]
+        delivery = deliveries.get(drone.delivery_id or "")
+        if delivery is None or delivery.drone_id != drone.id or not holds(drone, delivery):
             continue
-        row = len(counted)
-        if drone.status is not DroneStatus.BUSY:
-            stances.append(Stance.NOW if drone.station is None else Stance.PLUGGED)
-            spots.append(drone.at)
-        else:
-            delivery = deliveries.get(drone.delivery_id or "")
-            if delivery is None or delivery.drone_id != drone.id or not holds(drone, delivery):
-                continue
-            if _may_swap(world, drone, delivery):
-                stances.append(Stance.HELD)
-                spots.append(drone.at)
-                holding[row] = delivery
-            else:
-                stances.append(Stance.LATER)
-                spots.append(delivery.destination)
-                start = drone.at
-                if drone.done < PICKED_UP:
-                    hops.append((row, drone.at, delivery.origin))
-                    start = delivery.origin
-                hops.append((row, start, delivery.destination))
-        counted.append(drone)
-    battery = np.array([drone.battery_pct for drone in counted], dtype=np.float64)
-    left_m = _left_m(len(counted), hops, paths)
+        (held if _may_swap(world, drone, delivery) else brought)[row] = delivery
+    free = np.flatnonzero(cached.counted & ~cached.busy & ready.mask)
+    rows = np.sort(np.concatenate([free, np.array([*held, *brought], dtype=np.int64)]))
+    holding, bringing = (
+        dict(zip(np.searchsorted(rows, list(some)).tolist(), some.values(), strict=True))
+        for some in (held, brought)
+    )
+    stance = np.where(cached.plugged[rows], int(Stance.PLUGGED), int(Stance.NOW))
+    stance[list(holding)], stance[list(bringing)] = Stance.HELD, Stance.LATER
+    xy_m, left_m = cached.xy_m[rows], np.zeros(len(rows))
+    xy_m[list(bringing)] = xy_of([delivery.destination for delivery in brought.values()])
+    left_m[list(bringing)] = _left_m(cached, brought)
     per_m = world.flight.planned_pct(1.0) * (1.0 + world.flight.payload_share)
     return FleetArrays(
-        drones=counted,
-        stance=np.array(stances, dtype=np.int64),
-        xy_m=xy_of(spots),
+        drones=cached.at(rows),
+        stance=stance,
+        xy_m=xy_m,
         ready_s=left_m / world.flight.cruise_mps,
-        battery_pct=battery - left_m * per_m,
-        payload_max_kg=np.array([PAYLOAD_MAX_KG[drone.type] for drone in counted], dtype=np.float64),
+        battery_pct=cached.battery_pct[rows] - left_m * per_m,
+        payload_max_kg=cached.payload_max_kg[rows],
         holding=holding,
+        bringing=bringing,
+        rows=rows,
     )
 
 
-def _left_m(count: int, hops: Sequence[tuple[int, Point, Point]], paths: Paths) -> Array:
-    left = np.zeros(count)
-    if hops:
-        lengths = paths.lengths_m(
-            xy_of([hop[1] for hop in hops]),
-            xy_of([hop[2] for hop in hops]),
-        )
-        np.add.at(left, [hop[0] for hop in hops], lengths)
-    return left
+def _left_m(cached: FleetCache, brought: Mapping[int, DeliverySnapshot]) -> Array:
+    """What drones (by row of the cache) still fly until they have brought their orders."""
+    fetched = np.array([cached.views[row].done >= PICKED_UP for row in brought], dtype=np.bool_)
+    next_stops = [
+        delivery.destination if done else delivery.origin
+        for delivery, done in zip(brought.values(), fetched.tolist(), strict=True)
+    ]
+    delivery_m, _, _ = cached.order_ways.of(list(brought.values()))
+    return cached.way_m(list(brought), next_stops) + np.where(fetched, 0.0, delivery_m)
 
 
 def _may_swap(world: World, drone: DroneSnapshot, delivery: DeliverySnapshot) -> bool:

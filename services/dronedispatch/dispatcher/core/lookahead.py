@@ -17,6 +17,7 @@ from dronedispatch.dispatcher.core.candidates import candidate_pairs
 from dronedispatch.dispatcher.core.costs import Mode, PairCosts, pair_costs
 from dronedispatch.dispatcher.core.eager_assignment import set_out_at_once
 from dronedispatch.dispatcher.core.fleet_arrays import FleetArrays, Stance, lookahead_fleet
+from dronedispatch.dispatcher.core.fleet_cache import ReadyDrones
 from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S, cheapest_matching
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
 from dronedispatch.dispatcher.core.plan import Assign, Free, Hold, Undo
@@ -50,7 +51,7 @@ class Weighed:
 def weigh(
     world: World,
     now_s: float,
-    drones: Sequence[DroneSnapshot],
+    drones: ReadyDrones,
     deliveries: Mapping[str, DeliverySnapshot],
     pending: Sequence[DeliverySnapshot],
     stations: Stations,
@@ -59,8 +60,8 @@ def weigh(
 ) -> Weighed:
     """Every candidate pair, with its costs."""
     paths = paths_of(world.city)
-    fleet = lookahead_fleet(world, drones, deliveries, paths)
-    orders = orders_of([*pending, *fleet.holding.values()], paths)
+    fleet = lookahead_fleet(world, drones, deliveries)
+    orders = orders_of([*pending, *fleet.holding.values()], drones.cached.order_ways)
     held = {row: len(pending) + k for k, row in enumerate(fleet.holding)}
     if all_pairs:
         rows, cols = np.divmod(np.arange(len(fleet) * len(orders)), max(1, len(orders)))
@@ -74,12 +75,12 @@ def weigh(
 def decide(
     world: World,
     now_s: float,
-    drones: Sequence[DroneSnapshot],
+    drones: ReadyDrones,
     deliveries: Mapping[str, DeliverySnapshot],
     pending: Sequence[DeliverySnapshot],
     stations: Stations,
 ) -> Decided:
-    """`drones` and `pending` sorted; both without those that this round has other intents for."""
+    """`pending`: sorted, without those that this round has other intents for."""
     weighed = weigh(world, now_s, drones, deliveries, pending, stations)
     chosen = set_out_at_once(
         weighed.fleet, weighed.pairs, weighed.held, range(len(pending)), _match(world, now_s, weighed)

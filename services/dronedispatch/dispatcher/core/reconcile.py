@@ -16,14 +16,13 @@ An assignment writes the drone's intent, then the delivery. So a crash leaves on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from dronedispatch.dispatcher.core.advance import PICKED_UP, holds
 from dronedispatch.dispatcher.core.plan import Fail, Finish, Free, Undo
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.world import UNFLOWN_TICKS, DeliverySnapshot, DroneSnapshot
 from dronedispatch.fleet.deliveries import TERMINAL, DeliveryStatus
-from dronedispatch.fleet.drones import DroneStatus
 
 
 class Cures:
@@ -50,12 +49,14 @@ def why_silent(drone: DroneSnapshot) -> str:
 
 
 def reconcile_stuck_busy(
-    deliveries: Mapping[str, DeliverySnapshot], drones: Mapping[str, DroneSnapshot], tuning: Tuning
+    deliveries: Mapping[str, DeliverySnapshot],
+    drones: Mapping[str, DroneSnapshot],
+    busy: Iterable[DroneSnapshot],
+    tuning: Tuning,
 ) -> Cures:
-    """The cure of every broken pair; whole pairs are left alone."""
+    """The cure of every broken pair; whole pairs are left alone. `busy`: those of `drones` that are."""
     cures = Cures()
     # of two drones with an intent for the same order the one with the parcel on board finishes; the other is freed next
-    busy = [drone for drone in drones.values() if drone.status is DroneStatus.BUSY]
     for drone in sorted(busy, key=lambda drone: -drone.done):
         _cure_drone(drone, deliveries.get(drone.delivery_id or ""), tuning, cures)
     for delivery in deliveries.values():

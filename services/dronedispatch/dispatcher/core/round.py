@@ -1,9 +1,13 @@
-"""One round: World in, Plan out. Pure: the same world gives the same plan, in whatever order its parts come."""
+"""One round: World in, Plan out. The same world gives the same plan, in whatever order its parts come, and whatever rounds
+came before: what is kept from one to the next saves work and says nothing that the world does not.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from dronedispatch.dispatcher.core import lookahead
 from dronedispatch.dispatcher.core.advance import advance_deliveries
@@ -16,6 +20,7 @@ from dronedispatch.dispatcher.core.charging import (
     retire,
     send_to_charge,
 )
+from dronedispatch.dispatcher.core.fleet_cache import FleetCache, ReadyDrones
 from dronedispatch.dispatcher.core.lookahead import Decided
 from dronedispatch.dispatcher.core.plan import Hold, Plan
 from dronedispatch.dispatcher.core.reconcile import reconcile_stuck_busy
@@ -25,54 +30,52 @@ from dronedispatch.dispatcher.core.unflyable import give_up
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus
-from dronedispatch.fleet.paths import paths_of
 
 _AT_STATIONS = (DroneStatus.CHARGING, DroneStatus.RETIRING)
-Drones = Mapping[str, DroneSnapshot]
 Deliveries = Mapping[str, DeliverySnapshot]
-Decide = Callable[
-    [World, float, Sequence[DroneSnapshot], Deliveries, Sequence[DeliverySnapshot], Stations], Decided
-]
+Decide = Callable[[World, float, ReadyDrones, Deliveries, Sequence[DeliverySnapshot], Stations], Decided]
 
 
-def plan_round(world: World, now_s: float) -> Plan:
+def plan_round(world: World, now_s: float, cached: FleetCache | None = None) -> Plan:
     """advance, reconcile, charge and retire, autoscale, assign by the policy of the settings; `now_s`: wall seconds.
 
     A drone or a delivery has at most one intent in a plan (an Assign, or an Undo with its Free, is one of both).
+    `cached`: what the caller's last round has kept; the plan is the same without.
     """
-    return plan_with(world, now_s, _decide)
+    return plan_with(world, now_s, _decide, cached)
 
 
-def plan_with(world: World, now_s: float, decide: Decide) -> Plan:
+def plan_with(world: World, now_s: float, decide: Decide, cached: FleetCache | None = None) -> Plan:
     """The round with another assign_round: the benchmark's baselines come in here."""
-    drones = {drone.id: drone for drone in sorted(world.drones, key=lambda drone: drone.id)}
+    cached = FleetCache() if cached is None else cached
+    cached.look(world)
+    drones = cached.drones
     deliveries = {d.id: d for d in sorted(world.deliveries, key=lambda d: (d.created_s, d.id))}
     advances, frees = advance_deliveries(deliveries, drones)
-    cures = reconcile_stuck_busy(deliveries, drones, world.tuning)
+    cures = reconcile_stuck_busy(deliveries, drones, cached.having(DroneStatus.BUSY), world.tuning)
     told = {free.drone_id for free in frees}
     frees += [free for free in cures.frees if free.drone_id not in told]
-    frees += end_charging(drones)
+    frees += end_charging(cached.having(DroneStatus.CHARGING))
     told = {intent.drone_id for intents in (frees, cures.finishes) for intent in intents}
 
     pending = [d for d in deliveries.values() if d.status is DeliveryStatus.PENDING]
     finished = {finish.delivery_id for finish in cures.finishes}
     pending = [delivery for delivery in pending if delivery.id not in finished]
-    statuses = end_retiring(drones)
+    statuses = end_retiring(cached.having(DroneStatus.RETIRING))
     gone = {status.drone_id for status in statuses}
-    wakes, resting = autoscale_by_type(world, now_s, drones, pending)
+    wakes, resting = autoscale_by_type(world, now_s, cached, pending)
     statuses += [wake for wake in wakes if wake.drone_id not in gone]
     told |= {status.drone_id for status in statuses}
 
-    stations = Stations(world, drones.values(), paths_of(world.city))
-    leaving = [d for d in drones.values() if d.id not in told and _leaves(d, resting if not pending else ())]
+    stations = Stations(world, cached)
+    leaving = [drone for drone in _leaving(cached, () if pending else resting) if drone.id not in told]
     statuses += retire(leaving, stations)
     told |= {drone.id for drone in leaving}
-    lost = [drone for drone in drones.values() if drone.id not in told and drone.status in _AT_STATIONS]
+    lost = [drone for drone in cached.having(*_AT_STATIONS) if drone.id not in told]
     moved, still_retiring = redirect(lost, world.city, stations)
     statuses += still_retiring
     told |= {intent.drone_id for intents in (moved, still_retiring) for intent in intents}
-    ready = [drone for drone in drones.values() if drone.id not in told]
-    decided = decide(world, now_s, ready, deliveries, pending, stations)
+    decided = decide(world, now_s, ReadyDrones(cached, told), deliveries, pending, stations)
     taken = told | {undo.delivery_id for undo in decided.undos} | {a.delivery_id for a in advances}
     taken |= {assign.drone_id for assign in decided.assigns} | {free.drone_id for free in decided.frees}
     given_up = give_up(world, now_s, drones, tuple(deliveries.values()), decided.holds, frozenset(taken))
@@ -102,7 +105,7 @@ def _told(hold: Hold, reasons: Mapping[str, str]) -> Hold:
 def _decide(
     world: World,
     now_s: float,
-    drones: Sequence[DroneSnapshot],
+    drones: ReadyDrones,
     deliveries: Deliveries,
     pending: Sequence[DeliverySnapshot],
     stations: Stations,
@@ -112,8 +115,11 @@ def _decide(
     return decide_for_idle(world, now_s, drones, pending)
 
 
-def _leaves(drone: DroneSnapshot, resting: Sequence[str]) -> bool:
-    """Idle (or charging), and decommissioned or not needed."""
-    if not drone.flying or drone.status not in (DroneStatus.IDLE, DroneStatus.CHARGING):
-        return False
-    return drone.decommissioned or drone.id in resting
+def _leaving(cached: FleetCache, resting: Sequence[str]) -> list[DroneSnapshot]:
+    """Idle (or charging), and decommissioned or not needed; sorted by id."""
+    rows = {*np.flatnonzero(~cached.in_service).tolist(), *map(cached.row, resting)}
+    return [
+        drone
+        for drone in map(cached.views.__getitem__, sorted(rows))
+        if drone.flying and drone.status in (DroneStatus.IDLE, DroneStatus.CHARGING)
+    ]

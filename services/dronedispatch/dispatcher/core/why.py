@@ -9,16 +9,17 @@ from collections.abc import Mapping
 
 import msgspec
 
-from dronedispatch.dispatcher.core.fleet_arrays import Stance, why_not_counted, why_not_ready
+from dronedispatch.dispatcher.core.fleet_arrays import Stance
+from dronedispatch.dispatcher.core.fleet_cache import ReadyDrones, cache_of
 from dronedispatch.dispatcher.core.lookahead import Weighed, weigh
 from dronedispatch.dispatcher.core.plan import Plan
+from dronedispatch.dispatcher.core.readiness import why_not_counted, why_not_ready
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.tuning import Policy
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus, DroneType
-from dronedispatch.fleet.paths import paths_of
 
 NO_WAY_PCT = -100_000.0  # no battery is short by so much: the length of no way is counted in
 
@@ -63,9 +64,10 @@ def explain(world: World, now_s: float, delivery_id: str, plan: Plan | None = No
             summary=_on_the_way(delivery, plan or plan_round(world, now_s)),
         )
     chosen, summary = _verdict(plan or plan_round(world, now_s), delivery_id)
-    drones = sorted(world.drones, key=lambda drone: drone.id)
-    stations = Stations(world, drones, paths_of(world.city))
-    weighed = weigh(world, now_s, drones, deliveries, [delivery], stations, all_pairs=True)
+    cached = cache_of(world)
+    drones = cached.views
+    stations = Stations(world, cached)
+    weighed = weigh(world, now_s, ReadyDrones(cached, ()), deliveries, [delivery], stations, all_pairs=True)
     rows = {drone.id: row for row, drone in enumerate(weighed.fleet.drones)}
     reasons = [_reason(world, delivery, drone, weighed, rows, chosen) for drone in drones]
     reasons.sort(

@@ -1,0 +1,206 @@
+"""A round that keeps the fleet's arrays from the last one decides the same as a round that keeps nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from random import Random
+
+import pytest
+
+from dronedispatch.dispatcher.core.fleet_cache import FleetCache
+from dronedispatch.dispatcher.core.plan import Plan
+from dronedispatch.dispatcher.core.round import plan_round
+from dronedispatch.dispatcher.core.tuning import Policy, Tuning
+from dronedispatch.dispatcher.core.world import UNFLOWN_TICKS, DeliverySnapshot, DroneSnapshot, World
+from dronedispatch.fleet.city import City, default_city
+from dronedispatch.fleet.deliveries import DeliveryStatus
+from dronedispatch.fleet.drones import DroneStatus, DroneType
+from dronedispatch.fleet.energy import FlightModel
+from dronedispatch.fleet.positions import Point
+from dronedispatch.kv.version import Version
+
+BEGIN_S = 10_000.0
+ROUNDS = 12
+FLIGHT = FlightModel(cruise_mps=300.0)
+
+
+@dataclass
+class History:
+    """A city at work, by chance: what the plans ask for is mostly done, and drones, orders and the city change besides."""
+
+    rng: Random
+    drones: dict[str, DroneSnapshot]
+    city: City = field(default_factory=default_city)
+    deliveries: dict[str, DeliverySnapshot] = field(default_factory=dict)
+    now_s: float = BEGIN_S
+    seq: int = 1
+
+    @classmethod
+    def of(cls, seed: int, drones: int) -> History:
+        history = cls(Random(seed), {})
+        for number in range(drones):
+            history.add_drone(f"drone-{number:05d}")
+        return history
+
+    def version(self) -> Version:
+        self.seq += 1
+        return Version(1, self.seq)
+
+    def place(self) -> Point:
+        x0, y0, x1, y1 = self.city.boundary.shape.bounds
+        return Point(self.rng.uniform(x0, x1), self.rng.uniform(y0, y1))
+
+    def add_drone(self, name: str) -> None:
+        kind, status = (
+            self.rng.choice(list(DroneType)),
+            self.rng.choice([*[DroneStatus.IDLE] * 8, *DroneStatus]),
+        )
+        self.drones[name] = DroneSnapshot(
+            name,
+            kind,
+            status,
+            self.version(),
+            self.place(),
+            self.rng.choice([100.0, self.rng.uniform(5, 100)]),
+        )
+
+    def order(self) -> None:
+        name, kg = f"order-{self.seq:06d}", self.rng.uniform(0.2, 11.0)
+        self.deliveries[name] = DeliverySnapshot(
+            name, DeliveryStatus.PENDING, self.version(), self.place(), self.place(), kg, self.now_s
+        )
+
+    def carry_out(self, plan: Plan) -> None:
+        """Most intents become records."""
+        for assign in plan.assigns:
+            if self.rng.random() < 0.1:
+                continue  # cut short, or lost
+            drone, order = self.drones[assign.drone_id], self.deliveries[assign.delivery_id]
+            self.drones[drone.id] = replace(
+                drone,
+                status=DroneStatus.BUSY,
+                version=self.version(),
+                delivery_id=order.id,
+                delivery_version=str(order.version),
+                orders_seq=drone.orders_seq + 1,
+                stops=2,
+                bound_for=None,
+                station=None,
+            )
+            if self.rng.random() < 0.9:
+                self.deliveries[order.id] = replace(
+                    order,
+                    status=DeliveryStatus.ASSIGNED,
+                    version=self.version(),
+                    drone_id=drone.id,
+                    orders_seq=drone.orders_seq + 1,
+                )
+        for advance in plan.advances:
+            self.deliveries[advance.delivery_id] = replace(
+                self.deliveries[advance.delivery_id], status=advance.to, version=self.version()
+            )
+        for undo in plan.undos:
+            self.deliveries[undo.delivery_id] = replace(
+                self.deliveries[undo.delivery_id],
+                status=DeliveryStatus.PENDING,
+                version=self.version(),
+                drone_id=None,
+                undone=self.deliveries[undo.delivery_id].undone + 1,
+            )
+        for free in plan.frees:
+            self.still(free.drone_id, DroneStatus.IDLE)
+        for status in plan.statuses:
+            self.still(status.drone_id, status.to, status.charge_point)
+        for charge in plan.charges:
+            self.still(charge.drone_id, DroneStatus.CHARGING, charge.charge_point)
+
+    def still(self, name: str, status: DroneStatus, point: str | None = None) -> None:
+        drone = self.drones[name]
+        self.drones[name] = replace(
+            drone,
+            status=status,
+            version=self.version(),
+            status_s=self.now_s,
+            delivery_id=None,
+            orders_seq=drone.orders_seq + 1,
+            stops=0 if point is None else 1,
+            bound_for=point,
+            station=None,
+        )
+
+    def pass_time(self) -> None:
+        """Drones fly, arrive, charge, fall silent, are taken out, come and go; orders come; the city changes."""
+        rng, self.now_s = self.rng, self.now_s + self.rng.choice([0.2, 1.0, 400.0])
+        for name, drone in list(self.drones.items()):
+            chance = rng.random()
+            if drone.status is DroneStatus.BUSY and chance < 0.7:
+                done = min(drone.stops, drone.stops_done + rng.randrange(2))
+                self.drones[name] = replace(
+                    drone,
+                    at=self.place(),
+                    stops_done=done,
+                    seen_seq=drone.orders_seq,
+                    battery_pct=drone.battery_pct - 1,
+                )
+            elif drone.bound_for is not None and chance < 0.6:
+                point = self.city.charge_point(drone.bound_for)
+                station = None if point is None or chance < 0.2 else point.id
+                at = self.place() if point is None or station is None else point.at
+                self.drones[name] = replace(
+                    drone, at=at, station=station, seen_seq=drone.orders_seq, battery_pct=80.0
+                )
+            elif chance < 0.02:
+                self.drones[name] = replace(drone, ticks_missed=rng.choice([1, 3, UNFLOWN_TICKS]))
+            elif chance < 0.03:
+                self.drones[name] = replace(
+                    drone, decommissioned=not drone.decommissioned, version=self.version()
+                )
+            elif chance < 0.04:
+                del self.drones[name]
+        for _ in range(rng.randrange(5)):
+            self.order()
+        if rng.random() < 0.3:
+            self.add_drone(f"drone-{self.seq:05d}")
+        if rng.random() < 0.1:
+            self.city = self.city.with_capacity(rng.randrange(1, 9))
+
+    def world(self, tuning: Tuning) -> World:
+        """Now and then without some drone, as when a record could not be read; in any order."""
+        drones, deliveries = list(self.drones.values()), list(self.deliveries.values())
+        if self.rng.random() < 0.3:
+            drones = [drone for drone in drones if self.rng.random() < 0.9]
+        if self.rng.random() < 0.3:
+            self.rng.shuffle(drones)
+            self.rng.shuffle(deliveries)
+        return World(tuple(drones), tuple(deliveries), self.city, FLIGHT, tuning)
+
+    def worlds(self, tuning: Tuning) -> Iterator[tuple[World, Plan]]:
+        """Each world with the plan of a round that keeps nothing."""
+        for _ in range(ROUNDS):
+            self.pass_time()
+            world = self.world(tuning)
+            plan = plan_round(world, self.now_s)
+            yield world, plan
+            self.carry_out(plan)
+
+
+@pytest.mark.parametrize("policy", [Policy.LOOKAHEAD, Policy.NEAREST])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_round_that_keeps_arrays_decides_as_one_that_does_not(seed: int, policy: Policy) -> None:
+    history, cached = History.of(seed, drones=60), FleetCache()
+    tuning = Tuning(policy=policy, autoscale=bool(seed % 2), retire_after_s=300.0)
+    plans = [(plan_round(world, history.now_s, cached), afresh) for world, afresh in history.worlds(tuning)]
+    assert all(kept == afresh for kept, afresh in plans)
+    assert sum(len(plan.assigns) for plan, _ in plans) > 0
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_so_it_does_in_a_fleet_that_is_too_large_for_all_pairs(seed: int) -> None:
+    history, cached = History.of(seed, drones=2_500), FleetCache()
+    plans = [
+        (plan_round(world, history.now_s, cached), afresh)
+        for world, afresh in history.worlds(Tuning(autoscale=False))
+    ]
+    assert all(kept == afresh for kept, afresh in plans)
+    assert sum(len(plan.assigns) for plan, _ in plans) > 0
