@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from dronedispatch.testing.gateway import MemoryGateway
 from dronedispatch.testing.serving import serving
 from support.aside import aside
+from support.axe import AXE, CONTRAST, violations
 from support.browser_visit import Visit
 
 pytestmark = pytest.mark.real
@@ -28,10 +29,19 @@ def url() -> Iterator[str]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def visit(browser: Browser, url: str) -> Iterator[Visit]:
+    """One page for all tests here; each leaves the search empty."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    one = Visit(context.new_page())
+    one.page.goto(f"{url}/docs")
+    expect(one.page.locator("#place_order")).to_be_visible()
+    yield one
+    context.close()
+
+
 @pytest.fixture
-def page(visit: Visit, url: str) -> Page:
-    visit.page.goto(f"{url}/docs")
-    expect(visit.page.locator("#place_order")).to_be_visible()
+def page(visit: Visit) -> Page:
     return visit.page
 
 
@@ -40,13 +50,31 @@ def test_a_call_is_tried_from_the_page_and_answers(page: Page, visit: Visit) -> 
     order.locator("summary").first.click()
     order.get_by_role("button", name="Send").click()
     expect(order.locator(".answer")).to_contain_text("201")
+    orders = page.locator("#list_deliveries")
+    orders.locator("summary").first.click()
+    expect(orders.locator("select option")).to_have_count(7)
+    orders.locator("select").select_option("in-progress")
+    orders.get_by_role("button", name="Send").click()
+    expect(orders.locator(".answer")).to_contain_text("200")
     assert visit.faults == []
+
+
+def test_axe_finds_nothing_in_any_theme(page: Page) -> None:
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    page.get_by_label("Search").fill("place")  # a call that is open, and forms: all others are made alike
+    expect(page.locator("#decommission_drone")).to_be_hidden()
+    assert violations(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert violations(page, CONTRAST) == []
+    page.emulate_media(color_scheme="light")
+    page.get_by_label("Search").fill("")
 
 
 def test_the_search_leaves_what_holds_its_words(page: Page) -> None:
     page.get_by_label("Search").fill("post priority")
     expect(page.locator("#set_priority")).to_be_visible()
     expect(page.locator("#place_order")).to_be_hidden()
+    page.get_by_label("Search").fill("")
 
 
 def test_curl_is_copied_without_the_token(page: Page) -> None:

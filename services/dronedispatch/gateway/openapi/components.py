@@ -11,6 +11,7 @@ import msgspec
 
 from dronedispatch.fleet.city import CAPACITY_MAX
 from dronedispatch.fleet.deliveries import Delivery
+from dronedispatch.fleet.geojson import KINDS
 from dronedispatch.gateway.core.figures import Figures
 from dronedispatch.gateway.core.history import FiguresSeries
 from dronedispatch.gateway.core.order import DeadlineBody, NoMembers, OrderBody, PriorityBody
@@ -110,17 +111,25 @@ def schemas() -> Schema:
         found[name]["example"] = example
     found |= {
         "Zones": ZONES,
+        "Feature": FEATURE,
+        "FeatureKind": {"type": "string", "enum": list(KINDS)},
         "Health": HEALTH,
+        "HealthReason": HEALTH_REASON,
+        "HealthWord": {"type": "string", "enum": ["healthy", "degraded", "not ready"]},
         "FiguresAnswer": {"anyOf": [ref("Figures"), ref("FiguresSeries")]},
     }
     return dict(sorted(found.items()))
 
 
-def inline_schema(kind: Any) -> Schema:
-    """The schema of a parameter: what it refers to is put in its place, UNSET is no value."""
+def parameter_schema(kind: Any) -> Schema:
+    """The schema of a parameter; UNSET is no value. An enumeration keeps its name, for the sake of generated clients; what
+    else it refers to is put in its place.
+    """
     [schema], known = msgspec.json.schema_components((kind,), ref_template="#/components/schemas/{name}")
     if "$ref" in schema:
         target = known[schema["$ref"].rpartition("/")[2]]
+        if "enum" in target:
+            return schema
         schema = {key: value for key, value in target.items() if key not in {"title", "description"}} | {
             key: value for key, value in schema.items() if key != "$ref"
         }
@@ -130,6 +139,8 @@ def inline_schema(kind: Any) -> Schema:
 def _renamed(schema: Schema) -> Schema:
     found = copy.deepcopy(schema)
     found.pop("title", None)
+    if "enum" in found:
+        found = {"type": "string"} | found
     if "description" in found:  # a docstring: later Pythons dedent it themselves
         found["description"] = inspect.cleandoc(found["description"])
     for inner in _objects(found):
@@ -179,6 +190,29 @@ CHARGE_POINT: Schema = {
         "maximum": CAPACITY_MAX,
     },
 }
+FEATURE: Schema = {
+    "type": "object",
+    "properties": {
+        "type": {"const": "Feature"},
+        "properties": {
+            "type": "object",
+            "properties": {
+                "kind": ref("FeatureKind"),
+                "id": {"description": "Unique in the document"} | _NAME,
+                "name": {"type": "string", "maxLength": 200},
+            },
+            "required": ["kind", "id"],
+            "if": {"properties": {"kind": {"const": "charge_point"}}},
+            "then": {"properties": CHARGE_POINT, "required": list(CHARGE_POINT)},
+        },
+        "geometry": {
+            "type": "object",
+            "properties": {"type": {"type": "string"}},
+            "required": ["type", "coordinates"],
+        },
+    },
+    "required": ["type", "properties", "geometry"],
+}
 ZONES: Schema = {
     "type": "object",
     "description": "A city as a GeoJSON FeatureCollection (RFC 7946). It holds exactly one "
@@ -188,32 +222,19 @@ ZONES: Schema = {
         "features": {
             "type": "array",
             "minItems": 1,
-            "items": {
-                "type": "object",
-                "properties": {
-                    "type": {"const": "Feature"},
-                    "properties": {
-                        "type": "object",
-                        "properties": {
-                            "kind": {"enum": ["boundary", "zone", "charge_point", "no_fly"]},
-                            "id": {"description": "Unique in the document"} | _NAME,
-                            "name": {"type": "string", "maxLength": 200},
-                        },
-                        "required": ["kind", "id"],
-                        "if": {"properties": {"kind": {"const": "charge_point"}}},
-                        "then": {"properties": CHARGE_POINT, "required": list(CHARGE_POINT)},
-                    },
-                    "geometry": {
-                        "type": "object",
-                        "properties": {"type": {"type": "string"}},
-                        "required": ["type", "coordinates"],
-                    },
-                },
-                "required": ["type", "properties", "geometry"],
-            },
+            "items": ref("Feature"),
         },
     },
     "required": ["type", "features"],
+}
+HEALTH_REASON: Schema = {
+    "type": "object",
+    "properties": {
+        "kind": {"type": "string"},
+        "text": {"type": "string", "description": "One sentence"},
+        "next": {"type": "string", "description": "The command to type"},
+    },
+    "required": ["kind", "text", "next"],
 }
 HEALTH: Schema = {
     "type": "object",
@@ -224,19 +245,8 @@ HEALTH: Schema = {
         "live": {"type": "boolean"},
         "ready": {"type": "boolean"},
         "reason": {"anyOf": [{"type": "string"}, {"type": "null"}]},
-        "health": {"enum": ["healthy", "degraded", "not ready"]},
-        "reasons": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "kind": {"type": "string"},
-                    "text": {"type": "string", "description": "One sentence"},
-                    "next": {"type": "string", "description": "The command to type"},
-                },
-                "required": ["kind", "text", "next"],
-            },
-        },
+        "health": ref("HealthWord"),
+        "reasons": {"type": "array", "items": ref("HealthReason")},
     },
     "required": ["service", "instance", "live", "ready", "health", "reasons"],
 }

@@ -11,7 +11,7 @@ import msgspec
 from dronedispatch.gateway.core.headers import TRACEPARENT, X_REQUEST_ID, Header
 from dronedispatch.gateway.core.problem_types import BY_STATUS
 from dronedispatch.gateway.core.session import COOKIE
-from dronedispatch.gateway.openapi.components import EXAMPLES, Schema, inline_schema, name_of, ref, schemas
+from dronedispatch.gateway.openapi.components import EXAMPLES, Schema, name_of, parameter_schema, ref, schemas
 from dronedispatch.gateway.openapi.events import EVENTS
 from dronedispatch.gateway.openapi.operations import OPERATIONS, DocumentedAnswer, Operation
 from dronedispatch.gateway.openapi.problems import examples
@@ -113,7 +113,7 @@ def _parameters(operation: Operation) -> list[Schema]:
 
 
 def _parameter(name: str, where: str, kind: Any, *, required: bool = False) -> Schema:
-    schema = inline_schema(kind)
+    schema = parameter_schema(kind)
     described = schema.pop("description", "")
     return {"name": name, "in": where, "required": required, "description": described, "schema": schema}
 

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { actionsFor } from "./actions.js";
 import { h, setText } from "./dom.js";
-import { clock, duration, kept, place, secondsBetween, transition } from "./format.js";
+import { clock, duration, kept, moments, place, secondsBetween, transition } from "./format.js";
 import { hashOf } from "./place.js";
 
 const WHY_MS = 5000; // while it waits, the reason may be another one soon
@@ -56,7 +56,7 @@ export class DeliveryCard {
     try {
       const answer = await api.why(this.id);
       this.askedFor = key;
-      setText(this.why, answer.summary || answer.reason || "");
+      setText(this.why, moments(answer.summary || answer.reason || ""));
       this.showReasons(answer.drones || []);
     } catch (refused) {
       setText(this.why, `Why is not known: ${refused.message}`);
@@ -71,7 +71,7 @@ export class DeliveryCard {
     const said = JSON.stringify(rows);
     if (said === this.saidReasons) return;
     this.saidReasons = said;
-    this.reasons.firstChild.replaceChildren(...rows.slice(0, 40).map((row) => h("tr", {}, h("td", { class: "mono" }, row.drone_id || row.id || ""), h("td", {}, row.reason || ""))));
+    this.reasons.firstChild.replaceChildren(...rows.slice(0, 40).map((row) => h("tr", {}, h("td", { class: "mono" }, row.drone_id || row.id || ""), h("td", {}, moments(row.reason || "")))));
   }
 
   // Buttons are kept while they stay: a change of the record takes no focus away.

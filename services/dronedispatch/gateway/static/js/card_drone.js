@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { droneActionsFor } from "./actions.js";
 import { h, meter, setText } from "./dom.js";
-import { clock, duration, place, secondsBetween, shortId } from "./format.js";
+import { clock, duration, moments, place, secondsBetween, shortId } from "./format.js";
 import { hashOf } from "./place.js";
 import { remainingStops } from "./stops.js";
 
@@ -56,7 +56,7 @@ export class DroneCard {
     facts.set("Position", place(one.pos));
     facts.set("Service", one.decommissioned ? "out of service" : null);
     facts.set("Last contact", whole?.at ? `${clock(whole.at)}, ${duration(secondsBetween(whole.at, new Date().toISOString()))} ago` : null);
-    setText(this.note, one.silent ? "Silent: its drone_sim flies on without it." : whole?.cause ? `${one.status} since ${clock(whole.status_at)}: ${whole.cause}` : "");
+    setText(this.note, one.silent ? "Silent: its drone_sim flies on without it." : whole?.cause ? `${one.status} since ${clock(whole.status_at)}: ${moments(whole.cause)}` : "");
     const points = this.hands.batteries.points(this.id);
     this.chart.hidden = !points;
     this.line.setAttribute("points", points);

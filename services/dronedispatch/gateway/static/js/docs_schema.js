@@ -6,6 +6,9 @@ const BOUNDS = ["minimum", "exclusiveMinimum", "maximum", "minLength", "maxLengt
 
 export const named = (name) => `schema-${name}`;
 
+// A parameter's words to choose from, if it has some.
+export const wordsOf = (spec, schema) => (schema.$ref ? spec.components.schemas[schema.$ref.split("/").pop()] : schema).enum;
+
 export function form(schema = {}) {
   if (schema.$ref) {
     const name = schema.$ref.split("/").pop();

@@ -1,12 +1,13 @@
 // One call, tried from the page: its fields, the request as curl, the answer.
 
+import { wordsOf } from "./docs_schema.js";
 import { h } from "./dom.js";
 
 const SHOWN_MAX = 20_000; // characters of an answer
 const HIDDEN = new Set(["X-Request-ID", "traceparent"]);
 
 export function tryIt(spec, method, path, call) {
-  const fields = call.parameters.filter((one) => !HIDDEN.has(one.name)).map((one) => field(call, one));
+  const fields = call.parameters.filter((one) => !HIDDEN.has(one.name)).map((one) => field(spec, one));
   const [kind, content] = Object.entries(call.requestBody?.content || {})[0] || [];
   const body = kind ? h("textarea", { spellcheck: "false" }) : null;
   if (body && call.requestBody.required) body.value = content.example ? JSON.stringify(content.example, null, 2) : "";
@@ -24,8 +25,8 @@ export function tryIt(spec, method, path, call) {
     answer);
 }
 
-function field(call, one) {
-  const options = one.schema.enum;
+function field(spec, one) {
+  const options = wordsOf(spec, one.schema);
   const input = options
     ? h("select", {}, h("option", { value: "" }, "any"), ...options.map((word) => h("option", {}, word)))
     : h("input", { type: "text", autocomplete: "off" });

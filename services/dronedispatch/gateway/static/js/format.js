@@ -34,6 +34,9 @@ export function clock(moment) {
   return day === today ? time : `${day} ${time}`;
 }
 
+// A sentence of the system with its moments as people read them.
+export const moments = (text) => text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)/g, (moment) => clock(moment));
+
 export const secondsBetween = (from, to) => (Date.parse(to) - Date.parse(from)) / 1000;
 export const place = (pos) => (pos ? `${pos.lat.toFixed(4)}, ${pos.lon.toFixed(4)}` : "–");
 export const count = (n) => n.toLocaleString("en-US");
@@ -48,7 +51,7 @@ export function kept(confidence) {
 
 // One line of a delivery's history: where it went, why, and with whom; no word twice.
 export function transition(line) {
-  const cause = line.cause && line.cause !== line.to ? ` – ${line.cause}` : "";
+  const cause = line.cause && line.cause !== line.to ? ` – ${moments(line.cause)}` : "";
   const drone = line.drone_id && line.to === "assigned" && !cause.includes(line.drone_id) ? ` to ${line.drone_id}` : "";
   return `${line.to}${drone}${cause}`;
 }
