@@ -33,16 +33,15 @@ PLAYS_S = 60.0
 
 @pytest.fixture(scope="module")
 def store_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Store]]:
-    """The store with so many copies. It runs until another number is asked for: not started anew for each fault."""
-    current: list[Store] = []
+    """The store with so many copies. Each runs until the last test: not started anew for each fault."""
+    started: dict[int, Store] = {}
     with contextlib.ExitStack() as running:
 
         def of(rf: int) -> Store:
-            if not current or current[0].rf != rf:
-                running.close()
+            if rf not in started:
                 folder = tmp_path_factory.mktemp("store")
-                current[:] = [running.enter_context(running_store(folder, rf=rf, namespaces=True))]
-            return current[0]
+                started[rf] = running.enter_context(running_store(folder, rf=rf, namespaces=True))
+            return started[rf]
 
         yield of
 
