@@ -5,10 +5,12 @@ A service is started without importing what the tool wants.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 
 from dronedispatch.runtime.settings import SettingsError, variables
@@ -71,6 +73,19 @@ def list_settings(package: str, prefix: str) -> str:
     return "\n".join(rows) + "\n"
 
 
+@contextlib.contextmanager
+def nobody_finds(name: str) -> Iterator[None]:
+    """While the block runs, who tries whether the module `name` is installed hears that it is not."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # an import of it raises ModuleNotFoundError
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 2 for a wrong call or a wrong setting."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -103,7 +118,10 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 2
     try:
-        importlib.import_module(f"dronedispatch.{package}.__main__").main(os.environ)
+        # structlog would import it for tracebacks in colour: services write JSON, and start sooner without.
+        with nobody_finds("rich"):
+            service = importlib.import_module(f"dronedispatch.{package}.__main__")
+        service.main(os.environ)
     except SettingsError as exc:
         sys.stderr.write(f"dronedispatch {name}: {exc}\n")
         return 2

@@ -1,0 +1,25 @@
+"""What a service's process need not import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# A wrong setting ends the process after everything is imported.
+STARTS = """
+import os, sys
+os.environ["KVSTORE_PORT"] = "none"
+from dronedispatch.cli import main
+code = main(["kvstore"])
+print(code, "structlog" in sys.modules, sorted(one for one in sys.modules if one.partition(".")[0] in {"rich", "pygments"}))
+"""
+
+
+@pytest.mark.real
+def test_a_service_starts_without_what_only_a_terminal_wants() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STARTS], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.stdout == "2 True []\n", done.stderr
