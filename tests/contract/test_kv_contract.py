@@ -52,7 +52,7 @@ async def over_http(*addresses: tuple[str, int], token: str = TOKEN) -> AsyncIte
 async def memory_over_http() -> AsyncIterator[KVClient]:
     app = create_web("kvfront", ProcessSettings(store_token=Secret(TOKEN)), ready=lambda: None)
     twin = MemoryKV()
-    http_server.mount(app, lambda: twin)
+    http_server.add_routes(app, lambda: twin)
     async with serving(app) as port, over_http(("127.0.0.1", port)) as kv:
         yield kv
 
@@ -315,7 +315,7 @@ async def test_concurrent_increments_by_cas_lose_none(kv: KVClient, name: str) -
 
 async def test_a_wrong_token_is_unauthorized() -> None:
     app = create_web("kvfront", ProcessSettings(store_token=Secret(TOKEN)), ready=lambda: None)
-    http_server.mount(app, MemoryKV)
+    http_server.add_routes(app, MemoryKV)
     async with serving(app) as port, over_http(("127.0.0.1", port), token="wrong") as kv:
         with pytest.raises(Unauthorized):
             await kv.get("k")

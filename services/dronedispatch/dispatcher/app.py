@@ -25,7 +25,6 @@ from dronedispatch.fleet.messages import (
 )
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
-from dronedispatch.runtime import garbage
 from dronedispatch.runtime.amqp import Bus
 from dronedispatch.runtime.away import Away
 from dronedispatch.runtime.broker_source import BrokerSource
@@ -37,7 +36,8 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.leadership import ConsulLock
 from dronedispatch.runtime.loops import Tasks
-from dronedispatch.runtime.web import ServiceProcess, create_web
+from dronedispatch.runtime.service import create_service
+from dronedispatch.runtime.web import ServiceProcess
 
 SERVICE = "dispatcher"
 RESIGN_S = 2.0
@@ -94,7 +94,7 @@ class Dispatcher:
             self.consumers.stop()
         self.rounds.wake.set()
 
-    def start(self, tasks: Tasks) -> None:
+    async def start(self, tasks: Tasks) -> None:
         """Everything in the background: nothing here waits for another process."""
         self.coordinators.start()
         self.bus.start()
@@ -102,8 +102,8 @@ class Dispatcher:
         for loop in loops_of(self.rounds, self.scans, self.settings):
             tasks.start(loop.name, loop.run())
 
-    async def stop(self) -> None:
-        """Give the lead to a standby (Consul away: it finds out by our check), finish the round, then close."""
+    async def leave(self) -> None:
+        """Give the lead to a standby (Consul away: it finds out by our check), and finish the round."""
         self.consumers.stop()
         if self._campaign is not None:
             self._campaign.cancel()
@@ -112,10 +112,17 @@ class Dispatcher:
             async with asyncio.timeout(RESIGN_S):
                 await self.lock.resign()
         await self.rounds.settled()
+
+    async def stop(self) -> None:
+        """See Service."""
         await self.bus.stop()
         await self.coordinators.stop()
         await self.kv.close()
         await self.http.close()
+
+    def why_not_ready(self) -> str | None:
+        """It is ready as a leader and as a standby."""
+        return None
 
     def facts(self) -> Facts:
         """See runtime/health.py."""
@@ -137,27 +144,7 @@ class Dispatcher:
 
 
 def create_app(settings: Settings) -> Sanic[Any, Any]:
-    """The dispatcher as a web process; it is ready as a leader and as a standby."""
-    parts: list[Dispatcher] = []
-    app = create_web(
-        SERVICE,
-        settings.process,
-        ready=lambda: None if parts else "starting",
-        health_extra=lambda: parts[0].health() if parts else {},
-        facts=lambda: parts[0].facts() if parts else Facts(),
-    )
-
-    add_routes(app, lambda: parts[0].rounds if parts else None, SystemClock())
-
-    @app.before_server_start
-    async def begin(app: Sanic[Any, Any]) -> None:
-        dispatcher = Dispatcher(settings, app.ctx.process)
-        dispatcher.start(app.ctx.tasks)
-        parts.append(dispatcher)
-        garbage.search_rarely()
-
-    @app.before_server_stop
-    async def end(_app: Sanic[Any, Any]) -> None:
-        await parts[0].stop()
-
+    """The dispatcher as a web process."""
+    app, opened = create_service(SERVICE, settings.process, lambda app: Dispatcher(settings, app.ctx.process))
+    add_routes(app, lambda: opened().rounds, SystemClock())
     return app

@@ -25,7 +25,6 @@ from dronedispatch.fleet.city import City, default_city
 from dronedispatch.fleet.messages import DRONE_ORDERS, DRONE_UPDATES
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
-from dronedispatch.runtime import garbage
 from dronedispatch.runtime.amqp import Bus, Publisher
 from dronedispatch.runtime.away import Away
 from dronedispatch.runtime.broker_source import BrokerSource
@@ -35,7 +34,8 @@ from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
-from dronedispatch.runtime.web import ServiceProcess, create_web
+from dronedispatch.runtime.service import create_service
+from dronedispatch.runtime.web import ServiceProcess
 
 SERVICE = "drone-sim"
 
@@ -147,7 +147,7 @@ class DroneSim:
         )
         return own, [peer.id for peer in self.peers.endpoints]
 
-    def start(self, tasks: Tasks) -> None:
+    async def start(self, tasks: Tasks) -> None:
         """Everything in the background: nothing here waits for another process."""
         self.coordinators.start()
         self.peers.start()
@@ -164,17 +164,24 @@ class DroneSim:
         ):
             self._flying.append(tasks.start(loop.name, loop.run()))
 
-    async def stop(self) -> None:
-        """Stop flying, give the slots back, so that others fly on at once, then close."""
+    async def leave(self) -> None:
+        """Stop flying, and give the slots back, so that others fly on at once."""
         for task in self._flying:
             task.cancel()
         await asyncio.gather(*self._flying, return_exceptions=True)
         await self.fleet.claims.release_all()
+
+    async def stop(self) -> None:
+        """See Service."""
         await self.bus.stop()
         await self.coordinators.stop()
         await self.peers.stop()
         await self.kv.close()
         await self.http.close()
+
+    def why_not_ready(self) -> str | None:
+        """It flies what it holds, and whoever holds nothing stands by."""
+        return None
 
     def facts(self) -> Facts:
         """See runtime/health.py."""
@@ -194,26 +201,6 @@ class DroneSim:
 
 def create_app(settings: Settings) -> Sanic[Any, Any]:
     """drone_sim as a web process."""
-    parts: list[DroneSim] = []
-    app = create_web(
-        SERVICE,
-        settings.process,
-        ready=lambda: None if parts else "starting",
-        health_extra=lambda: parts[0].health() if parts else {},
-        facts=lambda: parts[0].facts() if parts else Facts(),
-    )
-    add_routes(app)
-
-    @app.before_server_start
-    async def begin(app: Sanic[Any, Any]) -> None:
-        sim = DroneSim(settings, app.ctx.process)
-        app.ctx.faults = sim.fleet.faults
-        sim.start(app.ctx.tasks)
-        parts.append(sim)
-        garbage.search_rarely()
-
-    @app.before_server_stop
-    async def end(_app: Sanic[Any, Any]) -> None:
-        await parts[0].stop()
-
+    app, opened = create_service(SERVICE, settings.process, lambda app: DroneSim(settings, app.ctx.process))
+    add_routes(app, lambda: opened().fleet.faults)
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
@@ -12,7 +13,7 @@ from dronedispatch.runtime.problems import Problem
 from dronedispatch.runtime.web import json_answer, require_token
 
 
-def add_routes(app: Sanic[Any, Any]) -> None:
+def add_routes(app: Sanic[Any, Any], injector: Callable[[], FaultInjector]) -> None:
     """POST /faults and GET /faults, for operators."""
 
     @app.post("/faults", name="strike")
@@ -25,17 +26,11 @@ def add_routes(app: Sanic[Any, Any]) -> None:
         wrong = why_not(fault)
         if wrong is not None:
             raise Problem(422, f"{wrong[0]} {wrong[1]}", field=wrong[0])
-        if not _faults(request).strike(fault):
+        if not injector().strike(fault):
             raise Problem(404, f"no drone {fault.drone_id!r} is flown by this process", field="drone_id")
         return json_answer(fault, status=201)
 
     @app.get("/faults", name="faults")
     @require_token("operator")
-    async def faults(request: Request) -> HTTPResponse:
-        return json_answer({"silent": sorted(_faults(request).silent())})
-
-
-def _faults(request: Request) -> FaultInjector:
-    faults = request.app.ctx.faults
-    assert isinstance(faults, FaultInjector)
-    return faults
+    async def faults(_request: Request) -> HTTPResponse:
+        return json_answer({"silent": sorted(injector().silent())})

@@ -30,7 +30,6 @@ from dronedispatch.gateway.settings import Settings
 from dronedispatch.gateway.zones import Zones
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
-from dronedispatch.runtime import garbage
 from dronedispatch.runtime.amqp import Bus, Publisher
 from dronedispatch.runtime.away import Away
 from dronedispatch.runtime.broker_source import BrokerSource
@@ -41,80 +40,92 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.neighbour_health import NeighbourHealth
-from dronedispatch.runtime.web import ServiceProcess, create_web
+from dronedispatch.runtime.service import create_service
+from dronedispatch.runtime.web import ServiceProcess
 
 SERVICE = "gateway"
 STORE_HEALTH_S = 2.0
 
 
-def create_app(settings: Settings) -> Sanic[Any, Any]:
-    """A gateway on the real store, broker and Consul. Ready once it has read its city, and from then on: a store that pauses
-    must not empty the lb's table.
+class Gateway:
+    """The parts of a running gateway. Ready once it has read its city, and from then on: a store that pauses must not empty
+    the load balancer's table.
     """
-    app = create_web(
-        SERVICE, settings.process, ready=lambda: app.ctx.zones.why_not_ready(), facts=lambda: facts()
-    )
-    process: ServiceProcess = app.ctx.process
-    http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
-    fronts = ServiceWatch(process.consul, "kvfront")
-    dispatchers = ServiceWatch(process.consul, "dispatcher")
-    token = settings.process.store_token
-    kv = HttpKV(
-        lambda: fronts.endpoints, http, token.value if token else "", timeout_s=settings.store_timeout_s
-    )
-    bus = Bus(
-        BrokerSource(settings.amqp, process.consul),
-        work_queues=(DELIVERY_REQUESTS, DRONE_UPDATES),
-        fanouts=(DELIVERY_CHANGES, DELIVERY_STATUS, DRONE_UPDATES),
-    )
-    store = NeighbourHealth(lambda: fronts.endpoints, http, SystemClock())
-    broker = Away(SystemClock())
 
-    def facts() -> Facts:
-        return _facts(app, fronts.stale_s, broker.since(bus.publishing), store, hearing.unheard_s)
+    def __init__(self, settings: Settings, app: Sanic[Any, Any]) -> None:
+        process: ServiceProcess = app.ctx.process
+        secret, token = settings.process.service_secret, settings.process.store_token
+        self._process, self._clock = process, SystemClock()
+        self.http = HttpClient(resend_on_reuse_reset=False, prover=prover(secret))
+        self.coordinators = ServiceWatch(process.consul, "kvfront")
+        self.dispatchers = ServiceWatch(process.consul, "dispatcher")
+        self.kv = HttpKV(
+            lambda: self.coordinators.endpoints,
+            self.http,
+            token.value if token else "",
+            timeout_s=settings.store_timeout_s,
+        )
+        self.bus = Bus(
+            BrokerSource(settings.amqp, process.consul),
+            work_queues=(DELIVERY_REQUESTS, DRONE_UPDATES),
+            fanouts=(DELIVERY_CHANGES, DELIVERY_STATUS, DRONE_UPDATES),
+        )
+        dispatcher = DispatcherClient(self.dispatchers, self.http, token)
+        self._feed = assemble(app, settings, self.kv, self.bus, dispatcher, self._clock)
+        self.zones: Zones = app.ctx.zones
+        self._hearing: Hearing | None = None
+        self._store = NeighbourHealth(lambda: self.coordinators.endpoints, self.http, self._clock)
+        self._broker = Away(self._clock)
 
-    clock = SystemClock()
-    feed = assemble(app, settings, kv, bus, DispatcherClient(dispatchers, http, token), clock)
-    hearing = Hearing(bus, feed, clock, process.instance)
+    def why_not_ready(self) -> str | None:
+        """See Service."""
+        return self.zones.why_not_ready()
 
-    @app.before_server_start
-    async def open_up(_app: Sanic[Any, Any]) -> None:
-        fronts.start()
-        dispatchers.start()
-        bus.start()
-        _app.ctx.tasks.start("store-health", Loop("store-health", store.once, STORE_HEALTH_S).run())
-        garbage.search_rarely()
+    def facts(self) -> Facts:
+        """See runtime/health.py."""
+        old = self.zones.why_degraded()
+        city = (
+            [] if old is None else [Reason("city_old", old, "scripts/status, for the store's coordinators")]
+        )
+        return Facts(
+            consul_away_s=self.coordinators.stale_s,
+            broker_away_s=self._broker.since(self.bus.publishing),
+            store_away_s=self._store.away_s,
+            silent={DELIVERY_CHANGES: self._hearing.unheard_s if self._hearing else 0.0},
+            told=[*self._store.reasons, *city],
+        )
+
+    def health(self) -> dict[str, object]:
+        """Members of the health document: none."""
+        return {}
+
+    async def start(self, tasks: Tasks) -> None:
+        """Everything in the background: nothing here waits for another process."""
+        self.coordinators.start()
+        self.dispatchers.start()
+        self.bus.start()
+        tasks.start("store-health", Loop("store-health", self._store.once, STORE_HEALTH_S).run())
+        # Made here: only a process that has bound its port has the name that its queues bear.
+        hearing = self._hearing = Hearing(self.bus, self._feed, self._clock, self._process.instance)
         hearing.start()
-        app.ctx.tasks.start("hearing", Loop("hearing", hearing.once, 1.0).run())
+        tasks.start("hearing", Loop("hearing", hearing.once, 1.0).run())
 
-    @app.after_server_stop
-    async def close_down(_app: Sanic[Any, Any]) -> None:
-        await bus.stop()
-        await kv.close()
-        await http.close()
-        await fronts.stop()
-        await dispatchers.stop()
+    async def leave(self) -> None:
+        """Any other gateway does the same; `assemble` ends the streams."""
 
+    async def stop(self) -> None:
+        """See Service."""
+        await self.bus.stop()
+        await self.kv.close()
+        await self.http.close()
+        await self.coordinators.stop()
+        await self.dispatchers.stop()
+
+
+def create_app(settings: Settings) -> Sanic[Any, Any]:
+    """A gateway on the real store, broker and Consul."""
+    app, _ = create_service(SERVICE, settings.process, lambda app: Gateway(settings, app), at_once=True)
     return app
-
-
-def _facts(
-    app: Sanic[Any, Any],
-    consul_away_s: float,
-    broker_away_s: float,
-    store: NeighbourHealth,
-    unheard_s: float,
-) -> Facts:
-    """See runtime/health.py."""
-    old = app.ctx.zones.why_degraded()
-    city = [] if old is None else [Reason("city_old", old, "scripts/status, for the store's coordinators")]
-    return Facts(
-        consul_away_s=consul_away_s,
-        broker_away_s=broker_away_s,
-        store_away_s=store.away_s,
-        silent={DELIVERY_CHANGES: unheard_s},
-        told=[*store.reasons, *city],
-    )
 
 
 def assemble(

@@ -10,24 +10,25 @@ from prometheus_client import Gauge
 from sanic import Sanic
 
 from dronedispatch.kv.http import server as http_server
-from dronedispatch.kvfront import fast_path, peers
+from dronedispatch.kvfront import fast_path
 from dronedispatch.kvfront.coordinator import Coordinator
 from dronedispatch.kvfront.core.view_change import NOT_BOOTSTRAPPED
 from dronedispatch.kvfront.loops import HintFlush, Sweep
 from dronedispatch.kvfront.peers import Peers
+from dronedispatch.kvfront.routes import add_routes
 from dronedispatch.kvfront.settings import Settings
 from dronedispatch.kvfront.survey import Survey
 from dronedispatch.replication.driver import Driver
 from dronedispatch.replication.links import Links
 from dronedispatch.replication.view_store import ViewStore
-from dronedispatch.runtime import garbage
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
-from dronedispatch.runtime.web import ServiceProcess, create_web
+from dronedispatch.runtime.service import create_service
+from dronedispatch.runtime.web import ServiceProcess
 
 SERVICE = "kvfront"
 BODY_BYTES_MAX = 16 * 1024 * 1024
@@ -124,7 +125,7 @@ class Front:
             },
         }
 
-    def start(self, tasks: Tasks) -> None:
+    async def start(self, tasks: Tasks) -> None:
         """Everything in the background."""
         self.peers.instance = self._process.instance
         self.views.start()
@@ -134,8 +135,11 @@ class Front:
         tasks.start("survey", Loop("survey", self.survey.once, settings.survey_s, wake=self._changed).run())
         tasks.start("sweep", Loop("sweep", self.sweep.once, settings.sweep_s, jitter=0.5).run())
 
+    async def leave(self) -> None:
+        """Any other coordinator does the same: there is nothing to hand over."""
+
     async def stop(self) -> None:
-        """After the last answer."""
+        """See Service."""
         await self.views.stop()
         await self.coordinators.stop()
         await self.driver.close()
@@ -145,35 +149,12 @@ class Front:
 
 def create_app(settings: Settings) -> Sanic[Any, Any]:
     """A kvfront, not yet serving."""
-    parts: list[Front] = []
-
-    def front() -> Front:
-        assert parts, "the coordinator's parts are made before it serves"
-        return parts[0]
-
-    app = create_web(
-        SERVICE,
-        settings.process,
-        ready=lambda: front().why_not_ready() if parts else "starting",
-        health_extra=lambda: front().health() if parts else {},
-        facts=lambda: front().facts() if parts else Facts(),
-    )
+    app, opened = create_service(SERVICE, settings.process, lambda app: Front(settings, app.ctx.process))
     app.config.REQUEST_MAX_SIZE = BODY_BYTES_MAX
-    http_server.mount(app, lambda: front().coordinator)
+    http_server.add_routes(app, lambda: opened().coordinator)
+    add_routes(app, lambda: opened().links)
     app.ctx.fast_path = fast_path.lane(
-        lambda: front().coordinator.begin if parts and front().why_not_ready() is None else None,
+        lambda: opened().coordinator.begin if opened.why_not_ready() is None else None,
         settings.process.store_token,
     )
-    peers.mount(app, lambda: front().links)
-
-    @app.before_server_start
-    async def start(app: Sanic[Any, Any]) -> None:
-        parts.append(Front(settings, app.ctx.process))
-        front().start(app.ctx.tasks)
-        garbage.search_rarely()
-
-    @app.after_server_stop
-    async def stop(_app: Sanic[Any, Any]) -> None:
-        await front().stop()
-
     return app

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import msgspec
-from sanic import HTTPResponse, Request, Sanic
 
-from dronedispatch.replication.effects import Pulse
-from dronedispatch.replication.links import Links
 from dronedispatch.runtime.auth import bearer
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError
 from dronedispatch.runtime.settings import Secret
-from dronedispatch.runtime.web import json_answer, require_token
 
 
-class _Opinion(msgspec.Struct):
+class Opinion(msgspec.Struct):
+    """Whether its writer reaches `replica`; None: it knows none of that name."""
+
     replica: str
     reaches: bool | None
 
@@ -51,18 +47,7 @@ class Peers:
                     timeout_s=self._timeout_s,
                 )
                 if response.status == 200:
-                    return msgspec.json.decode(response.body, type=_Opinion).reaches
+                    return msgspec.json.decode(response.body, type=Opinion).reaches
             except (HttpError, msgspec.MsgspecError):
                 continue  # another peer may answer
         return None
-
-
-def mount(app: Sanic[Any, Any], links: Callable[[], Links]) -> None:
-    """Add GET /opinion/{replica}: what this coordinator sees of it, just now."""
-
-    @app.get("/opinion/<replica:str>", name="opinion")
-    @require_token("store")
-    async def opinion(_request: Request, replica: str) -> HTTPResponse:
-        if links().get(replica) is None:
-            return json_answer(_Opinion(replica, None))
-        return json_answer(_Opinion(replica, await links().ping(replica) is Pulse.ALIVE))

@@ -11,7 +11,7 @@ from prometheus_client import Gauge
 from sanic import Sanic
 
 from dronedispatch.kv.http import server as http_server
-from dronedispatch.kvstore import fast_path, routes
+from dronedispatch.kvstore import fast_path
 from dronedispatch.kvstore.committer import INLINE_FSYNC_S, Committer
 from dronedispatch.kvstore.core.cache import AnswerCache
 from dronedispatch.kvstore.disk import DamagedDisk, DiskRefused, fsync_s, open_disk
@@ -20,20 +20,21 @@ from dronedispatch.kvstore.local import LocalKV
 from dronedispatch.kvstore.loops import Housekeeping
 from dronedispatch.kvstore.membership import Membership, ReplicaDriver
 from dronedispatch.kvstore.reachability import Reachability
+from dronedispatch.kvstore.routes import add_routes
 from dronedispatch.kvstore.set_aside import before_open, closed, set_aside
 from dronedispatch.kvstore.settings import Settings
 from dronedispatch.kvstore.txn import LmdbTxn
 from dronedispatch.replication.calls import AnyCall, AnyReply
 from dronedispatch.replication.links import Links
 from dronedispatch.replication.view_store import ViewStore
-from dronedispatch.runtime import garbage
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
-from dronedispatch.runtime.web import ServiceProcess, create_web
+from dronedispatch.runtime.service import create_service
+from dronedispatch.runtime.web import ServiceProcess
 
 SERVICE = "kvstore"
 BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -116,7 +117,7 @@ class ReplicaServer:
         }.items():
             GAUGES[name].set_function(read)
 
-    def start(self, tasks: Tasks) -> None:
+    async def start(self, tasks: Tasks) -> None:
         """Everything in the background."""
         self.views.start()
         self.coordinators.start()
@@ -163,6 +164,14 @@ class ReplicaServer:
             disk_used=disk_used,
         )
 
+    def health(self) -> dict[str, object]:
+        """See Service."""
+        return {
+            "name": self.name,
+            "disk": self.engine.disk.disk,
+            "last_join": self.membership.last_join,
+        }
+
     def look_at_view(self) -> None:
         """Look at what is lacking now, not when the loop comes round."""
         self.membership.wake.set()
@@ -176,7 +185,7 @@ class ReplicaServer:
         log.info("leaving", said=await self.membership.leave(self.settings.leave_linger_s))
 
     async def stop(self) -> None:
-        """After the last answer."""
+        """See Service."""
         await self.views.stop()
         await self.coordinators.stop()
         await self.driver.close()
@@ -231,45 +240,11 @@ GAUGES = {
 
 def create_app(settings: Settings) -> Sanic[Any, Any]:
     """A kvstore, not yet serving; importing and creating touch no disk."""
-    parts: list[ReplicaServer] = []
-
-    def replica() -> ReplicaServer:
-        assert parts, "the replica opens its disk before it serves"
-        return parts[0]
-
-    def extra() -> dict[str, object]:
-        if not parts:
-            return {}
-        return {
-            "name": replica().name,
-            "disk": replica().engine.disk.disk,
-            "last_join": replica().membership.last_join,
-        }
-
-    app = create_web(
-        SERVICE,
-        settings.process,
-        ready=lambda: replica().why_not_ready() if parts else "starting",
-        health_extra=extra,
-        facts=lambda: replica().facts() if parts else Facts(),
+    app, opened = create_service(
+        SERVICE, settings.process, lambda app: ReplicaServer(settings, app.ctx.process)
     )
     app.config.REQUEST_MAX_SIZE = BODY_BYTES_MAX
-    routes.mount(app, replica)
-    http_server.mount(app, lambda: replica().local)
-    app.ctx.fast_path = fast_path.lane(lambda: replica().committer.submit, settings.process.store_token)
-
-    @app.before_server_start
-    async def start(app: Sanic[Any, Any]) -> None:
-        parts.append(ReplicaServer(settings, app.ctx.process))
-        replica().start(app.ctx.tasks)
-        garbage.search_rarely()
-
-    @app.before_server_stop
-    async def leave(_app: Sanic[Any, Any]) -> None:
-        await replica().leave()
-
-    @app.after_server_stop
-    async def stop(_app: Sanic[Any, Any]) -> None:
-        await replica().stop()
-
+    add_routes(app, opened)
+    http_server.add_routes(app, lambda: opened().local)
+    app.ctx.fast_path = fast_path.lane(lambda: opened().committer.submit, settings.process.store_token)
     return app

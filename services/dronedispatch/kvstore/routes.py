@@ -42,7 +42,7 @@ class HandOver(msgspec.Struct, forbid_unknown_fields=True):
     slots: list[int]
 
 
-def mount(app: Sanic[Any, Any], replica: Callable[[], ServedReplica]) -> None:
+def add_routes(app: Sanic[Any, Any], replica: Callable[[], ServedReplica]) -> None:
     """Add /replica/batch, /replica/offer, /replica/hand_over and /replica/state."""
 
     @app.post(BATCH_TARGET, name="replica_batch")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -33,10 +32,11 @@ from dronedispatch.lb.tls import RELOAD_S, Certificate
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import Endpoint, ServiceWatch
 from dronedispatch.runtime.health import Facts
-from dronedispatch.runtime.loops import Loop
-from dronedispatch.runtime.web import ServiceProcess, create_web
+from dronedispatch.runtime.loops import Loop, Tasks
+from dronedispatch.runtime.service import create_service
+from dronedispatch.runtime.web import ServiceProcess
 
-GC_THRESHOLD: Final = 50_000
+SERVICE: Final = "lb"
 FIRST_TABLE_S: Final = 2.0  # how long the door stays shut for Consul's first answer
 
 log = structlog.get_logger()
@@ -103,6 +103,7 @@ class DataPlane:
         self.core: ProxyCore | None = None
 
     def why_not_ready(self) -> str | None:
+        """Consul has not answered for long, or knows no gateway."""
         core, watch = self.core, self._watch
         if core is None:
             return "the data plane is not open"
@@ -118,6 +119,7 @@ class DataPlane:
         return Facts(consul_away_s=self._watch.stale_s if self._watch is not None else 0.0)
 
     def health(self) -> dict[str, object]:
+        """See Service."""
         core, watch = self.core, self._watch
         return {
             "public_port": self._process.public_port,
@@ -125,11 +127,12 @@ class DataPlane:
             "table_stale_s": round(watch.stale_s, 1) if watch is not None else 0.0,
         }
 
-    async def open(self, app: Sanic[Any, Any]) -> None:
+    async def start(self, tasks: Tasks) -> None:
+        """Open the door."""
         settings = self._settings
         backends = BackendPool(settings)
         access_log = AccessLog(settings.access_log) if settings.access_log else None
-        core = self.core = app.ctx.core = compose(settings, backends, access_log)
+        core = self.core = compose(settings, backends, access_log)
         if self._fixed:
             backends.replace(self._fixed)
         else:
@@ -140,7 +143,7 @@ class DataPlane:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_TABLE_S):
                     await self._watch.seen.wait()
-        app.ctx.tasks.start("probe", Loop("probe", backends.probe, PROBE_S).run())
+        tasks.start("probe", Loop("probe", backends.probe, PROBE_S).run())
         self._collector = ProxyCollector(core)
         REGISTRY.register(self._collector)
         core.loop.add_signal_handler(signal.SIGHUP, core.books.reopen_log)
@@ -153,16 +156,12 @@ class DataPlane:
             ssl_handshake_timeout=settings.timeouts.head_s if certificate else None,
         )
         if certificate is not None:
-            app.ctx.tasks.start("certificate", Loop("certificate", certificate.once, RELOAD_S).run())
-        # A request makes no cycles; what lives is the table and the connections. Fewer, later scans of them.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GC_THRESHOLD, 20, 100)
+            tasks.start("certificate", Loop("certificate", certificate.once, RELOAD_S).run())
         log.info(
             "door open", port=self._process.public_port, pid=os.getpid(), fixed_gateways=len(self._fixed)
         )
 
-    async def close(self) -> None:
+    async def leave(self) -> None:
         """Take no new connection (another holder of the socket does), finish what is in flight, close."""
         if self._server is not None:
             self._server.close()
@@ -178,28 +177,15 @@ class DataPlane:
         if self._collector is not None:
             REGISTRY.unregister(self._collector)
 
+    async def stop(self) -> None:
+        """The control plane holds nothing of its own."""
+
 
 def create_app(settings: Settings, environ: Mapping[str, str] | None = None) -> Sanic[Any, Any]:
     """The control plane, which opens and closes the data plane. Raises CannotListen for the public port."""
     control = replace(settings.process, port=settings.control_port)
-    plane: DataPlane | None = None
-    app = create_web(
-        "lb",
-        control,
-        ready=lambda: plane.why_not_ready() if plane is not None else "starting",
-        health_extra=lambda: plane.health() if plane is not None else {},
-        facts=lambda: plane.facts() if plane is not None else Facts(),
+    app, opened = create_service(
+        SERVICE, control, lambda app: DataPlane(settings, app.ctx.process, environ or {}), at_once=True
     )
-    process: ServiceProcess = app.ctx.process
-    plane = app.ctx.plane = DataPlane(settings, process, environ or {})
-    add_routes(app)
-
-    @app.before_server_start
-    async def start(app: Sanic[Any, Any]) -> None:
-        await plane.open(app)
-
-    @app.before_server_stop
-    async def stop(_app: Sanic[Any, Any]) -> None:
-        await plane.close()
-
+    add_routes(app, lambda: opened().core)
     return app

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
+from typing import Any
 
 import msgspec
 from sanic import HTTPResponse, Request, Sanic
@@ -10,6 +12,7 @@ from sanic.response import raw
 
 from dronedispatch.lb.backends import Backend
 from dronedispatch.lb.proxy_core import ProxyCore
+from dronedispatch.runtime.problems import Problem
 from dronedispatch.runtime.web import json_answer, require_token
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
@@ -76,13 +79,17 @@ def table_document(core: ProxyCore, public_port: int | None) -> dict[str, object
     }
 
 
-def add_routes(app: Sanic) -> None:  # type: ignore[type-arg]
+def add_routes(app: Sanic[Any, Any], core: Callable[[], ProxyCore | None]) -> None:
+    """GET /table for operators, and the page that shows it. `core()` is None while the data plane is not open."""
     page = files("dronedispatch.lb").joinpath("static", "table.html").read_bytes()
 
     @app.get("/table", name="table")
     @require_token("operator")
     async def table(request: Request) -> HTTPResponse:
-        return json_answer(table_document(request.app.ctx.core, request.app.ctx.process.public_port))
+        plane = core()
+        if plane is None:
+            raise Problem(503, "the data plane is not open", headers={"Retry-After": "1"})
+        return json_answer(table_document(plane, request.app.ctx.process.public_port))
 
     @app.get("/", name="page")
     async def show(_request: Request) -> HTTPResponse:

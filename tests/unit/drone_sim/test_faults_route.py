@@ -50,11 +50,11 @@ async def door() -> AsyncIterator[Door]:
     craft = Craft(id="drone-00001", type=DroneType.LIGHT, at=Point(0.0, 0.0), battery_pct=80.0)
     state.adopt(0, craft, None, 0)
     app = create_web("drone-sim", ProcessSettings(operator_token=Secret("let-me")), ready=lambda: None)
-    app.ctx.faults = FaultInjector(state, clock)
-    add_routes(app)
+    faults = FaultInjector(state, clock)
+    add_routes(app, lambda: faults)
     client = HttpClient(resend_on_reuse_reset=False)
     async with serving(app) as port:
-        yield Door(port, client, state, app.ctx.faults, clock)
+        yield Door(port, client, state, faults, clock)
         await client.close()
 
 

@@ -46,7 +46,7 @@ class Api:
 async def api() -> AsyncIterator[Api]:
     app = create_web("kvfront", ProcessSettings(store_token=Secret(TOKEN)), ready=lambda: None)
     twin = MemoryKV()
-    http_server.mount(app, lambda: twin)
+    http_server.add_routes(app, lambda: twin)
     http = HttpClient(resend_on_reuse_reset=False)
     async with serving(app) as port:
         yield Api(http, port, twin)

@@ -1,6 +1,6 @@
 """The store's API over HTTP, for whoever has a KVClient to put behind it: kvfront, a kvstore by itself, the memory twin.
 
-    mount(app, lambda: coordinator)
+    add_routes(app, lambda: coordinator)
 
 The version is the ETag ("epoch.n"). A failed If-Match is 412; a failed /kv/cas, a fenced write and a held lock are 409 with
 their `reason`; 503 (507: disk full) with Retry-After was not applied; 504 with X-Outcome: unknown may have been.
@@ -37,7 +37,7 @@ SCAN_LIMIT_DEFAULT = 500
 _tasks: set[asyncio.Task[Any]] = set()
 
 
-def mount(app: Sanic[Any, Any], kv: Callable[[], KVClient]) -> None:
+def add_routes(app: Sanic[Any, Any], kv: Callable[[], KVClient]) -> None:
     """Add the routes of the store's API to `app`; `kv` is asked for at each request."""
 
     @require_token("store")
