@@ -18,7 +18,6 @@ from scripts.local.home import CHECKOUT
 from support import order_checks
 from support.live_system import LiveSystem, eventually, running_system
 from support.live_traffic import Traffic
-from support.ports import free_ports
 from support.signals import send
 
 pytestmark = pytest.mark.real
@@ -114,18 +113,9 @@ def slots(system: LiveSystem) -> dict[str, int]:
     return {name: document["slots"] for name, document in health(system, "drone-sim").items()}
 
 
-def test_kills_at_random_for_a_minute_lose_and_double_nothing() -> None:
-    command = [sys.executable, "-m", "loadtests.bench.chaos", "--minutes", "1", "--drones", "200"]
-    command += [
-        "--speed",
-        "60",
-        "--orders-per-s",
-        "2",
-        "--settle-s",
-        "1500",
-        "--port-base",
-        str(free_ports().base),
-    ]
+def test_kills_at_random_for_a_minute_lose_and_double_nothing(pair: LiveSystem) -> None:
+    command = [sys.executable, "-m", "loadtests.bench.chaos", "--running", str(pair.home)]
+    command += ["--minutes", "1", "--orders-per-s", "2", "--settle-s", "1500"]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=3600, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert "violations none" in done.stdout
