@@ -1,7 +1,8 @@
 """Acts on a plan: every write is a CAS on the version that was decided on, all writes of a step are one batch.
 
 The order of the steps makes every crash between them curable by looking at both records: an assignment writes the
-drone's intent before the delivery, an end writes the delivery before it frees the drone. A step that failed for one pair
+drone's intent before the delivery, an end writes the delivery before it frees the drone. What is taken from a drone is
+recalled first (recalls.py), so that no parcel is fetched twice. A step that failed for one pair
 stops that pair alone. What became of a write is learnt from its result, or (outcome unknown) by reading again: such keys
 are in `Outcome.reread`.
 """
@@ -26,10 +27,12 @@ from dronedispatch.dispatcher.core.intents import (
     with_intent,
 )
 from dronedispatch.dispatcher.core.plan import Assign, Plan
+from dronedispatch.dispatcher.core.recall import Recall, letting_go, undoing
 from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.locks import Held
+from dronedispatch.dispatcher.recalls import Recalls
 from dronedispatch.fleet.deliveries import Delivery, delivery_tags, transition_fields
-from dronedispatch.fleet.documents import delivery_key, drone_key, encode, stamp
+from dronedispatch.fleet.documents import delivery_key, drone_key, encode, stamp, telemetry_key
 from dronedispatch.fleet.drones import Drone, DroneStatus, drone_tags, move_drone
 from dronedispatch.fleet.lifecycle import IllegalMove
 from dronedispatch.kv.client import Cas, KVClient, OpResult
@@ -108,6 +111,7 @@ class CarryOut:
         self._clock = clock
         self._tell = tell
         self._etas = Etas()
+        self._recalls = Recalls(kv)
 
     async def carry_out(self, plan: Plan, locks: PairLocks) -> Outcome:
         """Never raises for a write that failed: the next round sees why. Safe to repeat at any point."""
@@ -124,25 +128,46 @@ class CarryOut:
     # -- the steps -----------------------------------------------------------------------------------------------
 
     async def _move(self, plan: Plan, outcome: Outcome) -> None:
-        """Deliveries, then the drones that these set free."""
-        undos = [undo for undo in plan.undos if not self._fetched(undo.drone_id, undo.delivery_id)]
+        """Recalls, then deliveries, then the drones that these set free."""
+        kept = await self._kept(self._recalls_of(plan), outcome)
+        undos = [undo for undo in plan.undos if (undo.drone_id, undo.delivery_id) not in kept]
         moved = await self._move_deliveries([*plan.advances, *plan.fails, *undos, *plan.finishes], outcome)
-        undone = {undo.delivery_id for undo in undos}
         frees = [
             free
             for free in plan.frees
-            if free.after_delivery is None
-            or (
-                free.after_delivery in moved
-                # fetched since the undo: the next round finds the pair as it is, and finishes it
-                and not (free.after_delivery in undone and self._fetched(free.drone_id, free.after_delivery))
-            )
+            if (free.after_delivery is None and (free.drone_id, self._held_by(free.drone_id)) not in kept)
+            or free.after_delivery in moved
         ]
         await self._move_drones([*frees, *plan.charges, *plan.statuses], outcome)
 
-    def _fetched(self, drone_id: str, delivery_id: str) -> bool:
-        """Telemetry that came after the plan was made may tell that the drone has the parcel: then it keeps it."""
-        return self._cache.has_picked_up(drone_id, delivery_id)
+    def _held_by(self, drone_id: str) -> str | None:
+        stored = self._cache.drones.get(drone_id)
+        return None if stored is None else stored.record.delivery_id
+
+    def _recalls_of(self, plan: Plan) -> list[Recall]:
+        """Of all orders that are to be taken away and by which a drone may still fetch something."""
+        recalls = [
+            undoing(stored.record, undo.drone_id)
+            for undo in plan.undos
+            if (stored := self._cache.deliveries.get(undo.delivery_id)) is not None
+        ]
+        recalls += [
+            letting_go(drone.record)
+            for free in plan.frees
+            if free.after_delivery is None
+            and (drone := self._cache.drones.get(free.drone_id)) is not None
+            and drone.record.delivery_id is not None
+        ]
+        return recalls
+
+    async def _kept(self, recalls: Sequence[Recall], outcome: Outcome) -> set[tuple[str, str]]:
+        """The pairs that stay as they are: the next round reads what has become of them."""
+        granted = await self._recalls.granted(recalls)
+        kept = {recall.pair for recall in recalls} - granted
+        for drone_id, delivery_id in kept:
+            outcome.lost += 1
+            outcome.reread |= {delivery_key(delivery_id), drone_key(drone_id), telemetry_key(drone_id)}
+        return kept
 
     async def _assign_all(self, plan: Plan, locks: PairLocks, outcome: Outcome) -> None:
         """The assignments, under their locks."""
@@ -201,11 +226,19 @@ class CarryOut:
                 finish.append(write)
         done = {record.id for record in await self._write(finish, outcome)}
         outcome.assigned += len(done)
+        failed = [
+            drone
+            for drone in taken
+            if isinstance(drone, Drone)
+            and drone.delivery_id not in done
+            and delivery_key(drone.delivery_id or "") not in outcome.reread  # it may be assigned
+        ]
+        kept = await self._kept([letting_go(drone) for drone in failed], outcome)
         back = [
             write
-            for drone in taken
-            if isinstance(drone, Drone) and drone.delivery_id not in done
-            if (write := self._take_back(drone, intents[drone.id][1], outcome)) is not None
+            for drone in failed
+            if (drone.id, drone.delivery_id) not in kept
+            if (write := self._take_back(drone, intents[drone.id][1])) is not None
         ]
         outcome.rolled_back += len(await self._write(back, outcome))
 
@@ -240,11 +273,11 @@ class CarryOut:
             return None
         return _Write(after, assign.delivery_version, pair.delivery_token)
 
-    def _take_back(self, drone: Drone, pair: Held, outcome: Outcome) -> _Write | None:
-        """The drone idle again, unless it is not known whether the delivery was assigned: then a later round decides."""
-        if delivery_key(pair.assign.delivery_id) in outcome.reread:
+    def _take_back(self, drone: Drone, pair: Held) -> _Write | None:
+        """The drone idle again, unless somebody else has written it meanwhile."""
+        stored = self._cache.drones.get(drone.id)
+        if stored is None or stored.record is not drone:
             return None
-        stored = self._cache.drones[drone.id]
         after = move_drone(
             drone, DroneStatus.IDLE, at=self._at(), cause="the assignment was taken back", stops=()
         )

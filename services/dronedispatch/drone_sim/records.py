@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,7 +10,15 @@ import structlog
 
 from dronedispatch.drone_sim.core.docks import Dock, dock_key
 from dronedispatch.drone_sim.core.fleet_state import Met, TickInput, Written
-from dronedispatch.fleet.documents import Unreadable, decode, drone_key, encode, telemetry_key
+from dronedispatch.fleet.deliveries import Delivery
+from dronedispatch.fleet.documents import (
+    Unreadable,
+    decode,
+    delivery_key,
+    drone_key,
+    encode,
+    telemetry_key,
+)
 from dronedispatch.fleet.drones import Drone, Telemetry
 from dronedispatch.kv.client import Cas, Get, Item, KVClient, Op, OpResult
 from dronedispatch.kv.errors import Fenced, OutcomeUnknown, VersionConflict
@@ -47,16 +55,22 @@ class Records:
         self._reported: set[str] = set()
 
     async def read(
-        self, drones: Iterable[str], stations: Sequence[str], telemetry: Iterable[str] = ()
+        self,
+        drones: Iterable[str],
+        stations: Sequence[str],
+        telemetry: Iterable[str] = (),
+        parcels: Mapping[str, str] | None = None,
     ) -> TickInput:
         """The orders of `drones`, the docks of `stations`, the telemetry of some: what could be read of it.
 
-        A drone's record that is absent or cannot be read gives no orders; telemetry that is absent is Met(None).
+        `parcels`: drone -> the delivery that it comes for. A drone's record that is absent or cannot be read gives no
+        orders; telemetry that is absent is Met(None).
         """
-        drones, telemetry = list(drones), list(telemetry)
+        drones, telemetry, parcels = list(drones), list(telemetry), parcels or {}
         ops: list[Op] = [Get(drone_key(drone)) for drone in drones]
         ops += [Get(dock_key(station)) for station in stations]
         ops += [Get(telemetry_key(drone)) for drone in telemetry]
+        ops += [Get(delivery_key(delivery)) for delivery in parcels.values()]
         results = iter(await self._kv.batch(ops))
         found = TickInput()
         for drone, result in zip(drones, results, strict=False):
@@ -68,9 +82,13 @@ class Records:
                 found.docks[station] = Dock(), None
             elif isinstance(result, Item) and (dock := self._decoded(Dock, result)) is not None:
                 found.docks[station] = dock, result.version
-        for drone, result in zip(telemetry, results, strict=True):
+        for drone, result in zip(telemetry, results, strict=False):
             if result is None or isinstance(result, Item):
                 found.telemetry[drone] = self._met(result)
+        for drone, result in zip(parcels, results, strict=True):
+            parcel = self._decoded(Delivery, result)
+            if parcel is not None:
+                found.parcels[drone] = parcel
         return found
 
     async def write(self, writes: Sequence[TelemetryWrite], docks: Sequence[DockWrite] = ()) -> Written:

@@ -12,12 +12,12 @@ from prometheus_client import Counter, Gauge, Histogram
 from ulid import ULID
 
 from dronedispatch.drone_sim.core.airspace import CityAirspace
-from dronedispatch.drone_sim.core.craft import telemetry_of
+from dronedispatch.drone_sim.core.craft import may_pick_up, telemetry_of
 from dronedispatch.drone_sim.core.docks import Dock
 from dronedispatch.drone_sim.core.fleet_state import FleetState, Written
 from dronedispatch.drone_sim.core.flight import Noise
 from dronedispatch.drone_sim.core.schedule import Beat
-from dronedispatch.drone_sim.core.tick import Fleet, Tick, asks_first, fly_fleet
+from dronedispatch.drone_sim.core.tick import Fleet, Tick, asks_for, fly_fleet
 from dronedispatch.drone_sim.faults import FaultInjector
 from dronedispatch.drone_sim.records import DockWrite, Records, TelemetryWrite
 from dronedispatch.fleet.documents import encode, stamp
@@ -135,9 +135,9 @@ class Simulation:
         self.ticks += 1
         silent = self._faults.silent()
         with TICK.labels("read").time():
-            unsure = await self._read(silent, beat.elapsed_s)
+            cleared = await self._read(silent, beat.elapsed_s)
         with TICK.labels("fly").time():
-            tick = self._fly(beat.elapsed_s, silent, unsure)
+            tick = self._fly(beat.elapsed_s, silent, cleared)
             news = self._news(tick, silent)
         store_ticks = self._pace.store_ticks if self._hints_come() else 1
         due = [one for one in news if self._state.is_due(one, store_ticks)]
@@ -162,21 +162,31 @@ class Simulation:
         return {drone: slot for drone, slot in self._state.slot_of.items() if slot in held}
 
     async def _read(self, silent: frozenset[str], dt_s: float) -> frozenset[str]:
-        """Take new orders up; returns who was about to pick up and could not be told whether he still should."""
+        """Take new orders up; returns who may pick up: the store has just said that the parcel is theirs."""
         state = self._state
         hinted, self.hinted = self.hinted, set()
         every = self._pace.read_ticks if self._hints_come() else 1 + len(state.crafts) // READS_MAX
-        asking = {name for name, craft in state.crafts.items() if asks_first(craft, dt_s, self.air)} - silent
-        wanted = ({*state.turn(every), *(hinted & state.crafts.keys())} - silent) | asking
-        found = await self._records.read(sorted(wanted), tuple(self.air.capacity), sorted(state.unsure))
+        asking = {
+            name: parcel
+            for name, craft in state.crafts.items()
+            if name not in silent and (parcel := asks_for(craft, dt_s, self.air)) is not None
+        }
+        wanted = ({*state.turn(every), *(hinted & state.crafts.keys())} - silent) | asking.keys()
+        found = await self._records.read(
+            sorted(wanted), tuple(self.air.capacity), sorted(state.unsure), asking
+        )
         state.learn_read(found, self.air.plane)
         self.hinted |= {drone for drone in hinted & state.crafts.keys() if drone not in found.orders}
-        return frozenset(asking - found.orders.keys())
+        return frozenset(
+            drone
+            for drone, parcel in found.parcels.items()
+            if drone in state.crafts and may_pick_up(state.crafts[drone], parcel)
+        )
 
-    def _fly(self, dt_s: float, silent: frozenset[str], unsure: frozenset[str]) -> Tick:
+    def _fly(self, dt_s: float, silent: frozenset[str], cleared: frozenset[str]) -> Tick:
         state = self._state
         tick = fly_fleet(
-            Fleet(state.crafts, state.docks, self.air.capacity, silent=silent, unsure=unsure),
+            Fleet(state.crafts, state.docks, self.air.capacity, silent=silent, cleared=cleared),
             number=state.number,
             dt_s=dt_s,
             air=self.air,

@@ -1,6 +1,6 @@
 """Drones: two records with one writer each, so that telemetry never makes an assignment's CAS lose.
 
-`drone:<id>` is written by the dispatcher, `telemetry:<id>` by drone_sim.
+`drone:<id>` is written by the dispatcher, `telemetry:<id>` by drone_sim; a recall alone is the dispatcher's word in it.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     """`telemetry:<id>`. `tick` counts drone_sim's ticks since its fleet began; `at` is RFC 3339 UTC.
 
     `stops_done`: how many stops of the orders `orders_seq` are done. `battery_pct` 0..100. `heading_deg` clockwise
-    from north. `route`: the way points that remain, for the map.
+    from north. `route`: the way points that remain, for the map. `recalled_seq`: by orders up to this one the drone picks
+    up nothing any more (docs/decisions/012); written by the dispatcher, kept by drone_sim until it has newer orders.
     """
 
     id: str
@@ -108,6 +109,11 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     odometer_m: float = 0.0
     route: tuple[LatLon, ...] = ()
     at: str
+    recalled_seq: int | msgspec.UnsetType = msgspec.UNSET
+
+    def is_recalled(self, orders_seq: int) -> bool:
+        """Whether nothing is picked up by these orders any more."""
+        return 0 < orders_seq <= (self.recalled_seq or 0)
 
 
 def has_done_something(before: Telemetry, after: Telemetry) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dronedispatch.fleet.documents import decode, drone_key, encode
+from dronedispatch.fleet.deliveries import DeliveryStatus
+from dronedispatch.fleet.documents import decode, delivery_key, drone_key, encode
 from dronedispatch.fleet.drones import Commands, DroneStatus, Stop, StopKind
 from dronedispatch.fleet.messages import DRONE_UPDATES, DroneUpdates
-from dronedispatch.testing.fleet import a_drone, at_km
+from dronedispatch.testing.fleet import a_delivery, a_drone, at_km
 from dronedispatch.testing.town import Town
 
 
@@ -18,12 +19,14 @@ def updates(town: Town) -> list[DroneUpdates]:
     ]
 
 
-async def send_off(town: Town, name: str, *, hint: bool = True) -> None:
-    """Orders to fly 5 km north."""
+async def send_off(town: Town, name: str, *, hint: bool = True, seq: int = 1) -> None:
+    """Orders to fetch something 5 km north."""
     item = await town.kv.get(drone_key(name))
     assert item is not None
-    stops = (Stop(kind=StopKind.PICKUP, pos=at_km(0.0, 5.0), delivery_id="d"),)
-    drone = a_drone(name, status=DroneStatus.BUSY, orders=Commands(seq=1, stops=stops))
+    order = a_delivery(status=DeliveryStatus.ASSIGNED, drone_id=name, orders_seq=seq)
+    await town.kv.cas(delivery_key(order.id), None, encode(order))
+    stops = (Stop(kind=StopKind.PICKUP, pos=at_km(0.0, 5.0), delivery_id=order.id),)
+    drone = a_drone(name, status=DroneStatus.BUSY, orders=Commands(seq=seq, stops=stops))
     await town.kv.cas(item.key, item.version, encode(drone))
     for fleet in town.fleets if hint else ():
         fleet.simulation.hinted_at([name])

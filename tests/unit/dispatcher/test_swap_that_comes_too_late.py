@@ -1,4 +1,4 @@
-"""A swap is undone while its drone may come to the parcel: who has fetched it keeps it."""
+"""A swap is undone while its drone may come to the parcel: who has fetched it keeps it (docs/decisions/012)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from dronedispatch.dispatcher.core.fleet_arrays import lookahead_fleet
 from dronedispatch.dispatcher.core.fleet_cache import ReadyDrones, cache_of
 from dronedispatch.dispatcher.core.intents import stops_for
 from dronedispatch.dispatcher.core.plan import Free, Plan, Undo
+from dronedispatch.dispatcher.core.recall import letting_go
+from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.world import World, delivery_snapshot, drone_snapshot
 from dronedispatch.dispatcher.locks import NoLocks
+from dronedispatch.dispatcher.recalls import Recalls
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
-from dronedispatch.fleet.documents import delivery_key, drone_key, encode
-from dronedispatch.fleet.drones import Commands, Drone, DroneStatus
+from dronedispatch.fleet.documents import decode, delivery_key, drone_key, encode, telemetry_key
+from dronedispatch.fleet.drones import Commands, Drone, DroneStatus, Telemetry
 from dronedispatch.fleet.energy import FlightModel
-from dronedispatch.kv.client import Item, Op, OpResult
+from dronedispatch.kv.client import Cas, Get, Item, Op, OpResult
 from dronedispatch.kv.version import Version
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.fleet import PLANE, a_delivery, a_drone, at_km, telemetry_for
@@ -37,51 +40,64 @@ async def stored(kv: MemoryKV, key: str) -> Item:
     return found
 
 
-async def pair(kv: MemoryKV, *, stops_done: int) -> tuple[StateCache, Delivery, Drone]:
-    """A drone on its way with two orders, as the store and the newest telemetry have it."""
+async def pair(kv: MemoryKV) -> tuple[StateCache, Delivery, Drone]:
+    """A drone on its way by its second orders, as the store and the cache have it."""
     order = a_delivery(status=DeliveryStatus.ASSIGNED, drone_id="drone-00001", orders_seq=2)
     drone = a_drone(
         status=DroneStatus.BUSY, delivery_id=order.id, orders=Commands(seq=2, stops=stops_for(order))
     )
     cache = StateCache(FlightModel(), Tuning())
-    records: tuple[tuple[str, Any], ...] = ((delivery_key(order.id), order), (drone_key(drone.id), drone))
+    records: tuple[tuple[str, Any], ...] = (
+        (delivery_key(order.id), order),
+        (drone_key(drone.id), drone),
+        (telemetry_key(drone.id), telemetry_for(orders_seq=2, tick=9)),
+    )
     for key, record in records:
         await kv.put(key, encode(record))
         assert cache.take(await stored(kv, key), 0.0) is None
-    cache.hear_telemetry(telemetry_for(orders_seq=2, stops_done=stops_done, tick=9), 0.0)
     return cache, order, drone
 
 
-class TellingKV(MemoryKV):
-    """The drone is heard while a delivery is written."""
+class FetchingKV(MemoryKV):
+    """The drone fetches the parcel just before the operation that `before_that` is true of, and nobody hears of it."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: FakeClock, before_that: Callable[[Op], bool]) -> None:
         super().__init__(clock)
-        self.when_written: Callable[[], object] = lambda: None
+        self.before_that = before_that
+        self.fetched = False
 
     async def batch(self, ops: Sequence[Op]) -> list[OpResult]:
-        results = await super().batch(ops)
-        self.when_written()
-        return results
+        if not self.fetched and any(map(self.before_that, ops)):
+            self.fetched = True
+            told = telemetry_for(orders_seq=2, stops_done=1, tick=10)
+            await self.put(telemetry_key(told.id), encode(told))
+        return await super().batch(ops)
+
+
+def looks(op: Op) -> bool:
+    return isinstance(op, Get) and op.key == telemetry_key("drone-00001")
+
+
+def marks(op: Op) -> bool:
+    return isinstance(op, Cas) and op.key == telemetry_key("drone-00001")
 
 
 @pytest.mark.parametrize(
-    ("fetched", "delivery_is", "drone_is"),
+    ("fetches_before", "delivery_is", "drone_is"),
     [
-        ("never", DeliveryStatus.PENDING, DroneStatus.IDLE),
-        ("before the undo", DeliveryStatus.ASSIGNED, DroneStatus.BUSY),
-        ("while the undo is written", DeliveryStatus.PENDING, DroneStatus.BUSY),
+        (lambda _op: False, DeliveryStatus.PENDING, DroneStatus.IDLE),
+        (looks, DeliveryStatus.ASSIGNED, DroneStatus.BUSY),
+        (marks, DeliveryStatus.ASSIGNED, DroneStatus.BUSY),
     ],
+    ids=["never", "before the recall looks", "between its look and its mark"],
 )
-async def test_a_drone_that_has_fetched_the_parcel_is_not_freed(
-    fetched: str, delivery_is: DeliveryStatus, drone_is: DroneStatus
+async def test_a_drone_that_has_fetched_the_parcel_keeps_it(
+    fetches_before: Callable[[Op], bool], delivery_is: DeliveryStatus, drone_is: DroneStatus
 ) -> None:
     clock = FakeClock()
-    kv = TellingKV(clock)
-    cache, order, drone = await pair(kv, stops_done=int(fetched == "before the undo"))
-    if fetched == "while the undo is written":
-        told = telemetry_for(orders_seq=2, stops_done=1, tick=10)
-        kv.when_written = lambda: cache.hear_telemetry(told, 0.0)
+    kv = FetchingKV(clock, lambda _op: False)
+    cache, order, drone = await pair(kv)
+    kv.before_that = fetches_before
     locks: PairLocks = NoLocks()
     plan = Plan(
         undos=(Undo(order.id, cache.deliveries[order.id].version, drone.id, "better placed"),),
@@ -89,8 +105,56 @@ async def test_a_drone_that_has_fetched_the_parcel_is_not_freed(
     )
     await CarryOut(kv, cache, clock, lambda record, version: None).carry_out(plan, locks)
 
-    assert cache.deliveries[order.id].record.status is delivery_is
-    assert cache.drones[drone.id].record.status is drone_is
+    assert decode(Delivery, (await stored(kv, delivery_key(order.id))).value).status is delivery_is
+    assert decode(Drone, (await stored(kv, drone_key(drone.id))).value).status is drone_is
+    told = decode(Telemetry, (await stored(kv, telemetry_key(drone.id))).value)
+    assert told.is_recalled(2) is (drone_is is DroneStatus.IDLE)
+
+
+async def test_a_recall_whose_undo_was_never_written_is_finished_by_the_next_round() -> None:
+    kv = MemoryKV(FakeClock())
+    cache, order, drone = await pair(kv)
+    cache.hear_telemetry(telemetry_for(orders_seq=2, recalled_seq=2, tick=10), 0.0)
+    plan = plan_round(cache.world(0.0), 0.0)
+    assert [undo.delivery_id for undo in plan.undos] == [order.id]
+    assert [(free.drone_id, free.after_delivery) for free in plan.frees] == [(drone.id, order.id)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "may_let_go"),
+    [
+        (
+            {"drone_id": "drone-00001", "status": DeliveryStatus.ASSIGNED},
+            False,
+        ),  # another one has finished it
+        ({"drone_id": "drone-00002", "status": DeliveryStatus.ASSIGNED}, True),
+        ({"status": DeliveryStatus.CANCELLED}, True),
+        ({}, True),
+    ],
+    ids=["assigned to it", "with another drone", "cancelled", "pending"],
+)
+async def test_a_drone_lets_go_of_an_intent_unless_its_delivery_is_assigned_to_it(
+    changes: dict[str, Any], may_let_go: bool
+) -> None:
+    kv = MemoryKV(FakeClock())
+    order = a_delivery(**changes)
+    version = await kv.put(delivery_key(order.id), encode(order))
+    await kv.put(telemetry_key("drone-00001"), encode(telemetry_for(orders_seq=1)))
+    drone = a_drone(
+        status=DroneStatus.BUSY,
+        delivery_id=order.id,
+        delivery_version=str(version),
+        orders=Commands(seq=2, stops=stops_for(order)),
+    )
+    granted = await Recalls(kv).granted([letting_go(drone)])
+    assert granted == ({(drone.id, order.id)} if may_let_go else set())
+    told = decode(Telemetry, (await stored(kv, telemetry_key(drone.id))).value)
+    assert told.is_recalled(2) is (changes == {}), "what may still be finished is marked"
+
+
+def test_telemetry_without_a_recall_has_the_members_that_older_versions_know() -> None:
+    assert b"recalled_seq" not in encode(telemetry_for(orders_seq=3))
+    assert b'"recalled_seq":3' in encode(telemetry_for(orders_seq=3, recalled_seq=3))
 
 
 @pytest.mark.parametrize(("heard", "may_go"), [(True, True), (False, False)])

@@ -12,7 +12,7 @@ from dronedispatch.drone_sim.app import FleetFlight
 from dronedispatch.drone_sim.core.placement import drone_id
 from dronedispatch.drone_sim.core.schedule import Beat
 from dronedispatch.fleet.city import default_city
-from dronedispatch.fleet.documents import ZONES_KEY, decode, drone_key, encode, telemetry_key
+from dronedispatch.fleet.documents import DELIVERY_PREFIX, ZONES_KEY, decode, drone_key, encode, telemetry_key
 from dronedispatch.fleet.drones import Commands, Drone, DroneStatus, Stop, StopKind, Telemetry
 from dronedispatch.fleet.positions import Plane, Point
 from dronedispatch.kv.client import Op
@@ -111,7 +111,7 @@ async def test_a_parcel_that_went_to_another_drone_is_not_picked_up_even_when_th
     assert (told.orders_seq, told.stops_done) == (2, 0)
 
 
-async def test_a_drone_that_cannot_ask_hovers_before_the_pick_up_and_flies_on_when_it_can(town: Town) -> None:
+async def test_a_drone_that_cannot_ask_waits_at_the_pick_up_and_flies_on_when_it_can(town: Town) -> None:
     fleet = town.add_fleet(1)
     await town.ticks(2)
     await send_off(town, drone_id(0))
@@ -121,7 +121,7 @@ async def test_a_drone_that_cannot_ask_hovers_before_the_pick_up_and_flies_on_wh
     fleet.state.crafts[drone_id(0)] = msgspec.structs.replace(craft, at=Point(goal.x_m - 100.0, goal.y_m))
 
     def fail(op: Op) -> None:
-        if op.key == drone_key(drone_id(0)):
+        if op.key.startswith(DELIVERY_PREFIX):
             raise Unavailable("not now")
 
     town.kv.before = fail

@@ -17,8 +17,9 @@ from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.documents import decode, drone_key, encode, telemetry_key
 from dronedispatch.fleet.drones import Telemetry, has_done_something
 from dronedispatch.fleet.positions import Plane
-from dronedispatch.kv.client import Get, Op
+from dronedispatch.kv.client import Cas, Get, Op
 from dronedispatch.kv.errors import OutcomeUnknown, Unavailable
+from dronedispatch.kv.version import Version
 from dronedispatch.testing.errands import send_off, updates
 from dronedispatch.testing.fleet import a_drone, at_km
 from dronedispatch.testing.town import Town
@@ -210,6 +211,59 @@ async def test_a_write_of_unknown_outcome_is_read_again_before_the_next_one(town
     await fleet.tick(BEAT)
     assert fleet.state.unsure == set()
     assert (await town.telemetry())[drone_id(0)].tick == fleet.state.number
+
+
+async def recall_at_the_pick_up(town: Town, up_to: int = 1) -> None:
+    """The dispatcher marks the orders of the first drone just before its pick-up by the first of them is stored."""
+    key = telemetry_key(drone_id(0))
+    marked: list[bytes] = []
+
+    def mark(op: Op) -> None:
+        if isinstance(op, Cas) and op.key == key and decode(Telemetry, op.value).stops_done and not marked:
+            found = town.kv.records[key]
+            told = decode(Telemetry, found.value)
+            marked.append(encode(msgspec.structs.replace(told, recalled_seq=up_to)))
+            town.kv.records[key] = msgspec.structs.replace(
+                found, value=marked[0], version=Version(found.version.epoch, found.version.n + 1_000)
+            )
+
+    town.kv.before = mark
+    await send_off(town, drone_id(0))
+    for _ in range(60):
+        await town.fleets[0].tick(BEAT)
+        if marked:
+            return
+
+
+@pytest.mark.parametrize("up_to", [1, 3])
+async def test_a_pick_up_that_loses_to_a_recall_has_not_happened_and_the_mark_stays(
+    town: Town, up_to: int
+) -> None:
+    one = town.add_fleet(1, "sim-1")
+    await town.ticks(2)
+    await recall_at_the_pick_up(town, up_to)
+    told = (await town.telemetry())[drone_id(0)]
+    assert (told.stops_done, told.is_recalled(1)) == (0, True)
+    for _ in range(2 * STORE_TICKS):
+        await one.tick(BEAT)
+    town.lose(one)
+    town.add_fleet(1, "sim-2")
+    await town.ticks(10 + STORE_TICKS)
+    later = (await town.telemetry())[drone_id(0)]
+    assert later.tick > told.tick
+    assert (later.stops_done, later.is_recalled(1)) == (0, True)
+    assert not any(one.stops_done for event in updates(town) for one in event.drones)
+
+
+async def test_newer_orders_after_a_recall_are_flown(town: Town) -> None:
+    one = town.add_fleet(1)
+    await town.ticks(2)
+    await recall_at_the_pick_up(town)
+    await send_off(town, drone_id(0), seq=2)
+    for _ in range(60):
+        await one.tick(BEAT)
+    told = (await town.telemetry())[drone_id(0)]
+    assert (told.orders_seq, told.stops_done, told.recalled_seq) == (2, 1, msgspec.UNSET)
 
 
 async def test_a_drone_that_merely_moves_is_told_in_each_tick_and_stored_in_its_turn(town: Town) -> None:

@@ -9,7 +9,8 @@ An assignment writes the drone's intent, then the delivery. So a crash leaves on
 | busy with d | d ended, gone, or with another drone | free the drone |
 | not busy with d | d assigned to it | undo: d pending again |
 | not busy with d | d in progress with it | d failed: nobody carries it |
-| silent, d not on board | d assigned to it | undo, free the drone |
+| silent or recalled, d not on board | d assigned to it | undo, free the drone |
+| recalled, d not on board | d pending at the version of the intent | free the drone |
 | silent, d on board | d in progress with it | d failed, with the last position |
 | told of by nobody, d on board | d in progress with it | none: it flies on when somebody flies it again |
 """
@@ -41,6 +42,11 @@ def is_silent(drone: DroneSnapshot, tuning: Tuning) -> bool:
     return drone.ticks_missed >= tuning.silent_ticks
 
 
+def is_called_back(drone: DroneSnapshot) -> bool:
+    """Its orders were recalled before the pick-up, and are still in its record: the dispatcher was cut short."""
+    return drone.recalled and drone.done < PICKED_UP
+
+
 def why_silent(drone: DroneSnapshot) -> str:
     """What is said of a silent drone."""
     if drone.ticks_missed >= UNFLOWN_TICKS:
@@ -66,6 +72,10 @@ def reconcile_stuck_busy(
                 _cure_orphan(delivery, named, cures)
             elif is_silent(named, tuning):
                 _recover(delivery, named, cures)
+            elif is_called_back(named) and delivery.status is DeliveryStatus.ASSIGNED:
+                cause = f"the recall of drone {named.id} is finished"
+                cures.undos.append(Undo(delivery.id, delivery.version, named.id, cause))
+                cures.frees.append(Free(named.id, named.version, cause, after_delivery=delivery.id))
     return cures
 
 
@@ -80,7 +90,8 @@ def _cure_drone(
         cures.frees.append(Free(drone.id, drone.version, f"delivery is {delivery.status}"))
     elif delivery.status is DeliveryStatus.PENDING:
         same = drone.delivery_version == str(delivery.version)
-        if (same and not is_silent(drone, tuning)) or drone.done >= PICKED_UP:
+        flies = not is_silent(drone, tuning) and not is_called_back(drone)
+        if (same and flies) or drone.done >= PICKED_UP:
             if delivery.id in cures.finished:
                 return
             cures.finished.add(delivery.id)

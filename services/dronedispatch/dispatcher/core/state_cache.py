@@ -314,17 +314,6 @@ class StateCache:
         """A round took so long: a slow one is remembered for some ten rounds."""
         self.lag_s = max(round_s, LAG_KEPT * self.lag_s)
 
-    def has_picked_up(self, drone_id: str, delivery_id: str) -> bool:
-        """Whether the newest telemetry tells that the drone, whose record holds the delivery, has fetched the parcel."""
-        stored, told = self.drones.get(drone_id), self.telemetry.get(drone_id)
-        return (
-            stored is not None
-            and stored.record.delivery_id == delivery_id
-            and told is not None
-            and told.orders_seq == stored.record.orders.seq
-            and told.stops_done > 0
-        )
-
     def take_unflyable(self, found: Iterable[str], now_s: float) -> None:
         """What the round found no drone for: since when counts from the first time."""
         self.unflyable_since_s = {name: self.unflyable_since_s.get(name, now_s) for name in found}

@@ -57,6 +57,7 @@ class DroneSnapshot:
     decommissioned: bool = False
     odometer_m: float = 0.0
     heard: bool = True  # told by a message; else by its record, which may be some ticks old
+    recalled: bool = False  # it picks up nothing by its orders any more
 
     @property
     def done(self) -> int:
@@ -144,6 +145,7 @@ def drone_snapshot(
         decommissioned=drone.decommissioned,
         odometer_m=0.0 if telemetry is None else telemetry.odometer_m,
         heard=heard,
+        recalled=telemetry is not None and telemetry.is_recalled(drone.orders.seq),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.drones import Commands, Drone, DroneType, Stop, StopKind, Telemetry
 from dronedispatch.fleet.positions import Plane, Point
 
@@ -13,6 +14,7 @@ class Craft(msgspec.Struct, frozen=True, kw_only=True):
 
     `path_revision`: the airspace that the path was found in; another one means that it is found anew.
     `drain_pct_per_m`: what this leg consumes, by weight class, payload and chance.
+    `recalled_seq`: by orders up to this one it picks up nothing any more.
     """
 
     id: str
@@ -31,6 +33,7 @@ class Craft(msgspec.Struct, frozen=True, kw_only=True):
     speed_mps: float = 0.0
     heading_deg: float = 0.0
     odometer_m: float = 0.0
+    recalled_seq: int = 0
 
     @property
     def stop(self) -> Stop | None:
@@ -65,6 +68,7 @@ def craft_of(drone: Drone, telemetry: Telemetry, plane: Plane) -> Craft:
         stops_done=min(telemetry.stops_done, len(drone.orders.stops)) if same else 0,
         odometer_m=telemetry.odometer_m,
         heading_deg=telemetry.heading_deg,
+        recalled_seq=telemetry.recalled_seq or 0,
     )
 
 
@@ -85,6 +89,34 @@ def with_orders(craft: Craft, orders: Commands) -> Craft:
     )
 
 
+def recalled(craft: Craft, stored: Telemetry) -> Craft:
+    """The drone after reading its stored telemetry, which may recall its orders; the same object when it knows that.
+
+    What it has done by them and is not stored has not happened: the write would have come before the recall.
+    """
+    seq = stored.recalled_seq or 0
+    if seq <= craft.recalled_seq:
+        return craft
+    craft = msgspec.structs.replace(craft, recalled_seq=seq)
+    done = stored.stops_done if stored.orders_seq == craft.orders.seq else 0
+    if craft.orders.seq > seq or craft.stops_done <= done:
+        return craft
+    return msgspec.structs.replace(
+        craft, stops_done=done, path=(), path_revision=None, arrived=False, speed_mps=0.0
+    )
+
+
+def may_pick_up(craft: Craft, order: Delivery | None) -> bool:
+    """Whether the parcel of `order`, as the store has it in this very tick, is this drone's to fetch by its orders."""
+    return (
+        order is not None
+        and order.status in (DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS)
+        and order.drone_id == craft.id
+        and order.orders_seq == craft.orders.seq
+        and craft.orders.seq > craft.recalled_seq
+    )
+
+
 def telemetry_of(craft: Craft, plane: Plane, *, tick: int, at: str) -> Telemetry:
     """What is written and published about the drone after tick number `tick`."""
     return Telemetry(
@@ -101,4 +133,5 @@ def telemetry_of(craft: Craft, plane: Plane, *, tick: int, at: str) -> Telemetry
         odometer_m=round(craft.odometer_m, 1),
         route=tuple(plane.to_latlon(point) for point in craft.path),
         at=at,
+        recalled_seq=craft.recalled_seq if craft.recalled_seq >= max(1, craft.orders.seq) else msgspec.UNSET,
     )

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from dronedispatch.drone_sim.core.craft import Craft, with_orders
+from dronedispatch.drone_sim.core.craft import Craft, recalled, with_orders
 from dronedispatch.drone_sim.core.docks import Dock
+from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.fleet.drones import Commands, Telemetry, has_done_something
 from dronedispatch.fleet.positions import Plane
 from dronedispatch.kv.version import Version
@@ -29,9 +30,13 @@ class Met:
 
 @dataclass(slots=True)
 class TickInput:
-    """What a tick has read: orders by drone, docks by station (with their versions), and telemetry that was in doubt."""
+    """What a tick has read: orders by drone, docks by station (with their versions), and telemetry that was in doubt.
+
+    `parcels`: deliveries that drones came for, by drone.
+    """
 
     orders: dict[str, Commands] = field(default_factory=dict)
+    parcels: dict[str, Delivery] = field(default_factory=dict)
     docks: dict[str, tuple[Dock, Version | None]] = field(default_factory=dict)
     telemetry: dict[str, Met] = field(default_factory=dict)
 
@@ -169,7 +174,10 @@ class FleetState:
         ]
 
     def _may_replace(self, drone: str, met: Met, plane: Plane) -> bool:
-        """What cannot be read is not replaced, nor is a former holder's last word: the flight goes on from there."""
+        """What cannot be read is not replaced, nor is a former holder's last word: the flight goes on from there.
+
+        Nor is a recall: of the recall and the pick-up, the one that is stored first makes the other one impossible.
+        """
         if met.version is None:
             self._versions[drone] = None
             return True
@@ -180,7 +188,12 @@ class FleetState:
         if drone in self._untried:
             self._go_on_from(met.telemetry, plane)
             return False
-        return True
+        craft = self.crafts[drone]
+        after = recalled(craft, met.telemetry)
+        if after is craft:
+            return True
+        self.change(after)  # what was to be written knew nothing of the recall: the next tick tells it anew
+        return False
 
     def _go_on_from(self, told: Telemetry, plane: Plane) -> None:
         craft = self.crafts[told.id]
@@ -195,5 +208,6 @@ class FleetState:
             path_revision=None,
             arrived=False,
         )
+        after = recalled(after, told)
         self.crafts[told.id] = after
         self.number = max(self.number, told.tick)

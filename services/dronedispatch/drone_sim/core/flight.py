@@ -59,10 +59,10 @@ class Noise:
         return 1.0 + Random(name).uniform(-self.share, self.share)
 
 
-def fly(craft: Craft, dt_s: float, air: Airspace, noise: Noise) -> Craft:
+def fly(craft: Craft, dt_s: float, air: Airspace, noise: Noise, *, may_pick_up: bool = True) -> Craft:
     """The drone `dt_s` simulated seconds later: flown, arrived, charged; the same object when nothing changed.
 
-    The battery never falls below 0: with 0 the drone stays where it is.
+    The battery never falls below 0: with 0 the drone stays where it is. Without `may_pick_up` it waits where it would.
     """
     left_s = dt_s
     for _ in range(_LEGS_A_TICK_MAX):
@@ -79,6 +79,8 @@ def fly(craft: Craft, dt_s: float, air: Airspace, noise: Noise) -> Craft:
             craft, left_s = _along(craft, left_s, air)
             if not craft.arrived:
                 return craft
+        if stop.kind is StopKind.PICKUP and not may_pick_up:
+            return _parked(craft)
         if stop.kind is not StopKind.CHARGE:
             craft = _done(craft)
             continue

@@ -27,26 +27,27 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What a tick starts from. `silent`: ids that a fault has struck: they neither move nor tell. `unsure`: ids that
-    would pick a parcel up without knowing that it is still theirs: they hover for this tick.
+    """What a tick starts from. `silent`: ids that a fault has struck: they neither move nor tell. `cleared`: ids that may
+    pick a parcel up, because the store has said in this tick that it is theirs; the others wait at its place.
     """
 
     crafts: Mapping[str, Craft]
     docks: Mapping[str, Dock]
     capacity: Mapping[str, int]
     silent: Set[str] = frozenset()
-    unsure: Set[str] = frozenset()
+    cleared: Set[str] = frozenset()
 
 
-def asks_first(craft: Craft, dt_s: float, air: Airspace) -> bool:
-    """Whether the drone may reach a pick-up within `dt_s`: then its record is read in this very tick.
+def asks_for(craft: Craft, dt_s: float, air: Airspace) -> str | None:
+    """The delivery that the drone may come to pick up within `dt_s`: it is read in this very tick.
 
-    A parcel may have been given to another drone since; hints about that get lost, and reading in turns is slow.
+    Its parcel may have been given to another drone since; hints about that get lost, and reading in turns is slow.
     """
     stop = craft.stop
     if stop is None or stop.kind is not StopKind.PICKUP or stop.pos is None:
-        return False
-    return distance_m(craft.at, air.plane.to_point(stop.pos)) <= air.speed_mps(craft.type) * dt_s
+        return None
+    near = distance_m(craft.at, air.plane.to_point(stop.pos)) <= air.speed_mps(craft.type) * dt_s
+    return stop.delivery_id if near else None
 
 
 def fly_fleet(
@@ -60,10 +61,10 @@ def fly_fleet(
     changed: list[str] = []
     turn = number % refresh_ticks
     for place, (drone, before) in enumerate(_with_places(fleet).items()):
-        if drone in fleet.silent or drone in fleet.unsure:
+        if drone in fleet.silent:
             crafts[drone] = before
             continue
-        after = fly(before, dt_s, air, noise)
+        after = fly(before, dt_s, air, noise, may_pick_up=drone in fleet.cleared)
         crafts[drone] = after
         if after is not fleet.crafts[drone] or place % refresh_ticks == turn:
             changed.append(drone)
