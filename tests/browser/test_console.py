@@ -205,6 +205,9 @@ def test_a_grid_is_one_stop_of_the_tab_key_and_arrows_move_in_it(visit: Visit, s
     expect(visit.page.locator("#drone-bulk")).to_contain_text("1 picked")
     visit.page.keyboard.press("Enter")
     expect(visit.page.locator("#card h3")).to_have_text("drone-00001")
+    expect(visit.page.locator("#card h3")).to_be_focused()  # one goes into the card, and back to one's row
+    visit.page.keyboard.press("Escape")
+    expect(visit.page.locator("#card")).to_be_hidden()
     visit.page.keyboard.press("ArrowUp")
     assert visit.page.evaluate("document.activeElement.textContent") == "Drone"
 

@@ -16,6 +16,8 @@ from support.live_system import LiveSystem, eventually
 
 pytestmark = pytest.mark.real
 
+CLIPPED = """() => [...document.querySelectorAll("td")].filter(one => one.getBoundingClientRect().right > 390)
+    .map(one => one.textContent)"""
 FLYING = "[...droneDispatch.world.drones.values()].filter(d => d.news.speed_mps > 0.1)"
 
 
@@ -159,7 +161,10 @@ def test_it_is_usable_on_a_phone_in_the_dark(phone: Visit, system: LiveSystem) -
     width = phone.page.evaluate("document.documentElement.scrollWidth")
     assert width <= 390, f"{width} pixels wide"
     assert phone.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    expect(phone.page.locator("#delivery-table tbody tr").first).to_be_visible()
+    assert phone.page.evaluate(CLIPPED) == []
     phone.page.tap("[data-tab=drones]")
     expect(phone.page.locator("#drone-table tbody tr").first).to_be_visible()
+    assert phone.page.evaluate(CLIPPED) == []
     phone.keep_picture("phone")
     assert phone.faults == []

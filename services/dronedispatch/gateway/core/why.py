@@ -39,4 +39,4 @@ def _summary(delivery: Delivery) -> str:
             f"given to {delivery.drone_id} at {delivery.assigned_at}, when a round weighed all waiting orders "
             f"against all drones that could fly them{by}"
         )
-    return f"on board of drone {delivery.drone_id} since {delivery.picked_up_at}{by}"
+    return f"on board of {delivery.drone_id} since {delivery.picked_up_at}{by}"

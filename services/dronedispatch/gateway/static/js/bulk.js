@@ -142,6 +142,9 @@ export class ActionDialog {
     this.back.hidden = !undo;
     this.again.hidden = !again;
     if (this.input) this.input.disabled = name !== "preview";
+    // a button that goes, or may not be pressed, would take the focus with it
+    if (name === "preview") (this.input || this.title).focus();
+    else (undo ? this.back : this.title).focus();
   }
 }
 

@@ -8,13 +8,14 @@ import { copyButton, h, setText } from "./dom.js";
 import { shortId } from "./format.js";
 
 export class Card {
-  // `hands`: {onChoose, session, locate, follow, batteries}.
+  // `hands`: {onChoose, onLeave, session, locate, follow, batteries}.
   constructor(root, world, hands) {
     this.root = root;
     this.world = world;
     this.hands = hands;
     this.announcer = new Announcer(document.querySelector("#announce"));
     this.shown = null; // the id and kind that the elements are of
+    root.addEventListener("keydown", (event) => event.key === "Escape" && hands.onLeave());
     this.missing = null; // {kind, id, text}: asked for, and not there
   }
 
@@ -49,7 +50,7 @@ export class Card {
   }
 
   head(chosen, id) {
-    const close = h("button", { class: "close", type: "button", "aria-label": "Close", onclick: () => this.hands.onChoose(null) }, "×");
+    const close = h("button", { class: "close", type: "button", "aria-label": "Close", onclick: () => this.hands.onLeave() }, "×");
     const title = h("h3", { title: id, tabindex: "-1" }, chosen.kind === "drone" ? id : shortId(id));
     return h("header", {}, title, this.badge || "", close, h("p", { class: "whole" }, h("code", {}, id), copyButton(id, "Copy the id", "copy id"), copyButton(() => location.href, "Copy the link to this", "copy link")));
   }

@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 const PAGE = 10;
 
 export class Grid {
-  // `columns()`: [{class, say, node}]; `hands`: {onChoose(id), onPick(id, picked)}; `heads`: the buttons of the headings.
+  // `columns()`: [{class, say, node}]; `hands`: {onChoose(id), onEnter(id) by keyboard, onPick(id, picked)}; `heads`: the buttons of the headings.
   constructor(table, columns, heads, hands) {
     this.body = table.tBodies[0];
     this.columns = columns;
@@ -99,6 +99,11 @@ export class Grid {
     else this.heads[0].focus();
   }
 
+  // What Tab comes to.
+  here() {
+    return this.rows.get(this.current)?.element || this.heads[0];
+  }
+
   entered(event) {
     const row = event.target.closest("tbody tr");
     if (!row || row.dataset.id === this.current) return;
@@ -122,7 +127,7 @@ export class Grid {
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + PAGE, PageUp: at - PAGE, Home: 0, End: this.order.length - 1 }[event.key];
     if (event.key === "ArrowUp" && at === 0) this.heads[0].focus();
     else if (to !== undefined) this.focus(this.order[Math.max(0, Math.min(this.order.length - 1, to))]);
-    else if (event.key === "Enter") this.hands.onChoose(id);
+    else if (event.key === "Enter") this.hands.onEnter(id);
     else if (event.key === " ") this.hands.onPick(id, !this.rows.get(id).box.checked);
     else return;
     event.preventDefault();

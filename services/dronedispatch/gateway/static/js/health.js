@@ -13,7 +13,7 @@ export class SystemHealth {
     this.document = null;
     this.said = "";
     button.addEventListener("click", () => this.open(panel.hidden));
-    panel.addEventListener("keydown", (event) => event.key === "Escape" && this.open(false, true));
+    for (const one of [button, panel]) one.addEventListener("keydown", (event) => event.key === "Escape" && this.open(false, true));
     this.ask();
     setInterval(() => document.hidden || this.ask(), ASK_MS);
     document.addEventListener("visibilitychange", () => document.hidden || this.ask());

@@ -47,6 +47,8 @@ const noFly = new NoFlyDrawing($("#no-fly"), $("#no-fly-open"), world, {
 });
 const hands = {
   onChoose: choose,
+  onEnter: enter,
+  onLeave: leaveCard,
   act: (what, ids) => action.open(what, ids),
   onSearch: () => search.begin(),
   locate,
@@ -86,6 +88,29 @@ for (const tab of tabs) {
   });
 }
 
+// By keyboard: past the bar and the map, to the search of the open table, into the card and back to where it was opened.
+$("#skip").addEventListener("click", () => $(".tabs [aria-selected=true]").focus());
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, dialog");
+  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  if ($("#pane-drones").hidden) openTab("deliveries");
+  ($("#pane-drones").hidden ? deliveries : drones).search.focus();
+});
+
+function enter(what) {
+  choose(what);
+  $("#card h3")?.focus({ preventScroll: true });
+}
+
+function leaveCard() {
+  const { chosen } = world;
+  const within = card.root.contains(document.activeElement);
+  choose(null);
+  const table = chosen?.kind === "drone" ? drones : deliveries;
+  if (within) (table.pane.hidden ? $("#sky") : table.grid.here()).focus();
+}
+
 function filter(exception) {
   deliveries.only(exception?.kind === "delivery" ? exception : null);
   drones.only(exception?.kind === "drone" ? exception : null);
@@ -110,6 +135,7 @@ function drawExceptions() {
 function openTab(name) {
   for (const tab of tabs) {
     tab.setAttribute("aria-selected", String(tab.dataset.tab === name));
+    tab.tabIndex = tab.dataset.tab === name ? 0 : -1;
     $(`#pane-${tab.dataset.tab}`).hidden = tab.dataset.tab !== name;
   }
   showSketch();

@@ -8,7 +8,7 @@ import { Grid } from "./grid.js";
 const ROWS_MAX = 250;
 
 class Table {
-  // `hands`: {onChoose(what), act(action, ids)}.
+  // `hands`: {onChoose(what), onEnter(what), act(action, ids)}.
   constructor(name, world, statuses, actions, hands) {
     this.world = world;
     this.kind = name;
@@ -25,6 +25,7 @@ class Table {
     this.sorters = this.heads(table);
     this.grid = new Grid(table, () => this.columns, this.sorters.map((head) => head.firstChild), {
       onChoose: (id) => hands.onChoose({ kind: name, id }),
+      onEnter: (id) => hands.onEnter({ kind: name, id }),
       onPick: (id, on) => this.pick([id], on),
     });
     this.search.addEventListener("input", () => this.draw());
