@@ -65,8 +65,7 @@ def test_a_home_that_was_copied_whole_says_so_and_is_adopted_by_one_command(stor
         shutil.copytree(folder, folder.with_name(f"{folder.name}.copy"), symlinks=True)
         shutil.rmtree(folder)
         folder.with_name(f"{folder.name}.copy").rename(folder)
-    for name in store.data:
-        store.parts[name].start()
+    store.start_parts(*store.data)
     wait_until(
         lambda: all(store.state(name).get("was") for name in store.data), "the copies know what they are", 20
     )
@@ -104,8 +103,7 @@ def test_the_view_deleted_and_slots_without_a_copy_are_told_with_what_to_type(st
     wait_until(lambda: b"slots_lost" in (store.get("f1", "/health") or b""), "lost slots are told", 30)
     assert "have no copy that answers" in store.kvctl("view")
     assert "--accept-loss" in store.kvctl("recover", "--without-all", code=3)
-    for name in ("r2", "r3"):
-        store.parts[name].start()
+    store.start_parts("r2", "r3")
     wait_whole(store)
     wait_until(lambda: b'"health":"healthy"' in (store.get("f1", "/health") or b""), "healthy again", 20)
     store.delete_view()

@@ -13,6 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -176,13 +177,20 @@ class Store:
         """Consul, the replicas r1.., the coordinators f1.., and the first view; returns when all are ready."""
         self.consul.start()
         for number in range(1, replicas + 1):
-            self.add("kvstore", f"r{number}").start()
+            self.add("kvstore", f"r{number}")
         for number in range(1, fronts + 1):
-            self.add("kvfront", f"f{number}").start()
+            self.add("kvfront", f"f{number}")
+        self.start_parts(*self.parts)
         self.kvctl("bootstrap", "--rf", str(self.rf), "--replicas", str(replicas), "--within", "120")
         for number in range(1, fronts + 1):
             wait_until(lambda n=f"f{number}": self.get(n, "/health") is not None, f"f{number} is ready")  # type: ignore[misc]
         wait_until(lambda: len(self.registered("kvfront")) == fronts, "Consul knows that they are")
+
+    def start_parts(self, *names: str) -> None:
+        """These at once; returns when each answers."""
+        with ThreadPoolExecutor(max(1, len(names))) as pool:
+            for started in [pool.submit(self.parts[name].start) for name in names]:
+                started.result()
 
     def stop(self) -> None:
         """End every process, the coordinators first."""
