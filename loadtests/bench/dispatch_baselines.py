@@ -38,7 +38,6 @@ from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot,
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus
 from dronedispatch.fleet.paths import paths_of
 
-CHARGE_BELOW_PCT = 30.0
 NEVER_S = 1e7
 Pairs = list[tuple[int, int]]
 

@@ -18,8 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dronedispatch.dispatcher.core.feasibility import margins
-from dronedispatch.dispatcher.core.firstcome import class_for, pick_drone
+from dronedispatch.dispatcher.core.firstcome import class_for, pick_drone, who_can
 from dronedispatch.dispatcher.core.fleet_arrays import FleetArrays, Rows, ready_fleet
 from dronedispatch.dispatcher.core.lookahead import Decided
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
@@ -102,17 +101,7 @@ class FirstSystem:
         self, world: World, fleet: FleetArrays, orders: OrderArrays, col: int, rows: Rows
     ) -> tuple[int | None, list[int]]:
         """(the drone's row, the rows that could not fly it); whoever could has its misses forgotten."""
-        here = np.broadcast_to(orders.origin_m[col], fleet.xy_m.shape)
-        pickup_m = paths_of(world.city).lengths_m(fleet.xy_m, here)
-        fit = margins(
-            world.flight,
-            battery_pct=fleet.battery_pct,
-            payload_max_kg=fleet.payload_max_kg,
-            weight_kg=orders.weight_kg[col],
-            pickup_m=pickup_m,
-            delivery_m=orders.delivery_m[col],
-            return_m=orders.return_m[col],
-        ).fit
+        pickup_m, fit = who_can(world, fleet, orders, col)
         for row in rows[fit[rows]].tolist():
             self._missed.pop(fleet.drones[row].id, None)
         missed_by = rows[~fit[rows]].tolist()

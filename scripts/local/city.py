@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:  # what needs the checkout's environment is imported when it is used: --help does without
     from dronedispatch.fleet.city import City
@@ -46,28 +46,28 @@ def _add_import(command: argparse.ArgumentParser) -> None:
     add("--name", help="of the city (default: the file's name)")
     add(
         "--tolerance",
-        type=_between(0.0, TOLERANCE_MAX_M),
+        type=_between(float, 0.0, TOLERANCE_MAX_M),
         default=10.0,
         metavar="M",
         help="corners may move by so many metres (default: 10)",
     )
     add(
         "--gap",
-        type=_between(0.0, GAP_MAX_M),
+        type=_between(float, 0.0, GAP_MAX_M),
         default=20.0,
         metavar="M",
         help="gaps up to twice this are closed (default: 20)",
     )
     add(
         "--charge-points",
-        type=_whole(0, SPREAD_MAX),
+        type=_between(int, 0, SPREAD_MAX),
         default=0,
         metavar="N",
         help="how many to spread (default: one for every 12 km²)",
     )
     add(
         "--capacity",
-        type=_whole(1, 10_000),
+        type=_between(int, 1, 10_000),
         default=8,
         metavar="N",
         help="drones that charge at once at each (default: 8)",
@@ -83,21 +83,14 @@ def _add_import(command: argparse.ArgumentParser) -> None:
     add("--picture", type=Path, metavar="FILE.svg", help="of the result (default: beside the document)")
 
 
-def _between(least: float, most: float) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        value = float(text)
+T = TypeVar("T", int, float)
+
+
+def _between(kind: Callable[[str], T], least: T, most: T) -> Callable[[str], T]:
+    def number(text: str) -> T:
+        value = kind(text)
         if not least <= value <= most:
             raise argparse.ArgumentTypeError(f"must be {least:g} to {most:g}, not {text}")
-        return value
-
-    return number
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"must be {least} to {most}, not {text}")
         return value
 
     return number

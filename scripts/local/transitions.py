@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 EVENT = "transition"
-FIELDS = ("delivery_id", "from", "to", "drone_id", "request_id", "cause")
 
 
 def transition(line: str, order: str) -> dict[str, Any] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import time
 import urllib.error
@@ -15,7 +14,6 @@ from typing import Any
 
 ORDER = {"origin": {"lat": 41.89, "lon": 12.48}, "destination": {"lat": 41.92, "lon": 12.51}, "weight": 1.2}
 INTERVAL_S = 1.0
-_DETAIL = re.compile(r'"detail": ?"([^"]*)"')
 ENDED = {"delivered", "failed", "cancelled"}
 
 

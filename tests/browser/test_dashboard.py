@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
-from scripts.local import traffic
 
-from dronedispatch.fleet.city import default_city
 from support.browser_visit import Visit
 from support.live_system import LiveSystem, eventually
 
@@ -21,17 +17,6 @@ CLIPPED = """() => [...document.querySelectorAll("td")].filter(one => one.getBou
 FLYING = "[...droneDispatch.world.drones.values()].filter(d => d.news.speed_mps > 0.1)"
 
 
-def place(system: LiveSystem, number: int) -> list[str]:
-    """Orders through the public API."""
-    rng = random.Random(number)
-    with contextlib.closing(system.caller()) as caller:
-        answers = [
-            caller.ask("POST", "/deliveries", traffic.order(default_city(), rng)) for _ in range(number)
-        ]
-    assert {answer.status for answer in answers} == {201}
-    return [str(answer.document["id"]) for answer in answers]
-
-
 def open_dashboard(visit: Visit, system: LiveSystem) -> None:
     """The page, when it shows the whole fleet live."""
     visit.page.goto(f"{system.url}/dashboard")
@@ -40,7 +25,7 @@ def open_dashboard(visit: Visit, system: LiveSystem) -> None:
 
 
 def test_drones_are_seen_to_move_and_smoothly_between_two_ticks(visit: Visit, system: LiveSystem) -> None:
-    place(system, 12)
+    system.place(12, seed=12)
     open_dashboard(visit, system)
     visit.wait_for(f"{FLYING}.some(d => d.trail.length > 2)", "a drone has left a trail")
     moves = visit.page.evaluate(
@@ -62,7 +47,7 @@ def test_an_order_placed_through_the_api_appears_and_is_delivered_without_a_relo
     visit: Visit, system: LiveSystem
 ) -> None:
     open_dashboard(visit, system)
-    [placed] = place(system, 1)
+    [placed] = system.place(1, seed=1)
     row = visit.page.locator(f"#delivery-table tr[data-id='{placed}']")
     expect(row).to_be_visible()
     row.click()
@@ -84,7 +69,7 @@ def test_nothing_is_asked_of_any_other_host(visit: Visit, system: LiveSystem) ->
 
 
 def test_the_key_figures_are_those_of_the_system(visit: Visit, system: LiveSystem) -> None:
-    place(system, 3)
+    system.place(3, seed=3)
     open_dashboard(visit, system)
 
     def agree() -> bool:
@@ -149,14 +134,14 @@ def test_a_killed_gateway_does_not_stop_the_page(visit: Visit, system: LiveSyste
     for name in ("gateway-1", "gateway-2", "gateway-3"):
         system.kill(name)
         eventually(lambda name=name: system.rows()[name]["healthy"], f"{name} is back", 30)  # type: ignore[misc]
-    [placed] = place(system, 1)
+    [placed] = system.place(1, seed=1)
     row = visit.page.locator(f"#delivery-table tr[data-id='{placed}']")
     expect(row).to_contain_text("delivered")
     expect(visit.page.locator("#link")).to_have_attribute("data-state", "live")
 
 
 def test_it_is_usable_on_a_phone_in_the_dark(phone: Visit, system: LiveSystem) -> None:
-    place(system, 6)
+    system.place(6, seed=6)
     open_dashboard(phone, system)
     width = phone.page.evaluate("document.documentElement.scrollWidth")
     assert width <= 390, f"{width} pixels wide"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import signal
 
 import pytest
 from playwright.sync_api import Browser, expect
-from scripts.local import traffic
 
-from dronedispatch.fleet.city import default_city
 from support.browser_visit import Visit
 from support.live_system import LiveSystem
 from support.waiting import wait_until
@@ -20,17 +17,6 @@ pytestmark = pytest.mark.real
 LIVE_MS = 120_000
 OPEN = "[...droneDispatch.world.deliveries.values()].filter(d => ['pending', 'assigned', 'in-progress'].includes(d.status))"
 GATEWAYS = ("gateway-1", "gateway-2", "gateway-3")
-
-
-def place(system: LiveSystem, number: int, seed: int) -> list[str]:
-    """Orders through the public API."""
-    rng = random.Random(seed)
-    with contextlib.closing(system.caller()) as caller:
-        answers = [
-            caller.ask("POST", "/deliveries", traffic.order(default_city(), rng)) for _ in range(number)
-        ]
-    assert {answer.status for answer in answers} == {201}
-    return [str(answer.document["id"]) for answer in answers]
 
 
 def open_dashboard(visit: Visit, system: LiveSystem) -> None:
@@ -65,7 +51,7 @@ def shows_what_the_api_says(visit: Visit, system: LiveSystem) -> None:
 def test_while_the_news_stand_still_the_page_says_stale_and_is_live_again_by_itself(
     visit: Visit, system: LiveSystem, frozen: tuple[str, ...]
 ) -> None:
-    place(system, 4, seed=7)
+    system.place(4, seed=7)
     open_dashboard(visit, system)
     for name in frozen:
         system.kill(name, signal.SIGSTOP)
@@ -83,7 +69,7 @@ def test_while_the_news_stand_still_the_page_says_stale_and_is_live_again_by_its
 def test_orders_that_ended_while_every_gateway_was_away_do_not_stay_open_on_the_page(
     visit: Visit, system: LiveSystem
 ) -> None:
-    place(system, 6, seed=8)
+    system.place(6, seed=8)
     open_dashboard(visit, system)
     for name in GATEWAYS:
         system.kill(name)

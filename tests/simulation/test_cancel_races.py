@@ -13,6 +13,7 @@ from dronedispatch.fleet.deliveries import TERMINAL, Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import stamp
 from dronedispatch.fleet.drones import DroneStatus
 from dronedispatch.gateway.changes import Changes
+from dronedispatch.gateway.delivery_requests import DeliveryRequests
 from dronedispatch.runtime.problems import Problem
 from dronedispatch.testing.fleet import a_delivery, at_km
 from dronedispatch.testing.slow_kv import SlowKV
@@ -76,7 +77,8 @@ async def test_every_race_of_a_cancel_ends_in_exactly_one_terminal_state(seed: i
     town.add_fleet(DRONES)
     town.open_desk(kv=SlowKV(town.kv, rng, TURNS_MAX))
     await town.ticks(2)
-    changes = Changes(SlowKV(town.kv, rng, TURNS_MAX), town.bus, town.clock, lambda _delivery, _version: None)
+    requests = DeliveryRequests(town.bus, town.clock, lambda _delivery, _version: None)
+    changes = Changes(SlowKV(town.kv, rng, TURNS_MAX), town.clock, requests)
     customers = Customers(town, changes, rng)
     await customers.order(AHEAD)
     await town.ticks(3)

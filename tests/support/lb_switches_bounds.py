@@ -222,7 +222,7 @@ LIMITS = (
     ),
     Switch(
         "a slow client has a deadline",
-        put({"connections.Deadlines._tick": always(None)}),
+        put({"deadlines.Deadlines._tick": always(None)}),
         failures.test_slow_or_oversized_requests_are_told_so_and_closed,
         (b"GET / HTTP/1.1\r\nHo", 408),
     ),

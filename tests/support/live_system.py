@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -18,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.local import status
+from scripts.local import status, traffic
 from scripts.local.home import CHECKOUT, Home
 from scripts.local.ports import Ports
 from scripts.local.supervisor import Supervisor
 from scripts.local.system import of_home
 
+from dronedispatch.fleet.city import default_city
 from support.ports import free_ports
 from support.signals import send
 from support.waiting import patient_s, wait_until
@@ -100,6 +102,16 @@ class LiveSystem:
         done = self.script("up", "--detach", "--port-base", str(self.ports.base), *arguments, environ=environ)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def place(self, number: int, *, seed: int) -> list[str]:
+        """Orders between servable places, through the public API; their ids."""
+        rng = random.Random(seed)
+        with contextlib.closing(self.caller()) as caller:
+            answers = [
+                caller.ask("POST", "/deliveries", traffic.order(default_city(), rng)) for _ in range(number)
+            ]
+        assert {answer.status for answer in answers} == {201}
+        return [str(answer.document["id"]) for answer in answers]
 
     @contextlib.contextmanager
     def attached(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:

@@ -9,6 +9,7 @@ from sanic import Sanic
 from dronedispatch.fleet.messages import DELIVERY_CHANGES, DELIVERY_REQUESTS, DELIVERY_STATUS, DRONE_UPDATES
 from dronedispatch.gateway.changes import Changes
 from dronedispatch.gateway.consumers import Hearing
+from dronedispatch.gateway.delivery_requests import DeliveryRequests
 from dronedispatch.gateway.dispatcher_client import DispatcherClient
 from dronedispatch.gateway.errors import add_errors
 from dronedispatch.gateway.feed import Feed
@@ -140,10 +141,11 @@ def assemble(
     zones = app.ctx.zones = Zones(kv)
     forecast = Forecast(kv, zones, flight=settings.flight, speed=settings.speed)
     feed = Feed(kv, clock, settings.events_kept, lambda: forecast.speed)
-    changes = Changes(kv, publisher, clock, feed.announce)
+    requests = DeliveryRequests(publisher, clock, feed.announce)
+    changes = Changes(kv, clock, requests)
     lists = Lists(kv)
     history = FiguresHistory(kv, clock, feed)
-    orders = OrderPlacement(kv, publisher, zones, forecast, clock, feed.announce)
+    orders = OrderPlacement(kv, zones, forecast, clock, requests)
     gate = OperatorGate(clock)
     add_errors(app)
     add_guard(app, host_names(settings))

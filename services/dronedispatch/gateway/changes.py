@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import msgspec
 import structlog
-from ulid import ULID
 
 from dronedispatch.fleet.deliveries import (
     TERMINAL,
@@ -20,12 +19,11 @@ from dronedispatch.fleet.deliveries import (
 from dronedispatch.fleet.dispatch_state import DESIRED_STATE_TAG, DesiredState, Wanted
 from dronedispatch.fleet.documents import decode, delivery_key, desired_state_key, drone_key, encode, stamp
 from dronedispatch.fleet.lifecycle import IllegalMove
-from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DeliveryRequested
 from dronedispatch.gateway.core.order import refuse_past
+from dronedispatch.gateway.delivery_requests import DeliveryRequests
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.errors import Unavailable, VersionConflict
 from dronedispatch.kv.version import Version
-from dronedispatch.runtime.amqp import Publisher
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.etags import Tags
 from dronedispatch.runtime.problems import Problem
@@ -33,8 +31,6 @@ from dronedispatch.runtime.problems import Problem
 ATTEMPTS_MAX = (
     20  # a delivery changes a handful of times in its life: more lost races mean something is wrong
 )
-
-Announce = Callable[[Delivery, Version], None]
 
 log = structlog.get_logger()
 
@@ -49,11 +45,10 @@ class DeliveryAsStored(NamedTuple):
 class Changes:
     """Changes of existing deliveries, and what is wanted of drones."""
 
-    def __init__(self, kv: KVClient, publisher: Publisher, clock: Clock, announce: Announce) -> None:
+    def __init__(self, kv: KVClient, clock: Clock, requests: DeliveryRequests) -> None:
         self._kv = kv
-        self._publisher = publisher
         self._clock = clock
-        self._announce = announce
+        self._requests = requests
 
     async def cancel(
         self, delivery_id: str, request_id: str, expected: Tags | None = None
@@ -134,20 +129,9 @@ class Changes:
                 continue  # somebody else changed it first: decide again on what is there now
             if after.status is not before.status:
                 log.info("transition", **transition_fields(before, after) | {"request_id": request_id})
-            self._tell(after, version, cause, request_id)
+            self._requests.tell(after, version, request_id, cause)
             return DeliveryAsStored(after, version)
         raise Unavailable(f"delivery {delivery_id} changes too fast")
-
-    def _tell(self, delivery: Delivery, version: Version, cause: str, request_id: str) -> None:
-        event = DeliveryRequested(
-            id=str(ULID.from_timestamp(self._clock.wall_s())),
-            at=stamp(self._clock.wall_s()),
-            request_id=request_id,
-            delivery_id=delivery.id,
-            cause=cause,
-        )
-        self._publisher.to_queue(DELIVERY_REQUESTS, encode(event), message_id=event.id)
-        self._announce(delivery, version)
 
 
 def _still_open(delivery: Delivery) -> None:

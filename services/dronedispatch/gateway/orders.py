@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -10,22 +10,19 @@ from ulid import ULID
 
 from dronedispatch.fleet.deliveries import Delivery, delivery_tags
 from dronedispatch.fleet.documents import decode, delivery_key, encode, idem_key, stamp
-from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DeliveryRequested
 from dronedispatch.gateway.core.idempotency import IdemRecord, fingerprint, why_not_the_same
 from dronedispatch.gateway.core.order import Order, new_delivery, refuse_trip, trip_errors
 from dronedispatch.gateway.core.problem_types import BY_NAME
 from dronedispatch.gateway.core.reach import refuse_unserved
 from dronedispatch.gateway.core.refusal import BadField, FieldError
+from dronedispatch.gateway.delivery_requests import DeliveryRequests
 from dronedispatch.gateway.forecast import Forecast
 from dronedispatch.gateway.zones import Zones
 from dronedispatch.kv.client import Item, KVClient
 from dronedispatch.kv.errors import Unavailable, VersionConflict
 from dronedispatch.kv.version import Version
-from dronedispatch.runtime.amqp import Publisher
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.problems import Problem
-
-Announce = Callable[[Delivery, Version], None]
 
 log = structlog.get_logger()
 
@@ -36,18 +33,16 @@ class OrderPlacement:
     def __init__(
         self,
         kv: KVClient,
-        publisher: Publisher,
         zones: Zones,
         forecast: Forecast,
         clock: Clock,
-        announce: Announce,
+        requests: DeliveryRequests,
     ) -> None:
         self._kv = kv
-        self._publisher = publisher
         self._zones = zones
         self._forecast = forecast
         self._clock = clock
-        self._announce = announce
+        self._requests = requests
 
     async def place(self, order: Order, idempotency_key: str | None, request_id: str) -> Delivery:
         """Store the order as a pending delivery, tell the dispatcher, and return what the 201 says.
@@ -71,7 +66,7 @@ class OrderPlacement:
         version = await self._create(delivery)
         if version is not None:
             log.info("transition", delivery_id=delivery.id, to="pending", request_id=request_id)
-            self._tell(delivery, version, request_id)
+            self._requests.tell(delivery, version, request_id)
         return delivery
 
     def errors_of(self, members: Mapping[str, Any]) -> list[FieldError]:
@@ -131,13 +126,3 @@ class OrderPlacement:
             )
         except VersionConflict:
             return None  # an earlier attempt with this key got here first
-
-    def _tell(self, delivery: Delivery, version: Version, request_id: str) -> None:
-        event = DeliveryRequested(
-            id=str(ULID.from_timestamp(self._clock.wall_s())),
-            at=stamp(self._clock.wall_s()),
-            request_id=request_id,
-            delivery_id=delivery.id,
-        )
-        self._publisher.to_queue(DELIVERY_REQUESTS, encode(event), message_id=event.id)
-        self._announce(delivery, version)

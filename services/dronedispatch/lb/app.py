@@ -20,8 +20,9 @@ from dronedispatch.lb.access_log import AccessLog
 from dronedispatch.lb.accounting import Accounting
 from dronedispatch.lb.admission import Admission
 from dronedispatch.lb.backends import PROBE_S, BackendPool
-from dronedispatch.lb.connections import Connections, Deadlines
+from dronedispatch.lb.connections import Connections
 from dronedispatch.lb.core.retry import RetryBudget
+from dronedispatch.lb.deadlines import Deadlines
 from dronedispatch.lb.downstream import Downstream
 from dronedispatch.lb.listener import allow_descriptors, open_listener
 from dronedispatch.lb.metrics import ProxyCollector

@@ -11,9 +11,10 @@ from typing import Any
 from dronedispatch.lb.accounting import Accounting
 from dronedispatch.lb.admission import Admission
 from dronedispatch.lb.backends import BackendPool
-from dronedispatch.lb.connections import Connections, Deadlines
+from dronedispatch.lb.connections import Connections
 from dronedispatch.lb.core.identity import Network
 from dronedispatch.lb.core.retry import RetryBudget
+from dronedispatch.lb.deadlines import Deadlines
 from dronedispatch.lb.settings import Settings, Timeouts
 
 

@@ -264,10 +264,6 @@ class ConsulClient:
         """Write; with `cas` only if the ModifyIndex is that one (0: absent). Whether it was written."""
         return bool(await self._write(self._consul.kv.put(key, value, cas=cas)))
 
-    async def kv_delete(self, key: str) -> None:
-        """Delete one key."""
-        await self._write(self._consul.kv.delete(key))
-
     async def kv_acquire(self, key: str, value: bytes, session: str) -> bool:
         """Take the lock `key` for `session`; whether it is ours."""
         return bool(await self._write(self._consul.kv.put(key, value, acquire=session)))

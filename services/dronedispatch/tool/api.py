@@ -92,6 +92,18 @@ class Api:
             return answer
         raise AssertionError("unreachable")
 
+    def change(self, path: str, asked: str, look: str) -> Any:
+        """The decoded answer of a POST that sets a state. Raises NobodyAnswers, ApiRefused, and OutcomeNotKnown with
+        the command that shows whether what was `asked` is so: `look`.
+        """
+        try:
+            return self.ask("POST", path, repeatable=True).document
+        except OutcomeNotKnown as error:
+            raise OutcomeNotKnown(
+                f"unknown whether {asked}: {error}\n"
+                f"look with: {self.next_command(look)}, or type the same again: it is safe"
+            ) from error
+
     def _once(
         self,
         method: str,

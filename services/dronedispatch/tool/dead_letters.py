@@ -58,8 +58,7 @@ def replay(
 ) -> int:
     """Give dead letters back to their queues."""
     chosen = _chosen("replay", ids, all_)
-    done = _run(home, lambda letters: letters.replay(chosen))
-    return _tell("replay", done, output, chosen)
+    return _tell("replay", _run(home, lambda letters: letters.replay(chosen)), output, chosen)
 
 
 def drop(
@@ -70,8 +69,7 @@ def drop(
 ) -> int:
     """Forget dead letters."""
     chosen = _chosen("drop", ids, all_)
-    done = _run(home, lambda letters: letters.drop(chosen))
-    return _tell("drop", done, output, chosen)
+    return _tell("drop", _run(home, lambda letters: letters.drop(chosen)), output, chosen)
 
 
 def _chosen(verb: str, ids: Sequence[str], everything: bool) -> frozenset[str] | None:

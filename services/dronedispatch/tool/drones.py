@@ -9,7 +9,6 @@ from cyclopts import App, Parameter
 
 from dronedispatch.tool import render
 from dronedispatch.tool.api import Api
-from dronedispatch.tool.errors import OutcomeNotKnown
 from dronedispatch.tool.orders import NO_TARGET, segment
 from dronedispatch.tool.system import Target, found
 
@@ -90,23 +89,17 @@ def get(drone: Annotated[str, Parameter(help="its id")], *, target: Target = NO_
 
 def drain(drone: Annotated[str, Parameter(help="its id")], *, target: Target = NO_TARGET) -> int:
     """Take a drone out of service: it finishes what it carries, and is given no more."""
-    return _wish(drone, "decommission", "leaves service after what it carries", target)
+    return _set_state(drone, "decommission", "leaves service after what it carries", target)
 
 
 def undrain(drone: Annotated[str, Parameter(help="its id")], *, target: Target = NO_TARGET) -> int:
     """Bring a drone back into service."""
-    return _wish(drone, "recommission", "comes back into service", target)
+    return _set_state(drone, "recommission", "comes back into service", target)
 
 
-def _wish(drone: str, verb: str, said: str, target: Target) -> int:
+def _set_state(drone: str, verb: str, said: str, target: Target) -> int:
     api = Api(found(target))
-    try:
-        answer = api.ask("POST", f"/drones/{segment(drone)}/{verb}", repeatable=True).document
-    except OutcomeNotKnown as error:
-        raise OutcomeNotKnown(
-            f"unknown whether drone {drone} was told: {error}\n"
-            f"look with: {api.next_command(f'drones get {drone}')}, or type the same again: it is safe"
-        ) from error
+    answer = api.change(f"/drones/{segment(drone)}/{verb}", f"drone {drone} was told", f"drones get {drone}")
     if target.json:
         render.print_json(answer)
     else:

@@ -238,13 +238,9 @@ def _tell_step(order: str, line: Mapping[str, Any], target: Target) -> None:
 def cancel(order: Annotated[str, Parameter(help="its id")], *, target: Target = NO_TARGET) -> int:
     """Cancel an order; one that is on board already is refused. Cancelling twice changes nothing."""
     api = Api(found(target))
-    try:
-        one = api.ask("POST", f"/deliveries/{segment(order)}/cancel", repeatable=True).document
-    except OutcomeNotKnown as error:
-        raise OutcomeNotKnown(
-            f"unknown whether order {order} was cancelled: {error}\n"
-            f"look with: {api.next_command(f'orders get {order}')}, or type the same again: it is safe"
-        ) from error
+    one = api.change(
+        f"/deliveries/{segment(order)}/cancel", f"order {order} was cancelled", f"orders get {order}"
+    )
     if target.json:
         render.print_json(one)
     else:

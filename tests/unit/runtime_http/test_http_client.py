@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,52 +13,10 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import Broken, Malformed, RequestNotSent, TimedOut
 from dronedispatch.runtime.http.heads import request_head
+from dronedispatch.testing.peer import OK, Script, peer
 from support.waiting import deadline
 
 pytestmark = pytest.mark.virtual_time
-
-Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-class Peer:
-    """A server whose every connection runs `script`; counts connections and keeps the heads it read."""
-
-    def __init__(self, script: Script) -> None:
-        self.script = script
-        self.connections = 0
-        self.port = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self.script(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            writer.transport.abort()
-        finally:
-            writer.close()
-            self._tasks.discard(task)
-
-    async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-@asynccontextmanager
-async def peer(script: Script) -> AsyncIterator[Peer]:
-    made = Peer(script)
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
-    try:
-        yield made
-    finally:
-        server.close()
-        await made.stop()
-        await server.wait_closed()
 
 
 @asynccontextmanager
@@ -100,9 +58,6 @@ def echoing(bodies: list[bytes]) -> Script:
 
 async def get(http: HttpClient, port: int, method: str = "GET", timeout_s: float = 5.0) -> HttpResponse:
     return await http.request(method, "127.0.0.1", port, "/x", timeout_s=timeout_s)
-
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 async def test_a_body_with_content_length_comes_back_whole_and_the_connection_is_kept() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from dronedispatch.dispatcher.core.feasibility import margins
 from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows
@@ -19,26 +20,34 @@ BUCKET_M = 200.0  # pick_drone takes drones of one bucket for equally far
 Pick = Callable[[World, FleetArrays, OrderArrays, int, Rows, Array], int]
 
 
+def who_can(
+    world: World, fleet: FleetArrays, orders: OrderArrays, col: int
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """(pickup distance in metres, whether it can fly order `col`) of each drone."""
+    origin_m = np.broadcast_to(orders.origin_m[col], fleet.xy_m.shape)
+    pickup_m = paths_of(world.city).lengths_m(fleet.xy_m, origin_m)
+    fit = margins(
+        world.flight,
+        battery_pct=fleet.battery_pct,
+        payload_max_kg=fleet.payload_max_kg,
+        weight_kg=orders.weight_kg[col],
+        pickup_m=pickup_m,
+        delivery_m=orders.delivery_m[col],
+        return_m=orders.return_m[col],
+    ).fit
+    return pickup_m, fit
+
+
 def assign_in_order(
     world: World, fleet: FleetArrays, orders: OrderArrays, pick: Pick
 ) -> list[tuple[int, int]]:
     """(drone, order) rows: for each order the drone that `pick` chooses of those that fit and are left; -1: none."""
     free = np.ones(len(fleet), dtype=np.bool_)
     pairs: list[tuple[int, int]] = []
-    paths = paths_of(world.city)
     for col in range(len(orders)):
         if not free.any():
             break
-        pickup_m = paths.lengths_m(fleet.xy_m, np.broadcast_to(orders.origin_m[col], fleet.xy_m.shape))
-        fit = margins(
-            world.flight,
-            battery_pct=fleet.battery_pct,
-            payload_max_kg=fleet.payload_max_kg,
-            weight_kg=orders.weight_kg[col],
-            pickup_m=pickup_m,
-            delivery_m=orders.delivery_m[col],
-            return_m=orders.return_m[col],
-        ).fit
+        pickup_m, fit = who_can(world, fleet, orders, col)
         candidates = np.flatnonzero(fit & free)
         if not candidates.size:
             continue
