@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -184,12 +185,28 @@ def _consul(system: ResolvedTarget) -> str | None:
     address = system.home.consul if system.home else os.environ.get("CONSUL_HTTP_ADDR")
     if address is None:
         return None
-    base = address if "://" in address else f"http://{address}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    secure = os.environ.get("CONSUL_HTTP_SSL", "").lower() in {"1", "true"}
+    base = address if "://" in address else f"{'https' if secure else 'http'}://{address}"
+    try:
+        over_tls = urllib.request.HTTPSHandler(context=_consul_tls())
+    except OSError as error:
+        return f"CONSUL_CACERT, CONSUL_CLIENT_CERT or CONSUL_CLIENT_KEY cannot be used ({error})"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), over_tls)
     try:
         with opener.open(f"{base}/v1/status/leader", timeout=CONSUL_S) as answer:
             leader = json.load(answer)
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            said = reason.verify_message
+            return f"the certificate of Consul at {base} is not trusted ({said}): CONSUL_CACERT names the file of its CA"
         return f"Consul at {base} does not answer ({reason}): no failure can be mended, nobody new is found"
     return "" if leader else f"Consul at {base} has no leader"
+
+
+def _consul_tls() -> ssl.SSLContext:
+    """As Consul's own command line is told of it. Raises OSError for files that are not there or hold no certificate."""
+    tls = ssl.create_default_context(cafile=os.environ.get("CONSUL_CACERT") or None)
+    if client := os.environ.get("CONSUL_CLIENT_CERT"):
+        tls.load_cert_chain(client, os.environ.get("CONSUL_CLIENT_KEY") or None)
+    return tls

@@ -18,10 +18,13 @@ from dronedispatch.tool import orders as order_commands
 from dronedispatch.tool import render
 from dronedispatch.tool.api import Api
 from dronedispatch.tool.errors import ToolError, WrongUse
+from dronedispatch.tool.keys import QUIT, keys
 from dronedispatch.tool.orders import NO_TARGET
 from dronedispatch.tool.system import Target, found
 
 ORDERS_SHOWN, DRONES_SHOWN = 12, 12
+LIVE_COLUMNS = ("drone", "status", "battery", "order", "last contact")  # in 80 characters
+HEAD_LINES = 9  # of a picture without trouble and without reasons: head, numbers, headings, blank lines
 OPEN = ("pending", "assigned", "in-progress")
 ANSWER_S_MAX = 5.0
 
@@ -45,7 +48,7 @@ def top(
     every: Annotated[float, Parameter(help="seconds between two looks")] = 1.0,
     target: Target = NO_TARGET,
 ) -> int:
-    """Show health, figures, open orders and drones; live in a terminal until Ctrl-C, else once."""
+    """Show health, figures, open orders and drones; live in a terminal until q or Ctrl-C, else once."""
     if not 0.2 <= every <= 3600:
         raise WrongUse(f"--every {every:g} is outside 0.2..3600")
     system = found(target)
@@ -82,19 +85,34 @@ def health(api: Api) -> Mapping[str, Any]:
 
 def _live(api: Api, every_s: float) -> int:
     glance, seen_s, trouble = look(api), time.monotonic(), ""
-    with Live(console=render.console(), screen=True, auto_refresh=False) as live:
+    screen = render.console()
+    with (
+        Live(console=screen, screen=True, auto_refresh=False) as live,
+        keys(sys.stdin.fileno()) as pressed,
+    ):
         while True:
             stale_s = time.monotonic() - seen_s if trouble else 0.0
-            live.update(picture(glance, api.system.url, stale_s, trouble), refresh=True)
-            time.sleep(every_s)
+            rows = rows_of(screen.size.height - bool(trouble) - len(glance.health.get("reasons") or ()))
+            live.update(picture(glance, api.system.url, stale_s, trouble, rows), refresh=True)
+            if QUIT in pressed(every_s):
+                return 0
             try:
                 glance, seen_s, trouble = look(api), time.monotonic(), ""
             except ToolError as error:
                 trouble = str(error)
 
 
-def picture(glance: Glance, url: str, stale_s: float = 0.0, trouble: str = "") -> RenderableType:
-    """The whole screen. Stale: what is shown was so `stale_s` ago, and why nothing newer is known."""
+def rows_of(height: int) -> int:
+    """How many rows each of the two tables has on a screen of so many lines."""
+    return max(1, min(ORDERS_SHOWN, (height - HEAD_LINES) // 2))
+
+
+def picture(
+    glance: Glance, url: str, stale_s: float = 0.0, trouble: str = "", rows: int | None = None
+) -> RenderableType:
+    """The whole screen. Stale: what is shown was so `stale_s` ago, and why nothing newer is known. `rows`: of each table, a
+    line each; None: all that is shown, folded where the screen is narrow.
+    """
     figures = glance.figures
     head = Text.assemble(
         (url, "bold"),
@@ -122,17 +140,17 @@ def picture(glance: Glance, url: str, stale_s: float = 0.0, trouble: str = "") -
         Text(numbers),
         Text(f"{len(glance.drones)} drones: {fleet}"),
         Text(""),
-        _orders(glance),
+        _orders(glance, rows),
         Text(""),
-        _drones(glance),
+        _drones(glance, rows),
     ]
     return Group(*parts)
 
 
-def _orders(glance: Glance) -> RenderableType:
+def _orders(glance: Glance, shown: int | None) -> RenderableType:
     if not glance.orders:
         return Text("no open order", style="dim")
-    newest = sorted(glance.orders, key=lambda one: str(one["id"]), reverse=True)[:ORDERS_SHOWN]
+    newest = sorted(glance.orders, key=lambda one: str(one["id"]), reverse=True)[: shown or ORDERS_SHOWN]
     rows = [
         (
             one["id"],
@@ -143,14 +161,17 @@ def _orders(glance: Glance) -> RenderableType:
         )
         for one in newest
     ]
-    return render.table(("open order", "status", "drone", "created", "expected"), rows)
+    return render.table(("open order", "status", "drone", "created", "expected"), rows, fold=shown is None)
 
 
-def _drones(glance: Glance) -> RenderableType:
+def _drones(glance: Glance, shown: int | None) -> RenderableType:
     """The emptiest batteries first: these want attention."""
     first = sorted(glance.drones, key=lambda one: (one["battery_pct"] is not None, one["battery_pct"] or 0.0))
+    lines = [fleet_commands.line(one) for one in first[: shown or DRONES_SHOWN]]
+    columns = [at for at, name in enumerate(fleet_commands.COLUMNS) if shown is None or name in LIVE_COLUMNS]
     return render.table(
-        fleet_commands.COLUMNS,
-        [fleet_commands.line(one) for one in first[:DRONES_SHOWN]],
+        [fleet_commands.COLUMNS[at] for at in columns],
+        [[line[at] for at in columns] for line in lines],
         right=("battery", "stops"),
+        fold=shown is None,
     )
