@@ -46,11 +46,12 @@ def needed_pct(flight: FlightModel, trip: Trip, weight_kg: float, kind: DroneTyp
 def why_not_by_class(flight: FlightModel, trip: Trip, weight_kg: float) -> dict[DroneType, str | None]:
     """For each class why it cannot fly the trip; None: it can, when it has charged."""
     reasons: dict[DroneType, str | None] = {}
+    cut = bool(no_way(np.array(trip.whole_m)))
     for kind in DroneType:
         needed = needed_pct(flight, trip, weight_kg, kind)
         if weight_kg > PAYLOAD_MAX_KG[kind]:
             reasons[kind] = f"carries {PAYLOAD_MAX_KG[kind]:g} kg at most"
-        elif no_way(np.array(trip.whole_m)):
+        elif cut:
             reasons[kind] = "has no way"
         elif needed > 100.0:
             reasons[kind] = f"would need {needed:.1f} % of its battery"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.fleet.limits import trip_of, why_nobody
 from dronedispatch.fleet.paths import Paths
@@ -15,6 +17,7 @@ def refuse_unserved(order: Order, paths: Paths, flight: FlightModel) -> None:
     Both places are in the city (`refuse_trip`).
     """
     origin, destination = (paths.city.plane.to_point(pos) for pos in (order.origin, order.destination))
+    paths.regions(np.array([origin, destination]))  # both in one look-up: what is asked below is then known
     for field, place in (("origin", origin), ("destination", destination)):
         if (reason := paths.why_not_reached(place)) is not None:
             raise BadField(field, reason)
