@@ -21,7 +21,7 @@ from loadtests.bench.dispatch_hindsight import hindsight_lines
 from loadtests.bench.dispatch_log import Case
 from loadtests.bench.dispatch_plot import plot
 from loadtests.bench.dispatch_report import Measured, Table, measure
-from loadtests.bench.dispatch_scale import growth_exponent, time_rounds
+from loadtests.bench.dispatch_scale import growth_exponent, time_kept, time_rounds
 from loadtests.bench.dispatch_world import simulate
 
 from dronedispatch.dispatcher.core.tuning import Tuning
@@ -30,6 +30,7 @@ from dronedispatch.fleet.city import City, default_city
 LOADS = (12.0, 18.0, 24.0, 30.0, 36.0, 42.0)
 OURS_NAME = "ours"
 BACKLOG_PER_DRONE = 2  # orders that always wait, in a saturated run
+KEPT_DRONES = 3_000
 DRONES_OF_LOADS = 18  # the loads are for so many drones, and grow with the fleet
 
 
@@ -118,7 +119,14 @@ def scale_lines() -> list[str]:
     timings = [time_rounds(n, n // 2, max(20, 300_000 // n)) for n in (1_000, 3_000, 10_000)]
     lines = ["", "### CPU of one round", "", "| drones | pending | p50 ms | p99 ms |", "|---|---|---|---|"]
     lines += [f"| {t.drones} | {t.pending} | {t.p50_ms:.1f} | {t.p99_ms:.1f} |" for t in timings]
-    return [*lines, "", f"growth: n^{growth_exponent(timings):.2f}"]
+    afresh_ms, kept_ms = time_kept(KEPT_DRONES, 100)
+    return [
+        *lines,
+        "",
+        f"growth: n^{growth_exponent(timings):.2f}",
+        "",
+        f"{KEPT_DRONES} drones of which few change: {afresh_ms:.1f} ms, with what the last round has kept {kept_ms:.1f} ms",
+    ]
 
 
 def main(argv: list[str]) -> int:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dronedispatch.dispatcher.core.fleet_cache import FleetCache
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
@@ -121,6 +122,58 @@ def time_rounds(drones: int, pending: int, rounds: int, seed: int = 1) -> Timing
         spent.append((time.thread_time() - began) * 1000.0)
     p50, p99 = np.percentile(spent[1:], (50, 99))
     return Timing(drones, pending, rounds, float(p50), float(p99))
+
+
+def quiet_worlds(drones: int, rounds: int, seed: int) -> Iterator[World]:
+    """A fleet of which a twentieth flies with parcels and a fifteenth charges: each round four orders are new, and the
+    places of a sixth of the flying drones and of four others are."""
+    rng = np.random.default_rng(seed)
+    city = default_city().with_capacity(max(4, drones // 10))
+    x0, y0, x1, y1 = city.boundary.shape.bounds
+    kinds, version, flying = list(DroneType), Version(1, 1), drones // 20
+    fleet: list[DroneSnapshot] = []
+    carried: list[DeliverySnapshot] = []
+
+    def spot() -> Point:
+        return Point(*rng.uniform((x0, y0), (x1, y1)).tolist())
+
+    def order(name: str, status: DeliveryStatus, drone_id: str | None, kg: float) -> DeliverySnapshot:
+        return DeliverySnapshot(name, status, version, spot(), spot(), kg, 999.0, drone_id=drone_id)
+
+    for i in range(drones):
+        drone = DroneSnapshot(f"d{i:05d}", kinds[i % 3], DroneStatus.IDLE, version, spot(), 100.0)
+        if i < flying:
+            carried.append(order(f"o{i:05d}", DeliveryStatus.IN_PROGRESS, drone.id, 2.0))
+            drone = _with_parcel(replace(drone, status=DroneStatus.BUSY, delivery_id=f"o{i:05d}"))
+        elif i < flying + drones // 15:
+            point = city.charge_points[i % len(city.charge_points)]
+            drone = _plugged(
+                replace(drone, status=DroneStatus.CHARGING, at=point.at, battery_pct=60.0), point.id
+            )
+        fleet.append(drone)
+    for number in range(rounds):
+        moved = [*range(number % 6, flying, 6), *rng.integers(drones // 2, drones, 4).tolist()]
+        for i in moved:
+            fleet[i] = replace(fleet[i], at=spot())
+        new = [
+            order(f"p{number}-{j}", DeliveryStatus.PENDING, None, float(rng.uniform(0.2, 10.0)))
+            for j in range(4)
+        ]
+        yield World(tuple(fleet), (*carried, *new), city, tuning=Tuning(autoscale=False))
+
+
+def time_kept(drones: int, rounds: int, seed: int = 1) -> tuple[float, float]:
+    """Medians of a round that keeps nothing and of one that keeps the fleet's arrays, of the same worlds in turn; ms."""
+    garbage.search_rarely()
+    cached = FleetCache()
+    spent: tuple[list[float], list[float]] = ([], [])
+    for world in quiet_worlds(drones, rounds + 1, seed):
+        for kept, times in zip((None, cached), spent, strict=True):
+            began = time.thread_time()
+            plan_round(world, 1000.0, kept)
+            times.append((time.thread_time() - began) * 1000.0)
+    afresh_ms, kept_ms = (float(np.median(times[1:])) for times in spent)
+    return afresh_ms, kept_ms
 
 
 def growth_exponent(timings: Sequence[Timing]) -> float:

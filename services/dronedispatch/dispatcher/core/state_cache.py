@@ -6,7 +6,7 @@ a wrong record. It keeps the views that have not changed, so that a round's Worl
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import Enum
 from typing import NamedTuple
 
@@ -98,6 +98,7 @@ class StateCache:
         self._drone_views: dict[str, DroneSnapshot] = {}
         self._delivery_views: dict[str, DeliverySnapshot] = {}
         self._stale_drones: set[str] = set()
+        self._late: Collection[str] = ()  # drones that had missed a tick when the last world was made
         self._holds: dict[str, str] = {}  # drone -> the delivery that its record names
 
     # -- what the store says -------------------------------------------------------------------------------------
@@ -296,8 +297,8 @@ class StateCache:
     def world(self, now_s: float) -> World:
         """The snapshot of now (`now_s` monotonic, for the failure detector)."""
         missed = self.failure_detector.missed(now_s)
-        late = {name for name, view in self._drone_views.items() if view.ticks_missed}
-        self._stale_drones.update(late, missed)
+        self._stale_drones.update(self._late, missed)
+        self._late = missed.keys()
         self._refresh(self._stale_drones, missed)
         self._stale_drones = set()
         return World(
