@@ -11,7 +11,7 @@ from loadtests.bench.dispatch_baselines import OURS
 from loadtests.bench.dispatch_hindsight import exact, flown_routes, hindsight_of, improve
 from loadtests.bench.dispatch_log import Case
 from loadtests.bench.dispatch_report import Ratio, Table, paired_ratio
-from loadtests.bench.dispatch_scale import busy_world, growth_exponent, time_rounds
+from loadtests.bench.dispatch_scale import busy_world, growth_exponent, time_kept, time_rounds
 from loadtests.bench.dispatch_world import Simulation
 
 from dronedispatch.dispatcher.core.tuning import Tuning
@@ -76,6 +76,7 @@ def test_a_large_round_assigns_to_drones_that_can() -> None:
 def test_a_timing_says_how_it_grows() -> None:
     timings = [time_rounds(n, n // 2, rounds=1) for n in (20, 40)]
     assert math.isfinite(growth_exponent(timings))
+    assert min(time_kept(60, rounds=3)) > 0.0
 
 
 def test_a_paired_ratio_needs_pairs_and_tells_its_interval() -> None:
