@@ -26,9 +26,10 @@ from dronedispatch.dispatcher.locks import NoLocks
 from dronedispatch.dispatcher.recalls import Recalls
 from dronedispatch.dispatcher.rounds import Rounds
 from dronedispatch.drone_sim import simulation as simulation_module
-from dronedispatch.drone_sim.app import FleetFlight
+from dronedispatch.drone_sim.consumers import Hints
 from dronedispatch.drone_sim.core.placement import class_of, drone_id
 from dronedispatch.drone_sim.core.schedule import Beat
+from dronedispatch.drone_sim.fleet_flight import FleetFlight
 from dronedispatch.drone_sim.settings import Settings
 from dronedispatch.fleet.deliveries import TERMINAL, Delivery, DeliveryStatus, delivery_tags
 from dronedispatch.fleet.documents import (
@@ -245,7 +246,9 @@ class RoughWorld:
         async def fly() -> None:
             await fleet.tick(Beat(late_s=0.0, elapsed_s=1.0, skipped=0, next_due_s=0.0))
 
-        self._tasks[name] = [self.bus.subscribe(DRONE_ORDERS, name, fleet.hints.orders_changed)]
+        self._tasks[name] = [
+            self.bus.subscribe(DRONE_ORDERS, name, Hints(fleet.simulation.hinted_at).orders_changed)
+        ]
         self._processes[name] = [Actor(fleet.claims.once), Actor(fly)]
 
     async def kill(self, name: str) -> None:

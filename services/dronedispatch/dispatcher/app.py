@@ -78,7 +78,7 @@ class Dispatcher:
             gather_s=settings.gather_s,
         )
         self.consumers = Consumers(self.rounds, self.clock)
-        self.scans = Scans(self.rounds, self.consumers, settings, self.clock)
+        self.scans = Scans(self.rounds, lambda: self.consumers.heard_s, settings, self.clock)
         self._broker = Away(self.clock)
         self._campaign: asyncio.Task[None] | None = None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 
-from dronedispatch.dispatcher.consumers import Consumers
 from dronedispatch.dispatcher.rounds import Rounds
 from dronedispatch.dispatcher.settings import Settings
 from dronedispatch.fleet.messages import BEAT_S
@@ -18,11 +17,13 @@ UNHEARD_S = 3.0  # without drone_updates for this long, telemetry is read from t
 
 
 class Scans:
-    """Due by the clock, and rarer when they take long."""
+    """Due by the clock, and rarer when they take long. `heard_s`: when drone_updates came last, monotonic; None: never."""
 
-    def __init__(self, rounds: Rounds, consumers: Consumers, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, rounds: Rounds, heard_s: Callable[[], float | None], settings: Settings, clock: Clock
+    ) -> None:
         self._rounds = rounds
-        self._consumers = consumers
+        self._heard_s = heard_s
         self._settings = settings
         self._clock = clock
         self._last: dict[str, tuple[float, float]] = {}  # name -> (began, took)
@@ -43,7 +44,7 @@ class Scans:
         return ", ".join(done) or "nothing due"
 
     def _heard(self) -> bool:
-        heard_s = self._consumers.heard_s
+        heard_s = self._heard_s()
         return heard_s is not None and self._clock.monotonic_s() - heard_s < UNHEARD_S
 
     async def _scan(self, name: str, scan: Callable[[], Awaitable[int]], every_s: float) -> str:

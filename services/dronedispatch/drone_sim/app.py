@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sanic import Sanic
 
-from dronedispatch.drone_sim.claims import Claims
 from dronedispatch.drone_sim.consumers import Hints
-from dronedispatch.drone_sim.core.airspace import CityAirspace
-from dronedispatch.drone_sim.core.fleet_state import FleetState
-from dronedispatch.drone_sim.core.flight import Noise
-from dronedispatch.drone_sim.core.schedule import Beat
-from dronedispatch.drone_sim.faults import FaultInjector
-from dronedispatch.drone_sim.loops import Ticker, ZonesWatch
-from dronedispatch.drone_sim.records import Records
-from dronedispatch.drone_sim.registration import FleetRegistration
+from dronedispatch.drone_sim.fleet_flight import FleetFlight
+from dronedispatch.drone_sim.loops import Ticker
 from dronedispatch.drone_sim.routes import add_routes
 from dronedispatch.drone_sim.settings import Settings
-from dronedispatch.drone_sim.simulation import Pace, Simulation
-from dronedispatch.fleet.city import City, default_city
 from dronedispatch.fleet.messages import DRONE_ORDERS, DRONE_UPDATES
-from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
-from dronedispatch.runtime.amqp import Bus, Publisher
+from dronedispatch.runtime.amqp import Bus
 from dronedispatch.runtime.away import Away
 from dronedispatch.runtime.broker_source import BrokerSource
-from dronedispatch.runtime.clock import Clock, SystemClock
+from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
@@ -38,71 +28,6 @@ from dronedispatch.runtime.service import create_service
 from dronedispatch.runtime.web import ServiceProcess
 
 SERVICE = "drone-sim"
-
-
-class FleetFlight:
-    """The fleet's flight without process, network and discovery: given a store, a bus, a clock, and who else flies."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        kv: KVClient,
-        bus: Publisher,
-        clock: Clock,
-        instance: str,
-        names: Callable[[], tuple[str, Sequence[str]]],
-        hints_come: Callable[[], bool],
-    ) -> None:
-        self.settings = settings
-        self.state = FleetState()
-        self.faults = FaultInjector(self.state, clock)
-        self._flight = settings.flight.sped_up(settings.speed)
-        self._registration = FleetRegistration(
-            kv, self.state, clock, fleet=settings.drones, seed=settings.seed, slots=settings.slots
-        )
-        self.claims = Claims(
-            kv,
-            clock,
-            owner=instance,
-            names=names,
-            slots=settings.slots,
-            ttl_ms=settings.lease_ttl_ms,
-            adopt=self._adopt,
-            drop=self.state.drop,
-        )
-        self.simulation = Simulation(
-            state=self.state,
-            records=Records(kv),
-            faults=self.faults,
-            bus=bus,
-            clock=clock,
-            source=instance,
-            air=CityAirspace(default_city(), self._flight),
-            noise=Noise(settings.noise, settings.seed),
-            pace=Pace(settings.refresh_ticks, settings.read_ticks, settings.store_ticks),
-            hints_come=hints_come,
-            slots=self.claims,
-        )
-        self.zones = ZonesWatch(kv, self._fly_in)
-        self.hints = Hints(self.simulation.hinted_at)
-
-    def _fly_in(self, city: City) -> None:
-        air = CityAirspace(city, self._flight)
-        self.simulation.fly_in(air)
-        self._registration.ship(air, self._flight.range_m)
-
-    async def _adopt(self, slots: Sequence[int]) -> None:
-        if not self.zones.known:  # a fleet that is registered now is parked in the city of the store
-            await self.zones.once()
-        await self._registration.adopt(slots, self.simulation.air)
-
-    async def tick(self, beat: Beat) -> str:
-        """One tick; slots that turned out to be another's are given up."""
-        told = await self.simulation.once(beat)
-        if told.lost_slots:
-            await self.claims.lose(sorted(told.lost_slots))
-        return f"told of {len(told.told)} drones, {told.failed} writes to repeat"
 
 
 class DroneSim:
@@ -130,6 +55,7 @@ class DroneSim:
             names=self._names,
             hints_come=lambda: self.bus.publishing,
         )
+        self._hints = Hints(self.fleet.simulation.hinted_at)
         self._period_s = settings.period_s
         self._zones_s = settings.zones_s
         self._broker = Away(self.clock)
@@ -153,7 +79,7 @@ class DroneSim:
         self.peers.start()
         self.bus.start()
         self.bus.subscribe(
-            DRONE_ORDERS, f"{DRONE_ORDERS}.{self._process.instance}", self.fleet.hints.orders_changed
+            DRONE_ORDERS, f"{DRONE_ORDERS}.{self._process.instance}", self._hints.orders_changed
         )
         ticker = Ticker(self.fleet.tick, self.clock, self._period_s)
         claims = self.fleet.claims

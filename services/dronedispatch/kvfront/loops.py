@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from dronedispatch.kvfront.core.hints import pull_hints
 from dronedispatch.kvfront.core.tombstone_gc import sweep
-from dronedispatch.replication.calls import Fetched, PullHints
 from dronedispatch.replication.driver import Driver
-from dronedispatch.replication.effects import Ask, Pulse, Steps
+from dronedispatch.replication.effects import Pulse
 from dronedispatch.replication.links import OFFER_TARGET
 from dronedispatch.replication.view import View
 from dronedispatch.runtime.auth import bearer
@@ -17,7 +17,6 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError
 from dronedispatch.runtime.settings import Secret
 
-OFFER_KEYS = 500
 OFFER_TIMEOUT_S = 2.0
 
 
@@ -49,7 +48,7 @@ class HintFlush:
         for stand_in in view.replicas:
             if stand_in == target:
                 continue
-            entries = await self._driver.run(_pull(view, stand_in, target))
+            entries = await self._driver.run(pull_hints(view, stand_in, target))
             if entries and await self._send(view.replicas[target].url, entries):
                 offered += len(entries)
         return offered
@@ -69,13 +68,6 @@ class HintFlush:
         except HttpError:
             return False  # it will pull them when it joins
         return response.status == 200
-
-
-def _pull(view: View, stand_in: str, target: str) -> Steps[list[object]]:
-    """The first page of the hints that `stand_in` keeps for `target`: a reminder, and a head start for its JOIN."""
-    call = PullHints(view.cluster, view.epoch, view.replicas[stand_in].disk, 0, target, None, OFFER_KEYS)
-    (reply,) = yield Ask([(stand_in, call)])
-    return list(reply.entries) if isinstance(reply, Fetched) else []
 
 
 SWEEPS_MAX = 20

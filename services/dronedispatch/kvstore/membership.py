@@ -13,8 +13,8 @@ from dronedispatch.kvstore.committer import Committer
 from dronedispatch.kvstore.core.catch_up import forget, settle
 from dronedispatch.kvstore.core.hold_down import HoldDown
 from dronedispatch.kvstore.core.join import NotYet, join_once
-from dronedispatch.kvstore.core.leave import announce, leave
 from dronedispatch.kvstore.core.local_effects import Commit, NotCommitted, Probe, Reached
+from dronedispatch.kvstore.core.membership import announce, leave
 from dronedispatch.kvstore.engine import Engine
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
 from dronedispatch.replication import view as views

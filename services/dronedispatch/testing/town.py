@@ -12,8 +12,9 @@ from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.locks import Locks, NoLocks
 from dronedispatch.dispatcher.rounds import Rounds
-from dronedispatch.drone_sim.app import FleetFlight
+from dronedispatch.drone_sim.consumers import Hints
 from dronedispatch.drone_sim.core.schedule import Beat
+from dronedispatch.drone_sim.fleet_flight import FleetFlight
 from dronedispatch.drone_sim.settings import Settings as SimSettings
 from dronedispatch.fleet.deliveries import Delivery, delivery_tags
 from dronedispatch.fleet.documents import (
@@ -134,7 +135,9 @@ class Town:
             hints_come=lambda: self.bus.publishing,
         )
         self._tasks.append(
-            self.bus.subscribe(DRONE_ORDERS, f"{DRONE_ORDERS}.{name}", fleet.hints.orders_changed)
+            self.bus.subscribe(
+                DRONE_ORDERS, f"{DRONE_ORDERS}.{name}", Hints(fleet.simulation.hinted_at).orders_changed
+            )
         )
         self._names[id(fleet)] = name
         self.fleets.append(fleet)

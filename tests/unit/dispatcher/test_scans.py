@@ -61,7 +61,7 @@ def counted(town: Town) -> CountingKV:
 
 
 async def pass_time(town: Town, desk: Desk, seconds: int, *, heard: bool) -> list[str]:
-    kv, scans = counted(town), Scans(desk.rounds, desk.consumers, SETTINGS, town.clock)
+    kv, scans = counted(town), Scans(desk.rounds, lambda: desk.consumers.heard_s, SETTINGS, town.clock)
     for _ in range(seconds):
         town.clock.advance(1.0)
         if heard:
@@ -87,7 +87,7 @@ async def test_the_fleet_is_scanned_as_often_as_the_deliveries_while_nothing_is_
 async def test_a_slow_store_is_scanned_more_rarely(town: Town, desk: Desk) -> None:
     kv = counted(town)
     kv.takes_s = 1.0
-    scans = Scans(desk.rounds, desk.consumers, SETTINGS, town.clock)
+    scans = Scans(desk.rounds, lambda: desk.consumers.heard_s, SETTINGS, town.clock)
     began_s = town.clock.monotonic_s()
     while town.clock.monotonic_s() < began_s + 100:
         town.clock.advance(1.0)

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from dronedispatch.drone_sim.app import FleetFlight
 from dronedispatch.drone_sim.core.placement import drone_id
 from dronedispatch.drone_sim.core.schedule import Beat
+from dronedispatch.drone_sim.fleet_flight import FleetFlight
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, ZONES_KEY, decode, drone_key, encode, telemetry_key
 from dronedispatch.fleet.drones import Commands, Drone, DroneStatus, Stop, StopKind, Telemetry

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from dronedispatch.drone_sim.core.schedule import Beat
-from dronedispatch.drone_sim.loops import Ticker, ZonesWatch
+from dronedispatch.drone_sim.loops import Ticker
+from dronedispatch.drone_sim.zones import ZonesWatch
 from dronedispatch.fleet.city import City, default_city
 from dronedispatch.fleet.documents import ZONES_KEY, encode
 from dronedispatch.testing.clock import FakeClock

@@ -10,7 +10,7 @@ from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvfront.core.resolution import Done
 from dronedispatch.kvstore.core.join import Joined, NotYet
-from dronedispatch.kvstore.core.leave import ATTEMPTS_MAX, announce, leave
+from dronedispatch.kvstore.core.membership import ATTEMPTS_MAX, announce, leave
 from dronedispatch.replication import view as views
 from dronedispatch.replication.effects import NONCE, READ_VIEW, Sleep, Swap, SwapView, ViewAt
 from dronedispatch.replication.view import Replica

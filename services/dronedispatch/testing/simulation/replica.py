@@ -9,8 +9,8 @@ from typing import Any
 from dronedispatch.kvstore.core import catch_up
 from dronedispatch.kvstore.core.hold_down import HoldDown
 from dronedispatch.kvstore.core.join import Joined, NotYet, join_once
-from dronedispatch.kvstore.core.leave import leave
 from dronedispatch.kvstore.core.local_effects import Commit, Reached
+from dronedispatch.kvstore.core.membership import leave
 from dronedispatch.kvstore.core.rules import admit, carry_out, changes_disk, execute
 from dronedispatch.replication.calls import DAMAGED, NO_SPACE, NOT_SENT, AnyCall, AnyReply
 from dronedispatch.replication.effects import Pulse
