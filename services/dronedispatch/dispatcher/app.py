@@ -36,6 +36,7 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.leadership import ConsulLock
 from dronedispatch.runtime.loops import Tasks
+from dronedispatch.runtime.neighbour_health import NeighbourHealth
 from dronedispatch.runtime.service import create_service
 from dronedispatch.runtime.web import ServiceProcess
 
@@ -80,6 +81,7 @@ class Dispatcher:
         self.consumers = Consumers(self.rounds, self.clock)
         self.scans = Scans(self.rounds, lambda: self.consumers.heard_s, settings, self.clock)
         self._broker = Away(self.clock)
+        self.store_health = NeighbourHealth(lambda: self.coordinators.endpoints, self.http, self.clock)
         self._campaign: asyncio.Task[None] | None = None
 
     def _locks(self, kv: KVClient, instance: str) -> PairLocks:
@@ -97,6 +99,7 @@ class Dispatcher:
     async def start(self, tasks: Tasks) -> None:
         """Everything in the background: nothing here waits for another process."""
         self.coordinators.start()
+        tasks.start("store-health", self.store_health.loop().run())
         self.bus.start()
         self._campaign = tasks.start("leadership", self.lock.run())
         for loop in loops_of(self.rounds, self.scans, self.settings):
@@ -127,7 +130,10 @@ class Dispatcher:
     def facts(self) -> Facts:
         """See runtime/health.py."""
         return Facts(
-            consul_away_s=self.coordinators.stale_s, broker_away_s=self._broker.since(self.bus.publishing)
+            consul_away_s=self.coordinators.stale_s,
+            broker_away_s=self._broker.since(self.bus.publishing),
+            store_away_s=self.store_health.away_s,
+            told=self.store_health.reasons,
         )
 
     def health(self) -> dict[str, object]:

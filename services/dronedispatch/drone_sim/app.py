@@ -24,6 +24,7 @@ from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
+from dronedispatch.runtime.neighbour_health import NeighbourHealth
 from dronedispatch.runtime.service import create_service
 from dronedispatch.runtime.web import ServiceProcess
 
@@ -59,6 +60,7 @@ class DroneSim:
         self._period_s = settings.period_s
         self._zones_s = settings.zones_s
         self._broker = Away(self.clock)
+        self.store_health = NeighbourHealth(lambda: self.coordinators.endpoints, self.http, self.clock)
         self._flying: list[asyncio.Task[None]] = []
 
     def _names(self) -> tuple[str, Sequence[str]]:
@@ -76,6 +78,7 @@ class DroneSim:
     async def start(self, tasks: Tasks) -> None:
         """Everything in the background: nothing here waits for another process."""
         self.coordinators.start()
+        tasks.start("store-health", self.store_health.loop().run())
         self.peers.start()
         self.bus.start()
         self.bus.subscribe(
@@ -112,7 +115,10 @@ class DroneSim:
     def facts(self) -> Facts:
         """See runtime/health.py."""
         return Facts(
-            consul_away_s=self.coordinators.stale_s, broker_away_s=self._broker.since(self.bus.publishing)
+            consul_away_s=self.coordinators.stale_s,
+            broker_away_s=self._broker.since(self.bus.publishing),
+            store_away_s=self.store_health.away_s,
+            told=self.store_health.reasons,
         )
 
     def health(self) -> dict[str, object]:

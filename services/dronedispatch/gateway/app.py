@@ -45,7 +45,6 @@ from dronedispatch.runtime.service import create_service
 from dronedispatch.runtime.web import ServiceProcess
 
 SERVICE = "gateway"
-STORE_HEALTH_S = 2.0
 
 
 class Gateway:
@@ -105,7 +104,7 @@ class Gateway:
         self.coordinators.start()
         self.dispatchers.start()
         self.bus.start()
-        tasks.start("store-health", Loop("store-health", self._store.once, STORE_HEALTH_S).run())
+        tasks.start("store-health", self._store.loop().run())
         # Made here: only a process that has bound its port has the name that its queues bear.
         hearing = self._hearing = Hearing(self.bus, self._feed, self._clock, self._process.instance)
         hearing.start()

@@ -1,4 +1,6 @@
-"""What another service says of its health, for who is served by it: a gateway tells what the store's coordinators say."""
+"""What another service says of its health, for who is served by it: gateway, dispatcher and drone_sim tell what the store's
+coordinators say.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,10 @@ from dronedispatch.runtime.consul import Endpoint
 from dronedispatch.runtime.health import Reason, reasons_of
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError
+from dronedispatch.runtime.loops import Loop
 
 TIMEOUT_S = 1.0
+LOOK_S = 2.0
 
 
 class NeighbourHealth:
@@ -30,6 +34,10 @@ class NeighbourHealth:
     def away_s(self) -> float:
         """Seconds since an instance answered."""
         return self._clock.monotonic_s() - self._answered_s
+
+    def loop(self) -> Loop:
+        """`once`, again and again."""
+        return Loop("store-health", self.once, LOOK_S)
 
     async def once(self) -> str:
         """One look; says what it found."""
