@@ -22,6 +22,7 @@ FREEZABLE = ("dispatcher", "drone-sim", "kvstore", "kvfront", "gateway")
 EXCHANGES = ("delivery_changes", "delivery_status", "drone_updates", "drone_orders")
 
 Fault = Callable[[Running, Random], Awaitable[str]]
+"""Returns whom it has hit; empty: there was nobody to hit at the moment."""
 
 
 def _one_of(names: list[str], kind: str, rng: Random) -> str:
@@ -33,6 +34,8 @@ async def freeze(running: Running, rng: Random) -> str:
     """SIGSTOP of one process for 3 to 12 s."""
     pids = await asyncio.to_thread(running.pids)
     name = _one_of(list(pids), rng.choice(FREEZABLE), rng)
+    if not name:
+        return ""
     os.kill(pids[name], signal.SIGSTOP)
     try:
         await asyncio.sleep(rng.uniform(3.0, 12.0))
@@ -44,7 +47,10 @@ async def freeze(running: Running, rng: Random) -> str:
 
 async def cut_one_way(running: Running, rng: Random) -> str:
     """What a replica answers is dropped for 5 to 15 s, what it asks is not."""
-    replica = rng.choice(running.endpoints("kvstore"))
+    replicas = running.endpoints("kvstore")
+    if not replicas:
+        return ""
+    replica = rng.choice(replicas)
     rule = ("OUTPUT", "-o", "lo", "-p", "tcp", "--sport", str(replica.port), "-j", "DROP")
     await _run("iptables", "-I", *rule)
     try:
@@ -72,9 +78,14 @@ async def delete_exchange(running: Running, rng: Random) -> str:
 
 
 async def damage_pages(running: Running, rng: Random) -> str:
-    """32 random bytes at 400 places of a stopped replica's data file, beyond its first two pages."""
+    """32 random bytes at 400 places of a stopped replica's data file, beyond its first two pages.
+
+    A replica that was hit a moment ago has set its file aside, and may not have made the next one: nothing to damage.
+    """
     async with _stopped_replica(running, rng) as (name, folder):
         path = folder / "data.mdb"
+        if not name or not path.exists():
+            return ""
         size = path.stat().st_size
         with path.open("r+b") as file:
             for _ in range(DAMAGED_PLACES):
@@ -86,10 +97,13 @@ async def damage_pages(running: Running, rng: Random) -> str:
 async def fill_disk(running: Running, rng: Random) -> str:
     """A replica moves to a small file system (it joins anew); that is full for 10 s, and has room again."""
     async with _stopped_replica(running, rng) as (name, folder):
+        if not name:
+            return ""
         if not folder.is_mount():
+            folder.mkdir(exist_ok=True)
             for old in folder.iterdir():
                 if old.is_file():
-                    old.unlink()
+                    old.unlink(missing_ok=True)
             await _run("mount", "-t", "tmpfs", "-o", f"size={TMPFS_BYTES}", "tmpfs", str(folder))
     await asyncio.sleep(10.0)
     filler = folder / "somebody-else's"
@@ -138,8 +152,11 @@ def clean_up(home: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def _stopped_replica(running: Running, rng: Random) -> AsyncIterator[tuple[str, Path]]:
-    """(name, folder) of a replica that is stopped for the length of the block, by its supervisor."""
+    """(name, folder) of a replica that is stopped for the length of the block, by its supervisor; no name: none runs."""
     name = _one_of(list(await asyncio.to_thread(running.pids)), "kvstore", rng)
+    if not name:
+        yield "", running.home.root
+        return
     await asyncio.to_thread(running.supervisor.stop, name)
     for _ in range(300):
         if name not in await asyncio.to_thread(running.pids):
