@@ -10,6 +10,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 Json = dict[str, Any]
@@ -57,7 +58,7 @@ class Consul:
             raise ConsulError(
                 f"Consul at {self.address} answers {exc.code} to {method} {path}: {told}"
             ) from exc
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, HTTPException) as exc:  # HTTPException: an address that is none
             raise ConsulError(
                 f"Consul at {self.address} does not answer: {getattr(exc, 'reason', exc)}"
             ) from exc

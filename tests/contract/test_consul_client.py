@@ -17,7 +17,6 @@ from dronedispatch.runtime.consul import (
     ConsulUnavailable,
     ConsulUnknown,
     ServiceRegistration,
-    parse_address,
 )
 from dronedispatch.runtime.discovery import KeyWatch, ServiceWatch
 from dronedispatch.runtime.leadership import ConsulLock
@@ -46,24 +45,6 @@ async def client(consul: tuple[Ports, Part], monkeypatch: pytest.MonkeyPatch) ->
 
 async def until(condition: Callable[[], object]) -> None:
     await waiting.until(condition, "Consul has told it", 15.0)
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("127.0.0.1:8500", ("http", "127.0.0.1", 8500)),
-        ("http://consul", ("http", "consul", 8500)),
-        ("https://c:8501", ("https", "c", 8501)),
-    ],
-)
-def test_an_address_is_read_with_and_without_its_scheme(text: str, parts: tuple[str, str, int]) -> None:
-    assert parse_address(text) == parts
-
-
-@pytest.mark.parametrize("text", ["ftp://c:1", "http://"])
-def test_an_address_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="CONSUL_HTTP_ADDR"):
-        parse_address(text)
 
 
 async def test_cas_writes_only_on_the_index_that_was_read(client: ConsulClient) -> None:

@@ -16,11 +16,12 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 from consul import base
+
+from dronedispatch.runtime.addresses import consul_address
 
 try:  # py-consul
     from consul import exceptions as errors
@@ -180,19 +181,11 @@ def _without_consul_variables() -> Iterator[None]:
         os.environ.update(kept)
 
 
-def parse_address(text: str) -> tuple[str, str, int]:
-    """ "http://host:8500", "https://host:8501" or "host:8500" -> (scheme, host, port). Raises ValueError."""
-    parts = urlsplit(text if "://" in text else f"http://{text}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"CONSUL_HTTP_ADDR={text!r}: expected [http[s]://]host[:port]")
-    return parts.scheme, parts.hostname, parts.port or 8500
-
-
 class ConsulClient:
     """The calls that we make, each with a time limit and a sorted error."""
 
     def __init__(self, address: str, *, token: str | None = None, cacert: str | None = None) -> None:
-        scheme, host, port = parse_address(address)
+        scheme, host, port = consul_address(address)
         self.address = f"{scheme}://{host}:{port}"
         tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=cacert) if cacert else True
         with _without_consul_variables():

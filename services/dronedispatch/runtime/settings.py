@@ -17,6 +17,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from dronedispatch.runtime.addresses import CHECKS
+
 T = TypeVar("T")
 
 
@@ -82,6 +84,23 @@ def _parse(kind: Any, variable: str, text: str) -> Any:
         raise SettingsError(f"{variable}={text!r}: expected {getattr(kind, '__name__', kind)}") from exc
 
 
+def _checked(variable: str, value: Any) -> Any:
+    """An address that cannot be one is refused here, by its variable's name, and not where it is used."""
+    check = CHECKS.get(variable)
+    if check is not None:
+        try:
+            check(str(value))
+        except ValueError as exc:
+            raise SettingsError(f"{variable}={_without_password(str(value))!r}: {exc}") from exc
+    return value
+
+
+def _without_password(text: str) -> str:
+    """An error's text is logged: what stands before an @ stays out of it."""
+    scheme, colons, rest = text.rpartition("://")
+    return f"{scheme}{colons}***@{rest.rpartition('@')[2]}" if "@" in rest else text
+
+
 def _is_secret(kind: Any) -> bool:
     return kind is Secret or Secret in typing.get_args(kind)
 
@@ -127,7 +146,7 @@ def _load(cls: type[T], prefix: str, environ: Mapping[str, str]) -> T:
         variable = _variable(field, kind, prefix)
         text = environ.get(variable)
         if text is not None and text != "":
-            values[field.name] = _parse(kind, variable, text)
+            values[field.name] = _checked(variable, _parse(kind, variable, text))
         elif field.metadata.get("handed") and environ.get(field.metadata["env"]):
             values[field.name] = Secret(environ[field.metadata["env"]].strip())
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -195,7 +196,7 @@ def _consul(system: ResolvedTarget) -> str | None:
     try:
         with opener.open(f"{base}/v1/status/leader", timeout=CONSUL_S) as answer:
             leader = json.load(answer)
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (urllib.error.URLError, OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         if isinstance(reason, ssl.SSLCertVerificationError):
             said = reason.verify_message
