@@ -78,7 +78,8 @@ class Engine:
         self.cache = cache
         self.bounds = bounds
         self.threaded = threaded
-        self.tables = Tables(disk.env, disk.meta)
+        with self.guarded():
+            self.tables = Tables(disk.env, disk.meta)
         self._shared = Shared(
             disk.disk,
             cache,
