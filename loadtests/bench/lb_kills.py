@@ -108,7 +108,7 @@ async def client(port: int, seen: Seen, stop: asyncio.Event, rng: Random, *, kee
                 "/deliveries",
                 headers=(("idempotency-key", key),) if method == "POST" else (),
                 body=b"" if method == "GET" else BODY,
-                timeout_s=10.0,
+                timeout_s=60.0,  # how long it takes is not judged, an error is
             )
         except HttpError as error:
             seen.errors[f"{type(error).__name__}: {error.reason}"] += 1
