@@ -31,7 +31,10 @@ CHARGE_POINTS = range(4, 41)
 ACROSS_MAX_M = (
     300_000.0  # beyond that the plane is no map any more, and no drone comes from one end to the other
 )
+MEETING_MAX = 500_000
+"""Pairs of edges of two quarters that may cross: what their union costs. Real quarters meet along their borders only."""
 GRID_MAX = 200_000  # places that are looked at when charge points are spread
+EDGES_AT_ONCE = 2_000
 DECIMALS = 7
 
 
@@ -119,7 +122,8 @@ def _refuse_far_parts(quarters: Sequence[BaseGeometry]) -> None:
 
 
 def _boundary(quarters: Sequence[BaseGeometry], wish: Wish, said: list[str]) -> Polygon | MultiPolygon:
-    """Their union, gaps closed, without specks, simplified."""
+    """Their union, gaps closed, without specks, simplified. Raises NoQuarters, CityInvalid."""
+    _refuse_tangled(quarters)
     whole = shapely.union_all(quarters)
     # Half of the tolerance first: what closes gaps costs the square of the corners on a rough coast.
     smooth = whole.simplify(wish.tolerance_m / 2)
@@ -152,6 +156,27 @@ def _boundary(quarters: Sequence[BaseGeometry], wish: Wish, said: list[str]) -> 
         said.append(f"{len(kept)} parts with no way between them: each needs a charge point of its own")
     assert isinstance(simple, (Polygon, MultiPolygon))
     return simple
+
+
+def _refuse_tangled(quarters: Sequence[BaseGeometry]) -> None:
+    """Counted, and not timed: the same file has the same answer on every machine."""
+    rings, owner_of = shapely.get_rings(shapely.get_parts(quarters), return_index=True)
+    owner_of = shapely.get_parts(quarters, return_index=True)[1][owner_of]
+    corners = [shapely.get_coordinates(ring) for ring in rings]
+    if not corners:
+        return
+    edges = shapely.linestrings(np.concatenate([np.stack([c[:-1], c[1:]], axis=1) for c in corners]))
+    owners = np.repeat(owner_of, [len(c) - 1 for c in corners])
+    tree = shapely.STRtree(edges)
+    meeting = 0
+    for start in range(0, len(edges), EDGES_AT_ONCE):
+        one, other = tree.query(edges[start : start + EDGES_AT_ONCE])
+        meeting += int(np.count_nonzero(owners[one + start] != owners[other]))
+        if meeting > MEETING_MAX:
+            raise NoQuarters(
+                f"its {len(quarters)} quarters have {len(edges):,} edges, and more than {MEETING_MAX:,} pairs of them may "
+                "cross: quarters lie beside each other. Leave out the ones that lie on top of others"
+            )
 
 
 def _moved_m(before: BaseGeometry, after: BaseGeometry) -> float:

@@ -182,6 +182,12 @@ def test_a_coast_of_83_000_corners_is_a_city_within_the_tolerance() -> None:
     assert 0 < float(str(made.said[1]).split("moved by ")[1].split(" m")[0]) <= 10.0
 
 
+def test_jagged_quarters_on_top_of_each_other_are_refused_by_a_count() -> None:
+    jagged = [polygon(ring_of(wiggly(160, roughness=0.3, seed=seed), PLANE)) for seed in range(83)]
+    with pytest.raises(NoQuarters, match=r"83 quarters have 13,\d+ edges, and more than 500,000 pairs"):
+        make_city(collection(*map(feature, jagged)), Wish())
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
