@@ -156,11 +156,11 @@ class History:
                 self.drones[name] = replace(
                     drone, decommissioned=not drone.decommissioned, version=self.version()
                 )
-            elif chance < 0.04:
-                del self.drones[name]
         for _ in range(rng.randrange(5)):
             self.order()
-        if rng.random() < 0.3:
+        if rng.random() < 0.1:
+            del self.drones[rng.choice(list(self.drones))]
+        if rng.random() < 0.1:
             self.add_drone(f"drone-{self.seq:05d}")
         if rng.random() < 0.1:
             self.city = self.city.with_capacity(rng.randrange(1, 9))
@@ -168,9 +168,9 @@ class History:
     def world(self, tuning: Tuning) -> World:
         """Now and then without some drone, as when a record could not be read; in any order."""
         drones, deliveries = list(self.drones.values()), list(self.deliveries.values())
-        if self.rng.random() < 0.3:
+        if self.rng.random() < 0.1:
             drones = [drone for drone in drones if self.rng.random() < 0.9]
-        if self.rng.random() < 0.3:
+        if self.rng.random() < 0.1:
             self.rng.shuffle(drones)
             self.rng.shuffle(deliveries)
         return World(tuple(drones), tuple(deliveries), self.city, FLIGHT, tuning)
