@@ -10,6 +10,7 @@ are in `Outcome.reread`.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -113,11 +114,15 @@ class CarryOut:
         self._etas = Etas()
         self._recalls = Recalls(kv)
 
-    async def carry_out(self, plan: Plan, locks: PairLocks) -> Outcome:
-        """Never raises for a write that failed: the next round sees why. Safe to repeat at any point."""
+    async def carry_out(self, plan: Plan, locks: PairLocks, *, assign_until_s: float = math.inf) -> Outcome:
+        """Never raises for a write that failed: the next round sees why. Safe to repeat at any point.
+
+        After `assign_until_s` (monotonic) nothing is assigned any more: where drones are, and with what battery, is too
+        old by then.
+        """
         outcome = Outcome()
         # At once: no drone or delivery has an intent in both, and nobody's assignment waits for others' ends.
-        both = self._move(plan, outcome), self._assign_all(plan, locks, outcome)
+        both = self._move(plan, outcome), self._assign_all(plan, locks, outcome, assign_until_s)
         for failed in await asyncio.gather(*both, return_exceptions=True):
             if failed is not None:
                 raise failed
@@ -169,12 +174,12 @@ class CarryOut:
             outcome.reread |= {delivery_key(delivery_id), drone_key(drone_id), telemetry_key(drone_id)}
         return kept
 
-    async def _assign_all(self, plan: Plan, locks: PairLocks, outcome: Outcome) -> None:
+    async def _assign_all(self, plan: Plan, locks: PairLocks, outcome: Outcome, until_s: float) -> None:
         """The assignments, under their locks."""
         if not plan.assigns:
             return
         try:
-            await self._assign(await locks.take(plan.assigns), len(plan.assigns), outcome)
+            await self._assign(await locks.take(plan.assigns), len(plan.assigns), outcome, until_s)
         finally:
             locks.give_back()
 
@@ -208,10 +213,13 @@ class CarryOut:
             writes.append(_Write(after, intent.version))
         await self._write(writes, outcome)
 
-    async def _assign(self, held: Sequence[Held], wanted: int, outcome: Outcome) -> None:
+    async def _assign(self, held: Sequence[Held], wanted: int, outcome: Outcome, until_s: float) -> None:
         """Intent on the drone, then the delivery, each for all pairs at once; what certainly failed is taken back."""
         outcome.lost += wanted - len(held)
         outcome.disputed = outcome.disputed or len(held) < wanted
+        if self._clock.monotonic_s() > until_s:
+            outcome.lost += len(held)
+            return
         intents: dict[str, tuple[_Write, Held]] = {}
         for pair in held:
             write = self._intent(pair, outcome)
@@ -219,7 +227,7 @@ class CarryOut:
                 intents[pair.assign.drone_id] = write, pair
         taken = await self._write([write for write, _ in intents.values()], outcome)
         finish: list[_Write] = []
-        for drone in taken:
+        for drone in taken if self._clock.monotonic_s() <= until_s else ():
             assert isinstance(drone, Drone)
             write = self._finish(drone, intents[drone.id][1], outcome)
             if write is not None:

@@ -17,6 +17,7 @@ from ulid import ULID
 
 from dronedispatch.dispatcher.carry_out import CarryOut, Outcome, PairLocks
 from dronedispatch.dispatcher.core.dispatch_state import state_of
+from dronedispatch.dispatcher.core.fleet_arrays import LAG_SHARE
 from dronedispatch.dispatcher.core.fleet_cache import FleetCache
 from dronedispatch.dispatcher.core.plan import Plan
 from dronedispatch.dispatcher.core.round import plan_round
@@ -45,6 +46,9 @@ from dronedispatch.runtime.logs import current_request_id
 
 REST_MAX_S = 0.5
 CONFIRM_MAX = 2  # plans that the records did not bear out; then whoever is in doubt is left out of the round
+PLAN_AGE_S = (
+    1.0  # within it an assignment is written in any case; a slow round makes the next one count with more
+)
 AGAIN_MAX = 3  # rounds at once, one after the other, before the loop takes a breath
 
 STEP = Histogram(
@@ -202,8 +206,9 @@ class Rounds:
         self.cache.forget_ended()
         looked_s = self._clock.monotonic_s()
         plan = await self._plan(set(unread) | self._pointed_at)
+        until_s = looked_s + max(PLAN_AGE_S, LAG_SHARE * self.cache.lag_s)
         with STEP.labels("write").time():
-            outcome = await self._carry_out.carry_out(plan, self._locks)
+            outcome = await self._carry_out.carry_out(plan, self._locks, assign_until_s=until_s)
         self.cache.took(self._clock.monotonic_s() - looked_s)
         self._pointed_at.update(outcome.reread)
         self._count(outcome)

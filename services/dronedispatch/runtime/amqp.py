@@ -288,7 +288,10 @@ class Bus:
         source = await channel.get_queue(queue, ensure=False)
 
         async def received(message: AbstractIncomingMessage) -> None:
-            await self._handle(channel, queue, handler, message)
+            try:
+                await self._handle(channel, queue, handler, message)
+            except _FAULTS as exc:  # of settling it: what the handler raises is settled there
+                log.info("the channel ended under a message, it comes again", queue=queue, error=repr(exc))
 
         cancelled = asyncio.Event()  # by the broker: the queue was deleted, or its last replica is gone
         (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lambda _: cancelled.set())

@@ -116,6 +116,7 @@ class _Terms:
     carry: Array
     retreat: Array
     battery: Array
+    unseen: Array  # of it, what may be gone by the time that the drone hears
     ready: Array
     fetch: Array
     fetch_from_stop: Array
@@ -177,7 +178,7 @@ def pair_costs(
         cost_s=cost,
         mode=mode.astype(np.int64),
         pickup_s=np.take_along_axis(_pickup_times(terms), mode[None, :], axis=0)[0],
-        energy_margin_pct=terms.battery - terms.need,
+        energy_margin_pct=terms.battery - terms.unseen - terms.need,
         payload_margin_kg=terms.payload - terms.weight,
     )
 
@@ -226,6 +227,7 @@ def _terms(
         carry=carry,
         retreat=retreat,
         battery=fleet.battery_pct[rows],
+        unseen=fleet.unseen_pct[rows],
         ready=fleet.ready_s[rows],
         fetch=fetch,
         fetch_from_stop=orders.from_stop_m[cols, stops.index[rows]],
@@ -257,7 +259,7 @@ def _mode_costs(t: _Terms) -> Array:
     small = 3e-3 * t.cross_s  # keeps rounding from preferring a stop that gains nothing
     home = t.rho * t.retreat / t.v
     ways = (
-        (need <= t.battery, direct + early + t.retreat_cost(t.battery - gone)),
+        (need <= t.battery - t.unseen, direct + early + t.retreat_cost(t.battery - gone)),
         (
             plugged & (need > t.battery) & (need <= 100.0),
             direct + t.enough_s * wait_weight + visit * (100.0 - need) + home,

@@ -25,6 +25,12 @@ RECORD_AGE_S = 5.0  # a drone that merely moves is stored every DRONE_SIM_STORE_
 LAG_SHARE = 2.0  # of how long rounds take lately: this one may take longer, and the drone hears after it
 
 
+def blind_s(world: World, drone: DroneSnapshot) -> float:
+    """How long the drone flies between the place that is known of it and the moment that it hears of this round."""
+    record_s = 0.0 if drone.heard else RECORD_AGE_S
+    return record_s + world.unheard_s.get(drone.id, 0.0) + LAG_SHARE * world.lag_s
+
+
 class Stance(IntEnum):
     """How free a drone is."""
 
@@ -39,7 +45,8 @@ class FleetArrays:
     """Row i of every array is `drones[i]`; sorted by id, so that no answer depends on the order of the input.
 
     `xy_m`, `ready_s` (from now), `battery_pct`: where, when and with what a drone is free; for LATER the battery after the
-    greatest consumption of the way. `holding[i]`: the order that a HELD drone flies to; `bringing[i]`: that of a LATER one.
+    greatest consumption of the way. `unseen_pct`: what it may cost one that is free but flies that it is no longer where
+    it was seen. `holding[i]`: the order that a HELD drone flies to; `bringing[i]`: that of a LATER one.
     `rows`: where its drones are in what it was made of (for `lookahead_fleet` the rows of the fleet).
     """
 
@@ -48,6 +55,7 @@ class FleetArrays:
     xy_m: Array  # (n, 2)
     ready_s: Array
     battery_pct: Array
+    unseen_pct: Array
     payload_max_kg: Array
     holding: Mapping[int, DeliverySnapshot]
     bringing: Mapping[int, DeliverySnapshot]
@@ -68,6 +76,7 @@ def ready_fleet(drones: Sequence[DroneSnapshot], tuning: Tuning) -> FleetArrays:
         xy_m=xy_of([drone.at for drone in ready]),
         ready_s=np.zeros(count),
         battery_pct=np.array([drone.battery_pct for drone in ready], dtype=np.float64),
+        unseen_pct=np.zeros(count),
         payload_max_kg=np.array([PAYLOAD_MAX_KG[drone.type] for drone in ready], dtype=np.float64),
         holding={},
         bringing={},
@@ -100,12 +109,16 @@ def lookahead_fleet(
     xy_m[list(bringing)] = xy_of([delivery.destination for delivery in brought.values()])
     left_m[list(bringing)] = _left_m(cached, brought)
     per_m = world.flight.planned_pct(1.0) * (1.0 + world.flight.payload_share)
+    unseen_m = np.zeros(len(rows))  # there and back: it is further away than we know, and has flown for it
+    for place in np.flatnonzero((stance == Stance.NOW) & cached.flies[rows]).tolist():
+        unseen_m[place] = 2.0 * world.flight.cruise_mps * blind_s(world, cached.views[rows[place]])
     return FleetArrays(
         drones=cached.at(rows),
         stance=stance,
         xy_m=xy_m,
         ready_s=left_m / world.flight.cruise_mps,
         battery_pct=cached.battery_pct[rows] - left_m * per_m,
+        unseen_pct=world.flight.planned_pct(1.0) * unseen_m,
         payload_max_kg=cached.payload_max_kg[rows],
         holding=holding,
         bringing=bringing,
@@ -134,5 +147,4 @@ def _may_swap(world: World, drone: DroneSnapshot, delivery: DeliverySnapshot) ->
     if delivery.undone >= world.tuning.swaps_max:
         return False
     away_s = world.flight.flight_s(distance_m(drone.at, delivery.origin))
-    unseen_s = 0.0 if drone.heard else RECORD_AGE_S
-    return away_s > world.tuning.swap_guard_s + unseen_s + LAG_SHARE * world.lag_s
+    return away_s > world.tuning.swap_guard_s + blind_s(world, drone)

@@ -34,8 +34,8 @@ class FleetCache:
     """Row i of every array is `views[i]`; sorted by id. Read only, and as of the last `look`.
 
     `counted`: `why_not_counted` has nothing against it. `in_service`: it is not decommissioned. `plugged`: it is at a
-    charge point. `bound`: the number of the one that a CHARGING drone is bound for, NO_POINT for others. `order_ways`: of
-    the orders that were asked for in this city.
+    charge point. `flies`: see the snapshot. `bound`: the number of the one that a CHARGING drone is bound for, NO_POINT for
+    others. `order_ways`: of the orders that were asked for in this city.
     """
 
     def __init__(self) -> None:
@@ -80,6 +80,7 @@ class FleetCache:
         self.kind: Rows = np.zeros(count, dtype=np.int64)
         self.bound: Rows = np.full(count, NO_POINT, dtype=np.int64)
         self.counted, self.plugged, self.in_service = (np.zeros(count, dtype=np.bool_) for _ in range(3))
+        self.flies = np.zeros(count, dtype=np.bool_)
         self.idle, self.busy, self.charging = (np.zeros(count, dtype=np.bool_) for _ in range(3))
         self._rows: dict[DroneStatus, set[int]] = {status: set() for status in DroneStatus}
         self._status: list[DroneStatus | None] = [None] * count
@@ -103,6 +104,7 @@ class FleetCache:
         self.kind[at] = [KINDS[drone.type] for drone in drones]
         self.counted[at] = [why_not_counted(drone, self._tuning) is None for drone in drones]
         self.plugged[at] = [drone.station is not None for drone in drones]
+        self.flies[at] = [drone.flies for drone in drones]
         self.idle[at] = [drone.status is DroneStatus.IDLE for drone in drones]
         self.busy[at] = [drone.status is DroneStatus.BUSY for drone in drones]
         self.charging[at] = [drone.status is DroneStatus.CHARGING for drone in drones]

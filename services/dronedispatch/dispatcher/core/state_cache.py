@@ -87,6 +87,7 @@ class StateCache:
         self._hearsay: dict[
             str, float
         ] = {}  # drones whose newest telemetry came by a message, and when (monotonic)
+        self._told_s: dict[str, float] = {}  # drone -> when its newest news came (monotonic)
         self._flight = flight
         self._tuning = tuning
         self._zones_version: Version | None = None
@@ -192,7 +193,7 @@ class StateCache:
             self.failure_detector.see(stored.id, now_s)
         elif heard_s is None or now_s - heard_s < HEARSAY_S:
             return
-        self._put_telemetry(stored)
+        self._put_telemetry(stored, now_s)
         self._hearsay.pop(stored.id, None)
 
     def hear_telemetry(self, told: Telemetry, now_s: float) -> Heard:
@@ -203,7 +204,7 @@ class StateCache:
         if not self._newer(told):
             heard_s = self._hearsay.get(told.id)
             return Heard.LATE if heard_s is None or now_s - heard_s < HEARSAY_S else Heard.DOUBTFUL
-        self._put_telemetry(told)
+        self._put_telemetry(told, now_s)
         self._hearsay[told.id] = now_s
         return Heard.NEWS
 
@@ -223,7 +224,7 @@ class StateCache:
         flies = self._newer(stored) or (heard_s is not None and now_s - heard_s < ALIVE_S)
         if flies:
             self.failure_detector.see(stored.id, now_s)
-        self._put_telemetry(stored)
+        self._put_telemetry(stored, now_s)
         if known is None or (known.orders_seq, known.stops_done) != (stored.orders_seq, stored.stops_done):
             return False
         return not flies or view is None or view.ticks_missed == 0
@@ -232,9 +233,10 @@ class StateCache:
         known = self.telemetry.get(told.id)
         return known is None or told.tick > known.tick
 
-    def _put_telemetry(self, told: Telemetry) -> None:
+    def _put_telemetry(self, told: Telemetry, now_s: float) -> None:
         known = self.telemetry.get(told.id)
         self.telemetry[told.id] = told
+        self._told_s[told.id] = now_s
         if known is None or not _same_but_for_time(known, told):
             self._stale_drones.add(told.id)
 
@@ -254,6 +256,7 @@ class StateCache:
             self.failure_detector.forget(name)
         elif kind == TELEMETRY_PREFIX[:-1]:
             self.telemetry.pop(name, None)
+            self._told_s.pop(name, None)
             self._stale_drones.add(name)
 
     # -- what a round sees ---------------------------------------------------------------------------------------
@@ -309,6 +312,7 @@ class StateCache:
             tuning=self._tuning,
             unflyable_since_s=dict(self.unflyable_since_s),
             lag_s=self.lag_s,
+            unheard_s={name: now_s - told_s for name, told_s in self._told_s.items()},
         )
 
     def took(self, round_s: float) -> None:

@@ -64,6 +64,12 @@ class DroneSnapshot:
         """How many stops of the record's orders are done."""
         return self.stops_done if self.seen_seq == self.orders_seq else 0
 
+    @property
+    def flies(self) -> bool:
+        """Whether it is somewhere else already, for all we know: under way, or without word of its newest orders."""
+        waits = self.station is not None or self.queued_at is not None
+        return not waits and (self.seen_seq != self.orders_seq or self.stops_done < self.stops)
+
 
 @dataclass(frozen=True, slots=True)
 class DeliverySnapshot:
@@ -96,7 +102,8 @@ class World:
     which is not here holds nothing (the shell has looked for it in the store). Read the deliveries before the drones:
     an assignment writes the drone first, so whoever sees its delivery assigned sees the drone's intent too.
     `unflyable_since_s`: delivery -> since when rounds have found no drone that could ever fly it, wall seconds.
-    `lag_s`: how long rounds take lately from this look to their last write, real seconds.
+    `lag_s`: how long rounds take lately from this look to their last write, real seconds. `unheard_s`: drone -> how old
+    its newest news are, real seconds; absent: not worth a word.
     """
 
     drones: tuple[DroneSnapshot, ...]
@@ -106,6 +113,7 @@ class World:
     tuning: Tuning = field(default_factory=Tuning)
     unflyable_since_s: Mapping[str, float] = field(default_factory=dict)
     lag_s: float = 0.0
+    unheard_s: Mapping[str, float] = field(default_factory=dict)
 
 
 def drone_snapshot(
