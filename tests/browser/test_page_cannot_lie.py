@@ -77,6 +77,21 @@ def test_orders_that_ended_while_every_gateway_was_away_do_not_stay_open_on_the_
     shows_what_the_api_says(visit, system)
 
 
+def test_an_order_that_ended_before_the_stream_opened_does_not_stay_open_on_the_page(
+    visit: Visit, system: LiveSystem
+) -> None:
+    """The lists are read when the page loads; on a slow machine its stream opens a second later."""
+    may_open: list[bool] = []
+    visit.page.route("**/events*", lambda route: route.continue_() if may_open else route.abort())
+    [placed] = system.place(1, seed=9)
+    visit.page.goto(f"{system.url}/dashboard")
+    visit.wait_for(f"droneDispatch.world.deliveries.has('{placed}')", "the lists have been read")
+    wait_until(lambda: open_in_api(system) == [], "every order has ended", 60)
+    may_open.append(True)
+    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live", timeout=LIVE_MS)
+    shows_what_the_api_says(visit, system)
+
+
 def test_eight_tabs_of_one_browser_all_load_and_are_live(browser: Browser, system: LiveSystem) -> None:
     """A browser opens six connections to a host: with a stream a tab the seventh would wait for ever."""
     context = browser.new_context(viewport={"width": 900, "height": 700})

@@ -59,14 +59,15 @@ export class Stream {
     this.close();
   }
 
-  // Without an id nothing can be resumed: then what happened meanwhile is in the lists. A browser reconnects by itself, too.
+  // Without an id nothing can be resumed: what happened until the stream opened is in the lists, which are read after that. So
+  // it is at the first time, too, and when a browser reconnects by itself.
   open() {
     if (this.source) this.source.close();
     this.tried = performance.now();
     const source = new EventSource(this.lastId ? `/events?lastEventId=${encodeURIComponent(this.lastId)}` : "/events");
     this.source = source;
     source.addEventListener("open", () => {
-      if (this.heard && !this.lastId) this.tell("reset", { reason: "nothing to resume by" }, "");
+      if (!this.lastId) this.tell("reset", { reason: "nothing to resume by" }, "");
     });
     for (const name of EVENTS) source.addEventListener(name, (event) => this.arrived(source, name, event));
   }
