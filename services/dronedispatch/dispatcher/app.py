@@ -117,7 +117,8 @@ class Dispatcher:
         await self.rounds.settled()
 
     async def stop(self) -> None:
-        """See Service."""
+        """See Service. A round that was cancelled since `leave` gives its locks back while there is a client for it."""
+        await self.rounds.settled()
         await self.bus.stop()
         await self.coordinators.stop()
         await self.kv.close()

@@ -19,6 +19,7 @@ from dronedispatch.runtime.clock import Clock
 DISPUTED_S = (
     10.0  # longer than a session, its check and the lock-delay together: the old leader knows it by then
 )
+SETTLE_S = 2.0  # the longest that a stop waits for what is given back
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,15 @@ class Locks:
             self._releasing.add(task)
             task.add_done_callback(self._releasing.discard)
 
-    async def settled(self) -> None:
-        """Until nothing is being given back."""
+    async def settled(self, within_s: float = SETTLE_S) -> None:
+        """Until nothing is being given back; what takes longer is given up, and runs out by itself."""
+        end_s = asyncio.get_running_loop().time() + within_s
         while self._releasing:
-            await asyncio.gather(*self._releasing)
+            left_s = end_s - asyncio.get_running_loop().time()
+            _, late = await asyncio.wait(self._releasing, timeout=max(0.0, left_s))
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _acquire(self, name: str) -> Lease | None:
         try:

@@ -182,6 +182,9 @@ class Link:
         if away.over:
             connection.drop()
             return
+        if connection.closing:  # the replica closed it right after its proof: nothing was written
+            self._end(away, NOT_SENT)
+            return
         away.connection = connection
         self._ask(away, connection)
 

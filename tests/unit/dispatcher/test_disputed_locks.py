@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
+from dronedispatch.dispatcher.app import Dispatcher
 from dronedispatch.dispatcher.core.plan import Assign
 from dronedispatch.dispatcher.locks import DISPUTED_S, Locks
+from dronedispatch.dispatcher.settings import Settings
 from dronedispatch.kv.client import Cas, Lease, Op
 from dronedispatch.kv.errors import LockHeld, Unavailable
 from dronedispatch.kv.version import Version
+from dronedispatch.runtime.consul import ConsulClient
+from dronedispatch.runtime.web import ServiceProcess
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.fleet import a_delivery
 from dronedispatch.testing.kv import MemoryKV
@@ -48,6 +56,45 @@ async def test_a_dispute_brings_the_locks_back() -> None:
     locks.dispute()
     [held] = await locks.take([PAIR])
     assert held.drone_token is not None
+
+
+async def test_a_lock_that_cannot_be_given_back_holds_no_stop_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    kv = MemoryKV(clock)
+    locks = Locks(kv, clock, "one/1", 3_000)
+    given_up: list[str] = []
+
+    async def never(lease: Lease) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.append(lease.name)
+
+    await locks.take([PAIR])
+    monkeypatch.setattr(kv, "release", never)
+    locks.give_back()
+    await asyncio.sleep(0)  # both are on their way
+    await locks.settled(within_s=0.0)
+    assert sorted(given_up) == ["delivery/d", "drone/drone-00001"]
+
+
+async def test_a_dispatcher_that_stops_waits_for_the_locks_of_its_last_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = SimpleNamespace(
+        consul=ConsulClient("http://127.0.0.1:1"), instance="one", address="127.0.0.1", port=1
+    )
+    dispatcher = Dispatcher(Settings(), cast(ServiceProcess, process))
+    order: list[str] = []
+    for part, name in ((dispatcher.rounds, "settled"), (dispatcher.kv, "close"), (dispatcher.http, "close")):
+
+        async def noted(said: str = f"{type(part).__name__}.{name}") -> None:
+            order.append(said)
+
+        monkeypatch.setattr(part, name, noted)
+    await dispatcher.stop()
+    await process.consul.close()
+    assert order == ["Rounds.settled", "HttpKV.close", "HttpClient.close"]
 
 
 @pytest.mark.parametrize("fails", [True, False])

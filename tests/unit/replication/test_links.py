@@ -20,6 +20,8 @@ from dronedispatch.replication.calls import (
 from dronedispatch.replication.effects import Pulse
 from dronedispatch.replication.links import AWAY_MAX, LAST_WORD_S, LINGER_S, Links
 from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.proof import Prover, prove
+from dronedispatch.runtime.settings import Secret
 from dronedispatch.testing.clock import FakeClock
 from support.virtual_time import LoopClock
 from support.waiting import until
@@ -36,6 +38,7 @@ class StubReplica:
         self.batches: list[list[AnyCall]] = []
         self.heads: list[bytes] = []
         self.answer: Answer = sound
+        self.proof: Callable[[bytes], bytes] = lambda _head: response(b"")
         self.gate = asyncio.Event()
         self.gate.set()
         self.port = 0
@@ -47,7 +50,7 @@ class StubReplica:
                 length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or b"0")
                 body = await reader.readexactly(length)
                 if head.startswith(b"GET"):
-                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                    writer.write(self.proof(head))
                     continue
                 self.heads.append(head)
                 self.batches.append(decode_calls(body))
@@ -234,6 +237,26 @@ async def test_a_refused_connection_is_definite(links: Links) -> None:
     put(links, receiver, 4)
     assert await receiver.all_of(4) == [NOT_SENT] * 4
     assert await links.ping("r") is Pulse.REFUSED
+
+
+async def test_a_connection_that_is_closed_right_after_its_proof_has_carried_nothing(
+    replica: StubReplica,
+) -> None:
+    def proven_and_closed(head: bytes) -> bytes:
+        nonce = head.partition(b"nonce=")[2].partition(b" ")[0].decode()
+        return response(
+            prove("ours", nonce, "127.0.0.1", replica.port).encode(), more="connection: close\r\n"
+        )
+
+    http, receiver = HttpClient(resend_on_reuse_reset=False), StubReceiver()
+    links = Links(http, "token", LoopClock(), call_timeout_s=60.0, prover=Prover(Secret("ours")))
+    links.follow({"r": f"http://127.0.0.1:{replica.port}"}, lambda _name: False)
+    replica.proof = proven_and_closed
+    put(links, receiver, 2)
+    assert await receiver.all_of(2) == [NOT_SENT] * 2
+    assert not replica.batches
+    await links.close()
+    await http.close()
 
 
 async def test_a_kept_connection_that_the_replica_closed_is_replaced(
