@@ -74,6 +74,8 @@ class Loader:
         stands = True
         for name, result in zip(drones, results, strict=True):
             if not isinstance(result, Item):
+                if result is None:
+                    self._cache.forget(telemetry_key(name))
                 stands = False
                 continue
             try:

@@ -30,4 +30,4 @@ def test_an_order_that_was_not_picked_up_goes_to_another_drone_when_nobody_flies
     unflown = replace(flying("d", "o", km(5, 5)), ticks_missed=UNFLOWN_TICKS)
     made = plan(unflown, order("o", km(-5, -5), km(3, 3), status=A, drone_id="d"))
     (undo,) = made.undos
-    assert undo.cause == "drone d is flown by nobody at the moment, before pick-up"
+    assert undo.cause == "d is flown by nobody at the moment, before pick-up"

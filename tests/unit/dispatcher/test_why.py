@@ -122,7 +122,7 @@ def test_the_summary_is_what_the_round_decides(seed: int) -> None:
     for wanted in world.deliveries:
         answer = explain(world, NOW_S, wanted.id)
         assert answer is not None
-        assert answer.summary == held.get(wanted.id, f"drone {taken.get(wanted.id)} takes it in this round")
+        assert answer.summary == held.get(wanted.id, f"{taken.get(wanted.id)} takes it in this round")
         chosen = [one.drone_id for one in answer.drones if one.reason.startswith("is chosen")]
         assert wanted.id in held or chosen == [taken.get(wanted.id)]
 

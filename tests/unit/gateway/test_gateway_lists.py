@@ -112,6 +112,7 @@ def test_rows_read_back_as_what_they_were() -> None:
     [head, row] = csv.reader(io.StringIO((export.csv_head() + export.csv_row(DELIVERY)).decode()))
     found = dict(zip(head, row, strict=True))
     assert (found["id"], found["weight"], found["drone_id"]) == (ULID, "2.5", "")
+    assert found["cause"] == ("" if not DELIVERY.history else DELIVERY.history[-1].cause)
     assert msgspec.json.decode(export.ndjson_row(DELIVERY), type=Delivery) == DELIVERY
 
 

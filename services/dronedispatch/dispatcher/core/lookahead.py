@@ -152,6 +152,6 @@ def _place(
         )
         return
     wait = "after its drop-off" if stance in (Stance.LATER, Stance.HELD) else "when it has charged"
-    decided.holds.append(Hold(delivery.id, drone.id, dropoff_s, f"drone {drone.id} comes {wait}"))
+    decided.holds.append(Hold(delivery.id, drone.id, dropoff_s, f"{drone.id} comes {wait}"))
     if stance == Stance.NOW and mode in (Mode.VIA_ENOUGH, Mode.VIA_FULL) and drone.bound_for is None:
         decided.to_charge.append((drone, f"charges for {delivery.id}"))

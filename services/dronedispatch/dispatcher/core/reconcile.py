@@ -48,7 +48,9 @@ def is_called_back(drone: DroneSnapshot) -> bool:
 
 
 def why_silent(drone: DroneSnapshot) -> str:
-    """What is said of a silent drone."""
+    """What is said of a silent drone: the cause, where it is known."""
+    if drone.stranded:
+        return "has an empty battery"
     if drone.ticks_missed >= UNFLOWN_TICKS:
         return "is flown by nobody at the moment"
     return f"is silent for {drone.ticks_missed} ticks"
@@ -73,7 +75,7 @@ def reconcile_stuck_busy(
             elif is_silent(named, tuning):
                 _recover(delivery, named, cures)
             elif is_called_back(named) and delivery.status is DeliveryStatus.ASSIGNED:
-                cause = f"the recall of drone {named.id} is finished"
+                cause = f"the recall of {named.id} is finished"
                 cures.undos.append(Undo(delivery.id, delivery.version, named.id, cause))
                 cures.frees.append(Free(named.id, named.version, cause, after_delivery=delivery.id))
     return cures
@@ -106,17 +108,22 @@ def _cure_drone(
 def _cure_orphan(delivery: DeliverySnapshot, drone: DroneSnapshot | None, cures: Cures) -> None:
     drone_id = delivery.drone_id or "none"
     if delivery.status is DeliveryStatus.ASSIGNED:
-        cures.undos.append(
-            Undo(delivery.id, delivery.version, drone_id, f"drone {drone_id} does not hold it")
-        )
+        cures.undos.append(Undo(delivery.id, delivery.version, drone_id, f"{drone_id} does not hold it"))
         return
     last_at = None if drone is None or not drone.flying else drone.at
-    cause = f"drone {drone_id} lost it on the way"
+    cause = f"{drone_id} had picked it up and no longer holds it: {_instead(drone)}"
     cures.fails.append(Fail(delivery.id, delivery.version, delivery.drone_id, last_at, cause))
 
 
+def _instead(drone: DroneSnapshot | None) -> str:
+    """What the record of a drone says that holds another order, or none."""
+    if drone is None:
+        return "it has no record any more"
+    return f"it is {drone.status}" + ("" if drone.delivery_id is None else f" with {drone.delivery_id}")
+
+
 def _recover(delivery: DeliverySnapshot, drone: DroneSnapshot, cures: Cures) -> None:
-    missed = f"drone {drone.id} {why_silent(drone)}"
+    missed = f"{drone.id} {why_silent(drone)}"
     if delivery.status is DeliveryStatus.ASSIGNED:
         if drone.done >= PICKED_UP:
             return  # advance moves it to in-progress first

@@ -87,6 +87,7 @@ class StateCache:
         self._hearsay: dict[
             str, float
         ] = {}  # drones whose newest telemetry came by a message, and when (monotonic)
+        self._last_words: dict[str, int] = {}  # silent drone -> the tick of its record when that was read
         self._told_s: dict[str, float] = {}  # drone -> when its newest news came (monotonic)
         self._flight = flight
         self._tuning = tuning
@@ -209,9 +210,20 @@ class StateCache:
         return Heard.NEWS
 
     def hearsay_of(self, plan: Plan) -> list[str]:
-        """Drones whose deliveries this plan moves on a message's word: their telemetry is to be read first."""
-        moved = {intent.drone_id for intents in (plan.advances, plan.fails, plan.undos) for intent in intents}
-        return sorted(name for name in moved if name in self._hearsay)
+        """Drones whose deliveries this plan moves on a message's word: their telemetry is to be read first.
+
+        Before a silent drone's order fails its last word is read in any case: it may name the cause.
+        """
+        moved = {intent.drone_id for intents in (plan.advances, plan.undos) for intent in intents}
+        failing = {intent.drone_id for intent in plan.fails if intent.drone_id is not None}
+        heard = {name for name in moved | failing if name in self._hearsay}
+        return sorted(heard | {name for name in failing if self._untold(name)})
+
+    def _untold(self, name: str) -> bool:
+        """Whether the record of a silent drone may say more than is known here."""
+        known, view = self.telemetry.get(name), self._drone_views.get(name)
+        silent = view is not None and view.ticks_missed > 0
+        return silent and known is not None and self._last_words.get(known.id) != known.tick
 
     def confirm(self, item: Item, now_s: float) -> bool:
         """The telemetry as the store has it, whatever a message said; whether the plan may stand.
@@ -220,6 +232,8 @@ class StateCache:
         """
         stored = decode(Telemetry, item.value)
         known, view = self.telemetry.get(stored.id), self._drone_views.get(stored.id)
+        if view is not None and view.ticks_missed > 0:
+            self._last_words[stored.id] = stored.tick
         heard_s = self._hearsay.pop(stored.id, None)
         flies = self._newer(stored) or (heard_s is not None and now_s - heard_s < ALIVE_S)
         if flies:
@@ -256,6 +270,7 @@ class StateCache:
             self.failure_detector.forget(name)
         elif kind == TELEMETRY_PREFIX[:-1]:
             self.telemetry.pop(name, None)
+            self._last_words.pop(name, None)
             self._told_s.pop(name, None)
             self._stale_drones.add(name)
 

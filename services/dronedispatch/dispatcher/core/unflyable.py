@@ -146,9 +146,7 @@ def _on_the_way(
     for (delivery, drone), cut in zip(flown, _cut_off(world, paths_of(world.city), flown), strict=True):
         if not cut:
             continue
-        reason = (
-            f"no way leads drone {drone.id} to it any more: no-fly areas or the boundary are between them"
-        )
+        reason = f"no way leads {drone.id} to it any more: no-fly areas or the boundary are between them"
         if drone.done < PICKED_UP and delivery.status is DeliveryStatus.ASSIGNED:
             found.undos.append(Undo(delivery.id, delivery.version, drone.id, reason))
             found.frees.append(Free(drone.id, drone.version, reason, after_delivery=delivery.id))

@@ -77,7 +77,7 @@ def explain(world: World, now_s: float, delivery_id: str, plan: Plan | None = No
 
 
 def _on_the_way(delivery: DeliverySnapshot, plan: Plan) -> str:
-    said = f"is {delivery.status} with drone {delivery.drone_id}"
+    said = f"is {delivery.status} with {delivery.drone_id}"
     reason = plan.unflyable.get(delivery.id)
     return said if reason is None else f"{said}, and fails unless that changes: {reason}"
 
@@ -86,7 +86,7 @@ def _verdict(plan: Plan, delivery_id: str) -> tuple[str | None, str]:
     """(the drone that the round has chosen, one sentence)."""
     for assign in plan.assigns:
         if assign.delivery_id == delivery_id:
-            return assign.drone_id, f"drone {assign.drone_id} takes it in this round"
+            return assign.drone_id, f"{assign.drone_id} takes it in this round"
     for hold in plan.holds:
         if hold.delivery_id == delivery_id:
             return hold.drone_id, hold.reason

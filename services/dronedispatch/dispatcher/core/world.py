@@ -65,6 +65,11 @@ class DroneSnapshot:
         return self.stops_done if self.seen_seq == self.orders_seq else 0
 
     @property
+    def stranded(self) -> bool:
+        """Empty away from a charger, as it has told itself with its last power: from then on it is silent."""
+        return self.flying and self.battery_pct <= 0.0 and self.station is None and self.queued_at is None
+
+    @property
     def flies(self) -> bool:
         """Whether it is somewhere else already, for all we know: under way, or without word of its newest orders."""
         waits = self.station is not None or self.queued_at is not None

@@ -30,6 +30,7 @@ COLUMNS = (
     "ended_at",
     "eta_at",
     "eta_confidence",
+    "cause",
 )
 
 
@@ -84,6 +85,7 @@ def csv_row(delivery: Delivery) -> bytes:
             delivery.ended_at,
             None if eta is None else eta.at,
             None if eta is None else eta.confidence,
+            delivery.history[-1].cause if delivery.history else None,
         )
     )
 

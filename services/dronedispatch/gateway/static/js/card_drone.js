@@ -56,7 +56,7 @@ export class DroneCard {
     facts.set("Position", place(one.pos));
     facts.set("Service", one.decommissioned ? "out of service" : null);
     facts.set("Last contact", whole?.at ? `${clock(whole.at)}, ${duration(secondsBetween(whole.at, new Date().toISOString()))} ago` : null);
-    setText(this.note, one.silent ? "Silent: its drone_sim flies on without it." : whole?.cause ? `${one.status} since ${clock(whole.status_at)}: ${moments(whole.cause)}` : "");
+    setText(this.note, one.silent ? `Silent: ${one.battery_pct > 0 ? "its drone_sim flies on without it" : "its battery is empty"}.` : whole?.cause ? `${one.status} since ${clock(whole.status_at)}: ${moments(whole.cause)}` : "");
     const points = this.hands.batteries.points(this.id);
     this.chart.hidden = !points;
     this.line.setAttribute("points", points);
