@@ -46,10 +46,13 @@ class CityTooComplex(CityInvalid):
 
 @dataclass(frozen=True)
 class FreeSpace:
-    """`inside`: the city without its areas, to the edge. `areas`: their union. `rows`, `cols`: bends that see each other."""
+    """`inside`: the city without its areas, to the edge. `areas`: their union. `room`: where ways go, of which `mesh` is.
+    `rows`, `cols`: bends that see each other.
+    """
 
     inside: BaseGeometry
     areas: BaseGeometry
+    room: MultiPolygon
     mesh: Mesh
     steps: int
     rows: Rows
@@ -68,7 +71,8 @@ def free_space(city: City) -> FreeSpace:
     boundary = city.boundary.shape
     spent = 0
     for walls in (FINE, COARSE):
-        mesh = Mesh(_room(boundary, areas, walls))
+        room = _room(boundary, areas, walls)
+        mesh = Mesh(room)
         try:
             steps, rows, cols = mesh.bends_in_sight(walls.steps_max)
         except TooMuchWork as exc:
@@ -77,7 +81,7 @@ def free_space(city: City) -> FreeSpace:
         inside = boundary.buffer(TOUCH_M).difference(areas.buffer(-TOUCH_M))
         shapely.prepare(inside)
         shapely.prepare(areas)
-        return FreeSpace(inside, areas, mesh, spent + steps, rows, cols)
+        return FreeSpace(inside, areas, room, mesh, spent + steps, rows, cols)
     raise too_complex(city, COARSE.steps_max)
 
 

@@ -17,14 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
 from dronedispatch.fleet.city import City, CityInvalid, parse_city
+from dronedispatch.fleet.detours import Detours
 from dronedispatch.fleet.documents import decode
 from dronedispatch.fleet.free_space import CLEARANCE_M, STEPS_MAX, FreeSpace, free_space, too_complex
+from dronedispatch.fleet.mesh import Array, Mask, Rows
 from dronedispatch.fleet.positions import Point, distance_m
 from dronedispatch.fleet.triangle_locator import LocatedPoints
 
@@ -37,9 +38,6 @@ REGIONS_KEPT_MAX = 100_000
 TRIPS_KEPT_MAX = 20_000
 BETWEEN_MAX = 256  # bends whose distances from one another are kept: half a megabyte
 KEPT_NUMBERS_MAX = 4_000_000  # of distances to bends kept for goals, and for starts: 32 MB each
-Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.int64]
 Key = tuple[float, float]
 
 
@@ -64,12 +62,14 @@ class Paths:
     def __init__(self, city: City) -> None:
         self.city = city
         self._space: FreeSpace | None = None
+        self.detours: Detours | None = None  # None: nothing is in the way
         self.steps = 0
         self._trips: dict[tuple[float, ...], Array] = {}
         if not city.no_fly and city.boundary.convex:
             return
         self._space = space = free_space(city)
         self.steps = space.steps
+        self.detours = Detours(space.room, city.charge_xy_m)
         self._mesh = mesh = space.mesh
         self._bends = mesh.xy[mesh.bends]
         lengths = np.hypot(*(self._bends[space.rows] - self._bends[space.cols]).T)

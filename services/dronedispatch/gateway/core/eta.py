@@ -15,7 +15,8 @@ from dronedispatch.fleet.deliveries import Eta
 from dronedispatch.fleet.dispatch_state import DispatchState
 from dronedispatch.fleet.documents import stamp, unstamp
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
-from dronedispatch.fleet.paths import Array, Paths, xy_of
+from dronedispatch.fleet.mesh import Array
+from dronedispatch.fleet.paths import Paths, xy_of
 from dronedispatch.fleet.promises import PromiseRecord
 from dronedispatch.gateway.core.order import Order
 
@@ -137,6 +138,10 @@ def _soonest(spots_m: Array, head_m: Array, order: Order, paths: Paths) -> tuple
     trip_m = np.array([plane.to_point(order.origin), plane.to_point(order.destination)])
     away = spots_m - trip_m[0]
     least_m = np.hypot(away[:, 0], away[:, 1]) + head_m
+    first = int(least_m.argmin())
+    straight_m = _straight_m(paths, trip_m[0], np.stack([trip_m[1], spots_m[first]]))
+    if straight_m is not None:
+        return first, straight_m[1], straight_m[0]
     best, best_m, approach_m, flight_m = -1, np.inf, 0.0, 0.0
     nearest = np.argsort(least_m, kind="stable")
     for begin in range(0, len(nearest), WAYS_AT_ONCE):
@@ -153,6 +158,18 @@ def _soonest(spots_m: Array, head_m: Array, order: Order, paths: Paths) -> tuple
             best, approach_m = int(rows[at]), float(ways_m[1 + at])
             best_m = approach_m + float(head_m[best])
     return best, approach_m, flight_m
+
+
+def _straight_m(paths: Paths, start_m: Array, ends_m: Array) -> list[float] | None:
+    """From `start_m` (2,) to each of `ends_m` (n, 2), if straight lines are the ways for certain: what most orders ask."""
+    away = ends_m - start_m
+    lines_m = np.hypot(away[:, 0], away[:, 1])
+    if paths.detours is not None:
+        at_most_m = paths.detours.at_most_m(ends_m, np.broadcast_to(start_m, ends_m.shape))
+        if not (at_most_m == lines_m).all():
+            return None
+    found: list[float] = lines_m.tolist()
+    return found
 
 
 def _length_m(order: Order, paths: Paths) -> float:
