@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from dronedispatch.testing.gateway import MemoryGateway
-from dronedispatch.testing.serving import serving
 from support.aside import aside
-from support.axe import AXE, CONTRAST, violations
+from support.axe import AXE, violations
 from support.browser_visit import Visit
-from support.crowd import Crowd
+from support.quiet_town import quiet_town
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.real
@@ -25,15 +22,6 @@ TABS = ("deliveries", "drones", "order")
 WAITS = "waits since 2026-01-31T08:30:00.123Z; a drone is free at 2026-01-31T08:31:00Z"
 
 
-@asynccontextmanager
-async def town() -> AsyncIterator[str]:
-    """The address of a gateway with three drones and no dispatcher: every order waits."""
-    gateway = MemoryGateway()
-    await Crowd(gateway, 3).register()
-    async with serving(gateway.app) as port:
-        yield f"http://127.0.0.1:{port}"
-
-
 PLACE = """async (number) => {
     const { placeOrder } = await import("/dashboard/js/api.js");
     const order = { origin: { lat: 41.89, lon: 12.49 }, destination: { lat: 41.91, lon: 12.53 }, weight: 1 };
@@ -43,11 +31,25 @@ PLACE = """async (number) => {
 }"""
 
 
+INTERVALS = """const { setInterval: real } = window;
+window.setInterval = (work, ms) => real(() => window.intervalsRest || work(), ms)"""
+PACED = """async () => {
+    const { Pace } = await import("/dashboard/js/pace.js");
+    const waits = [];
+    let now = 0, work, cost = 0, drawn = 0;
+    const pace = new Pace(() => { drawn += 1; now += cost; }, () => now, (one, ms) => { work = one; waits.push(ms); });
+    const ask = (costs) => { cost = costs; pace.ask(); pace.ask(); now += waits.at(-1); work(); };
+    for (const costs of [1, 25, 0]) ask(costs);
+    return { waits, drawn };
+}"""
+
+
 @pytest.fixture(scope="module")
 def visit(browser: Browser) -> Iterator[Visit]:
     """One live page for all tests here; each leaves it as it found it."""
-    with aside(town) as url:
+    with aside(quiet_town) as (_, url):
         context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+        context.add_init_script(INTERVALS)
         one = Visit(context.new_page())
         one.page.goto(f"{url}/dashboard")
         expect(one.page.locator("#link")).to_have_attribute("data-state", "live")
@@ -67,7 +69,7 @@ def test_axe_finds_nothing_at_any_size_in_any_theme_on_any_tab(visit: Visit) -> 
             page.emulate_media(color_scheme=theme)
             for tab in TABS:
                 page.click(f"[data-tab={tab}]")
-                found[f"{width} {theme} {tab}"] = violations(page, CONTRAST if theme == "dark" else None)
+                found[f"{width} {theme} {tab}"] = violations(page)
     page.set_viewport_size({"width": 1440, "height": 900})
     page.emulate_media(color_scheme="light")
     page.click("[data-tab=deliveries]")
@@ -77,6 +79,16 @@ def test_axe_finds_nothing_at_any_size_in_any_theme_on_any_tab(visit: Visit) -> 
     page.click("#card .close")
     assert len(found) == 19
     assert {where: said for where, said in found.items() if said} == {}
+
+
+def test_a_change_is_drawn_when_it_comes_and_drawing_takes_a_tenth_of_the_time_at_most(visit: Visit) -> None:
+    page = visit.page
+    page.click("[data-tab=deliveries]")
+    page.evaluate("window.intervalsRest = true")
+    [placed] = page.evaluate(PLACE, 1)
+    expect(page.locator(f"#delivery-table tr[data-id='{placed}']")).to_be_visible()
+    page.evaluate("window.intervalsRest = false")
+    assert page.evaluate(PACED) == {"waits": [0, 99, 225], "drawn": 3}
 
 
 def test_an_orders_card_shows_its_last_button_whole_and_moments_as_people_read_them(visit: Visit) -> None:
@@ -148,6 +160,7 @@ def test_a_dialog_that_is_closed_while_it_works_does_its_own_action_to_the_end(v
 
     page.route("**/deliveries/*/*", hold)
     page.click("[data-tab=deliveries]")
+    orders = page.locator("#delivery-table tbody tr").count()
     page.click("#delivery-bulk [data-bulk=all]")
     page.click("#delivery-bulk [data-bulk=priority]")
     dialog = page.locator("#action")
@@ -164,10 +177,10 @@ def test_a_dialog_that_is_closed_while_it_works_does_its_own_action_to_the_end(v
     def let_go() -> bool:
         while held:
             held.pop().continue_()
-        return bool(page.evaluate("true")) and len(asked) == ORDERS
+        return bool(page.evaluate("true")) and len(asked) == orders
 
     wait_until(let_go, "the rest is sent")
-    assert asked == ["priority"] * ORDERS
+    assert asked == ["priority"] * orders
     page.keyboard.press("Escape")
     page.click("#delivery-bulk [data-bulk=none]")
     page.unroute("**/deliveries/*/*")

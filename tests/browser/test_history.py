@@ -11,11 +11,9 @@ from playwright.sync_api import expect
 
 from dronedispatch.fleet.documents import encode
 from dronedispatch.gateway.core.history import FigureMinute, figures_key
-from dronedispatch.testing.gateway import MemoryGateway
-from dronedispatch.testing.serving import serving
 from support.aside import aside
 from support.browser_visit import Visit
-from support.crowd import Crowd
+from support.quiet_town import quiet_town
 
 pytestmark = pytest.mark.real
 
@@ -25,28 +23,26 @@ HOLE = range(60, 75)
 @asynccontextmanager
 async def town_with_a_past() -> AsyncIterator[str]:
     """Two hours and a half of figures, with a quarter of an hour that nobody recorded; three drones."""
-    gateway = MemoryGateway()
-    await Crowd(gateway, 3).register()
-    now = int(gateway.clock.wall_s() // 60)
-    for ago in set(range(3, 150)) - set(HOLE):
-        record = FigureMinute(
-            minute=now - ago,
-            pending=3,
-            assigned=2,
-            in_progress=1,
-            orders=10,
-            assignments=9,
-            delivered=8,
-            cancelled=0,
-            failed=0,
-            to_assign_s=9.0,
-            to_deliver_s=800.0,
-            drones={"busy": 3},
-            whole=True,
-        )
-        await gateway.kv.put(figures_key(now - ago), encode(record))
-    async with serving(gateway.app) as port:
-        yield f"http://127.0.0.1:{port}"
+    async with quiet_town() as (gateway, url):
+        now = int(gateway.clock.wall_s() // 60)
+        for ago in set(range(3, 150)) - set(HOLE):
+            record = FigureMinute(
+                minute=now - ago,
+                pending=3,
+                assigned=2,
+                in_progress=1,
+                orders=10,
+                assignments=9,
+                delivered=8,
+                cancelled=0,
+                failed=0,
+                to_assign_s=9.0,
+                to_deliver_s=800.0,
+                drones={"busy": 3},
+                whole=True,
+            )
+            await gateway.kv.put(figures_key(now - ago), encode(record))
+        yield url
 
 
 @pytest.fixture(scope="module")

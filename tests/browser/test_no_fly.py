@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from dronedispatch.testing.gateway import OPERATOR_TOKEN, MemoryGateway
-from dronedispatch.testing.serving import serving
+from dronedispatch.testing.gateway import OPERATOR_TOKEN
 from support.aside import aside
 from support.browser_visit import Visit
-from support.crowd import Crowd
+from support.quiet_town import quiet_town
 
 pytestmark = pytest.mark.real
 
@@ -21,18 +19,9 @@ CHARGE_POINT = "41.93, 12.42\n41.94, 12.42\n41.94, 12.44\n41.93, 12.44"
 AROUND_ORIGIN = "41.885, 12.486\n41.885, 12.495\n41.895, 12.4905"
 
 
-@asynccontextmanager
-async def town() -> AsyncIterator[str]:
-    """The address of a gateway with three drones."""
-    gateway = MemoryGateway()
-    await Crowd(gateway, 3).register()
-    async with serving(gateway.app) as port:
-        yield f"http://127.0.0.1:{port}"
-
-
 @pytest.fixture
 def url() -> Iterator[str]:
-    with aside(town) as found:
+    with aside(quiet_town) as (_, found):
         yield found
 
 

@@ -34,7 +34,9 @@ async def test_a_201_names_a_delivery_that_is_in_the_store_and_tells_the_dispatc
     assert decode(Delivery, stored.value).weight_kg == 2.5
     assert set(stored.tags) == {"status=pending", "open=1"}
     [message] = api.gateway.publisher.bodies(DELIVERY_REQUESTS)
-    assert msgspec.json.decode(message)["delivery_id"] == body["id"]
+    told = msgspec.json.decode(message)
+    assert told["delivery_id"] == body["id"]
+    assert (told["told"]["version"], told["told"]["record"]["id"]) == (str(stored.version), body["id"])
 
 
 async def test_a_delivery_is_read_back_with_its_history_and_timestamps(api: Api) -> None:

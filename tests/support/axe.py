@@ -9,14 +9,10 @@ from playwright.sync_api import Page
 AXE = resources.files("axe_playwright_python").joinpath("axe.min.js")
 
 
-CONTRAST = {"runOnly": ["color-contrast"]}  # all that another theme may change
-
-
-def violations(page: Page, options: dict[str, list[str]] | None = None) -> list[str]:
+def violations(page: Page) -> list[str]:
     """What axe finds on the page as it is now: impact, rule, elements. `AXE` has been evaluated in it."""
     found: list[str] = page.evaluate(
-        """async (options) => (await axe.run(document, { resultTypes: ["violations"], ...options })).violations.map(
-            one => `${one.impact} ${one.id}: ${one.nodes.map(node => node.target).join(", ")}`)""",
-        options or {},
+        """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
+            one => `${one.impact} ${one.id}: ${one.nodes.map(node => node.target).join(", ")}`)"""
     )
     return found

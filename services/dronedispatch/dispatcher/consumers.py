@@ -9,9 +9,17 @@ from prometheus_client import Counter
 
 from dronedispatch.dispatcher.core.state_cache import Heard
 from dronedispatch.dispatcher.rounds import Rounds
+from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.fleet.documents import Unreadable, decode, delivery_key, drone_key, telemetry_key
 from dronedispatch.fleet.drones import has_done_something
-from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DRONE_UPDATES, DeliveryRequested, DroneUpdates
+from dronedispatch.fleet.messages import (
+    DELIVERY_REQUESTS,
+    DRONE_UPDATES,
+    DeliveryRequested,
+    DroneUpdates,
+    RecordTold,
+)
+from dronedispatch.kv.version import Version, parse_version
 from dronedispatch.runtime.amqp import Bus, Message, Undecodable
 from dronedispatch.runtime.clock import Clock
 
@@ -25,6 +33,17 @@ def decoded(kind: type[T], message: Message) -> T:
         return decode(kind, message.body)
     except Unreadable as exc:
         raise Undecodable(str(exc)) from exc
+
+
+def _record(told: RecordTold, delivery_id: str) -> tuple[Delivery, Version]:
+    """Raises Undecodable."""
+    try:
+        delivery, version = decode(Delivery, bytes(told.record)), parse_version(told.version)
+    except (Unreadable, ValueError) as exc:
+        raise Undecodable(f"told: {exc}") from exc
+    if version is None or delivery.id != delivery_id:
+        raise Undecodable(f"told: {delivery.id} at version {told.version}")
+    return delivery, version
 
 
 class Consumers:
@@ -53,6 +72,8 @@ class Consumers:
     async def delivery_requested(self, message: Message) -> None:
         """A delivery is new, cancelled or changed: read it, and have a round."""
         event = decoded(DeliveryRequested, message)
+        if event.told is not None:
+            self._rounds.statuses.hear(*_record(event.told, event.delivery_id))
         self._rounds.point_at(delivery_key(event.delivery_id))
 
     async def drones_updated(self, message: Message) -> None:

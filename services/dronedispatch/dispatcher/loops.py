@@ -62,6 +62,6 @@ def loops_of(rounds: Rounds, scans: Scans, settings: Settings) -> list[Loop]:
     return [
         Loop("round", rounds.once, settings.round_s, wake=rounds.wake, error_cap_s=1.0),
         Loop("state", rounds.publish_state, STATE_EVERY_S),
-        Loop("beat", rounds.beat, BEAT_S / 4, jitter=0.0),
+        Loop("beat", rounds.beat, BEAT_S / 4, jitter=0.0, wake=rounds.statuses.seen),
         Loop("scan", scans.once, min(settings.scan_s, 1.0)),
     ]

@@ -25,7 +25,7 @@ from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.core.world import World
 from dronedispatch.dispatcher.desired_states import apply_desired_states
 from dronedispatch.dispatcher.loader import Loader
-from dronedispatch.dispatcher.statuses import OLD_NEWS_S, Statuses, StatusPublisher
+from dronedispatch.dispatcher.statuses import GATHER_S, OLD_NEWS_S, Statuses, StatusPublisher
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import (
     DELIVERY_PREFIX,
@@ -108,7 +108,7 @@ class Rounds:
         self._new_cache = new_cache
         self._new_locks = new_locks
         self._gather_s = gather_s
-        self._statuses = Statuses(bus, clock)
+        self.statuses = Statuses(bus, clock)
         self._term = 0
         self._pointed_at: set[str] = set()
         self._planned_s = 0.0
@@ -118,7 +118,7 @@ class Rounds:
 
     def _start_over(self) -> None:
         self.cache = self._new_cache()
-        self.loader = Loader(self._kv, self.cache, self._clock, self._statuses.look)
+        self.loader = Loader(self._kv, self.cache, self._clock, self.statuses.look)
         self._carry_out = CarryOut(self._kv, self.cache, self._clock, self._wrote)
         self._locks = self._new_locks(self._kv)
         self._fleet = FleetCache()
@@ -131,10 +131,10 @@ class Rounds:
 
     def _wrote(self, record: Delivery | Drone, version: Version) -> None:
         if isinstance(record, Drone):
-            self._statuses.look_at_drone(record, version)
+            self.statuses.look_at_drone(record, version)
             return
         delivery = record
-        self._statuses.look(delivery, version)
+        self.statuses.look(delivery, version)
         moves = [line for line in delivery.history if line.to is DeliveryStatus.ASSIGNED]
         if delivery.status is DeliveryStatus.ASSIGNED and len(moves) == 1:
             WAIT.observe(unstamp(moves[0].at) - unstamp(delivery.created_at))
@@ -167,7 +167,7 @@ class Rounds:
     async def _begin_term(self) -> None:
         self._term = self._leadership.term
         self._start_over()
-        self._statuses.begin(self._term)
+        self.statuses.begin(self._term)
         loader = Loader(self._kv, self.cache, self._clock, self._first_look)
         await loader.open_deliveries()
         await loader.fleet()
@@ -183,15 +183,17 @@ class Rounds:
     def _first_look(self, delivery: Delivery, version: Version) -> None:
         last = delivery.history[-1].at if delivery.history else delivery.created_at
         if self._clock.wall_s() - unstamp(last) > OLD_NEWS_S:
-            self._statuses.know(delivery, version)
+            self.statuses.know(delivery, version)
         else:
-            self._statuses.look(delivery, version)
+            self.statuses.look(delivery, version)
 
     async def beat(self) -> str:
-        """Tell what has been seen since the last round; nothing is news too, about once a second."""
+        """Tell what has been seen since the last batch; nothing is news too, about once a second."""
         if not self._leadership.leader or self._term != self._leadership.term:
             return "standing by"
-        self._statuses.beat()
+        if self.statuses.waiting:
+            await asyncio.sleep(GATHER_S)
+        self.statuses.beat()
         return "told"
 
     async def _round(self) -> tuple[bool, str]:
@@ -214,7 +216,7 @@ class Rounds:
         self._count(outcome)
         self.cache.take_unflyable(plan.unflyable, self._clock.wall_s())
         UNFLYABLE.set(len(plan.unflyable))
-        self._statuses.flush()
+        self.statuses.flush()
         self._point_out(outcome)
         sentence = str(plan) + (f", desired states {desired_states}" if desired_states else "")
         if str(outcome):

@@ -1,13 +1,14 @@
 """Tells every gateway what has changed: after the fact, in batches, numbered without a hole within a term.
 
 A delivery's changes are told in the order of its own history, each once: what two looks at it have between them is told
-too. A batch goes out at the end of a round, and a beat at least every BEAT_S, so that whoever hears nothing knows that he
-hears nothing. Whoever listens to delivery_status (a gateway of the release before) is told one by one as well, as long as
-somebody does.
+too. A batch goes out at the end of a round, GATHER_S after the first news, and at least every BEAT_S, so that whoever hears
+nothing knows that he hears nothing. Whoever listens to delivery_status (a gateway of the release before) is told one by one
+as well, as long as somebody does.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,6 +33,7 @@ from dronedispatch.runtime.clock import Clock
 ENDED_REMEMBERED_MAX = 20_000
 OLD_NEWS_S = 30.0  # of what is met for the first time in a term: what is older has been told by somebody else
 BATCH_MAX = 250  # records of a kind in one message: some 250 KB
+GATHER_S = 0.05  # what is seen within it travels together
 PROBE_S = 1.0  # how often it is tried whether somebody has begun to listen to delivery_status
 
 
@@ -68,6 +70,7 @@ class Statuses:
         self._drones: dict[str, tuple[Drone, Version]] = {}
         self._sent_s = -BEAT_S
         self._probed_s = -PROBE_S
+        self.seen = asyncio.Event()  # there is something to tell
 
     def begin(self, term: int) -> None:
         """A new term as leader: what former leaders have told is not known."""
@@ -82,8 +85,20 @@ class Statuses:
             return
         for line in self._news(delivery, before):
             self._add(delivery, line)
-        self._deliveries[delivery.id] = delivery, version
+        self._show(delivery, version)
         self.know(delivery, version)
+
+    def hear(self, delivery: Delivery, version: Version) -> None:
+        """As its writer says that it is stored: shown at once; its events are told when it has been read."""
+        known = self._told.get(delivery.id) or self._ended.get(delivery.id)
+        if known is None or known.version < version:
+            self._show(delivery, version)
+
+    def _show(self, delivery: Delivery, version: Version) -> None:
+        shown = self._deliveries.get(delivery.id)
+        if shown is None or shown[1] < version:
+            self._deliveries[delivery.id] = delivery, version
+        self.seen.set()
 
     def know(self, delivery: Delivery, version: Version) -> None:
         """It has been so for long: no news, whoever tells."""
@@ -93,16 +108,21 @@ class Statuses:
     def look_at_drone(self, drone: Drone, version: Version) -> None:
         """The drone as it was written at `version`."""
         self._drones[drone.id] = drone, version
+        self.seen.set()
 
     def flush(self) -> None:
         """Send what has been seen since the last batch."""
-        if self._events or self._deliveries or self._drones:
+        if self.waiting:
             self._send()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something has been seen that is not sent yet."""
+        return bool(self._events or self._deliveries or self._drones)
 
     def beat(self) -> None:
         """Send what there is, or an empty batch when nothing was sent for about BEAT_S."""
-        waiting = self._events or self._deliveries or self._drones
-        if self._term and (waiting or self._clock.monotonic_s() - self._sent_s >= BEAT_S / 2):
+        if self._term and (self.waiting or self._clock.monotonic_s() - self._sent_s >= BEAT_S / 2):
             self._send()
 
     def _news(self, delivery: Delivery, before: _Told | None) -> Sequence[Transition]:

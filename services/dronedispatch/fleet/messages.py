@@ -18,14 +18,25 @@ BEAT_S = 1.0  # the active dispatcher sends a batch at least so often, empty if 
 SILENCE_S = 3.0  # without any batch for so long, a listener must not trust what it knows
 
 
+class RecordTold(msgspec.Struct, frozen=True, gc=False):
+    """A stored record as a message carries it, for display alone. `version`: as the store writes it ("epoch.n")."""
+
+    version: str
+    record: msgspec.Raw
+
+
 class DeliveryRequested(msgspec.Struct, frozen=True, kw_only=True):
-    """gateway -> dispatcher: there is something new to look at (also after a cancel or a change of priority)."""
+    """gateway -> dispatcher: there is something new to look at (also after a cancel or a change of priority).
+
+    `told`: the record as it was written, for display alone; a gateway of a release before sends none.
+    """
 
     id: str
     at: str
     request_id: str
     delivery_id: str
     cause: str = "created"
+    told: RecordTold | None = None
 
 
 class DroneUpdates(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,13 +72,6 @@ class DeliveryStatusChanged(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     term: int
     seq: int
-
-
-class RecordTold(msgspec.Struct, frozen=True, gc=False):
-    """A stored record as a message carries it, for display alone. `version`: as the store writes it ("epoch.n")."""
-
-    version: str
-    record: msgspec.Raw
 
 
 class DeliveryChanges(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,14 +1,18 @@
-"""Tells of a delivery that was written: the dispatcher by a message, this gateway's own readers at once."""
+"""Tells of a delivery that was written: the dispatcher by a message, this gateway's own readers at once.
+
+The message carries the record, so that the dispatcher shows it to the other gateways without reading it first.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 from ulid import ULID
 
 from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.fleet.documents import encode, stamp
-from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DeliveryRequested
+from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DeliveryRequested, RecordTold
 from dronedispatch.kv.version import Version
 from dronedispatch.runtime.amqp import Publisher
 from dronedispatch.runtime.clock import Clock
@@ -33,6 +37,7 @@ class DeliveryRequests:
             request_id=request_id,
             delivery_id=delivery.id,
             cause=cause,
+            told=RecordTold(str(version), msgspec.Raw(encode(delivery))),
         )
         self._publisher.to_queue(DELIVERY_REQUESTS, encode(event), message_id=event.id)
         self._announce(delivery, version)

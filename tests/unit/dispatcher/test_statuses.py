@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from dronedispatch.dispatcher.statuses import BATCH_MAX, OLD_NEWS_S, Statuses
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, move_delivery
-from dronedispatch.fleet.documents import decode, stamp
-from dronedispatch.fleet.messages import BEAT_S, DELIVERY_CHANGES, DeliveryChanges, DeliveryStatusChanged
+from dronedispatch.fleet.documents import decode, encode, stamp
+from dronedispatch.fleet.messages import (
+    BEAT_S,
+    DELIVERY_CHANGES,
+    DELIVERY_REQUESTS,
+    DeliveryChanges,
+    DeliveryRequested,
+    DeliveryStatusChanged,
+    RecordTold,
+)
 from dronedispatch.kv.version import Version
 from dronedispatch.testing.broker import MemoryBus
 from dronedispatch.testing.clock import FakeClock
-from dronedispatch.testing.fleet import a_delivery
+from dronedispatch.testing.fleet import AT, a_delivery
+from dronedispatch.testing.town import Town
 from support.rule_switches import Switch, must_turn_red, put
 
 
@@ -101,3 +111,55 @@ async def test_old_news_met_for_the_first_time_is_told_by_its_last_line_alone(de
     desk.statuses.look(assigned, Version(1, 2))
     desk.statuses.flush()
     assert desk.told() == ["assigned"]
+
+
+async def test_what_its_writer_says_is_shown_at_once_and_told_as_an_event_when_it_has_been_read(
+    desk: Desk,
+) -> None:
+    order = a_delivery()
+    desk.statuses.hear(order, Version(1, 1))
+    assert desk.statuses.seen.is_set()
+    desk.statuses.flush()
+    desk.statuses.look(order, Version(1, 1))
+    desk.statuses.flush()
+    shown, told = desk.batches()
+    assert ([one.version for one in shown.deliveries], shown.events) == (["1.1"], ())
+    assert len(told.events) == 1
+
+
+@pytest.mark.parametrize("read_first", [True, False])
+async def test_an_older_word_takes_back_nothing_that_was_seen(desk: Desk, read_first: bool) -> None:
+    order = a_delivery()
+    assigned = desk.moved(order, DeliveryStatus.ASSIGNED)
+    if read_first:
+        desk.statuses.look(assigned, Version(1, 2))
+        desk.statuses.hear(order, Version(1, 1))
+    else:
+        desk.statuses.hear(assigned, Version(1, 2))
+        desk.statuses.look(order, Version(1, 1))
+    desk.statuses.flush()
+    assert [one.version for one in desk.batches()[0].deliveries] == ["1.2"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        RecordTold("one.two", msgspec.Raw(encode(a_delivery()))),
+        RecordTold("1.1", msgspec.Raw(b'{"id":7}')),
+        RecordTold("1.1", msgspec.Raw(encode(a_delivery()))),  # of another delivery than the message names
+    ],
+)
+async def test_a_request_that_tells_what_cannot_be_shown_is_set_aside_and_its_order_flown_all_the_same(
+    told: RecordTold,
+) -> None:
+    town = Town(speed=60.0)
+    town.add_fleet(6)
+    town.open_desk()
+    order = await town.order(a_delivery(), tell=False)
+    event = DeliveryRequested(id="x", at=AT, request_id="r", delivery_id=order.id, told=told)
+    town.bus.to_queue(DELIVERY_REQUESTS, encode(event))
+    for _ in range(60):
+        await town.tick()
+    assert (await town.delivery(order.id)).status is DeliveryStatus.DELIVERED
+    assert ["told" in reason for _, reason in town.bus.dead_letters] == [True]
+    await town.close()

@@ -12,6 +12,7 @@ import { SystemHealth } from "./health.js";
 import { CityMap } from "./map.js";
 import { NoFlyDrawing } from "./no_fly.js";
 import { OrderForm } from "./order_form.js";
+import { Pace } from "./pace.js";
 import { startTheme } from "./palette.js";
 import { Place } from "./place.js";
 import { Search } from "./search.js";
@@ -267,6 +268,7 @@ async function readLists() {
 }
 
 const readListsAgain = persistently(readLists);
+const rows = new Pace(drawTables);
 
 function showFigures(figures) {
   lastFigures = figures;
@@ -275,8 +277,14 @@ function showFigures(figures) {
 
 const stream = new Stream(
   {
-    delivery: (event) => world.setStatus(event),
-    deliveries: (event) => world.setDeliveries(event.deliveries),
+    delivery: (event) => {
+      world.setStatus(event);
+      rows.ask();
+    },
+    deliveries: (event) => {
+      world.setDeliveries(event.deliveries);
+      rows.ask();
+    },
     drones: (event) => {
       world.setDrones(event.drones, event.whole, performance.now());
       batteries.note(event.drones, Date.now());
