@@ -45,12 +45,17 @@ async def test_the_table_says_of_each_gateway_how_it_is_and_why() -> None:
         for _ in range(12):
             await door.exchange(GET)
         document = msgspec.to_builtins(table_document(door.core, door.port))
+        left_out = door.core.backends.left_out()
+        asked_first = door.core.backends.endpoints[0].id
     rows = {row["id"]: row for row in document["gateways"]}
     assert rows["g0"]["state"] == "ready"
     assert rows["g0"]["failures"] == 0
     assert rows["g1"]["state"] == "ejected"
     assert 0 < rows["g1"]["ejected_s"] <= 30
     assert "connect failed" in rows["g1"]["last_error"]
+    assert list(left_out) == ["g1"]
+    assert "connect failed" in left_out["g1"]
+    assert asked_first == "g0"
     assert document["retries"] == rows["g1"]["failures"] == 5
     assert document["statuses"]["2xx"] == 12
     assert document["ejections"] == 1

@@ -33,7 +33,9 @@ from dronedispatch.lb.tls import RELOAD_S, Certificate
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import Endpoint, ServiceWatch
 from dronedispatch.runtime.health import Facts
+from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.loops import Loop, Tasks
+from dronedispatch.runtime.neighbour_health import NeighbourHealth
 from dronedispatch.runtime.service import create_service
 from dronedispatch.runtime.web import ServiceProcess
 
@@ -99,6 +101,8 @@ class DataPlane:
             log.warning("too few open files are allowed for connections_max", allowed=allowed, wanted=wanted)
         process.public_port = self._sock.getsockname()[1]
         self._watch: ServiceWatch | None = None
+        self._http: HttpClient | None = None
+        self._gateways: NeighbourHealth | None = None
         self._server: asyncio.Server | None = None
         self._collector: ProxyCollector | None = None
         self.core: ProxyCore | None = None
@@ -117,7 +121,13 @@ class DataPlane:
 
     def facts(self) -> Facts:
         """See runtime/health.py."""
-        return Facts(consul_away_s=self._watch.stale_s if self._watch is not None else 0.0)
+        core, gateways = self.core, self._gateways
+        return Facts(
+            consul_away_s=self._watch.stale_s if self._watch is not None else 0.0,
+            gateways_away_s=gateways.away_s if gateways is not None else 0.0,
+            gateways_out=core.backends.left_out() if core is not None else None,
+            told=gateways.reasons if gateways is not None else (),
+        )
 
     def health(self) -> dict[str, object]:
         """See Service."""
@@ -144,6 +154,9 @@ class DataPlane:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_TABLE_S):
                     await self._watch.seen.wait()
+        self._http = HttpClient(resend_on_reuse_reset=True)
+        self._gateways = NeighbourHealth(lambda: backends.endpoints, self._http, SystemClock())
+        tasks.start("gateway-health", self._gateways.loop().run())
         tasks.start("probe", Loop("probe", backends.probe, PROBE_S).run())
         self._collector = ProxyCollector(core)
         REGISTRY.register(self._collector)
@@ -175,6 +188,8 @@ class DataPlane:
             if core.books.access_log is not None:
                 core.books.access_log.close()
             log.info("door closed", cut=cut)
+        if self._http is not None:
+            await self._http.close()
         if self._collector is not None:
             REGISTRY.unregister(self._collector)
 

@@ -178,6 +178,18 @@ class BackendPool:
         """Whether there is anybody left to ask, be it later."""
         return any(backend.id not in tried for backend in self._active)
 
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Who is in the table, those first that get requests."""
+        now_s = self._loop.time()
+        members = sorted(self.members.values(), key=lambda backend: backend.record.ejected(now_s))
+        return tuple(Endpoint(one.id, one.address, one.port, {}) for one in members)
+
+    def left_out(self) -> dict[str, str]:
+        """Who gets no requests now, and its last failure."""
+        now_s = self._loop.time()
+        return {one.id: one.last_error for one in self.members.values() if one.record.ejected(now_s)}
+
     def _serve_waiting(self) -> None:
         for _ in range(len(self.waiting)):
             if not any(backend.in_flight < self._settings.in_flight_max for backend in self._active):

@@ -72,6 +72,7 @@ class Facts:
 
     Times are seconds; shares are 0..1. `clocks`: process -> seconds by which its wall clock is ahead of this one.
     `told`: reasons that another process gave of what it serves this one with (a coordinator to a gateway).
+    `gateways_out`: gateway -> what it did last, of those that a load balancer sends nothing to.
     """
 
     not_ready: str | None = None
@@ -88,6 +89,8 @@ class Facts:
     copied_home: str | None = None
     clocks: Mapping[str, float] | None = None
     told: Sequence[Reason] = ()
+    gateways_away_s: float = 0.0
+    gateways_out: Mapping[str, str] | None = None
 
 
 def judge(facts: Facts) -> Health:
@@ -201,6 +204,32 @@ def _away(facts: Facts) -> list[Reason]:
                 "scripts/status, then the log of rabbitmq",
             )
         )
+    return reasons + _gateways(facts) + _silent(facts)
+
+
+def _gateways(facts: Facts) -> list[Reason]:
+    if facts.gateways_away_s > AWAY_S:
+        return [
+            Reason(
+                "gateways_away",
+                f"no gateway has answered the load balancer for {facts.gateways_away_s:.0f} s: requests get 503 or 504",
+                "scripts/status, then the log of a gateway",
+            )
+        ]
+    if not facts.gateways_out:
+        return []
+    said = "; ".join(f"{name} ({why})" for name, why in sorted(facts.gateways_out.items()))
+    return [
+        Reason(
+            "gateways_out",
+            f"no request is sent where the last ones failed, though Consul says healthy: {said}",
+            "the log of the gateway; it is taken back by itself when it answers again",
+        )
+    ]
+
+
+def _silent(facts: Facts) -> list[Reason]:
+    reasons = []
     for queue, silent_s in sorted((facts.silent or {}).items()):
         if silent_s > SILENT_S:
             reasons.append(

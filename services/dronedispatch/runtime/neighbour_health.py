@@ -1,5 +1,5 @@
 """What another service says of its health, for who is served by it: gateway, dispatcher and drone_sim tell what the store's
-coordinators say.
+coordinators say, a load balancer what its gateways say.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class NeighbourHealth:
 
     def loop(self) -> Loop:
         """`once`, again and again."""
-        return Loop("store-health", self.once, LOOK_S)
+        return Loop("neighbour-health", self.once, LOOK_S)
 
     async def once(self) -> str:
         """One look; says what it found."""

@@ -32,6 +32,8 @@ LACKS: list[tuple[dict[str, Any], str, str]] = [
     ({"consul_away_s": 11.0}, "consul_away", "Consul has not answered for 11 s"),
     ({"broker_away_s": 30.0}, "broker_away", "no connection to RabbitMQ for 30 s"),
     ({"store_away_s": 30.0}, "store_away", "no coordinator"),
+    ({"gateways_away_s": 11.0}, "gateways_away", "no gateway has answered the load balancer for 11 s"),
+    ({"gateways_out": {"gateway-2": "connect failed"}}, "gateways_out", "gateway-2 (connect failed)"),
     ({"silent": {"drone_updates": 11.0, "delivery_status": 1.0}}, "subscription_silent", "drone_updates"),
     ({"disk_used": 0.9}, "disk_nearly_full", "90% full"),
     ({"map_used": 0.86}, "map_nearly_full", "86% of the map"),
