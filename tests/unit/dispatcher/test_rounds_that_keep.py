@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 
+import numpy as np
 import pytest
 
-from dronedispatch.dispatcher.core.fleet_cache import FleetCache
+from dronedispatch.dispatcher.core import pickup_ways
+from dronedispatch.dispatcher.core.candidates import ALL_PAIRS_MAX
+from dronedispatch.dispatcher.core.fleet_cache import Array, FleetCache
+from dronedispatch.dispatcher.core.pickup_ways import PickupWays
 from dronedispatch.dispatcher.core.plan import Plan
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.tuning import Policy, Tuning
@@ -17,6 +21,7 @@ from dronedispatch.fleet.city import City, default_city
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus, DroneType
 from dronedispatch.fleet.energy import FlightModel
+from dronedispatch.fleet.paths import paths_of, xy_of
 from dronedispatch.fleet.positions import Point
 from dronedispatch.kv.version import Version
 
@@ -204,3 +209,98 @@ def test_so_it_does_in_a_fleet_that_is_too_large_for_all_pairs(seed: int) -> Non
     ]
     assert all(kept == afresh for kept, afresh in plans)
     assert sum(len(plan.assigns) for plan, _ in plans) > 0
+
+
+def one_drone(at: Point, **changes: object) -> DroneSnapshot:
+    drone = DroneSnapshot("drone-00001", DroneType.LIGHT, DroneStatus.IDLE, Version(1, 1), at, 90.0)
+    return replace(drone, **changes)  # type: ignore[arg-type]
+
+
+def looked_at(cached: FleetCache, *drones: DroneSnapshot, city: City | None = None) -> None:
+    cached.look(World(drones, (), city or default_city(), FLIGHT))
+
+
+HERE, THERE, GOAL = Point(-2_000.0, 1_000.0), Point(3_000.0, -500.0), Point(500.0, 4_000.0)
+
+
+def test_the_kept_way_to_a_charge_point_is_measured_anew_where_the_drone_has_moved_or_goes_elsewhere() -> (
+    None
+):
+    cached, rows, city = FleetCache(), np.array([0]), default_city()
+    first, second = city.charge_points[:2]
+    for at, point in ((HERE, first), (HERE, first), (THERE, first), (THERE, second)):
+        bound = one_drone(at, status=DroneStatus.CHARGING, bound_for=point.id, bound_at=point.pos, stops=1)
+        looked_at(cached, bound, city=city)
+        assert cached.bound_way_m(rows).tolist() == [paths_of(city).length_m(at, point.at)]
+
+
+def test_the_kept_way_to_the_next_stop_is_measured_anew_from_another_place_and_to_another_stop() -> None:
+    cached, city = FleetCache(), default_city()
+    for at, goals in ((HERE, (Point(0.0, 0.0), GOAL)), (THERE, (GOAL, GOAL, HERE))):
+        looked_at(cached, one_drone(at), city=city)
+        for goal in goals:
+            assert cached.way_m([0], [goal]).tolist() == [paths_of(city).length_m(at, goal)]
+
+
+def test_a_drone_that_comes_in_another_ones_row_has_its_own_ways() -> None:
+    cached, city = FleetCache(), default_city()
+    looked_at(cached, one_drone(HERE), city=city)
+    cached.way_m([0], [GOAL])
+    cached.charge_ways_m(np.array([0]))
+    looked_at(cached, one_drone(THERE, id="drone-00000"), one_drone(HERE), city=city)
+    assert cached.way_m([0, 1], [GOAL, GOAL]).tolist() == [
+        paths_of(city).length_m(THERE, GOAL),
+        paths_of(city).length_m(HERE, GOAL),
+    ]
+    assert cached.charge_ways_m(np.array([0, 1])).tolist() == [
+        [paths_of(city).length_m(at, point.at) for point in city.charge_points] for at in (THERE, HERE)
+    ]
+
+
+def test_the_kept_ways_to_pick_ups_are_those_of_the_two_places_whatever_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pickup_ways, "ORIGINS_MAX", 5)
+    rng, paths = np.random.default_rng(5), paths_of(default_city())
+    ways, from_m, count = PickupWays(paths), rng.uniform(-5_000.0, 5_000.0, (12, 2)), 12
+    places = [Point(*spot) for spot in rng.uniform(-5_000.0, 5_000.0, (30, 2)).tolist()]
+    for turn in range(40):
+        if turn == 20:  # one drone more, in the first row
+            from_m, count = np.concatenate([from_m[:1] + 5.0, from_m]), 13
+        from_m[rng.integers(0, count, 3)] += 40.0
+        rows = np.sort(rng.choice(count, 7, replace=False))
+        to = [places[k] for k in rng.integers(0, 30, 2 + turn % 6)]
+        pairs = np.divmod(np.arange(7 * len(to)), len(to))
+        found = ways.of(count, rows, from_m[rows], to, pairs)
+        assert found.tolist() == paths.lengths_m(from_m[rows][pairs[0]], xy_of(to)[pairs[1]]).tolist()
+
+
+def test_what_is_kept_of_ways_to_pick_ups_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = paths_of(default_city())
+    ways, measured = PickupWays(paths), list[int]()
+    lengths_m = paths.lengths_m
+
+    def counted(a: Array, b: Array) -> Array:
+        measured.append(len(a))
+        return lengths_m(a, b)
+
+    monkeypatch.setattr(paths, "lengths_m", counted)
+    from_m, to, pairs = xy_of([HERE, THERE]), [GOAL, Point(0.0, 0.0)], np.divmod(np.arange(4), 2)
+    for _ in range(2):
+        ways.of(2, np.arange(2), from_m, to, pairs)
+    from_m[1] += 10.0
+    ways.of(2, np.arange(2), from_m, [*to, HERE], np.divmod(np.arange(6), 3))
+    assert measured == [4, 1 + 3]
+
+
+def test_orders_that_no_drone_of_a_large_fleet_can_lift_wait() -> None:
+    fleet = [
+        DroneSnapshot(f"drone-{i:05d}", DroneType.LIGHT, DroneStatus.IDLE, Version(1, 1), HERE, 100.0)
+        for i in range(ALL_PAIRS_MAX)
+    ]
+    heavy = [
+        DeliverySnapshot(f"o{i}", DeliveryStatus.PENDING, Version(1, 2), GOAL, THERE, 9.0, BEGIN_S)
+        for i in range(2)
+    ]
+    plan = plan_round(World(tuple(fleet), tuple(heavy), default_city(), FLIGHT), BEGIN_S)
+    assert (len(plan.holds), plan.assigns) == (2, ())

@@ -15,10 +15,8 @@ import numpy as np
 from dronedispatch.dispatcher.core.firstcome import class_for
 from dronedispatch.dispatcher.core.fleet_cache import KINDS, FleetCache, Mask
 from dronedispatch.dispatcher.core.plan import SetStatus
-from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, World
 from dronedispatch.fleet.drones import DroneStatus, DroneType
-
-_ASLEEP = (DroneStatus.INACTIVE, DroneStatus.RETIRING)
 
 
 def autoscale_by_type(
@@ -30,7 +28,6 @@ def autoscale_by_type(
     """
     activations: list[SetStatus] = []
     retiring: list[str] = []
-    asleep = [drone for drone in cached.having(*_ASLEEP) if _can_wake(drone, world)]
     backlog = Counter(class_for(delivery.weight_kg) for delivery in pending)
     members = _by_kind(cached, cached.in_service)
     waiting = _by_kind(cached, cached.in_service & (cached.idle | cached.charging))
@@ -39,17 +36,20 @@ def autoscale_by_type(
         orders = backlog[kind]
         wanted = math.ceil(world.tuning.ready_share * members[KINDS[kind]]) + orders + uncovered
         missing = wanted - waiting[KINDS[kind]]
-        sleepers = [drone for drone in asleep if drone.type is kind]
+        sleepers = np.flatnonzero(cached.asleep & (cached.kind == KINDS[kind]))
         cause = f"{orders} {kind} orders wait"
         activations += [
             SetStatus(drone.id, drone.version, DroneStatus.IDLE, cause)
-            for drone in sleepers[: max(0, missing)]
+            for drone in cached.at(sleepers[: max(0, missing)])
         ]
         uncovered = max(0, missing - len(sleepers))
         if missing < 0 and world.tuning.autoscale:
             retiring += _longest_idle(cached, kind, now_s - world.tuning.retire_after_s, -missing)
     if not world.tuning.autoscale:
-        activations = [SetStatus(drone.id, drone.version, DroneStatus.IDLE, "in service") for drone in asleep]
+        activations = [
+            SetStatus(drone.id, drone.version, DroneStatus.IDLE, "in service")
+            for drone in cached.at(np.flatnonzero(cached.asleep))
+        ]
     return activations, retiring
 
 
@@ -57,10 +57,6 @@ def _by_kind(cached: FleetCache, among: Mask) -> list[int]:
     """How many of each class."""
     counts: list[int] = np.bincount(cached.kind[among], minlength=len(KINDS)).tolist()
     return counts
-
-
-def _can_wake(drone: DroneSnapshot, world: World) -> bool:
-    return drone.flying and not drone.decommissioned and drone.ticks_missed < world.tuning.silent_ticks
 
 
 def _longest_idle(cached: FleetCache, kind: DroneType, before_s: float, count: int) -> list[str]:

@@ -42,7 +42,7 @@ def candidate_pairs(fleet: FleetArrays, orders: OrderArrays, held: dict[int, int
     if m > n:
         found.extend(_orders_near_drones(fleet, orders))
     keys = np.sort(np.concatenate(found))  # np.unique hashes: ten times as long as sorting
-    keys = keys[np.append(True, keys[1:] != keys[:-1])]
+    keys = keys[np.diff(keys, prepend=-1) != 0]
     rows, cols = np.divmod(keys, m)
     return rows, cols
 

@@ -5,27 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dronedispatch.dispatcher.core.plan import Charge, Free, SetStatus
+from dronedispatch.dispatcher.core.readiness import charged
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.world import DroneSnapshot
-from dronedispatch.fleet.city import City
 from dronedispatch.fleet.drones import DroneStatus
 
-FULL_PCT = 99.9
 
-
-def charged(drone: DroneSnapshot) -> bool:
-    """Its charge stop is done, or it is plugged in and the battery is where it should be."""
-    if drone.done >= drone.stops > 0:
-        return True
-    return drone.station is not None and drone.battery_pct >= min(drone.until_pct, FULL_PCT)
-
-
-def end_charging(charging: Iterable[DroneSnapshot]) -> list[Free]:
+def end_charging(done: Iterable[DroneSnapshot]) -> list[Free]:
     """Who has charged up is idle again; so is who has lost its charge orders."""
     return [
         Free(drone.id, drone.version, "charged" if drone.stops else "had no charge point to go to")
-        for drone in charging
-        if charged(drone) or not drone.stops
+        for drone in done
     ]
 
 
@@ -49,19 +39,12 @@ def retire(leaving: Iterable[DroneSnapshot], stations: Stations) -> list[SetStat
     return statuses
 
 
-def redirect(
-    drones: Iterable[DroneSnapshot], city: City, stations: Stations
-) -> tuple[list[Charge], list[SetStatus]]:
+def redirect(astray: Iterable[DroneSnapshot], stations: Stations) -> tuple[list[Charge], list[SetStatus]]:
     """Whose charge point was removed, renamed or moved goes to another one, wherever it charges, waits or flies now."""
     charges: list[Charge] = []
     statuses: list[SetStatus] = []
-    points = {point.id: point.pos for point in city.charge_points}
-    for drone in drones:
-        if drone.bound_for is None:
-            continue
-        now_at = points.get(drone.bound_for)
-        if now_at is not None and drone.bound_at in (None, now_at):
-            continue
+    for drone in astray:
+        assert drone.bound_for is not None
         stations.leave(drone.bound_for)
         point = stations.choose(drone)
         stations.take(point)

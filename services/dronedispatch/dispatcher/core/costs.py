@@ -31,7 +31,6 @@ from dronedispatch.dispatcher.core.order_arrays import OrderArrays
 from dronedispatch.dispatcher.core.stations import Stops
 from dronedispatch.dispatcher.core.world import World
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
-from dronedispatch.fleet.paths import Paths
 
 FULL_LOAD_BACKLOG = 0.5  # waiting orders a drone at which rho is 1
 VISIT = 0.30  # the detour of a visit to a charge point
@@ -160,13 +159,14 @@ def pair_costs(
     fleet: FleetArrays,
     orders: OrderArrays,
     stops: Stops,
-    paths: Paths,
+    fetch_m: Array,
     pairs: tuple[Rows, Rows],
     rho: float,
 ) -> PairCosts:
-    """Costs of the pairs. `stops`: for each drone the charge point that it would charge at."""
+    """Costs of the pairs. `stops`: for each drone the charge point that it would charge at. `fetch_m`: of each pair, from
+    where the drone is free to the origin."""
     rows, cols = pairs
-    terms = _terms(world, fleet, orders, stops, paths, pairs, rho)
+    terms = _terms(world, fleet, orders, stops, fetch_m, pairs, rho)
     modes = _mode_costs(terms)
     mode = modes.argmin(axis=0)
     cost = modes.min(axis=0) + TIE * terms.cross_s * np.maximum(0.0, terms.payload - terms.weight)
@@ -207,7 +207,7 @@ def _terms(
     fleet: FleetArrays,
     orders: OrderArrays,
     stops: Stops,
-    paths: Paths,
+    fetch: Array,
     pairs: tuple[Rows, Rows],
     rho: float,
 ) -> _Terms:
@@ -215,7 +215,6 @@ def _terms(
     flight = world.flight
     payload, weight = fleet.payload_max_kg[rows], orders.weight_kg[cols]
     carry, retreat = orders.delivery_m[cols], orders.return_m[cols]
-    fetch = paths.lengths_m(fleet.xy_m[rows], orders.origin_m[cols])
     return _Terms(
         rho=rho,
         cross_s=crossing_s(world),

@@ -63,11 +63,10 @@ def starts_now(fleet: FleetArrays, pairs: PairCosts, row: int, pair: int) -> boo
 def _kept(fleet: FleetArrays, pairs: PairCosts, held: Mapping[int, int], chosen: Chosen) -> Chosen:
     """Held orders stay with their drones unless the drone that is to take over can start now."""
     chosen = dict(chosen)
-    own = {
-        row: pair
-        for pair, (row, col) in enumerate(zip(pairs.rows.tolist(), pairs.cols.tolist(), strict=True))
-        if held.get(row) == col
-    }
+    order_of = np.full(len(fleet), -1, dtype=np.int64)
+    order_of[list(held)] = list(held.values())
+    holding = np.flatnonzero(order_of[pairs.rows] == pairs.cols)
+    own = dict(zip(pairs.rows[holding].tolist(), holding.tolist(), strict=True))
     takers = {int(pairs.cols[pair]): row for row, pair in chosen.items()}
     for row, col in held.items():
         taker = takers.get(col)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dronedispatch.dispatcher.core.order_ways import OrderWays
-from dronedispatch.dispatcher.core.readiness import why_not_counted
+from dronedispatch.dispatcher.core.pickup_ways import PickupWays
+from dronedispatch.dispatcher.core.readiness import can_wake, charged, why_not_counted
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.world import DroneSnapshot, World
 from dronedispatch.fleet.city import City
@@ -28,6 +29,7 @@ Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
 KINDS = {kind: number for number, kind in enumerate(DroneType)}
 NO_POINT = -1
+_AT_STATIONS = (DroneStatus.CHARGING, DroneStatus.RETIRING)
 
 
 class FleetCache:
@@ -35,7 +37,8 @@ class FleetCache:
 
     `counted`: `why_not_counted` has nothing against it. `in_service`: it is not decommissioned. `plugged`: it is at a
     charge point. `flies`: see the snapshot. `bound`: the number of the one that a CHARGING drone is bound for, NO_POINT for
-    others. `order_ways`: of the orders that were asked for in this city.
+    others; `heading`: the same of RETIRING ones too. `astray`: that one is gone, or not where it was. `charged`: a CHARGING
+    drone may go. `asleep`: it may be woken. `order_ways`, `pickup_ways`: what was asked for in this city.
     """
 
     def __init__(self) -> None:
@@ -79,8 +82,11 @@ class FleetCache:
         self.status_s: Array = np.zeros(count)
         self.kind: Rows = np.zeros(count, dtype=np.int64)
         self.bound: Rows = np.full(count, NO_POINT, dtype=np.int64)
+        self.heading: Rows = np.full(count, NO_POINT, dtype=np.int64)
         self.counted, self.plugged, self.in_service = (np.zeros(count, dtype=np.bool_) for _ in range(3))
-        self.flies = np.zeros(count, dtype=np.bool_)
+        self.flies, self.asleep, self.charged, self.astray = (
+            np.zeros(count, dtype=np.bool_) for _ in range(4)
+        )
         self.idle, self.busy, self.charging = (np.zeros(count, dtype=np.bool_) for _ in range(3))
         self._rows: dict[DroneStatus, set[int]] = {status: set() for status in DroneStatus}
         self._status: list[DroneStatus | None] = [None] * count
@@ -89,6 +95,7 @@ class FleetCache:
         self._way_to: dict[int, Point] = {}
         if ways_m is None:
             self.order_ways = OrderWays(paths_of(world.city))
+            self.pickup_ways = PickupWays(paths_of(world.city))
         self._put(range(count), views)
         if ways_m is not None:
             kept = [k for k, drone in enumerate(views) if before.get(drone.id) is drone]
@@ -109,7 +116,13 @@ class FleetCache:
         self.busy[at] = [drone.status is DroneStatus.BUSY for drone in drones]
         self.charging[at] = [drone.status is DroneStatus.CHARGING for drone in drones]
         self.in_service[at] = [not drone.decommissioned for drone in drones]
-        self.bound[at] = [self._bound(drone) for drone in drones]
+        self.heading[at] = heading = [self._heading(drone) for drone in drones]
+        self.bound[at] = np.where(self.charging[at], heading, NO_POINT)
+        self.asleep[at] = [can_wake(drone, self._tuning) for drone in drones]
+        self.charged[at] = [
+            drone.status is DroneStatus.CHARGING and (charged(drone) or not drone.stops) for drone in drones
+        ]
+        self.astray[at] = [self._astray(drone) for drone in drones]
         self._ways_m[at] = np.nan
         self._bound_way_m[at] = self._way_m[at] = np.nan
         for row, drone in zip(rows, drones, strict=True):
@@ -120,10 +133,17 @@ class FleetCache:
                     self._rows[before].discard(row)
                 self._rows[drone.status].add(row)
 
-    def _bound(self, drone: DroneSnapshot) -> int:
-        if drone.status is not DroneStatus.CHARGING or drone.bound_for is None:
+    def _heading(self, drone: DroneSnapshot) -> int:
+        if drone.status not in _AT_STATIONS or drone.bound_for is None:
             return NO_POINT
         return self._points.get(drone.bound_for, NO_POINT)
+
+    def _astray(self, drone: DroneSnapshot) -> bool:
+        if drone.status not in _AT_STATIONS or drone.bound_for is None:
+            return False
+        number = self._points.get(drone.bound_for)
+        assert self._city is not None
+        return number is None or drone.bound_at not in (None, self._city.charge_points[number].pos)
 
     def row(self, drone_id: str) -> int:
         """Its row. Raises KeyError."""

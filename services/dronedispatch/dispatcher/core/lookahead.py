@@ -24,7 +24,6 @@ from dronedispatch.dispatcher.core.plan import Assign, Free, Hold, Undo
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
-from dronedispatch.fleet.paths import paths_of
 
 
 @dataclass
@@ -59,7 +58,6 @@ def weigh(
     all_pairs: bool = False,
 ) -> Weighed:
     """Every candidate pair, with its costs."""
-    paths = paths_of(world.city)
     fleet = lookahead_fleet(world, drones, deliveries)
     orders = orders_of([*pending, *fleet.holding.values()], drones.cached.order_ways)
     held = {row: len(pending) + k for k, row in enumerate(fleet.holding)}
@@ -68,7 +66,10 @@ def weigh(
     else:
         rows, cols = candidate_pairs(fleet, orders, held)
     rho = costs.load_of(len(pending), len(fleet))
-    pairs = pair_costs(world, now_s, fleet, orders, stations.stops_of(fleet), paths, (rows, cols), rho)
+    origins = [delivery.origin for delivery in orders.deliveries]
+    cached = drones.cached
+    fetch_m = cached.pickup_ways.of(len(cached.views), fleet.rows, fleet.xy_m, origins, (rows, cols))
+    pairs = pair_costs(world, now_s, fleet, orders, stations.stops_of(fleet), fetch_m, (rows, cols), rho)
     return Weighed(fleet, orders, held, pairs)
 
 

@@ -1,4 +1,4 @@
-"""The ways of an order, from the day it is placed to its end: measured once, all that are new in one look-up."""
+"""The ways and places of an order, from the day it is placed to its end: all that are new in one look-up."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dronedispatch.fleet.paths import Paths, xy_of
 from dronedispatch.fleet.positions import Point
 
 Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 KEPT_MAX = 20_000  # orders; 33 ways of 16 charge points are 5 MB
 
 
@@ -21,6 +22,7 @@ class OrderWays:
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
         self._kept: dict[tuple[Point, Point], Array] = {}
+        self._regions: dict[Point, int] = {}
 
     def of(self, deliveries: Sequence[DeliverySnapshot]) -> tuple[Array, Array, Array]:
         """Metres: with the parcel (n,); from the origin, and from the destination, to each charge point (n, points)."""
@@ -34,6 +36,16 @@ class OrderWays:
         docks = len(self.paths.city.charge_points)
         ways_m = np.array([self._kept[trip] for trip in trips]).reshape(len(trips), 1 + 2 * docks)
         return ways_m[:, 0], ways_m[:, 1 : 1 + docks], ways_m[:, 1 + docks :]
+
+    def regions(self, places: Sequence[Point]) -> Rows:
+        """As `Paths.regions`, of the ends of orders."""
+        new = [place for place in dict.fromkeys(places) if place not in self._regions]
+        if len(self._regions) + len(new) > KEPT_MAX:
+            self._regions.clear()
+            new = list(dict.fromkeys(places))
+        if new:
+            self._regions.update(zip(new, self.paths.regions(xy_of(new)).tolist(), strict=True))
+        return np.array([self._regions[place] for place in places], dtype=np.int64)
 
     def _measured(self, trips: Sequence[tuple[Point, Point]]) -> Array:
         """(n, 1 + 2 * charge points)."""

@@ -7,6 +7,8 @@ from dronedispatch.dispatcher.core.tuning import Policy, Tuning
 from dronedispatch.dispatcher.core.world import DroneSnapshot
 from dronedispatch.fleet.drones import DroneStatus
 
+FULL_PCT = 99.9
+_ASLEEP = (DroneStatus.INACTIVE, DroneStatus.RETIRING)
 _TAKING = (DroneStatus.IDLE, DroneStatus.CHARGING)
 
 
@@ -32,3 +34,20 @@ def why_not_counted(drone: DroneSnapshot, tuning: Tuning) -> str | None:
     if drone.status not in (*_TAKING, DroneStatus.BUSY):
         return f"status is {drone.status}"
     return None
+
+
+def can_wake(drone: DroneSnapshot, tuning: Tuning) -> bool:
+    """Whether it is out of service and may come back."""
+    return (
+        drone.status in _ASLEEP
+        and drone.flying
+        and not drone.decommissioned
+        and drone.ticks_missed < tuning.silent_ticks
+    )
+
+
+def charged(drone: DroneSnapshot) -> bool:
+    """Its charge stop is done, or it is plugged in and the battery is where it should be."""
+    if drone.done >= drone.stops > 0:
+        return True
+    return drone.station is not None and drone.battery_pct >= min(drone.until_pct, FULL_PCT)

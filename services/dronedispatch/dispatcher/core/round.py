@@ -31,7 +31,6 @@ from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot,
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus
 
-_AT_STATIONS = (DroneStatus.CHARGING, DroneStatus.RETIRING)
 Deliveries = Mapping[str, DeliverySnapshot]
 Decide = Callable[[World, float, ReadyDrones, Deliveries, Sequence[DeliverySnapshot], Stations], Decided]
 
@@ -55,7 +54,7 @@ def plan_with(world: World, now_s: float, decide: Decide, cached: FleetCache | N
     cures = reconcile_stuck_busy(deliveries, drones, cached.having(DroneStatus.BUSY), world.tuning)
     told = {free.drone_id for free in frees}
     frees += [free for free in cures.frees if free.drone_id not in told]
-    frees += end_charging(cached.having(DroneStatus.CHARGING))
+    frees += end_charging(cached.at(np.flatnonzero(cached.charged)))
     told = {intent.drone_id for intents in (frees, cures.finishes) for intent in intents}
 
     pending = [d for d in deliveries.values() if d.status is DeliveryStatus.PENDING]
@@ -71,14 +70,15 @@ def plan_with(world: World, now_s: float, decide: Decide, cached: FleetCache | N
     leaving = [drone for drone in _leaving(cached, () if pending else resting) if drone.id not in told]
     statuses += retire(leaving, stations)
     told |= {drone.id for drone in leaving}
-    lost = [drone for drone in cached.having(*_AT_STATIONS) if drone.id not in told]
-    moved, still_retiring = redirect(lost, world.city, stations)
+    astray = [drone for drone in cached.at(np.flatnonzero(cached.astray)) if drone.id not in told]
+    moved, still_retiring = redirect(astray, stations)
     statuses += still_retiring
     told |= {intent.drone_id for intents in (moved, still_retiring) for intent in intents}
     decided = decide(world, now_s, ReadyDrones(cached, told), deliveries, pending, stations)
     taken = told | {undo.delivery_id for undo in decided.undos} | {a.delivery_id for a in advances}
     taken |= {assign.drone_id for assign in decided.assigns} | {free.drone_id for free in decided.frees}
-    given_up = give_up(world, now_s, drones, tuple(deliveries.values()), decided.holds, frozenset(taken))
+    orders = tuple(deliveries.values())
+    given_up = give_up(world, now_s, drones, orders, decided.holds, frozenset(taken), cached.order_ways)
     holds = [_told(hold, given_up.reasons) for hold in decided.holds]
     return Plan(
         advances=tuple(advances),

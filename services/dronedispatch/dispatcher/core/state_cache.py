@@ -16,6 +16,7 @@ from dronedispatch.dispatcher.core.failure_detector import FailureDetector
 from dronedispatch.dispatcher.core.plan import Plan
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.world import (
+    Ages,
     DeliverySnapshot,
     DroneSnapshot,
     World,
@@ -327,7 +328,7 @@ class StateCache:
             tuning=self._tuning,
             unflyable_since_s=dict(self.unflyable_since_s),
             lag_s=self.lag_s,
-            unheard_s={name: now_s - told_s for name, told_s in self._told_s.items()},
+            unheard_s=Ages(self._told_s.copy(), now_s),
         )
 
     def took(self, round_s: float) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows
 from dronedispatch.dispatcher.core.fleet_cache import NO_POINT, FleetCache
 from dronedispatch.dispatcher.core.world import DroneSnapshot, World
-from dronedispatch.fleet.drones import DroneStatus
 
 USUAL_GAIN_PCT = 50.0  # what a drone ahead in the queue is thought to charge
 
@@ -31,10 +30,10 @@ class Stations:
     def __init__(self, world: World, cached: FleetCache) -> None:
         self._world = world
         self._fleet = cached
+        points = world.city.charge_points
+        heading = np.bincount(cached.heading[cached.heading != NO_POINT], minlength=len(points)).tolist()
         self.load: Counter[str] = Counter(
-            drone.bound_for
-            for drone in cached.having(DroneStatus.CHARGING, DroneStatus.RETIRING)
-            if drone.bound_for is not None
+            {point.id: drones for point, drones in zip(points, heading, strict=True)}
         )
 
     def _waits_s(self, counting: int) -> Array:

@@ -13,12 +13,13 @@ import numpy as np
 
 from dronedispatch.dispatcher.core.advance import PICKED_UP
 from dronedispatch.dispatcher.core.feasibility import needed_pct
+from dronedispatch.dispatcher.core.order_ways import OrderWays
 from dronedispatch.dispatcher.core.plan import Fail, Free, Hold, Undo
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus, DroneType
 from dronedispatch.fleet.limits import trip_of, why_nobody, why_not_by_class
-from dronedispatch.fleet.paths import Paths, paths_of, xy_of
+from dronedispatch.fleet.paths import paths_of, xy_of
 
 
 @dataclass
@@ -75,6 +76,7 @@ def give_up(
     deliveries: Sequence[DeliverySnapshot],
     holds: Sequence[Hold],
     taken: frozenset[str],
+    ways: OrderWays,
 ) -> GivenUp:
     """`holds`: of the round; those for no drone are asked about. `taken`: drones and deliveries with intents already."""
     found = GivenUp()
@@ -86,7 +88,8 @@ def give_up(
             found.reasons[delivery.id] = reason
             if _over(world, now_s, delivery.id):
                 found.fails.append(Fail(delivery.id, delivery.version, None, None, reason))
-    _on_the_way(world, now_s, drones, deliveries, taken, found)
+    if ways.paths.walls:
+        _on_the_way(world, now_s, drones, deliveries, taken, found, ways)
     return found
 
 
@@ -132,6 +135,7 @@ def _on_the_way(
     deliveries: Sequence[DeliverySnapshot],
     taken: frozenset[str],
     found: GivenUp,
+    ways: OrderWays,
 ) -> None:
     """Orders whose drone has no way to where it goes any more."""
     flown = [
@@ -139,11 +143,12 @@ def _on_the_way(
         for delivery in deliveries
         if delivery.status in (DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS)
         and (drone := drones.get(delivery.drone_id or "")) is not None
-        and not {delivery.id, drone.id} & taken
+        and delivery.id not in taken
+        and drone.id not in taken
     ]
     if not flown:
         return
-    for (delivery, drone), cut in zip(flown, _cut_off(world, paths_of(world.city), flown), strict=True):
+    for (delivery, drone), cut in zip(flown, _cut_off(ways, flown), strict=True):
         if not cut:
             continue
         reason = f"no way leads {drone.id} to it any more: no-fly areas or the boundary are between them"
@@ -158,16 +163,13 @@ def _on_the_way(
             found.frees.append(Free(drone.id, drone.version, reason, after_delivery=delivery.id))
 
 
-def _cut_off(
-    world: World, paths: Paths, flown: Sequence[tuple[DeliverySnapshot, DroneSnapshot]]
-) -> list[bool]:
-    if not paths.walls:
-        return [False] * len(flown)
+def _cut_off(ways: OrderWays, flown: Sequence[tuple[DeliverySnapshot, DroneSnapshot]]) -> list[bool]:
+    paths = ways.paths
     ends = [delivery.destination for delivery, _ in flown]
     begins = [
         delivery.origin if drone.done < PICKED_UP else delivery.destination for delivery, drone in flown
     ]
-    regions = paths.regions(xy_of([*ends, *begins]))
+    regions = ways.regions([*ends, *begins])
     count = len(flown)
     cut = (regions[:count] < 0) | (regions[count:] < 0) | (regions[:count] != regions[count:])
     maybe = np.flatnonzero(~cut) if paths.divided else np.zeros(0, dtype=np.int64)

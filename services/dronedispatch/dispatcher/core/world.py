@@ -6,7 +6,7 @@ The shell keeps the views of drones and deliveries that have not changed: making
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dronedispatch.dispatcher.core.tuning import Tuning
@@ -97,6 +97,23 @@ class DeliverySnapshot:
     orders_seq: int | None = None
     assigned_s: float | None = None
     undone: int = 0
+
+
+class Ages(Mapping[str, float]):
+    """How old each one's newest news are at `now_s`; `since_s`: when they came."""
+
+    def __init__(self, since_s: Mapping[str, float], now_s: float) -> None:
+        self._since_s = since_s
+        self._now_s = now_s
+
+    def __getitem__(self, name: str) -> float:
+        return self._now_s - self._since_s[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._since_s)
+
+    def __len__(self) -> int:
+        return len(self._since_s)
 
 
 @dataclass(frozen=True, slots=True)
