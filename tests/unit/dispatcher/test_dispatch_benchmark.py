@@ -16,7 +16,7 @@ from loadtests.bench.dispatch_world import Simulation
 
 from dronedispatch.dispatcher.core.tuning import Tuning
 
-ORDERS = 160
+ORDERS = 100
 
 
 def case(policy: str, load: float | None, seed: int, **changes: object) -> Case:
@@ -42,7 +42,7 @@ def test_ours_is_faster_than_every_baseline_at_thirty_an_hour() -> None:
 
 
 def test_ours_delivers_more_than_pick_drone_when_orders_always_wait() -> None:
-    ours, theirs = (run_case(case(name, None, 3, orders=260)) for name in ("ours", "B0"))
+    ours, theirs = (run_case(case(name, None, 3, orders=160)) for name in ("ours", "B0"))
     assert ours.per_hour > 1.2 * theirs.per_hour
     assert ours.empty_ratio < 0.4
 
