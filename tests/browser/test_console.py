@@ -152,7 +152,7 @@ def place(system: LiveSystem, **more: object) -> str:
     """An order through the public API; its id."""
     ends = {"origin": {"lat": 41.8902, "lon": 12.4922}, "destination": {"lat": 41.9109, "lon": 12.4763}}
     with contextlib.closing(system.caller()) as caller:
-        answer = caller.ask("POST", "/deliveries", ends | {"weight": 1.0} | more)
+        answer = caller.insist("POST", "/deliveries", ends | {"weight": 1.0} | more)
     assert answer.status == 201, answer
     return str(answer.document["id"])
 
@@ -241,7 +241,10 @@ def test_several_orders_are_changed_at_once_with_a_result_each_and_the_way_back(
     dialog = visit.page.locator("#action")
     expect(dialog.locator("tbody td:last-child").first).not_to_contain_text("reading")
     with contextlib.closing(system.caller()) as caller:  # somebody else is quicker with the first of them
-        assert caller.ask("POST", f"/deliveries/{picked[0]}/priority", {"priority": 5}).status in {200, 409}
+        assert caller.insist("POST", f"/deliveries/{picked[0]}/priority", {"priority": 5}).status in {
+            200,
+            409,
+        }
     dialog.locator("[name=priority]").fill("9")
     visit.keep_picture("preview")
     dialog.locator("[data-part=apply]").click()

@@ -52,5 +52,5 @@ def listeners_beyond_loopback(pids: list[int]) -> list[str]:
 
 def test_the_pages_that_up_prints_answer(healthy: LiveSystem) -> None:
     with contextlib.closing(healthy.caller()) as caller:
-        answers = {path: caller.ask("GET", path).status for path in ("/dashboard", "/docs", "/health")}
+        answers = {path: caller.insist("GET", path).status for path in ("/dashboard", "/docs", "/health")}
     assert set(answers.values()) == {200}, answers

@@ -19,7 +19,7 @@ STATIONS = ("assigned", "in-progress", "delivered")
 def place(system: LiveSystem, rng: random.Random, number: int) -> list[str]:
     with contextlib.closing(system.caller()) as caller:
         answers = [
-            caller.ask(
+            caller.insist(
                 "POST",
                 "/deliveries",
                 traffic.order(default_city(), rng),

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.real
 
 def order(system: LiveSystem, seed: int) -> str:
     with contextlib.closing(system.caller()) as caller:
-        answer = caller.ask("POST", "/deliveries", traffic.order(default_city(), random.Random(seed)))
+        answer = caller.insist("POST", "/deliveries", traffic.order(default_city(), random.Random(seed)))
     assert answer.status == 201, answer
     return str(answer.document["id"])
 

@@ -16,7 +16,7 @@ def test_with_rabbitmq_stopped_an_order_is_delivered_by_the_periodic_round(healt
     healthy.supervise("stop", "rabbitmq")
     try:
         with contextlib.closing(healthy.caller()) as caller:
-            answer = caller.ask("POST", "/deliveries", traffic.order(default_city(), random.Random(3)))
+            answer = caller.insist("POST", "/deliveries", traffic.order(default_city(), random.Random(3)))
         assert answer.status == 201, answer
         delivery_id = answer.document["id"]
         eventually(
