@@ -172,17 +172,17 @@ job "dispatcher" {
         DISPATCHER_SPEED        = var.speed
         DISPATCHER_REGISTRATION = "nomad"
         DISPATCHER_DRAIN_S      = "10"
-        AMQP_USER               = "dronedispatch"
+        AMQP_USER               = "dispatcher"
         AMQP_VHOST              = "dronedispatch"
         STORE_TOKEN_FILE        = "${NOMAD_SECRETS_DIR}/store_token"
         METRICS_TOKEN_FILE      = "${NOMAD_SECRETS_DIR}/metrics_token"
         SERVICE_SECRET_FILE     = "${NOMAD_SECRETS_DIR}/service_secret"
-        AMQP_PASSWORD_FILE      = "${NOMAD_SECRETS_DIR}/amqp_password"
+        AMQP_PASSWORD_FILE      = "${NOMAD_SECRETS_DIR}/broker_password"
       }
 
       # One file each, from the job's own Nomad Variable, which no other job can read.
       dynamic "template" {
-        for_each = ["store_token", "metrics_token", "service_secret", "amqp_password"]
+        for_each = ["store_token", "metrics_token", "service_secret", "broker_password"]
         content {
           data        = "{{ with nomadVar \"nomad/jobs/dispatcher\" }}{{ .${template.value} }}{{ end }}"
           destination = "secrets/${template.value}"

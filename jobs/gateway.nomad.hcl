@@ -172,18 +172,18 @@ job "gateway" {
         GATEWAY_SPEED        = var.speed
         GATEWAY_REGISTRATION = "nomad"
         GATEWAY_DRAIN_S      = "10"
-        AMQP_USER            = "dronedispatch"
+        AMQP_USER            = "gateway"
         AMQP_VHOST           = "dronedispatch"
         STORE_TOKEN_FILE     = "${NOMAD_SECRETS_DIR}/store_token"
         OPERATOR_TOKEN_FILE  = "${NOMAD_SECRETS_DIR}/operator_token"
         METRICS_TOKEN_FILE   = "${NOMAD_SECRETS_DIR}/metrics_token"
         SERVICE_SECRET_FILE  = "${NOMAD_SECRETS_DIR}/service_secret"
-        AMQP_PASSWORD_FILE   = "${NOMAD_SECRETS_DIR}/amqp_password"
+        AMQP_PASSWORD_FILE   = "${NOMAD_SECRETS_DIR}/broker_password"
       }
 
       # One file each, from the job's own Nomad Variable, which no other job can read.
       dynamic "template" {
-        for_each = ["store_token", "operator_token", "metrics_token", "service_secret", "amqp_password"]
+        for_each = ["store_token", "operator_token", "metrics_token", "service_secret", "broker_password"]
         content {
           data        = "{{ with nomadVar \"nomad/jobs/gateway\" }}{{ .${template.value} }}{{ end }}"
           destination = "secrets/${template.value}"

@@ -14,16 +14,16 @@ variable "data_dir" {
 
 locals {
   files = {
-    "rabbitmq.conf"   = <<-EOT
+    "rabbitmq.conf"    = <<-EOT
       listeners.tcp.1      = {{ env "NOMAD_ADDR_amqp" }}
       prometheus.tcp.ip    = {{ env "NOMAD_IP_amqp" }}
       prometheus.tcp.port  = 15692
       default_vhost        = dronedispatch
-      default_user         = dronedispatch
-      {{ with nomadVar "nomad/jobs/rabbitmq" }}default_pass = {{ .amqp_password }}{{ end }}
+      load_definitions     = {{ env "NOMAD_SECRETS_DIR" }}/definitions.json
       disk_free_limit.absolute = 100MB
       EOT
-    "enabled_plugins" = "[rabbitmq_prometheus]."
+    "definitions.json" = "{{ with nomadVar \"nomad/jobs/rabbitmq\" }}{{ .definitions }}{{ end }}"
+    "enabled_plugins"  = "[rabbitmq_prometheus]."
   }
 }
 

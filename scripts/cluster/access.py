@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.cluster import broker_users
 from scripts.cluster.consul import Consul, ConsulError
 from scripts.cluster.deploy import OPTIONAL, ORDER, DeployError, ask, nomad
 from scripts.cluster.patience import Patience
@@ -133,12 +134,23 @@ def give_secrets(secrets: Path) -> int:
         there: dict[str, str] = json.loads(text)["Items"] if code == 0 else {}
         items = {name: read(secrets, name) for name in names if name in BEARER}
         items |= {name: one for name, one in there.items() if name in items}
-        if "amqp_password" in names:
-            items["amqp_password"] = read(secrets, "amqp/dronedispatch")
+        if "amqp_password" in there:
+            items["amqp_password"] = there["amqp_password"]  # of the release before, while it is rolled
+        if "broker_password" in names:
+            items["broker_password"] = read(secrets, f"amqp/{job}")
+        if "definitions" in names:
+            items["definitions"] = _broker_definitions(secrets)
         if items != there:
             put(job, items)
             written += 1
     return written
+
+
+def _broker_definitions(secrets: Path) -> str:
+    try:
+        return json.dumps(broker_users.of_cluster(secrets))
+    except OSError as exc:
+        raise AccessError(f"{exc.filename}: {exc.strerror}: run scripts/make-secrets on the host") from exc
 
 
 def nomad_leads() -> bool:

@@ -17,17 +17,17 @@ from scripts.cluster import authority
 
 SERVICES = ("kvstore", "kvfront", "gateway", "lb", "dispatcher", "drone-sim", "prometheus", "kvctl")
 BEARER = ("store_token", "operator_token", "metrics_token", "service_secret")
-PASSWORDS = ("amqp/dronedispatch", "amqp/operator")
+PASSWORDS = ("amqp/gateway", "amqp/dispatcher", "amqp/drone-sim", "amqp/operator")  # RabbitMQ's users
 # What each job is given, in its Nomad Variable nomad/jobs/<job>: no other job can read it.
 GIVEN = {
     "kvstore": ("store_token", "metrics_token", "service_secret"),
     "kvfront": ("store_token", "metrics_token", "service_secret"),
-    "drone-sim": ("store_token", "metrics_token", "service_secret", "amqp_password"),
-    "dispatcher": ("store_token", "metrics_token", "service_secret", "amqp_password"),
-    "gateway": ("store_token", "operator_token", "metrics_token", "service_secret", "amqp_password"),
+    "drone-sim": ("store_token", "metrics_token", "service_secret", "broker_password"),
+    "dispatcher": ("store_token", "metrics_token", "service_secret", "broker_password"),
+    "gateway": ("store_token", "operator_token", "metrics_token", "service_secret", "broker_password"),
     "lb": ("operator_token", "metrics_token", "service_secret"),
     "prometheus": ("metrics_token",),
-    "rabbitmq": ("amqp_password",),  # one machine's; a cluster's brokers are no job
+    "rabbitmq": ("definitions",),  # one machine's; a cluster's brokers are no job
 }
 
 

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.local.home import Home, write_private
+from scripts.cluster import broker_users
+from scripts.local.home import Home, password_name, write_private
 from scripts.local.ports import Ports
 from scripts.local.trouble import Trouble
 
 USER = "dronedispatch"
 # Erlang asks for "localhost" by name: here it is known whatever the machine's own /etc/hosts says of it.
 INETRC = '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, native]}.\n'
-# Since 4.0 a quorum queue drops a message that was taken and put back 20 times: a dead letter that somebody looks at in
-# the user interface would be gone. A limit of the queue itself could not be given to one that is there already.
-DEAD_LETTERS_STAY: Mapping[str, Any] = {
-    "name": "dead-letters-stay",
-    "pattern": "^dead_letters$",
-    "apply-to": "queues",
-    "definition": {"delivery-limit": 1_000_000_000},
-}
 # The wrapper that packages put on PATH insists on the package's own user; these do not.
 SERVERS: Sequence[Path] = (
     Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
@@ -47,7 +40,6 @@ def server() -> Path:
 
 def write_files(home: Home, ports: Ports) -> None:
     """The configuration of the private broker, and its definitions, which it reads at every start."""
-    password = home.secret("amqp_password").read_text(encoding="utf-8").strip()
     etc = home.root / "etc" / "rabbitmq"
     lines = (
         f"listeners.tcp.1 = 127.0.0.1:{ports.amqp}",
@@ -60,24 +52,42 @@ def write_files(home: Home, ports: Ports) -> None:
         "log.file = false",
     )
     write_private(etc / "rabbitmq.conf", "\n".join(lines) + "\n")
-    write_private(etc / "definitions.json", json.dumps(definitions(password), indent=1) + "\n")
+    write_private(etc / "definitions.json", json.dumps(definitions(home), indent=1) + "\n")
     write_private(etc / "enabled_plugins", "[rabbitmq_management].\n")
     write_private(etc / "inetrc", INETRC)
     (home.data / "rabbitmq").mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
-def definitions(password: str) -> dict[str, Any]:
-    """Our one user, and what must not depend on the broker's release."""
-    # RabbitMQ's own form: salt + sha256(salt + password); the salt from the password, so that each start writes the same.
-    salt = hashlib.sha256(b"salt" + password.encode()).digest()[:4]
-    digest = base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
-    user = {"name": USER, "password_hash": digest, "hashing_algorithm": "rabbit_password_hashing_sha256"}
-    return {
-        "users": [user | {"tags": "administrator"}],
-        "vhosts": [{"name": "/"}],
-        "permissions": [{"user": USER, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}],
-        "policies": [{"vhost": "/", **DEAD_LETTERS_STAY}],
-    }
+def definitions(home: Home) -> dict[str, Any]:
+    """A user for each service, and ours, who may do everything: operators, and processes of the release before."""
+    names = {USER: "amqp_password", **{service: password_name(service) for service in broker_users.SERVICES}}
+    passwords = {user: home.secret(name).read_text(encoding="utf-8").strip() for user, name in names.items()}
+    return broker_users.definitions("/", passwords, operator=USER)
+
+
+def give_users(home: Home, ports: Ports) -> None:
+    """Tell the running broker its definitions: one that was started by the release before has one user only.
+
+    Raises Trouble when it refuses or does not answer.
+    """
+    document = definitions(home)
+    write_private(home.root / "etc" / "rabbitmq" / "definitions.json", json.dumps(document, indent=1) + "\n")
+    password = home.secret("amqp_password").read_text(encoding="utf-8").strip()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{ports.amqp_management}/api/definitions",
+        data=json.dumps(document).encode(),
+        headers={
+            "content-type": "application/json",
+            "authorization": f"Basic {base64.b64encode(f'{USER}:{password}'.encode()).decode()}",
+        },
+        method="POST",
+    )
+    try:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20).close()
+    except OSError as error:
+        raise Trouble(
+            f"the broker does not take its users: {error}; look into {home.log('rabbitmq')}"
+        ) from error
 
 
 def environment(home: Home, ports: Ports) -> dict[str, str]:

@@ -17,9 +17,22 @@ from typing import Any
 
 from scripts.local.trouble import Trouble
 
+from dronedispatch.fleet.traffic import TRAFFIC
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 DEFAULT = Path(os.environ.get("DD_HOME") or CHECKOUT / ".run").expanduser().absolute()
-SECRETS = ("store", "operator", "metrics", "service", "amqp_password")
+AMQP_SERVICES = tuple(TRAFFIC)  # each with a user of its own at the broker
+
+
+def password_name(service: str) -> str:
+    """The secret with which `service` enters the broker."""
+    return f"amqp_{service.replace('-', '_')}"
+
+
+SECRETS = (
+    *("store", "operator", "metrics", "service", "amqp_password"),
+    *(password_name(service) for service in AMQP_SERVICES),
+)
 SOCKET_PATH_BYTES_MAX = (
     100  # a Unix socket's path ends at 103 bytes on macOS, 107 on Linux; supervisor adds a suffix
 )
@@ -80,6 +93,10 @@ class Home:
             )
         for directory in (self.logs, self.data, self.root / "tokens", self.supervisor_socket.parent):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.make_secrets()
+
+    def make_secrets(self) -> None:
+        """Those that are missing: of a new home, or of one that an older release has made."""
         for name in SECRETS:
             _create_secret(self.secret(name))
 

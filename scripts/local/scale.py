@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.local import system
+from scripts.local import broker, system
 from scripts.local.home import DEFAULT, Home
 from scripts.local.options import INSTANCES_MAX
 from scripts.local.system import System, Watch, home_argument
@@ -31,6 +31,9 @@ def scale(running: System, service: str, count: int) -> None:
         running.home, dataclasses.replace(running.options, **counts), own_broker=running.own_broker
     )
     names = [process.name for process in wanted.processes]
+    running.home.make_secrets()
+    if running.own_broker:
+        broker.give_users(running.home, running.options.ports)
     running.stop_processes(sorted(before - set(names)))  # each leaves Consul, answers what it has, then ends
     wanted.supervisor.adopt(wanted.supervisor_configuration(os.environ))
     system.remember(wanted)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scripts.local import broker, consul
-from scripts.local.home import CHECKOUT, Home
+from scripts.local.home import AMQP_SERVICES, CHECKOUT, Home, password_name
 from scripts.local.options import Options
 
 TRAFFIC_TIER = 6
@@ -43,16 +43,19 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def service_environment(home: Home, options: Options) -> dict[str, str]:
-    """What every service of ours needs to find Consul and to be let in."""
+def service_environment(home: Home, options: Options, service: str = "") -> dict[str, str]:
+    """What every service of ours needs to find Consul and to be let in; "": what an operator's programs need."""
+    user, password = broker.USER, "amqp_password"
+    if service in AMQP_SERVICES:
+        user, password = service, password_name(service)
     return {
         "CONSUL_HTTP_ADDR": f"127.0.0.1:{options.ports.consul_http}",
         "STORE_TOKEN_FILE": str(home.secret("store")),
         "OPERATOR_TOKEN_FILE": str(home.secret("operator")),
         "METRICS_TOKEN_FILE": str(home.secret("metrics")),
         "SERVICE_SECRET_FILE": str(home.secret("service")),
-        "AMQP_USER": broker.USER,
-        "AMQP_PASSWORD_FILE": str(home.secret("amqp_password")),
+        "AMQP_USER": user,
+        "AMQP_PASSWORD_FILE": str(home.secret(password)),
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -107,7 +110,7 @@ def _service(
         service=service,
         tier=tier,
         command=(program(), service),
-        environment=service_environment(home, options)
+        environment=service_environment(home, options, service)
         | {f"{prefix}_{key}": value for key, value in own.items()},
     )
 

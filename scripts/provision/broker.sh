@@ -29,35 +29,11 @@ TEXT
   done
 }
 
-# Two users and no guest: a broker that starts with definitions makes none of its own.
+# A user for each service, one for operators, and no guest: a broker that starts with definitions makes none of its own.
 broker_definitions() {
-  python3 - "$DD_SECRETS" <<'PYTHON'
-import base64, hashlib, json, pathlib, sys
-
-secrets = pathlib.Path(sys.argv[1])
-
-def user(name: str, tags: list[str]) -> dict[str, object]:
-    password = (secrets / "amqp" / name).read_text().strip()
-    # RabbitMQ's own form: salt + sha256(salt + password); the salt from the password, so that a second run writes the same.
-    salt = hashlib.sha256(b"salt" + password.encode()).digest()[:4]
-    digest = base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
-    return {"name": name, "password_hash": digest, "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": tags}
-
-OURS = "^(delivery_[a-z]+|drone_[a-z]+|dead_letters)(\\..*)?$"
-print(json.dumps({
-    "users": [user("dronedispatch", []), user("operator", ["administrator"])],
-    "vhosts": [{"name": "dronedispatch"}],
-    "permissions": [
-        {"user": "dronedispatch", "vhost": "dronedispatch", "configure": OURS, "write": "^amq\\.default$|" + OURS, "read": OURS},
-        {"user": "operator", "vhost": "dronedispatch", "configure": ".*", "write": ".*", "read": ".*"},
-    ],
-    # Since 4.0 a dead letter that was looked at 20 times would be dropped.
-    "policies": [{
-        "vhost": "dronedispatch", "name": "dead-letters-stay", "pattern": "^dead_letters$", "apply-to": "queues",
-        "definition": {"delivery-limit": 1000000000},
-    }],
-}, indent=1))
-PYTHON
+  local tree
+  tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+  PYTHONPATH="$tree:$tree/services" PYTHONDONTWRITEBYTECODE=1 python3 -m scripts.cluster.broker_users "$DD_SECRETS"
 }
 
 # The broker's entry in the catalogue of its machine's agent.

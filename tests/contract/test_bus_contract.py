@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Protocol
 
+import aio_pika
 import pytest
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.exceptions import ChannelAccessRefused
+from scripts.local.ports import Ports
 
+from dronedispatch.fleet.traffic import DELIVERY_REQUESTS, TRAFFIC, WORK_QUEUES
 from dronedispatch.runtime.amqp import Bus, Handler, Message, Undecodable
+from dronedispatch.runtime.amqp_queues import work_arguments
 from dronedispatch.runtime.broker_source import BrokerSource
 from dronedispatch.runtime.consul import ConsulClient
+from dronedispatch.runtime.dead_letters import DeadLetters
 from dronedispatch.runtime.settings import AmqpSettings
 from dronedispatch.testing.broker import MemoryBus
 from support.real_parts import broker_url, running_broker
-from support.waiting import deadline, repeated_until, until
+from support.waiting import deadline, repeated_until, until, until_true
 
 NUMBERS = itertools.count(1)
 
@@ -33,9 +41,14 @@ class AnyBus(Protocol):
 
 
 @pytest.fixture(scope="module")
-def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     with running_broker(tmp_path_factory.mktemp("broker")) as (ports, _):
-        yield broker_url(ports)
+        yield ports
+
+
+@pytest.fixture(scope="module")
+def url(ports: Ports) -> str:
+    return broker_url(ports)
 
 
 @pytest.fixture(params=["memory", pytest.param("rabbitmq", marks=pytest.mark.real)])
@@ -158,6 +171,120 @@ async def test_what_comes_while_nobody_consumes_waits_for_the_next_consumer(bus:
     await second.until(lambda got: body in got.bodies)
     assert body not in first.bodies
     await ended(tasks)
+
+
+@contextlib.asynccontextmanager
+async def bus_of(service: str, ports: Ports) -> AsyncIterator[Bus]:
+    """As the service's process opens it, with its own user."""
+    consul, own = ConsulClient("127.0.0.1:1"), TRAFFIC[service]
+    bus = Bus(
+        BrokerSource(AmqpSettings(url=broker_url(ports, service)), consul),
+        work_queues=own.work_queues,
+        fanouts=own.fanouts,
+        publishes=own.publishes,
+    )
+    bus.start()
+    try:
+        yield bus
+    finally:
+        await bus.stop()
+        await consul.close()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("queues", ["none yet", "of the release before"])
+async def test_each_service_may_do_its_work_with_its_own_user(ports: Ports, queues: str) -> None:
+    async with await aio_pika.connect(broker_url(ports)) as connection:
+        channel = await connection.channel()
+        for name in WORK_QUEUES:
+            await channel.queue_delete(name)
+            if queues == "of the release before":
+                await channel.declare_queue(name, durable=True, arguments=work_arguments(""))
+    async with (
+        bus_of("dispatcher", ports) as dispatcher,
+        bus_of("gateway", ports) as gateway,
+        bus_of("drone-sim", ports) as fleet,
+    ):
+        buses = {"dispatcher": dispatcher, "gateway": gateway, "drone-sim": fleet}
+        inboxes: list[tuple[str, Inbox]] = []
+        for service, own in TRAFFIC.items():
+            for name in own.works_off:
+                inboxes.append((name, Inbox()))
+                buses[service].consume(name, inboxes[-1][1])
+            for name in own.subscribes:
+                inboxes.append((name, Inbox()))
+                buses[service].subscribe(name, f"{name}.{service}-1", inboxes[-1][1])
+
+        def tell() -> None:
+            for service, own in TRAFFIC.items():
+                for name in own.publishes:
+                    buses[service].to_fanout(name, name.encode())
+
+        await repeated_until(
+            tell, lambda: all(name.encode() in inbox.bodies for name, inbox in inboxes), "all hear all", 30.0
+        )
+        letters = await dead(ports, lambda: gateway.to_queue(DELIVERY_REQUESTS, b"garbage"))
+        assert letters == [(DELIVERY_REQUESTS, "it is garbage")]
+
+
+async def dead(ports: Ports, spoil: Callable[[], None]) -> list[tuple[str, str]]:
+    spoil()
+    async with await aio_pika.connect(broker_url(ports)) as connection:
+        letters = DeadLetters(await connection.channel())
+
+        async def there() -> bool:
+            return DELIVERY_REQUESTS in {one.queue for one in await letters.listed()}
+
+        await until_true(there, "it is among the dead letters", 30.0)
+        return [(one.queue, one.reason) for one in await letters.drop() if one.queue == DELIVERY_REQUESTS]
+
+
+EXCHANGES = sorted({name for own in TRAFFIC.values() for name in own.publishes})
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("service", TRAFFIC)
+async def test_nobody_publishes_what_another_service_says(ports: Ports, service: str) -> None:
+    async with await aio_pika.connect(broker_url(ports)) as connection:
+        channel = await connection.channel()
+        for name in EXCHANGES:  # whatever ran before
+            await channel.declare_exchange(name, aio_pika.ExchangeType.FANOUT, durable=True)
+            await channel.declare_queue(f"{name}.somebody-1", durable=True)
+    own = TRAFFIC[service]
+    async with await aio_pika.connect(broker_url(ports, service)) as connection:
+        for name in EXCHANGES:
+            assert await allowed(connection, published(name, "")) == (name in own.publishes), name
+            assert not await allowed(connection, published("", name)), name
+            queue = f"{name}.somebody-1"
+            assert await allowed(connection, bound(queue, name)) == (name in own.subscribes), name
+
+
+def published(exchange: str, key: str) -> Callable[[AbstractChannel], Awaitable[object]]:
+    async def act(channel: AbstractChannel) -> object:
+        to = channel.default_exchange if not exchange else await channel.get_exchange(exchange, ensure=False)
+        return await to.publish(aio_pika.Message(b"garbage"), routing_key=key, timeout=60.0)
+
+    return act
+
+
+def bound(queue: str, exchange: str) -> Callable[[AbstractChannel], Awaitable[object]]:
+    async def act(channel: AbstractChannel) -> object:
+        return await (await channel.get_queue(queue, ensure=False)).bind(exchange)
+
+    return act
+
+
+async def allowed(
+    connection: AbstractConnection, act: Callable[[AbstractChannel], Awaitable[object]]
+) -> bool:
+    """Whether the broker lets this user do it."""
+    channel = await connection.channel()
+    try:
+        await act(channel)
+    except ChannelAccessRefused:
+        return False
+    await channel.close()
+    return True
 
 
 async def ended(tasks: list[asyncio.Task[None]]) -> None:

@@ -85,7 +85,7 @@ async def live(system: ThreeHosts, hurt: Callable[[Probe], Awaitable[None]]) -> 
     """A bus found through Consul, as a gateway finds it, that tells itself numbers until `hurt` has returned."""
     consul = ConsulClient("127.0.0.1:8500", token=system.secret("consul/gateway"))
     settings = AmqpSettings(
-        user="dronedispatch", vhost="dronedispatch", password=Secret(system.secret("amqp/dronedispatch"))
+        user="operator", vhost="dronedispatch", password=Secret(system.secret("amqp/operator"))
     )
     bus = Bus(BrokerSource(settings, consul), work_queues=(EVENTS,), fanouts=(EVENTS,))
     probe = Probe()

@@ -18,7 +18,7 @@ import pytest
 from loadtests.bench.lb_peers import NotInstalled, binary
 from scripts.local import broker as local_broker
 from scripts.local import consul as local_consul
-from scripts.local.home import Home
+from scripts.local.home import SECRETS, Home
 from scripts.local.ports import Ports
 
 from support.ports import free_ports
@@ -114,7 +114,8 @@ def broker_part(ports: Ports, folder: Path) -> Part:
     for made in (folder / "etc" / "rabbitmq", folder / "secrets"):
         made.mkdir(parents=True, exist_ok=True)
     home.secret("amqp_password").parent.mkdir(parents=True, exist_ok=True)
-    home.secret("amqp_password").write_text("for-tests")
+    for name in SECRETS:
+        home.secret(name).write_text("for-tests")
     local_broker.write_files(home, ports)
     (folder / "etc" / "rabbitmq" / "enabled_plugins").write_text("[].\n")
     return Part(
@@ -142,9 +143,9 @@ def rabbitmqctl(environ: Mapping[str, str], *words: str) -> subprocess.Completed
     )
 
 
-def broker_url(ports: Ports) -> str:
-    """Where the broker of `broker_part` is."""
-    return f"amqp://{local_broker.USER}:for-tests@127.0.0.1:{ports.amqp}/?heartbeat=10"
+def broker_url(ports: Ports, user: str = local_broker.USER) -> str:
+    """Where the broker of `broker_part` is; `user`: ours, who may do everything, or a service."""
+    return f"amqp://{user}:for-tests@127.0.0.1:{ports.amqp}/?heartbeat=10"
 
 
 @contextlib.contextmanager

@@ -214,10 +214,10 @@ class ThreeHosts:
         if service in {"gateway", "dispatcher", "drone-sim"}:
             told |= {
                 f"{prefix}_SPEED": f"{self.speed:g}",
-                "AMQP_USER": "dronedispatch",
+                "AMQP_USER": service,
                 "AMQP_VHOST": "dronedispatch",
             }
-            told |= {"AMQP_PASSWORD_FILE": str(self.keys / "amqp" / "dronedispatch")}
+            told |= {"AMQP_PASSWORD_FILE": str(self.keys / "amqp" / service)}
         if service == "kvstore":
             told |= {"KVSTORE_DATA_DIR": str(machine.folder / "kvstore"), "KVSTORE_NAME": machine.name}
         if service == "drone-sim":

@@ -16,13 +16,7 @@ from dronedispatch.dispatcher.loops import Scans, loops_of
 from dronedispatch.dispatcher.rounds import Rounds
 from dronedispatch.dispatcher.routes import add_routes
 from dronedispatch.dispatcher.settings import Settings
-from dronedispatch.fleet.messages import (
-    DELIVERY_CHANGES,
-    DELIVERY_REQUESTS,
-    DELIVERY_STATUS,
-    DRONE_ORDERS,
-    DRONE_UPDATES,
-)
+from dronedispatch.fleet.traffic import TRAFFIC
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.runtime.amqp import Bus
@@ -54,10 +48,12 @@ class Dispatcher:
         self.http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
         token = settings.process.store_token
         self.kv = HttpKV(lambda: self.coordinators.endpoints, self.http, token.value if token else "")
+        traffic = TRAFFIC["dispatcher"]
         self.bus = Bus(
             BrokerSource(settings.amqp, process.consul),
-            work_queues=(DELIVERY_REQUESTS, DRONE_UPDATES),
-            fanouts=(DELIVERY_CHANGES, DELIVERY_STATUS, DRONE_ORDERS, DRONE_UPDATES),
+            work_queues=traffic.work_queues,
+            fanouts=traffic.fanouts,
+            publishes=traffic.publishes,
         )
         self.lock = ConsulLock(
             process.consul,

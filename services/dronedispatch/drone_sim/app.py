@@ -13,7 +13,8 @@ from dronedispatch.drone_sim.fleet_flight import FleetFlight
 from dronedispatch.drone_sim.loops import Ticker
 from dronedispatch.drone_sim.routes import add_routes
 from dronedispatch.drone_sim.settings import Settings
-from dronedispatch.fleet.messages import DRONE_ORDERS, DRONE_UPDATES
+from dronedispatch.fleet.messages import DRONE_ORDERS
+from dronedispatch.fleet.traffic import TRAFFIC
 from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.runtime.amqp import Bus
 from dronedispatch.runtime.away import Away
@@ -41,10 +42,12 @@ class DroneSim:
         self.http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
         token = settings.process.store_token
         self.kv = HttpKV(lambda: self.coordinators.endpoints, self.http, token.value if token else "")
+        traffic = TRAFFIC["drone-sim"]
         self.bus = Bus(
             BrokerSource(settings.amqp, process.consul),
-            work_queues=(DRONE_UPDATES,),
-            fanouts=(DRONE_UPDATES, DRONE_ORDERS),
+            work_queues=traffic.work_queues,
+            fanouts=traffic.fanouts,
+            publishes=traffic.publishes,
         )
         self.clock = SystemClock()
         self.fleet = FleetFlight(

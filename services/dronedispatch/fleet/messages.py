@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
+from dronedispatch.fleet import traffic
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import Telemetry
 
-DELIVERY_REQUESTS = "delivery_requests"
-DRONE_UPDATES = "drone_updates"
-DELIVERY_STATUS = "delivery_status"
-DRONE_ORDERS = "drone_orders"
-DELIVERY_CHANGES = (
-    "delivery_changes"  # in batches; delivery_status tells the same one by one, while somebody listens there
-)
+DELIVERY_REQUESTS = traffic.DELIVERY_REQUESTS
+DRONE_UPDATES = traffic.DRONE_UPDATES
+DELIVERY_STATUS = traffic.DELIVERY_STATUS
+DRONE_ORDERS = traffic.DRONE_ORDERS
+DELIVERY_CHANGES = traffic.DELIVERY_CHANGES
 BEAT_S = 1.0  # the active dispatcher sends a batch at least so often, empty if need be
 SILENCE_S = 3.0  # without any batch for so long, a listener must not trust what it knows
 

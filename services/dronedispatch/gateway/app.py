@@ -6,7 +6,8 @@ from typing import Any
 
 from sanic import Sanic
 
-from dronedispatch.fleet.messages import DELIVERY_CHANGES, DELIVERY_REQUESTS, DELIVERY_STATUS, DRONE_UPDATES
+from dronedispatch.fleet.messages import DELIVERY_CHANGES
+from dronedispatch.fleet.traffic import TRAFFIC
 from dronedispatch.gateway.changes import Changes
 from dronedispatch.gateway.consumers import Hearing
 from dronedispatch.gateway.delivery_requests import DeliveryRequests
@@ -65,10 +66,12 @@ class Gateway:
             token.value if token else "",
             timeout_s=settings.store_timeout_s,
         )
+        traffic = TRAFFIC["gateway"]
         self.bus = Bus(
             BrokerSource(settings.amqp, process.consul),
-            work_queues=(DELIVERY_REQUESTS, DRONE_UPDATES),
-            fanouts=(DELIVERY_CHANGES, DELIVERY_STATUS, DRONE_UPDATES),
+            work_queues=traffic.work_queues,
+            fanouts=traffic.fanouts,
+            publishes=traffic.publishes,
         )
         dispatcher = DispatcherClient(self.dispatchers, self.http, token)
         self._feed = assemble(app, settings, self.kv, self.bus, dispatcher, self._clock)

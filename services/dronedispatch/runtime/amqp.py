@@ -81,22 +81,17 @@ class Publisher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Outgoing:
-    exchange: str
-    routing_key: str
+    target: str
     body: bytes
     message_id: str
     request_id: str
-
-    @property
-    def target(self) -> str:
-        return self.exchange or self.routing_key
 
 
 class Bus:
     """The broker as one process sees it: a publisher, and consumers of work queues and of fan-outs.
 
-    `work_queues`: durable quorum queues with dead-lettering. `fanouts`: durable fan-out exchanges; one that has the
-    name of a work queue feeds that queue too.
+    `work_queues`: durable quorum queues with dead-lettering, each fed by the fan-out exchange of its name. `fanouts`: more
+    durable fan-out exchanges. `publishes`: those of both that it publishes to and may write to; None: all.
     """
 
     def __init__(
@@ -105,10 +100,12 @@ class Bus:
         *,
         work_queues: Sequence[str],
         fanouts: Sequence[str],
+        publishes: Sequence[str] | None = None,
         rng: Random | None = None,
     ) -> None:
         self._source = source
-        self._queues = Queues(tuple(work_queues), tuple(fanouts))
+        written = (*work_queues, *fanouts) if publishes is None else publishes
+        self._queues = Queues(tuple(work_queues), tuple(fanouts), tuple(written))
         self._rng = rng or Random()
         self._buffer: deque[_Outgoing] = deque()
         self._news = asyncio.Event()
@@ -119,10 +116,10 @@ class Bus:
     # -- publishing --------------------------------------------------------------------------------------------
 
     def to_queue(self, queue: str, body: bytes, *, message_id: str | None = None) -> None:
-        self._offer(_Outgoing("", queue, body, message_id or str(ULID()), current_request_id()))
+        self._offer(_Outgoing(queue, body, message_id or str(ULID()), current_request_id()))
 
     def to_fanout(self, exchange: str, body: bytes, *, message_id: str | None = None) -> None:
-        self._offer(_Outgoing(exchange, "", body, message_id or str(ULID()), current_request_id()))
+        self._offer(_Outgoing(exchange, body, message_id or str(ULID()), current_request_id()))
 
     def heard(self, exchange: str) -> bool:
         """False: nobody was bound to `exchange` when it was published to last."""
@@ -159,9 +156,9 @@ class Bus:
     publishing = False  # whether the publishing connection is up
 
     async def _publish_all(self, _connection: AbstractConnection, channel: AbstractChannel) -> None:
-        exchanges: dict[str, AbstractExchange] = {"": channel.default_exchange}
-        for name in self._queues.fanouts:
-            exchanges[name] = await channel.get_exchange(name, ensure=False)
+        exchanges: dict[str, AbstractExchange] = {
+            name: await channel.get_exchange(name, ensure=False) for name in self._queues.exchanges
+        }
         self.publishing = True
         away: dict[asyncio.Task[None], _Outgoing] = {}  # in the order of sending
         failed: list[BaseException] = []
@@ -174,12 +171,19 @@ class Bus:
                 failed.append(error)
             self._news.set()
 
+        def tended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                failed.append(error)
+                self._news.set()
+
+        tending = asyncio.create_task(self._tend(channel), name="tend")
+        tending.add_done_callback(tended)
         try:
             while not channel.is_closed and not failed:
                 self._news.clear()
                 while self._buffer and len(away) < IN_FLIGHT_MAX:
                     message = self._buffer.popleft()
-                    task = asyncio.create_task(self._publish(exchanges[message.exchange], message))
+                    task = asyncio.create_task(self._publish(exchanges[message.target], message))
                     away[task] = message
                     task.add_done_callback(settled)
                 BUFFERED.set(len(self._buffer))
@@ -188,10 +192,17 @@ class Bus:
                 raise failed[0]
         finally:
             self.publishing = False
-            for task in away:
+            for task in (tending, *away):
                 task.cancel()
-            await asyncio.gather(*away, return_exceptions=True)
+            await asyncio.gather(tending, *away, return_exceptions=True)
             self._buffer.extendleft(reversed(away.values()))  # again, in their order
+
+    async def _tend(self, channel: AbstractChannel) -> None:
+        """Bind again what somebody has unbound: only who publishes may."""
+        while True:
+            await asyncio.sleep(TEND_S)
+            async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                await self._queues.declare_fanouts(channel)
 
     async def _publish(self, exchange: AbstractExchange, message: _Outgoing) -> None:
         """Raises what the broker or the connection says; the caller then has it sent again."""
@@ -205,7 +216,7 @@ class Bus:
                     message_id=message.message_id,
                     correlation_id=message.request_id,
                 ),
-                routing_key=message.routing_key,
+                routing_key="",
                 mandatory=True,
                 timeout=CONFIRM_TIMEOUT_S,
             )
@@ -219,11 +230,11 @@ class Bus:
     def _note_listeners(self, message: _Outgoing, *, heard: bool) -> None:
         """Raises NoBroker for a message that the broker gave back though its work queue should be there."""
         if heard:
-            self._unheard.discard(message.exchange)
+            self._unheard.discard(message.target)
         elif message.target in self._queues.work:
             raise NoBroker(f"the queue {message.target} is gone or not bound: it is declared again")
         else:
-            self._unheard.add(message.exchange)
+            self._unheard.add(message.target)
 
     # -- consuming ---------------------------------------------------------------------------------------------
 
@@ -335,7 +346,8 @@ class Bus:
             await incoming.ack()
 
     async def _bury(self, channel: AbstractChannel, queue: str, message: Message, reason: str) -> None:
-        await channel.default_exchange.publish(
+        exchange = await channel.get_exchange(DEAD_LETTERS, ensure=False)
+        await exchange.publish(
             aio_pika.Message(
                 message.body,
                 delivery_mode=aio_pika.DeliveryMode.PERSISTENT,

@@ -27,35 +27,46 @@ log = structlog.get_logger()
 
 
 class Queues(NamedTuple):
-    """`work`: durable quorum queues with dead-lettering. `fanouts`: durable fan-out exchanges; one that has the name of a
-    work queue feeds that queue too.
+    """`work`: durable quorum queues with dead-lettering, each fed by the fan-out exchange of its name. `fanouts`: more
+    durable fan-out exchanges. `publishes`: those of both that this process publishes to: it binds their work queues, for
+    which it may write to them.
     """
 
     work: tuple[str, ...]
     fanouts: tuple[str, ...]
+    publishes: tuple[str, ...]
+
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(dict.fromkeys((*self.fanouts, *self.work)))
 
     async def declare(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
         """All of it. Raises what the broker says, but not that a queue has other arguments."""
         await _declare_work_queue(connection, DEAD_LETTERS, {"x-queue-type": "quorum"})
         for name in self.work:
-            arguments: Arguments = {
-                "x-queue-type": "quorum",
-                "x-dead-letter-exchange": "",
-                "x-dead-letter-routing-key": DEAD_LETTERS,
-                "x-delivery-limit": DELIVERY_LIMIT,
-                "x-max-length": WORK_QUEUE_MAX,
-            }
-            await _declare_work_queue(connection, name, arguments)
+            await _declare_work_queue(connection, name, work_arguments(DEAD_LETTERS), work_arguments(""))
         await self.declare_fanouts(channel)
         await trim_dead_letters(channel)
 
     async def declare_fanouts(self, channel: AbstractChannel) -> None:
-        """The exchanges, and their bindings to the work queues of the same name."""
-        for name in self.fanouts:
+        """The exchanges, and their bindings to the queues of the same name."""
+        for name in (*self.exchanges, DEAD_LETTERS):
             exchange = await declare_fanout(channel, name)
-            if name in self.work:
+            if name == DEAD_LETTERS or (name in self.work and name in self.publishes):
                 queue = await channel.get_queue(name, ensure=False)
                 await queue.bind(exchange)
+
+
+def work_arguments(dead_letter_exchange: str) -> Arguments:
+    """Of a work queue. The release before buried through the default exchange (""), as its queues still do."""
+    return {
+        "x-queue-type": "quorum",
+        "x-dead-letter-exchange": dead_letter_exchange,
+        "x-dead-letter-routing-key": DEAD_LETTERS,
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-max-length": WORK_QUEUE_MAX,
+    }
 
 
 async def declare_fanout(channel: AbstractChannel, name: str) -> aio_pika.abc.AbstractExchange:
@@ -86,8 +97,13 @@ async def trim_dead_letters(channel: AbstractChannel) -> None:
             return
 
 
-async def _declare_work_queue(connection: AbstractConnection, name: str, arguments: Arguments) -> None:
-    if not await _fits(connection, name, arguments) and name not in _complained:
+async def _declare_work_queue(
+    connection: AbstractConnection, name: str, arguments: Arguments, *older: Arguments
+) -> None:
+    for form in (arguments, *older):
+        if await _fits(connection, name, form):
+            return
+    if name not in _complained:
         _complained.add(name)
         log.warning(
             "the queue has other arguments than ours and is used as it is; delete it at the broker to have it made anew",

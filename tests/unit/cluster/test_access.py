@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from scripts.cluster import access, rotate
 from scripts.cluster.deploy import OPTIONAL, ORDER
-from scripts.cluster.secrets import BEARER, GIVEN
+from scripts.cluster.secrets import BEARER, GIVEN, PASSWORDS
 
 
 class Variables:
@@ -44,7 +44,7 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> Variables:
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
     (tmp_path / "amqp").mkdir()
-    for name in (*BEARER, "amqp/dronedispatch"):
+    for name in (*BEARER, *PASSWORDS):
         (tmp_path / name).write_text(f"{name}-of-the-host\n", encoding="ascii")
     return tmp_path
 
@@ -66,10 +66,19 @@ def test_a_token_that_was_rotated_stays_and_a_password_follows_the_host(
     variables: Variables, keys: Path
 ) -> None:
     access.give_secrets(keys)
-    variables.kept["nomad/jobs/gateway"] |= {"store_token": "rotated", "amqp_password": "old"}
+    variables.kept["nomad/jobs/gateway"] |= {"store_token": "rotated", "broker_password": "old"}
     assert access.give_secrets(keys) == 1
     kept = variables.kept["nomad/jobs/gateway"]
-    assert (kept["store_token"], kept["amqp_password"]) == ("rotated", "amqp/dronedispatch-of-the-host")
+    assert (kept["store_token"], kept["broker_password"]) == ("rotated", "amqp/gateway-of-the-host")
+
+
+def test_the_password_of_the_release_before_stays_while_its_jobs_run(
+    variables: Variables, keys: Path
+) -> None:
+    access.give_secrets(keys)
+    variables.kept["nomad/jobs/gateway"] |= {"amqp_password": "of-them-all"}
+    assert access.give_secrets(keys) == 0
+    assert variables.kept["nomad/jobs/gateway"]["amqp_password"] == "of-them-all"
 
 
 class Acls:
