@@ -89,7 +89,9 @@ async def test_a_key_header_names_the_client_where_there_is_one() -> None:
     assert statuses(answers) == [200, 200, 429, 200, 429]
 
 
-PATIENT = replace(SHORT, head_s=60.0, keep_alive_s=60.0, try_s=60.0, response_s=60.0, total_s=60.0)
+PATIENT = replace(
+    SHORT, head_s=60.0, keep_alive_s=60.0, try_s=60.0, response_s=60.0, read_s=60.0, total_s=60.0
+)
 
 
 async def test_when_every_connection_has_a_request_under_way_the_door_says_so_and_closes() -> None:
@@ -178,7 +180,7 @@ async def test_a_retry_that_waits_in_vain_for_room_was_not_carried_out_and_is_to
         await release.wait()
 
     settings = with_settings(
-        in_flight_max=1, timeouts=replace(SHORT, try_s=60.0, response_s=60.0, total_s=60.0)
+        in_flight_max=1, timeouts=replace(SHORT, try_s=60.0, response_s=60.0, read_s=60.0, total_s=60.0)
     )
     async with (
         peer(always(BUSY)) as busy,

@@ -108,6 +108,24 @@ async def test_gateways_that_are_all_slow_get_a_fifth_more_at_most_and_answer_ev
     assert 200 < len(seen) <= 240
 
 
+async def test_when_every_gateway_is_frozen_each_is_told_within_its_bound_and_no_more_than_is_known() -> None:
+    timeouts = replace(SHORT, read_s=0.5)
+    async with (
+        peer(late(600.0, [])) as one,
+        peer(late(600.0, [])) as two,
+        open_door([one.port, two.port], with_settings(timeouts=timeouts)) as door,
+    ):
+        read, order, keyed = await asyncio.gather(
+            timed(door, GET), timed(door, POST.replace(b"/x", b"/deliveries")), timed(door, KEYED)
+        )
+        outcomes = [await door.exchange(wire) for wire in (GET, KEYED)]
+    assert (read[0], order[0], keyed[0]) == (504, 504, 504)
+    assert read[1] <= timeouts.read_s + 0.15
+    assert order[1] <= timeouts.response_s + 0.15
+    assert keyed[1] <= timeouts.try_s + timeouts.response_s + 0.25
+    assert [b"x-outcome: unknown" in outcome.lower() for outcome in outcomes] == [False, True]
+
+
 async def test_silence_is_answered_by_one_more_try_and_all_together_have_an_end() -> None:
     swallowed: Seen = []
     settings = with_settings(timeouts=replace(SHORT, total_s=SHORT.response_s))

@@ -99,7 +99,7 @@ class ProxiedRequest(Receiver):
         self.address = address
         self.began_s = began_s
         self.head_s = now_s
-        self.give_up_s = now_s + core.timeouts.total_s
+        self.give_up_s = now_s + core.timeouts.of(head.method)
         self.request_id = head.request_id or books.request_id()
         self.state = RequestState.QUEUED
         self.sent_s = self.response_s = -1.0

@@ -25,6 +25,7 @@ SHORT = Timeouts(
     connect_s=2.0,
     try_s=0.3,
     response_s=1.0,
+    read_s=1.0,
     total_s=4.0,
     stream_idle_s=0.8,
     linger_s=0.2,

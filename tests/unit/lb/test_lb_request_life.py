@@ -140,10 +140,10 @@ def test_a_deadline_before_the_request_is_sent_is_answered_by_what_was_awaited(
 # --- an answer is awaited ---
 
 
-@pytest.mark.parametrize(("head", "within_s"), [(GET, 4.0), (PUT, 4.0), (KEYED, 4.0), (POST, 15.0)])
+@pytest.mark.parametrize(("head", "within_s"), [(GET, 4.0), (PUT, 4.0), (KEYED, 4.0), (POST, 12.0)])
 def test_who_may_be_asked_again_is_waited_for_less_long(head: RequestHead, within_s: float) -> None:
     assert answer_due_s(Case(head=head), NOW_S) == NOW_S + within_s
-    assert answer_due_s(Case(head=head, was_silent=True), NOW_S) == NOW_S + 15.0
+    assert answer_due_s(Case(head=head, was_silent=True), NOW_S) == NOW_S + 12.0
     assert answer_due_s(Case(head=head, give_up_s=11.0), NOW_S) == 11.0
 
 
@@ -184,7 +184,7 @@ def test_only_the_budgets_refusal_is_counted_as_one() -> None:
 
 def test_what_is_slow_is_waited_for_until_the_response_deadline_and_then_unknown() -> None:
     case = Case(head=POST, sent_s=6.0)
-    assert then(Expired(), case) == Wait(21.0, "POST without a key is not repeated")
+    assert then(Expired(), case) == Wait(18.0, "POST without a key is not repeated")
     verdict = then(Expired(), replace(case, sent_s=-5.0))
     assert isinstance(verdict, OwnAnswer)
     assert (verdict.status, verdict.unresolved) == (504, True)
