@@ -1,4 +1,4 @@
-"""`scripts/test`: every suite, three beside each other; what failed, what did not run and why, and how to repeat it."""
+"""`scripts/test`: every suite, some beside each other; what failed, what did not run and why, and how to repeat it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from scripts.local.cpus import cpus
 from scripts.local.programs import run
 from scripts.local.suite_report import (
     Outcome,
@@ -30,8 +31,8 @@ NETNS_PROBE = ("unshare", "--net", "--mount", "true")
 NO_NAMESPACES = "no right to make network namespaces"
 COLLECT_TIMEOUT_S = 1800.0
 CHECK = "check"
-BESIDE = 3
-"""One suite that computes and two that mostly wait keep two cores busy."""
+TWO_CORES = 1.5
+"""From here on there are two cores to keep busy."""
 COMPILES_EACH_TIME = "PYTHONDONTWRITEBYTECODE"
 """Images of containers set it; a suite starts hundreds of Pythons, and each of them would compile all that it imports."""
 
@@ -89,6 +90,11 @@ class Chance:
             f"Generated tests draw from seed {self.seed}, {self.factor} x the suite's number of examples "
             f"(again: scripts/test --free-seeds {self.seed} --examples {self.factor} SUITE)"
         )
+
+
+def beside(cores: float) -> int:
+    """How many suites run at a time: one that computes, and beside it one that mostly waits for each core."""
+    return 3 if cores >= TWO_CORES else 2
 
 
 def namespaces_possible() -> bool:
@@ -176,7 +182,7 @@ def tell(ran: Ran, ended: Row) -> None:
 
 
 def test(
-    wanted: Sequence[Suite], environ: Mapping[str, str], chance: Chance, *, beside: int, whole: bool
+    wanted: Sequence[Suite], environ: Mapping[str, str], chance: Chance, *, at_a_time: int, whole: bool
 ) -> int:
     """Run the suites; returns the exit code."""
     began_s, rows = time.monotonic(), list[Row]()
@@ -191,7 +197,7 @@ def test(
         rows.append(row(ran, chance, namespaces=namespaces))
         tell(ran, rows[-1])
 
-    run_all([lint(environ), *jobs] if whole else jobs, beside=beside, ended=ended)
+    run_all([lint(environ), *jobs] if whole else jobs, beside=at_a_time, ended=ended)
     failed = [one.name for one in rows if one.word != "ok"]
     sentence, code = verdict(failed, reasons(rows), ci=on_ci(environ))
     rows += [not_run(suite) for suite in absent]
@@ -249,7 +255,7 @@ def main() -> None:
             wanted,
             os.environ,
             Chance(seed, arguments.examples),
-            beside=1 if arguments.one_by_one else BESIDE,
+            at_a_time=1 if arguments.one_by_one else beside(cpus()),
             whole=not arguments.suites,
         )
     except KeyboardInterrupt:

@@ -96,6 +96,11 @@ packages() {
   local apt=(apt-get -q -y -o DPkg::Lock::Timeout=180 -o APT::Install-Recommends=false)
   if [[ $DD_OFFLINE == 1 ]]; then
     [[ -s $artifacts/debs/Packages ]] || die "offline, and there is no $artifacts/debs/Packages: run scripts/release --offline on the host"
+    local theirs ours
+    theirs=$(cat "$artifacts/debs/codename" 2>/dev/null || true)
+    ours=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    [[ -z $theirs || $theirs == "$ours" ]] ||
+      die "the packages in $artifacts/debs are of Debian $theirs, and this machine is $ours: run scripts/release --offline with this machine's --python"
     mkdir -p /var/lib/dronedispatch-apt/lists/partial
     echo "deb [trusted=yes] file:$artifacts/debs ./" >/var/lib/dronedispatch-apt/sources.list
     apt+=(-o Dir::Etc::sourcelist=/var/lib/dronedispatch-apt/sources.list -o Dir::Etc::sourceparts=- -o Dir::State::lists=/var/lib/dronedispatch-apt/lists)

@@ -25,7 +25,7 @@ def with_the_heir(*words: str) -> subprocess.CompletedProcess[str]:
         env={**environ, "PYTHONPATH": str(HEIR)},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=600,
         check=False,
     )
 

@@ -20,7 +20,6 @@ from dronedispatch.testing.serving import serving
 from support.ids import new_id
 from support.waiting import deadline
 
-DEADLINE_S = 10.0
 ORDER = {
     "origin": {"lat": 41.8902, "lon": 12.4922},
     "destination": {"lat": 41.9109, "lon": 12.4818},

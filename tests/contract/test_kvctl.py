@@ -23,7 +23,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 def test_help_shows_examples() -> None:
     done = subprocess.run(
-        [PROGRAM, "kvctl", "--help"], capture_output=True, text=True, check=True, timeout=60
+        [PROGRAM, "kvctl", "--help"], capture_output=True, text=True, check=True, timeout=600
     )
     assert "dronedispatch kvctl bootstrap --rf 2" in done.stdout
     assert "dronedispatch kvctl export" in done.stdout
@@ -131,7 +131,7 @@ def test_without_a_view_recover_brings_back_the_newest_that_a_replica_kept(store
         *store.host("consul").command("curl", "-sX", "DELETE"),
         f"{store.consul_address}/v1/kv/dronedispatch/kv/view",
     ]
-    subprocess.run(delete, check=True, timeout=120, capture_output=True)
+    subprocess.run(delete, check=True, timeout=600, capture_output=True)
     assert "already served in one" in store.kvctl("bootstrap", "--rf", "2", code=1)
     assert "recovered" in store.kvctl("recover")
     assert store.epoch() > before

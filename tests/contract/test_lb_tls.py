@@ -33,7 +33,7 @@ def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files],
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=600,
     )
     return cert, key
 

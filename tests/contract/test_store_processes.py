@@ -116,7 +116,7 @@ def test_a_wrong_setting_ends_the_start_with_its_name(
         env=environment | {variable: value},
         capture_output=True,
         text=True,
-        timeout=360,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 2
@@ -126,7 +126,7 @@ def test_a_wrong_setting_ends_the_start_with_its_name(
 def test_a_second_replica_on_the_same_disk_is_refused(store: Store) -> None:
     environment = store.environment() | {"KVSTORE_DATA_DIR": str(store.data["r1"]), "KVSTORE_NAME": "again"}
     done = subprocess.run(
-        [PROGRAM, "kvstore"], env=environment, capture_output=True, text=True, timeout=360, check=False
+        [PROGRAM, "kvstore"], env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode != 0
     assert "in use" in done.stderr + done.stdout

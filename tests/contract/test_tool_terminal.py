@@ -17,7 +17,7 @@ from dronedispatch.tool.doctor import _consul
 from dronedispatch.tool.keys import QUIT, keys
 from dronedispatch.tool.system import ResolvedTarget
 
-PATIENCE_S = 60.0
+PATIENCE_S = 600.0
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def consul(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     subprocess.run(
-        [*words, *subject, "-keyout", key, "-out", cert], check=True, capture_output=True, timeout=120
+        [*words, *subject, "-keyout", key, "-out", cert], check=True, capture_output=True, timeout=600
     )
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(cert, key)

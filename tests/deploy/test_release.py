@@ -58,7 +58,7 @@ def test_two_releases_at_once_are_both_whole(
         )
         for folder in folders
     ]
-    told = [run.communicate(timeout=120)[0] for run in runs]
+    told = [run.communicate(timeout=600)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], "\n".join(told)
     wanted = {str(file.relative_to(checkout / "services")) for file in (checkout / "services").rglob("*.py")}
     for folder in {*folders}:

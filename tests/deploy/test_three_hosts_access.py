@@ -149,7 +149,7 @@ def test_rpc_between_agents_wants_our_certificate(healthy: ThreeHosts) -> None:
     words += ["-verify_return_error", "-verify_ip", HOSTS["server-1"]]
     inside = healthy.machines["server-2"].host
     done = subprocess.run(
-        inside.command(words), input="", capture_output=True, text=True, timeout=120, check=False
+        inside.command(words), input="", capture_output=True, text=True, timeout=600, check=False
     )
     assert "Verify return code: 0 (ok)" in done.stdout, done.stdout + done.stderr
     text = "\n".join(

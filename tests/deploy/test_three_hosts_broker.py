@@ -77,7 +77,7 @@ def kill_broker(machine: Machine) -> None:
     """kill -9 of every process of this host's broker."""
     process = machine.running.pop("rabbitmq")
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait(timeout=120)
+    process.wait(timeout=600)
     machine.host.processes.remove(process)
 
 

@@ -82,7 +82,7 @@ def test_promtool_accepts_the_configuration_and_the_rules(tmp_path: Path) -> Non
         ["check", "config", str(configuration(tmp_path, tmp_path / "token"))],
         ["check", "rules", *map(str, RULES)],
     ):
-        done = subprocess.run(["promtool", *words], capture_output=True, text=True, timeout=180, check=False)
+        done = subprocess.run(["promtool", *words], capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -118,7 +118,7 @@ def prometheus(hosts: ThreeHosts, tmp_path_factory: pytest.TempPathFactory) -> I
             yield hosts
     finally:
         process.terminate()
-        process.wait(timeout=240)
+        process.wait(timeout=600)
         machine.host.processes.remove(process)
 
 

@@ -111,7 +111,7 @@ def test_a_rolling_update_of_gateways_and_replicas_fails_no_request(healthy: Thr
             healthy.start_service(machine, "gateway", GATEWAY_INSTANCE=f"gateway-next-{machine.name}")
             wait_until(lambda: healthy.passing().get("gateway") == len(PUBLIC) + 1, "the canary passes", 40)
             old.terminate()
-            assert old.wait(timeout=240) == 0
+            assert old.wait(timeout=600) == 0
             machine.host.processes.remove(old)
         for machine in healthy.machines.values():  # in place, and the next when the last is in sync again
             healthy.stop_service(machine, "kvstore")

@@ -30,7 +30,7 @@ def validate(folder: Path, settings: str = "", **told: str) -> subprocess.Comple
         env=kept | told,
         capture_output=True,
         text=True,
-        timeout=360,
+        timeout=600,
         check=False,
     )
 

@@ -114,7 +114,7 @@ def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
 
 def test_rooms_import_downward_only() -> None:
     linter = Path(sys.executable).parent / "lint-imports"
-    done = subprocess.run([linter], cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([linter], cwd=CHECKOUT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout
 
 

@@ -30,7 +30,7 @@ def first_line(path: Path) -> str:
 @pytest.mark.parametrize("script", executables(), ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_every_script_explains_itself(script: Path) -> None:
     done = subprocess.run(
-        [script, "--help"], cwd="/", capture_output=True, text=True, timeout=360, check=False
+        [script, "--help"], cwd="/", capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "usage" in done.stdout.lower()
@@ -40,7 +40,7 @@ def test_every_script_explains_itself(script: Path) -> None:
 @pytest.mark.parametrize("script", executables(), ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_a_wrong_option_is_refused(script: Path) -> None:
     done = subprocess.run(
-        [script, "--no-such-option"], cwd="/", capture_output=True, text=True, timeout=360, check=False
+        [script, "--no-such-option"], cwd="/", capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
 

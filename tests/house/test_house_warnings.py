@@ -42,7 +42,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "test_case.py").write_text(CASES, encoding="utf-8")
     settings = ("-c", str(CHECKOUT / "pyproject.toml"), f"--rootdir={folder}", "-p", "no:cacheprovider")
     words = [sys.executable, "-m", "pytest", "-rA", *settings, "-o", f"pythonpath={folder}", "test_case.py"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
     return {name: what for what, name in re.findall(r"^(PASSED|FAILED) .*::test_(\w+)", done.stdout, re.M)}
 
 

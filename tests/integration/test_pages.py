@@ -76,7 +76,7 @@ def test_the_examples_run_against_a_whole_system(live: LiveSystem) -> None:
             [CHECKOUT / "examples" / example, live.url],
             capture_output=True,
             text=True,
-            timeout=330,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

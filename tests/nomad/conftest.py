@@ -31,7 +31,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         ["ip", "-6", "address", "flush", "dev", "lo"],  # or Nomad gives a taken port once more, at ::1
         *(["mount", "--bind", str(_made(folder / name)), str(_made(Path(path)))] for name, path in ROOMS),
     ):
-        subprocess.run(words, check=True, timeout=120)
+        subprocess.run(words, check=True, timeout=600)
     with Machine(folder) as running:
         yield running
 

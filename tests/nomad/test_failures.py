@@ -129,7 +129,7 @@ def test_a_job_that_somebody_else_changes_meanwhile(system: Machine) -> None:
     system.until(lambda: '"Status": "running"' in system.nomad(*look).stdout, "it is being deployed", 60)
     other = system.nomad("job", "run", "-detach", "-var=speed=62", "jobs/gateway.nomad.hcl")
     assert other.returncode == 0, other.stderr
-    said = began.communicate(timeout=60)[1]
+    said = began.communicate(timeout=600)[1]
     assert began.returncode == 1
     assert "somebody else changed it meanwhile" in said
     settled(system)

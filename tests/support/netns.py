@@ -32,7 +32,7 @@ class NetworkError(RuntimeError):
 
 
 def _ip(*words: str) -> None:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=600, check=False)
     if done.returncode != 0:
         raise NetworkError(f"ip {' '.join(words)}: {done.stderr.strip()}")
 
@@ -112,7 +112,7 @@ class Host:
     def pids(self) -> list[int]:
         """Every process of this namespace, whoever started it."""
         done = subprocess.run(
-            ["ip", "netns", "pids", self.namespace], capture_output=True, text=True, timeout=120, check=False
+            ["ip", "netns", "pids", self.namespace], capture_output=True, text=True, timeout=600, check=False
         )
         return [int(pid) for pid in done.stdout.split()]
 
@@ -122,7 +122,7 @@ class Host:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
         for process in self.processes:
-            process.wait(timeout=120)
+            process.wait(timeout=600)
         self.processes.clear()
 
 

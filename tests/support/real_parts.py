@@ -139,7 +139,7 @@ def rabbitmqctl(environ: Mapping[str, str], *words: str) -> subprocess.Completed
     """RabbitMQ's own tool, in the environment of the broker that it is to reach."""
     program = local_broker.server().with_name("rabbitmqctl")
     return subprocess.run(
-        [program, *words], env=dict(environ), capture_output=True, text=True, timeout=120, check=False
+        [program, *words], env=dict(environ), capture_output=True, text=True, timeout=600, check=False
     )
 
 
@@ -153,8 +153,8 @@ def running_consul(folder: Path, *, broker: bool = False) -> Iterator[tuple[Port
     """A private Consul for the length of the block."""
     ports = free_ports()
     part = consul_part(ports, folder, broker=broker)
-    part.start()
     try:
+        part.start()
         yield ports, part
     finally:
         part.stop()
@@ -165,8 +165,8 @@ def running_broker(folder: Path) -> Iterator[tuple[Ports, Part]]:
     """A private RabbitMQ for the length of the block."""
     ports = free_ports()
     part = broker_part(ports, folder)
-    part.start()
     try:
+        part.start()
         yield ports, part
     finally:
         part.stop()

@@ -264,13 +264,13 @@ def full_disk(store: Store, name: str, size: str) -> None:
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(store.data[name])],
         check=True,
-        timeout=120,
+        timeout=600,
     )
 
 
 def unmount(store: Store, name: str) -> None:
     """After it has ended."""
-    subprocess.run(["umount", str(store.data[name])], check=False, timeout=120, capture_output=True)
+    subprocess.run(["umount", str(store.data[name])], check=False, timeout=600, capture_output=True)
 
 
 def one_of(store: Store, fault: Fault, rng: random.Random) -> str:

@@ -94,7 +94,7 @@ def _bridge() -> tuple[int, str]:
         number = (os.getpid() * 7 + next(_numbers)) % 250
         name = f"ddb{number}"
         words = ("ip", "link", "add", name, "type", "bridge")
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
         if done.returncode == 0:
             return number, name
         assert "File exists" in done.stderr, done.stderr
@@ -102,7 +102,7 @@ def _bridge() -> tuple[int, str]:
 
 
 def _run(*words: str) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, f"{' '.join(words)}: {done.stderr.strip()}"
 
 

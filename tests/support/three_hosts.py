@@ -141,7 +141,7 @@ class ThreeHosts:
             env=told,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -253,7 +253,7 @@ class ThreeHosts:
         """SIGTERM, and wait: a graceful stop."""
         process = machine.running.pop(service)
         process.terminate()
-        process.wait(timeout=180)
+        process.wait(timeout=600)
         machine.host.processes.remove(process)
 
     def start(self) -> None:
@@ -295,7 +295,7 @@ class ThreeHosts:
             "--replicas",
             "3",
         ]
-        done = machine.host.run(words, environ, timeout_s=360)
+        done = machine.host.run(words, environ, timeout_s=900)
         assert done.returncode == 0, done.stdout + done.stderr
 
     # -- looking -----------------------------------------------------------------------------------------------

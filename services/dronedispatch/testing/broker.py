@@ -180,7 +180,9 @@ class MemoryBus:
     async def settled(self) -> None:
         """Until every message that somebody consumes has been handled."""
         while self._pumps:
-            await asyncio.gather(*self._pumps)
+            pumps = set(self._pumps)
+            await asyncio.gather(*pumps)
+            self._pumps -= pumps  # from Python 3.12 on, gathering what has ended lets no callback run
 
 
 @dataclass(frozen=True, slots=True)

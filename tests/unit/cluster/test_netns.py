@@ -50,7 +50,7 @@ def test_hosts_reach_each_other_until_a_cable_is_pulled(tmp_path: Path) -> None:
         one.kill()
         assert one.pids() == []
     left = subprocess.run(
-        ["ip", "netns", "list"], capture_output=True, text=True, timeout=120, check=True
+        ["ip", "netns", "list"], capture_output=True, text=True, timeout=600, check=True
     ).stdout
     assert made.prefix not in left
 

@@ -65,7 +65,7 @@ def test_an_order_that_is_not_delivered_is_an_error(
 @pytest.mark.parametrize("script", ["try-vagrant", "trial/box"])
 def test_the_scripts_explain_themselves(script: str) -> None:
     done = subprocess.run(
-        [ROOT / "scripts" / script, "--help"], capture_output=True, text=True, timeout=180, check=False
+        [ROOT / "scripts" / script, "--help"], capture_output=True, text=True, timeout=600, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Usage: scripts/{script}" in done.stdout
@@ -73,5 +73,5 @@ def test_the_scripts_explain_themselves(script: str) -> None:
 
 def test_a_wrong_number_of_machines_is_one_sentence() -> None:
     words = [str(ROOT / "scripts" / "try-vagrant"), "--clients", "two"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stderr) == (1, "error: two: a whole number is expected\n")

@@ -45,7 +45,7 @@ def test_a_process_that_ignores_sigterm_is_ended_and_another_home_is_left_alone(
     finally:
         other.kill()
         for child in (ours, other):
-            child.communicate(timeout=120)
+            child.communicate(timeout=600)
 
 
 def test_a_structured_line_is_shown_as_a_sentence_and_any_other_as_it_is() -> None:

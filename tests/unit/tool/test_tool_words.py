@@ -77,7 +77,7 @@ def test_completion_knows_the_commands_and_is_a_script_that_bash_can_read(
     assert main(["completion", "bash"]) == 0
     script = capsys.readouterr().out
     assert all(word in script for word in ("orders", "doctor", "undrain", "--if-match"))
-    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False, timeout=60).returncode == 0
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False, timeout=600).returncode == 0
 
 
 @pytest.mark.parametrize(
