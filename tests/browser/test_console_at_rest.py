@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Route, expect
 
 from support.aside import aside
 from support.axe import AXE, violations
@@ -106,46 +106,6 @@ def test_an_orders_card_shows_its_last_button_whole_and_moments_as_people_read_t
     assert last["y"] + last["height"] <= box["y"] + box["height"]
     page.click("#card .close")
     page.unroute("**/why")
-
-
-def tab_to(page: Page, selector: str) -> None:
-    """By the Tab key alone, within forty stops."""
-    for _ in range(40):
-        page.keyboard.press("Tab")
-        if page.evaluate("(wanted) => document.activeElement.matches(wanted)", selector):
-            return
-    raise AssertionError(f"{selector} is not reached by Tab")
-
-
-def test_by_keyboard_alone_an_order_is_found_opened_changed_and_left_and_no_focus_is_lost(
-    visit: Visit,
-) -> None:
-    page = visit.page
-    page.click("[data-tab=deliveries]")
-    page.locator("#health").focus()
-    page.keyboard.press("Enter")
-    expect(page.locator("#health-reasons")).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(page.locator("#health-reasons")).to_be_hidden()
-    page.keyboard.press("/")
-    expect(page.locator("#delivery-search")).to_be_focused()
-    tab_to(page, "#delivery-table tr")
-    row = page.evaluate("document.activeElement.dataset.id")
-    page.keyboard.press("Enter")
-    expect(page.locator("#card h3")).to_be_focused()
-    tab_to(page, "#card [data-action=priority]")
-    page.keyboard.press("Enter")
-    dialog = page.locator("#action")
-    expect(dialog.locator("[name=priority]")).to_be_focused()
-    expect(dialog.locator("tbody")).not_to_contain_text("reading")
-    page.keyboard.press("ArrowUp")
-    page.keyboard.press("Enter")
-    expect(dialog.locator("tbody")).to_contain_text("done")
-    expect(dialog.locator("[data-part=undo]")).to_be_focused()
-    page.keyboard.press("Escape")
-    expect(page.locator("#card [data-action=priority]")).to_be_focused()
-    page.keyboard.press("Escape")
-    expect(page.locator(f"#delivery-table tr[data-id='{row}']")).to_be_focused()
 
 
 def test_a_dialog_that_is_closed_while_it_works_does_its_own_action_to_the_end(visit: Visit) -> None:

@@ -1,4 +1,4 @@
-"""The figures of the last hours on the page, and a phone's sheet."""
+"""The figures of the last hours on the page."""
 
 from __future__ import annotations
 
@@ -81,27 +81,3 @@ def test_the_past_is_saved_as_a_table_by_a_button(visit: Visit, past: str) -> No
     lines = told.value.path().read_text().splitlines()
     assert lines[0].startswith("at,minutes,whole,pending,assigned")
     assert len(lines) == 1 + 181
-
-
-def test_on_a_phone_the_card_is_a_sheet_from_below_of_which_nothing_is_clipped(
-    phone: Visit, past: str
-) -> None:
-    phone.page.goto(f"{past}/dashboard")
-    phone.page.get_by_role("tab", name="Drones").click()
-    phone.page.locator("#drone-table tbody tr").first.click()
-    card = phone.page.locator("#card")
-    expect(card).to_be_visible()
-    box = card.bounding_box()
-    assert box is not None
-    assert (round(box["x"]), round(box["width"]), round(box["y"] + box["height"])) == (0, 390, 844)
-    assert box["y"] > 844 * 0.3
-    assert phone.page.evaluate("document.documentElement.scrollWidth") == 390
-    assert phone.page.evaluate(SMALL) == []
-    phone.keep_picture("phone-sheet")
-
-
-SMALL = """() => [...document.querySelectorAll("button, a, input, select")].filter((one) => {
-    if (getComputedStyle(one).clipPath !== "none") return false; // for the keyboard alone: it is shown when it has the focus
-    const { width, height } = (one.closest("label") || one).getBoundingClientRect(); // a label is pressed too
-    return width > 0 && (width < 24 || height < 24);
-}).map((one) => one.outerHTML.slice(0, 100))"""

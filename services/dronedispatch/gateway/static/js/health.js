@@ -12,6 +12,10 @@ export class SystemHealth {
     this.onChange = onChange;
     this.document = null;
     this.said = "";
+    this.title = h("h2", {});
+    this.body = h("div", {});
+    const close = h("button", { class: "close", type: "button", "aria-label": "Close", onclick: () => this.open(false, true) }, "×");
+    panel.replaceChildren(h("header", {}, this.title, close), this.body);
     button.addEventListener("click", () => this.open(panel.hidden));
     for (const one of [button, panel]) one.addEventListener("keydown", (event) => event.key === "Escape" && this.open(false, true));
     this.ask();
@@ -45,7 +49,8 @@ export class SystemHealth {
     this.button.dataset.word = document.health;
     setText(this.button.querySelector("b"), document.health === "unknown" ? "system unknown" : `system ${document.health}`);
     const reasons = (document.reasons || []).map((one) => h("li", {}, h("p", {}, one.text), h("p", { class: "next" }, h("code", {}, one.next), copyButton(one.next, "Copy what to do next"))));
-    this.panel.replaceChildren(h("h2", {}, `The system is ${document.health}`), reasons.length ? h("ul", {}, ...reasons) : h("p", {}, "Every part serves what it promises."));
+    setText(this.title, `The system is ${document.health}`);
+    this.body.replaceChildren(reasons.length ? h("ul", {}, ...reasons) : h("p", {}, "Every part serves what it promises."));
     this.onChange();
   }
 }

@@ -314,7 +314,8 @@ choose(place.read(), true);
 
 let seen = -1;
 setInterval(() => {
-  setText($("#clock"), `${clock(new Date().toISOString())} ${zone()}`);
+  setText($("#clock .time"), clock(new Date().toISOString()));
+  setText($("#clock .zone"), zone());
   if (following && world.drones.has(following)) locate(following);
   const second = Math.floor(Date.now() / 1000); // ages grow even when nothing happens
   if (seen !== world.version + second) {
