@@ -113,6 +113,7 @@ class Rounds:
         self._pointed_at: set[str] = set()
         self._planned_s = 0.0
         self._rested_s = 0.0
+        self._writing = False  # a round is
         self.wake = asyncio.Event()
         self._start_over()
 
@@ -193,6 +194,8 @@ class Rounds:
             return "standing by"
         if self.statuses.waiting:
             await asyncio.sleep(GATHER_S)
+            if self._writing:  # it tells all of it when it ends, mostly sooner
+                await asyncio.sleep(GATHER_S)
         self.statuses.beat()
         return "told"
 
@@ -209,8 +212,7 @@ class Rounds:
         looked_s = self._clock.monotonic_s()
         plan = await self._plan(set(unread) | self._pointed_at)
         until_s = looked_s + max(PLAN_AGE_S, LAG_SHARE * self.cache.lag_s)
-        with STEP.labels("write").time():
-            outcome = await self._carry_out.carry_out(plan, self._locks, assign_until_s=until_s)
+        outcome = await self._written(plan, until_s)
         self.cache.took(self._clock.monotonic_s() - looked_s)
         self._pointed_at.update(outcome.reread)
         self._count(outcome)
@@ -226,6 +228,14 @@ class Rounds:
             plan.holds or plan.undos
         )  # somebody waits for what was freed; nobody: the next round is soon enough
         return plan.again and wrote and hurry, sentence
+
+    async def _written(self, plan: Plan, until_s: float) -> Outcome:
+        self._writing = True
+        try:
+            with STEP.labels("write").time():
+                return await self._carry_out.carry_out(plan, self._locks, assign_until_s=until_s)
+        finally:
+            self._writing = False
 
     async def _plan(self, left_out: set[str]) -> Plan:
         """A plan whose moves of deliveries rest on records: where a message alone spoke for them, the record is read first.

@@ -23,7 +23,7 @@ class Settings:
     tuning: Tuning = field(default_factory=Tuning)
     flight: FlightModel = field(default_factory=FlightModel)
     round_s: float = 1.0
-    gather_s: float = 0.15
+    gather_s: float = 0.2
     scan_s: float = 2.0
     fleet_scan_s: float = 20.0
     speed: float = 1.0

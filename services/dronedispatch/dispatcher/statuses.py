@@ -34,7 +34,7 @@ ENDED_REMEMBERED_MAX = 20_000
 OLD_NEWS_S = 30.0  # of what is met for the first time in a term: what is older has been told by somebody else
 BATCH_MAX = 250  # records of a kind in one message: some 250 KB
 GATHER_S = 0.05  # what is seen within it travels together
-PROBE_S = 1.0  # how often it is tried whether somebody has begun to listen to delivery_status
+PROBE_S = 1.0  # how often it is tried, with one event, whether somebody listens to delivery_status by now
 
 
 class StatusPublisher(Protocol):
@@ -193,6 +193,7 @@ class Statuses:
             if self._clock.monotonic_s() - self._probed_s < PROBE_S:
                 return
             self._probed_s = self._clock.monotonic_s()
+            events, bodies = events[:1], bodies[:1]
         for event, body in zip(events, bodies, strict=True):
             self._bus.to_fanout(DELIVERY_STATUS, body, message_id=event.id)
 

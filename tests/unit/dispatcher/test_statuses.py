@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
-from dronedispatch.dispatcher.statuses import BATCH_MAX, OLD_NEWS_S, Statuses
+from dronedispatch.dispatcher.statuses import BATCH_MAX, GATHER_S, OLD_NEWS_S, PROBE_S, Statuses
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, move_delivery
-from dronedispatch.fleet.documents import decode, encode, stamp
+from dronedispatch.fleet.documents import DELIVERY_PREFIX, decode, encode, stamp
 from dronedispatch.fleet.messages import (
     BEAT_S,
     DELIVERY_CHANGES,
     DELIVERY_REQUESTS,
+    DELIVERY_STATUS,
     DeliveryChanges,
     DeliveryRequested,
     DeliveryStatusChanged,
     RecordTold,
 )
+from dronedispatch.kv.client import Cas, Op, OpResult
 from dronedispatch.kv.version import Version
 from dronedispatch.testing.broker import MemoryBus
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.fleet import AT, a_delivery
 from dronedispatch.testing.town import Town
 from support.rule_switches import Switch, must_turn_red, put
+from support.waiting import until
 
 
 class Desk:
@@ -163,3 +169,39 @@ async def test_a_request_that_tells_what_cannot_be_shown_is_set_aside_and_its_or
     assert (await town.delivery(order.id)).status is DeliveryStatus.DELIVERED
     assert ["told" in reason for _, reason in town.bus.dead_letters] == [True]
     await town.close()
+
+
+@pytest.mark.virtual_time
+async def test_what_a_round_reads_and_writes_travels_in_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    town = Town(speed=60.0, locks=False)
+    town.add_fleet(6)
+    rounds = town.open_desk().rounds
+    await town.ticks(3)
+    done_at_once, gate = town.kv.batch, asyncio.Event()
+
+    async def batch(ops: Sequence[Op]) -> list[OpResult]:
+        if any(isinstance(op, Cas) and op.key.startswith(DELIVERY_PREFIX) for op in ops):
+            await gate.wait()
+        return await done_at_once(ops)
+
+    order = await town.order(a_delivery())
+    await town.bus.settled()
+    told = len(town.bus.published)
+    monkeypatch.setattr(town.kv, "batch", batch)
+    asyncio.get_running_loop().call_later(1.5 * GATHER_S, gate.set)
+    round_ = asyncio.create_task(rounds.once())
+    await until(lambda: rounds.statuses.waiting, "the round has read the order")
+    await asyncio.gather(round_, rounds.beat())
+    assert (await town.delivery(order.id)).status is DeliveryStatus.ASSIGNED
+    assert [target for target, _ in town.bus.published[told:]].count(DELIVERY_CHANGES) == 1
+    await town.close()
+
+
+async def test_whether_somebody_listens_for_single_changes_is_tried_with_one_of_them(desk: Desk) -> None:
+    for _ in range(3):
+        for _ in range(4):
+            desk.statuses.look(a_delivery(), Version(1, 1))
+        desk.statuses.flush()
+        desk.clock.advance(PROBE_S)
+    tried = [target for target, _ in desk.bus.published].count(DELIVERY_STATUS)
+    assert tried == 4 + 1 + 1  # at first nobody knows
