@@ -216,7 +216,7 @@ class Rounds:
         self.cache.took(self._clock.monotonic_s() - looked_s)
         self._pointed_at.update(outcome.reread)
         self._count(outcome)
-        self.cache.take_unflyable(plan.unflyable, self._clock.wall_s())
+        self.cache.take_unflyable(plan.unflyable, self._clock.monotonic_s())
         UNFLYABLE.set(len(plan.unflyable))
         self.statuses.flush()
         self._point_out(outcome)

@@ -8,6 +8,7 @@ and then; with the broker away, every poll. While nobody watches, telemetry is d
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
@@ -25,11 +26,12 @@ from dronedispatch.fleet.documents import (
     delivery_key,
     drone_key,
     encode,
+    unstamp,
 )
 from dronedispatch.fleet.drones import Drone, Telemetry
 from dronedispatch.fleet.messages import DeliveryChanges, DeliveryStatusChanged, RecordTold
 from dronedispatch.gateway.core.figures import SAMPLE_MAX, Figures, Ledger
-from dronedispatch.gateway.core.history import Flow
+from dronedispatch.gateway.core.history import MINUTE_S, Flow
 from dronedispatch.gateway.core.ring import EventId
 from dronedispatch.gateway.core.sequence import Batches, Follows
 from dronedispatch.gateway.core.stream import DELIVERY, DETAILS, DRONES, FIGURES, Board
@@ -77,6 +79,7 @@ class Feed:
         self._touched_drones: set[str] = set()
         self._asked_s = -ASKED_S
         self._counted_s: float | None = None
+        self._dispatcher_ahead_s = float("inf")  # its wall clock, of our monotonic one, by its last batch
         self._telemetry_s = -TELEMETRY_QUIET_S
         self._correcting = asyncio.Lock()
 
@@ -134,6 +137,8 @@ class Feed:
             (decode(_Named, bytes(one.record)).id, _version(one), bytes(one.record))
             for one in batch.deliveries
         ]
+        with contextlib.suppress(ValueError):  # no time: nobody else reads it
+            self._dispatcher_ahead_s = unstamp(batch.at) - self._clock.monotonic_s()
         follows = self._batches.take(batch.term, batch.first, batch.last)
         self.hearing = True
         if follows is Follows.HOLE:
@@ -173,7 +178,14 @@ class Feed:
 
     def heard_all_of(self, minute: int) -> bool:
         """Whether no change of that minute can have been missed here."""
-        return self.hearing and self._ledger.flows.is_whole(minute)
+        ago_s = self.agreed_s() - minute * MINUTE_S
+        return self.hearing and self._ledger.flows.heard_for(ago_s, self._clock.monotonic_s())
+
+    def agreed_s(self) -> float:
+        """What time it is by our clock and by the dispatcher's, UTC: of two the one that is not ahead."""
+        own_s = self._clock.wall_s()
+        told_s = self._dispatcher_ahead_s + self._clock.monotonic_s()
+        return min(own_s, told_s)
 
     def flow(self, minute: int) -> Flow:
         """What this gateway has heard of that minute."""
@@ -194,7 +206,7 @@ class Feed:
         """Readers are told, and the store is asked."""
         self.board.ring.gap()
         self._gaps += 1
-        self._ledger.flows.hears(self._clock.wall_s())
+        self._ledger.flows.hears(self._clock.monotonic_s())
         self._fresh = False
         self.wake.set()
 

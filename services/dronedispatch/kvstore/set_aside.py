@@ -96,7 +96,7 @@ def _short_lives(path: Path) -> int:
     starts = path / STARTS_FILE
     try:
         count, began_s = starts.read_text().split()
-        before = int(count) if time.time() - float(began_s) < 10 * SHORT_S else 0
+        before = int(count) if abs(time.time() - float(began_s)) < 10 * SHORT_S else 0
     except (OSError, ValueError):
         before = 0
     write_if_room(starts, f"{before + 1} {time.time()}")

@@ -46,17 +46,17 @@ def around(x: float, y: float) -> City:
 
 
 def world(
-    *parts: DroneSnapshot | DeliverySnapshot, city: City = OPEN, since_s: dict[str, float] | None = None
+    *parts: DroneSnapshot | DeliverySnapshot, city: City = OPEN, for_s: dict[str, float] | None = None
 ) -> World:
     drones = tuple(part for part in parts if isinstance(part, DroneSnapshot))
     orders = tuple(part for part in parts if isinstance(part, DeliverySnapshot))
-    return World(drones, orders, city, tuning=CALM, unflyable_since_s=since_s or {})
+    return World(drones, orders, city, tuning=CALM, unflyable_for_s=for_s or {})
 
 
 def plan(
-    *parts: DroneSnapshot | DeliverySnapshot, city: City = OPEN, since_s: dict[str, float] | None = None
+    *parts: DroneSnapshot | DeliverySnapshot, city: City = OPEN, for_s: dict[str, float] | None = None
 ) -> Plan:
-    return plan_round(world(*parts, city=city, since_s=since_s), NOW_S)
+    return plan_round(world(*parts, city=city, for_s=for_s), NOW_S)
 
 
 @pytest.mark.parametrize("end", ["origin", "destination"])
@@ -79,15 +79,15 @@ def test_an_order_whose_place_is_walled_in_waits_with_that_reason(end: str) -> N
 
 def test_it_fails_with_the_reason_when_that_has_lasted_too_long() -> None:
     parts = drone_at("d", km(0, 0)), order("o", km(3, 3), km(-4, 3))
-    early = plan(*parts, city=around(3, 3), since_s={"o": NOW_S - CALM.give_up_after_s + 1})
-    late = plan(*parts, city=around(3, 3), since_s={"o": NOW_S - CALM.give_up_after_s})
+    early = plan(*parts, city=around(3, 3), for_s={"o": CALM.give_up_after_s - 1})
+    late = plan(*parts, city=around(3, 3), for_s={"o": CALM.give_up_after_s})
     assert not early.fails
     assert [(fail.delivery_id, fail.drone_id) for fail in late.fails] == [("o", None)]
     assert "cannot be reached" in late.fails[0].cause
 
 
 def test_an_order_whose_place_is_free_again_is_flown_and_forgotten_as_unflyable() -> None:
-    made = plan(drone_at("d", km(0, 0)), order("o", km(3, 3), km(-4, 3)), since_s={"o": NOW_S - 1e6})
+    made = plan(drone_at("d", km(0, 0)), order("o", km(3, 3), km(-4, 3)), for_s={"o": 1e6})
     assert made.assigns
     assert not made.fails
     assert not made.unflyable
@@ -134,7 +134,7 @@ def test_a_parcel_on_board_whose_destination_is_walled_in_ends_after_the_bound_a
     on_board = flying("d", "o", km(0, 0), done=1)
     parcel = order("o", km(3, 3), km(-4, 3), status=DeliveryStatus.IN_PROGRESS, drone_id="d")
     waits = plan(on_board, parcel, city=around(-4, 3))
-    ends = plan(on_board, parcel, city=around(-4, 3), since_s={"o": NOW_S - CALM.give_up_after_s})
+    ends = plan(on_board, parcel, city=around(-4, 3), for_s={"o": CALM.give_up_after_s})
     assert not waits.fails
     assert "cannot be reached any more" in waits.unflyable["o"]
     assert [(fail.delivery_id, fail.drone_id) for fail in ends.fails] == [("o", "d")]

@@ -78,7 +78,7 @@ def plan_with(world: World, now_s: float, decide: Decide, cached: FleetCache | N
     taken = told | {undo.delivery_id for undo in decided.undos} | {a.delivery_id for a in advances}
     taken |= {assign.drone_id for assign in decided.assigns} | {free.drone_id for free in decided.frees}
     orders = tuple(deliveries.values())
-    given_up = give_up(world, now_s, drones, orders, decided.holds, frozenset(taken), cached.order_ways)
+    given_up = give_up(world, drones, orders, decided.holds, frozenset(taken), cached.order_ways)
     holds = [_told(hold, given_up.reasons) for hold in decided.holds]
     return Plan(
         advances=tuple(advances),

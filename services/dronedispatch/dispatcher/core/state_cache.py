@@ -95,9 +95,7 @@ class StateCache:
         self._zones_version: Version | None = None
         self._zones_refused: Version | None = None
         self.lag_s = 0.0  # how long rounds take lately from their look to their last write
-        self.unflyable_since_s: dict[
-            str, float
-        ] = {}  # delivery -> since when no drone can fly it, wall seconds
+        self.unflyable_since_s: dict[str, float] = {}  # delivery -> since when none can fly it, monotonic
         self._drone_views: dict[str, DroneSnapshot] = {}
         self._delivery_views: dict[str, DeliverySnapshot] = {}
         self._stale_drones: set[str] = set()
@@ -326,7 +324,7 @@ class StateCache:
             city=self.city,
             flight=self._flight,
             tuning=self._tuning,
-            unflyable_since_s=dict(self.unflyable_since_s),
+            unflyable_for_s=Ages(self.unflyable_since_s, now_s),
             lag_s=self.lag_s,
             unheard_s=Ages(self._told_s.copy(), now_s),
         )

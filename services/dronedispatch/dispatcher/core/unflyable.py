@@ -71,7 +71,6 @@ def _in_service(world: World, drone: DroneSnapshot) -> bool:
 
 def give_up(
     world: World,
-    now_s: float,
     drones: Mapping[str, DroneSnapshot],
     deliveries: Sequence[DeliverySnapshot],
     holds: Sequence[Hold],
@@ -86,10 +85,10 @@ def give_up(
         reason = why_unflyable(world, drones.values(), delivery)
         if reason is not None:
             found.reasons[delivery.id] = reason
-            if _over(world, now_s, delivery.id):
+            if _over(world, delivery.id):
                 found.fails.append(Fail(delivery.id, delivery.version, None, None, reason))
     if ways.paths.walls:
-        _on_the_way(world, now_s, drones, deliveries, taken, found, ways)
+        _on_the_way(world, drones, deliveries, taken, found, ways)
     return found
 
 
@@ -123,14 +122,14 @@ def _doubtful(
     return [delivery for delivery, ok in zip(left, fine.tolist(), strict=True) if not ok]
 
 
-def _over(world: World, now_s: float, delivery_id: str) -> bool:
-    since_s = world.unflyable_since_s.get(delivery_id)
-    return since_s is not None and now_s - since_s >= world.tuning.give_up_after_s
+def _over(world: World, delivery_id: str) -> bool:
+    """A clock that is set to another time gives nobody up."""
+    for_s = world.unflyable_for_s.get(delivery_id)
+    return for_s is not None and for_s >= world.tuning.give_up_after_s
 
 
 def _on_the_way(
     world: World,
-    now_s: float,
     drones: Mapping[str, DroneSnapshot],
     deliveries: Sequence[DeliverySnapshot],
     taken: frozenset[str],
@@ -158,7 +157,7 @@ def _on_the_way(
             continue
         reason = "its destination cannot be reached any more: no-fly areas or the boundary are before it"
         found.reasons[delivery.id] = reason
-        if delivery.status is DeliveryStatus.IN_PROGRESS and _over(world, now_s, delivery.id):
+        if delivery.status is DeliveryStatus.IN_PROGRESS and _over(world, delivery.id):
             found.fails.append(Fail(delivery.id, delivery.version, drone.id, drone.at, reason))
             found.frees.append(Free(drone.id, drone.version, reason, after_delivery=delivery.id))
 

@@ -123,7 +123,7 @@ class World:
     `deliveries`: every open one, and the ended ones that a drone's record still names. A drone that names a delivery
     which is not here holds nothing (the shell has looked for it in the store). Read the deliveries before the drones:
     an assignment writes the drone first, so whoever sees its delivery assigned sees the drone's intent too.
-    `unflyable_since_s`: delivery -> since when rounds have found no drone that could ever fly it, wall seconds.
+    `unflyable_for_s`: delivery -> for how long rounds have found no drone that could ever fly it, real seconds.
     `lag_s`: how long rounds take lately from this look to their last write, real seconds. `unheard_s`: drone -> how old
     its newest news are, real seconds; absent: not worth a word.
     """
@@ -133,7 +133,7 @@ class World:
     city: City
     flight: FlightModel = field(default_factory=FlightModel)
     tuning: Tuning = field(default_factory=Tuning)
-    unflyable_since_s: Mapping[str, float] = field(default_factory=dict)
+    unflyable_for_s: Mapping[str, float] = field(default_factory=dict)
     lag_s: float = 0.0
     unheard_s: Mapping[str, float] = field(default_factory=dict)
 

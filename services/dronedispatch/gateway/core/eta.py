@@ -82,7 +82,7 @@ def estimate(
     speed_mps: float,
 ) -> Eta:
     """`speed_mps`: metres a real second, for when the dispatcher's state is missing or older than STALE_S."""
-    if outlook is None or now_s - outlook.at_s > STALE_S:
+    if outlook is None or abs(now_s - outlook.at_s) > STALE_S:
         flight_m = _length_m(order, paths)
         seconds = (flight_m + BLIND_APPROACH_SHARE * paths.city.diameter_m) / speed_mps
         return _eta(

@@ -81,11 +81,12 @@ class Ledger:
         if delivery_id in self._ended:
             return
         made_s, at_s = created_s(delivery_id), unstamp(at)
+        took_s = max(0.0, at_s - made_s)  # two machines' clocks: nothing ends before it was ordered
         self._saw(delivery_id, made_s, at_s)
         if status is DeliveryStatus.ASSIGNED and delivery_id not in self._assigned:
             self._assigned.add(delivery_id)
-            self._to_assign_s.append(at_s - made_s)
-            self.flows.assigned(at_s, at_s - made_s)
+            self._to_assign_s.append(took_s)
+            self.flows.assigned(at_s, took_s)
         if status not in TERMINAL:
             self.open[delivery_id] = status
             return
@@ -94,10 +95,10 @@ class Ledger:
         self._ended[delivery_id] = None
         if len(self._ended) > ENDED_KEPT_MAX:
             self._ended.popitem(last=False)
-        self.flows.ended(at_s, status, at_s - made_s)
+        self.flows.ended(at_s, status, took_s)
         if status is DeliveryStatus.DELIVERED:
             self.delivered += 1
-            self._to_deliver_s.append(at_s - made_s)
+            self._to_deliver_s.append(took_s)
 
     def _saw(self, delivery_id: str, made_s: float, now_s: float) -> None:
         if made_s > now_s - WINDOW_S:
@@ -113,11 +114,11 @@ class Ledger:
         for delivery in sample:
             made_s = unstamp(delivery.created_at)
             if (assigned_s := first_assigned_s(delivery)) is not None:
-                self._to_assign_s.append(assigned_s - made_s)
+                self._to_assign_s.append(max(0.0, assigned_s - made_s))
                 if delivery.status not in TERMINAL:
                     self._assigned.add(delivery.id)
             if delivery.delivered_at is not None:
-                self._to_deliver_s.append(unstamp(delivery.delivered_at) - made_s)
+                self._to_deliver_s.append(max(0.0, unstamp(delivery.delivered_at) - made_s))
 
     def corrected(self, found: Mapping[str, DeliveryStatus], now_s: float) -> tuple[list[str], list[str]]:
         """All open deliveries as the store has them. Returns (ids whose news never came, ids that have gone silently).

@@ -247,16 +247,16 @@ class Flows:
         )  # until when changes may have been missed; from the start: nothing is heard
 
     def hears(self, now_s: float) -> None:
-        """From now on every change is heard."""
+        """From now on (monotonic) every change is heard."""
         self._unheard_s = now_s
 
     def of(self, minute: int) -> Flow:
         """What happened in it, as far as it was heard."""
         return self._minutes.get(minute, Flow())
 
-    def is_whole(self, minute: int) -> bool:
-        """Whether every change of it was heard."""
-        return self._unheard_s <= minute * MINUTE_S
+    def heard_for(self, seconds: float, now_s: float) -> bool:
+        """Whether every change of the last `seconds` was heard. `now_s`: monotonic; the wall clock may have been set."""
+        return now_s - self._unheard_s >= seconds
 
     def assigned(self, at_s: float, took_s: float) -> None:
         flow = self._at(at_s)

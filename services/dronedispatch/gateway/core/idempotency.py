@@ -16,6 +16,7 @@ from dronedispatch.fleet.documents import encode, unstamp
 from dronedispatch.gateway.core.order import Order
 
 KEEP_S = 24 * 3600.0
+CLOCK_OFF_S = 2 * 3600.0  # who made the record, or who sweeps, may have a clock that is off by so much
 
 
 class IdemRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,4 +42,4 @@ def why_not_the_same(stored: IdemRecord, wanted_fingerprint: str) -> str | None:
 
 def is_over(stored: IdemRecord, now_s: float) -> bool:
     """Whether the sweep may forget the key."""
-    return unstamp(stored.created_at) + KEEP_S < now_s
+    return unstamp(stored.created_at) + KEEP_S + CLOCK_OFF_S < now_s
