@@ -1,6 +1,6 @@
 """An open page of a running system: how old a change is when the page has it and when its row shows it, and what it keeps.
 
-Start a system with orders (`scripts/up --orders-per-minute 50`), then `python -m loadtests.bench.page_live --minutes 10`.
+Start a system with orders (`scripts/up --orders-per-minute 50`), then `scripts/bench page-live --minutes 10`.
 Each change is timed from the moment in the order's own history, by one clock, for page and system share the machine; rows
 are drawn a few times a second, so that theirs is the later one. The heap is read after a forced collection, each minute.
 Frames are drawn twice a second only: they keep nothing, and would measure the machine's drawing.

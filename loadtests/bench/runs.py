@@ -88,7 +88,9 @@ def run(name: str, arguments: Sequence[str], folder: Path) -> int:
         sys.stdout = Tee(shown, kept)
         try:
             with contextlib.nullcontext() if _only_asks(arguments) else turn():
-                runpy.run_module(f"loadtests.bench.{name}", run_name="__main__", alter_sys=True)
+                runpy.run_module(
+                    f"loadtests.bench.{name.replace('-', '_')}", run_name="__main__", alter_sys=True
+                )
             code = 0
         except SystemExit as ended:
             code = _code_of(ended)

@@ -7,7 +7,19 @@ import sys
 from loadtests.bench.runs import ARTIFACTS, run
 from scripts.local.trouble import run_command
 
-NAMES = ("lb", "kv", "dispatch", "fleet", "finished", "chaos", "orders", "promises", "page")
+NAMES = (
+    "lb",
+    "kv",
+    "dispatch",
+    "fleet",
+    "finished",
+    "chaos",
+    "orders",
+    "promises",
+    "page",
+    "page-live",
+    "log-lines",
+)
 
 
 def main() -> None:
