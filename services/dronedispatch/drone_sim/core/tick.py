@@ -43,6 +43,8 @@ def asks_for(craft: Craft, dt_s: float, air: Airspace) -> str | None:
 
     Its parcel may have been given to another drone since; hints about that get lost, and reading in turns is slow.
     """
+    if craft.stops_done >= len(craft.orders.stops):  # most of a fleet
+        return None
     stop = craft.stop
     if stop is None or stop.kind is not StopKind.PICKUP or stop.pos is None:
         return None
@@ -64,11 +66,19 @@ def fly_fleet(
         if drone in fleet.silent:
             crafts[drone] = before
             continue
-        after = fly(before, dt_s, air, noise, may_pick_up=drone in fleet.cleared)
+        after = before
+        if not _rests(before):
+            after = fly(before, dt_s, air, noise, may_pick_up=drone in fleet.cleared)
         crafts[drone] = after
         if after is not fleet.crafts[drone] or place % refresh_ticks == turn:
             changed.append(drone)
     return Tick(number=number, crafts=crafts, changed=tuple(changed), docks=_docks_after(fleet, crafts))
+
+
+def _rests(craft: Craft) -> bool:
+    """Whether it has nothing to do and does nothing: most of a fleet, in most ticks."""
+    at_rest = not (craft.speed_mps or craft.docked or craft.queued)
+    return at_rest and craft.stops_done >= len(craft.orders.stops)
 
 
 def _with_places(fleet: Fleet) -> dict[str, Craft]:
