@@ -101,6 +101,12 @@ def main(argv: list[str] | None = None) -> int:
     if name in TOOL:
         return int(importlib.import_module("dronedispatch.tool.app").main(arguments))
     if name not in SERVICES:
+        if name.startswith("-"):
+            sys.stderr.write(
+                f"dronedispatch: {name} stands after the command, as in: dronedispatch status -o json "
+                "(see dronedispatch --help)\n"
+            )
+            return 2
         near = difflib.get_close_matches(name, [*TOOL, *SERVICES, "kvctl"], 1)
         meant = f": did you mean {near[0]!r}?" if near else ""
         sys.stderr.write(f"dronedispatch: no command {name!r}{meant} (see dronedispatch --help)\n")

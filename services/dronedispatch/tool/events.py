@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import re
 import sys
 import time
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from dronedispatch.tool.sse import EventParser, StreamEvent
 from dronedispatch.tool.system import Target, found
 
 TOPICS = ("delivery", "deliveries", "drones", "figures", "zones")
+EVENT_ID = re.compile(r"\d{1,18}-\d{1,18}")
 SILENCE_S = 5.0  # a gateway tells its beat each second: five without one, and it is frozen or gone
 PAUSE_S_MAX = 5.0
 LINE_BYTES_MAX = 16 * 1024 * 1024
@@ -38,6 +40,8 @@ def follow(
     unknown = [name for name in topics.split(",") if name not in TOPICS]
     if unknown:
         raise WrongUse(f"--topics: no topic {unknown[0]!r}: there are {', '.join(TOPICS)}")
+    if after is not None and not EVENT_ID.fullmatch(after):
+        raise WrongUse(f"--after {after} is no event's id, such as 27-196")
     if count is not None and count < 1:
         raise WrongUse(f"--count {count} is not at least 1")
     if seconds is not None and not seconds > 0:

@@ -47,6 +47,7 @@ from dronedispatch.tool.zones import read_city
         (["zones", "apply", "/no/such/file"], "cannot be read"),
         (["events", "--topics", "gossip"], "gossip"),
         (["events", "--count", "0"], "--count"),
+        (["events", "--after", "yesterday"], "yesterday"),
         (["top", "--every", "0"], "--every"),
         (["status", "gateway"], "--nomad"),
         (["logs", "--lines", "few"], "few"),
@@ -98,6 +99,13 @@ def test_a_mistyped_command_is_one_sentence(capsys: pytest.CaptureFixture[str]) 
     assert start(["order"]) == 2
     assert capsys.readouterr().err == (
         "dronedispatch: no command 'order': did you mean 'orders'? (see dronedispatch --help)\n"
+    )
+
+
+def test_an_option_before_its_command_is_told_where_it_belongs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["-o", "json", "status"]) == 2
+    assert capsys.readouterr().err == (
+        "dronedispatch: -o stands after the command, as in: dronedispatch status -o json (see dronedispatch --help)\n"
     )
 
 
