@@ -19,6 +19,7 @@ NAMES = (
     "page",
     "page-live",
     "log-lines",
+    "city",
 )
 
 
