@@ -34,6 +34,7 @@ from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import Endpoint, ServiceWatch
 from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.neighbour_health import NeighbourHealth
 from dronedispatch.runtime.service import create_service
@@ -154,7 +155,7 @@ class DataPlane:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_TABLE_S):
                     await self._watch.seen.wait()
-        self._http = HttpClient(resend_on_reuse_reset=True)
+        self._http = HttpClient(resend_on_reuse_reset=True, prover=prover(settings.process.service_secret))
         self._gateways = NeighbourHealth(lambda: backends.endpoints, self._http, SystemClock())
         tasks.start("gateway-health", self._gateways.loop().run())
         tasks.start("probe", Loop("probe", backends.probe, PROBE_S).run())
