@@ -222,5 +222,7 @@ def test_the_wrapper_and_the_program_know_the_same_benchmarks() -> None:
     done = run([str(CHECKOUT / "scripts" / "bench"), "--help"])
     assert f"scripts/bench {'|'.join(NAMES)} " in done.stdout
     for name in NAMES:
-        source = (CHECKOUT / "loadtests" / "bench" / f"{name}.py").read_text(encoding="utf-8")
+        source = (CHECKOUT / "loadtests" / "bench" / f"{name.replace('-', '_')}.py").read_text(
+            encoding="utf-8"
+        )
         assert "def main(" in source
