@@ -17,6 +17,7 @@ from loadtests.bench.running import Running, say
 from scripts.local.table import program
 
 DAMAGED_PLACES = 400
+COPIES_SHORT = {"slots_lost", "slots_short", "view_missing"}
 TMPFS_BYTES = 96 * 1024**2
 FREEZABLE = ("dispatcher", "drone-sim", "kvstore", "kvfront", "gateway")
 EXCHANGES = ("delivery_changes", "delivery_status", "drone_updates", "drone_orders")
@@ -152,9 +153,12 @@ def clean_up(home: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def _stopped_replica(running: Running, rng: Random) -> AsyncIterator[tuple[str, Path]]:
-    """(name, folder) of a replica that is stopped for the length of the block, by its supervisor; no name: none runs."""
+    """(name, folder) of a replica that is stopped for the length of the block, by its supervisor.
+
+    No name: none runs, or some slot has one copy only. Who takes that one too has tried what two copies never promised.
+    """
     name = _one_of(list(await asyncio.to_thread(running.pids)), "kvstore", rng)
-    if not name:
+    if not name or not await _every_copy_is_there(running):
         yield "", running.home.root
         return
     await asyncio.to_thread(running.supervisor.stop, name)
@@ -166,6 +170,17 @@ async def _stopped_replica(running: Running, rng: Random) -> AsyncIterator[tuple
         yield name, running.home.root / "data" / name
     finally:
         await asyncio.to_thread(running.supervisor.start, name)
+
+
+async def _every_copy_is_there(running: Running) -> bool:
+    """By the words of a coordinator; not known is not there."""
+    for coordinator in running.endpoints("kvfront"):
+        document = await running.health(coordinator)
+        if document is not None:
+            reasons = document.get("reasons")
+            kinds = {one["kind"] for one in reasons} if isinstance(reasons, list) else set()
+            return not kinds & COPIES_SHORT
+    return False
 
 
 def _ask(method: str, address: str, body: bytes | None) -> bytes:
