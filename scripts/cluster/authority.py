@@ -99,7 +99,7 @@ def _openssl(*words: str) -> None:
     command: Sequence[str] = ["openssl", *words]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False, preexec_fn=private
+            command, capture_output=True, text=True, timeout=300, check=False, preexec_fn=private
         )
     except FileNotFoundError as exc:
         raise AuthorityError("openssl is not on PATH: install it, then run this again") from exc

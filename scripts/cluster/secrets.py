@@ -130,7 +130,7 @@ def inside_repository(directory: Path) -> bool:
         done = subprocess.run(
             ["git", "-C", place, "check-ignore", "-q", directory],
             capture_output=True,
-            timeout=20,
+            timeout=120,
             check=False,
         )
     except OSError:

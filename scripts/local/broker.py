@@ -83,7 +83,7 @@ def give_users(home: Home, ports: Ports) -> None:
         method="POST",
     )
     try:
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20).close()
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=120).close()
     except OSError as error:
         raise Trouble(
             f"the broker does not take its users: {error}; look into {home.log('rabbitmq')}"
@@ -129,6 +129,6 @@ def end_port_mapper(ports: Ports) -> None:
         env={**os.environ, "ERL_EPMD_PORT": str(ports.epmd), "ERL_EPMD_ADDRESS": "127.0.0.1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        timeout=10,
+        timeout=60,
         check=False,
     )

@@ -35,7 +35,7 @@ def binary() -> Path:
 def version(program: Path) -> tuple[int, int]:
     """Major and minor of the program. Raises Trouble when it does not say."""
     answer = subprocess.run(
-        [program, "version"], capture_output=True, text=True, timeout=20, check=False
+        [program, "version"], capture_output=True, text=True, timeout=120, check=False
     ).stdout
     match = re.search(r"v(\d+)\.(\d+)", answer)
     if match is None:

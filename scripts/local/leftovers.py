@@ -39,7 +39,7 @@ def _is_zombie(entry: Path) -> bool:
 
 def _from_ps(mark: str) -> list[int]:
     listing = subprocess.run(
-        ["ps", "eww", "-A", "-o", "pid=,command="], capture_output=True, text=True, timeout=20, check=False
+        ["ps", "eww", "-A", "-o", "pid=,command="], capture_output=True, text=True, timeout=120, check=False
     ).stdout
     return [int(line.split(None, 1)[0]) for line in listing.splitlines() if mark in line.split()]
 

@@ -27,7 +27,7 @@ def memory_mb(pids: Iterable[int]) -> dict[int, float]:
         return {}
     listed = ",".join(map(str, running))
     answer = subprocess.run(
-        ["ps", "-o", "pid=,rss=", "-p", listed], capture_output=True, text=True, timeout=20, check=False
+        ["ps", "-o", "pid=,rss=", "-p", listed], capture_output=True, text=True, timeout=120, check=False
     ).stdout
     return {
         int(pid): int(kilobytes) / 1024 for pid, kilobytes in (line.split() for line in answer.splitlines())

@@ -47,7 +47,7 @@ def type_in(live: LiveSystem, block: Block) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
         check=False,
         stdin=subprocess.DEVNULL,
     )
@@ -76,7 +76,7 @@ def test_the_examples_run_against_a_whole_system(live: LiveSystem) -> None:
             [CHECKOUT / "examples" / example, live.url],
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1200,
             check=False,
         )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -155,7 +155,7 @@ def test_a_frozen_system_is_said_and_an_order_is_not_called_refused(
             [PROGRAM, "orders", "list", "--home", healthy.home, "--timeout", "12"],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1200,
             check=False,
         )
         placing = subprocess.run(
@@ -173,7 +173,7 @@ def test_a_frozen_system_is_said_and_an_order_is_not_called_refused(
             ],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1200,
             check=False,
         )
     assert reading.returncode == 1, reading

@@ -20,6 +20,6 @@ print(code, "structlog" in sys.modules, sorted(one for one in sys.modules if one
 @pytest.mark.real
 def test_a_service_starts_without_what_only_a_terminal_wants() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", STARTS], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", STARTS], capture_output=True, text=True, timeout=1200, check=False
     )
     assert done.stdout == "2 True []\n", done.stderr
