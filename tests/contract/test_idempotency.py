@@ -21,6 +21,7 @@ from dronedispatch.gateway.core.order import Order
 from dronedispatch.gateway.orders import OrderPlacement
 from dronedispatch.kv.client import Cas, Item, Op
 from dronedispatch.kv.errors import OutcomeUnknown
+from dronedispatch.kv.version import Version
 from dronedispatch.testing.door import OpenDoor, open_door
 from dronedispatch.testing.gateway import MemoryGateway
 from dronedispatch.testing.kv import MemoryKV
@@ -99,16 +100,21 @@ async def test_another_body_under_a_key_is_422_through_the_door() -> None:
 
 async def test_requests_of_one_key_that_are_under_way_together_are_one_order() -> None:
     async with served_api() as api:
-        cas = api.gateway.kv.cas
+        pair, get = api.gateway.kv.pair, api.gateway.kv.get
         gate = asyncio.Barrier(6)
 
-        async def together(key: str, *given: Any, **named: Any) -> Any:
-            """All six stand before the same write until the last of them is there."""
-            if key.startswith((IDEM_PREFIX, "delivery:")):  # the gateway's own loops write too
-                await gate.wait()
-            return await cas(key, *given, **named)
+        async def together(first: Cas, second: Cas) -> Any:
+            """All six stand before the key until the last of them is there."""
+            await gate.wait()
+            return await pair(first, second)
 
-        api.gateway.kv.cas = together  # type: ignore[method-assign]
+        async def looked_up(key: str) -> Item | None:
+            if key.startswith(IDEM_PREFIX):
+                await gate.wait()
+            return await get(key)
+
+        api.gateway.kv.pair = together  # type: ignore[method-assign,assignment]
+        api.gateway.kv.get = looked_up  # type: ignore[method-assign]
         bodies = await asyncio.gather(*(api.place(headers=KEY) for _ in range(6)))
         assert bodies == [bodies[0]] * 6
         assert api.stored("delivery:") == [delivery_key(bodies[0]["id"])]
@@ -132,19 +138,24 @@ async def test_a_late_repetition_gets_the_first_answer_and_leaves_the_order_wher
 # --- the rules, switched off ---
 
 
-async def claimed_by_looking(self: OrderPlacement, order: Order, key: str) -> IdemRecord:
+async def claimed_by_looking(
+    self: OrderPlacement, order: Order, key: str, request_id: str
+) -> tuple[Delivery, Version | None]:
     """Look, then write: two who look at once both find nothing."""
     item = await self._kv.get(idem_key(key))
     await asyncio.sleep(0)
     if item is not None:
-        return self._stored(item, order)
+        return await self._again(item, order, request_id)
     record = self._fresh(order)
     await self._kv.put(idem_key(key), encode(record))
-    return record
+    return await self._again(Item(idem_key(key), Version(1, 1), encode(record)), order, request_id)
 
 
-async def claimed_by_nobody(self: OrderPlacement, order: Order, _key: str) -> IdemRecord:
-    return self._fresh(order)
+async def claimed_by_nobody(
+    self: OrderPlacement, order: Order, key: str, request_id: str
+) -> tuple[Delivery, Version | None]:
+    record = self._fresh(order)
+    return await self._again(Item(key, Version(1, 1), encode(record)), order, request_id)
 
 
 def with_new_answer(item: Item, order: Order) -> IdemRecord:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import pytest
 
 from dronedispatch.kv.client import Cas, Delete, Get, Item, KVClient, Lease, Put
-from dronedispatch.kv.errors import Fenced, LockHeld, Refused, Unauthorized, VersionConflict
+from dronedispatch.kv.errors import Fenced, LockHeld, Refused, Unauthorized, Unavailable, VersionConflict
 from dronedispatch.kv.http import server as http_server
 from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.kv.version import Version
@@ -194,6 +194,39 @@ async def test_a_batch_gives_each_operation_its_own_outcome_in_order(kv: KVClien
     assert isinstance(results[3], VersionConflict)
     assert isinstance(results[4], Refused)
     assert results[5] is None
+
+
+async def test_of_a_pair_the_second_is_written_once_the_first_is_stored(kv: KVClient, name: str) -> None:
+    first, second = await kv.pair(
+        Cas(f"{name}/a", None, b"1"), Cas(f"{name}/b", None, b"2", tags=(f"of={name}",))
+    )
+    assert isinstance(first, Version)
+    assert isinstance(second, Version)
+    assert await kv.get(f"{name}/a") == Item(f"{name}/a", first, b"1")
+    assert await kv.get(f"{name}/b") == Item(f"{name}/b", second, b"2", (f"of={name}",))
+
+
+async def test_of_a_pair_whose_first_conflicts_nothing_is_written(kv: KVClient, name: str) -> None:
+    held = await kv.put(f"{name}/a", b"before")
+    first, second = await kv.pair(Cas(f"{name}/a", None, b"1"), Put(f"{name}/b", b"2"))
+    assert isinstance(first, VersionConflict)
+    assert first.current == Item(f"{name}/a", held, b"before")
+    assert isinstance(second, Unavailable)
+    assert await kv.get(f"{name}/b") is None
+
+
+async def test_of_a_pair_whose_second_conflicts_the_first_stays(kv: KVClient, name: str) -> None:
+    await kv.put(f"{name}/b", b"before")
+    first, second = await kv.pair(Cas(f"{name}/a", None, b"1"), Cas(f"{name}/b", None, b"2"))
+    assert isinstance(first, Version)
+    assert isinstance(second, VersionConflict)
+    assert await kv.get(f"{name}/a") == Item(f"{name}/a", first, b"1")
+
+
+async def test_of_a_pair_that_breaks_a_limit_nothing_is_written(kv: KVClient, name: str) -> None:
+    with pytest.raises(Refused):
+        await kv.pair(Put(f"{name}/a", b"1"), Put("x" * 401, b"2"))
+    assert await kv.get(f"{name}/a") is None
 
 
 async def test_a_lower_fence_is_refused_and_a_write_without_one_leaves_it(kv: KVClient, name: str) -> None:

@@ -18,8 +18,8 @@ from dronedispatch.gateway.core.refusal import BadField, FieldError
 from dronedispatch.gateway.delivery_requests import DeliveryRequests
 from dronedispatch.gateway.forecast import Forecast
 from dronedispatch.gateway.zones import Zones
-from dronedispatch.kv.client import Item, KVClient
-from dronedispatch.kv.errors import Unavailable, VersionConflict
+from dronedispatch.kv.client import Cas, Item, KVClient
+from dronedispatch.kv.errors import KVError, Unavailable, VersionConflict
 from dronedispatch.kv.version import Version
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.problems import Problem
@@ -53,17 +53,10 @@ class OrderPlacement:
         """
         if idempotency_key is None:
             self._refuse(order)
-            record = self._fresh(order)
+            delivery = _delivery(order, self._fresh(order), request_id)
+            version = await self._create(delivery)
         else:
-            record = await self._claim(order, idempotency_key)
-        delivery = new_delivery(
-            order,
-            delivery_id=record.delivery_id,
-            created_at=record.created_at,
-            eta=record.eta,
-            request_id=request_id,
-        )
-        version = await self._create(delivery)
+            delivery, version = await self._claim(order, idempotency_key, request_id)
         if version is not None:
             log.info("transition", delivery_id=delivery.id, to="pending", request_id=request_id)
             self._requests.tell(delivery, version, request_id)
@@ -88,7 +81,10 @@ class OrderPlacement:
             eta=self._forecast.eta(order, now_s),
         )
 
-    async def _claim(self, order: Order, idempotency_key: str) -> IdemRecord:
+    async def _claim(
+        self, order: Order, idempotency_key: str, request_id: str
+    ) -> tuple[Delivery, Version | None]:
+        """The key and then its delivery, in one request to the store; a key that is there already is honoured."""
         key = idem_key(idempotency_key)
         try:
             self._refuse(order)
@@ -96,15 +92,24 @@ class OrderPlacement:
             item = await self._kv.get(key)
             if item is None:
                 raise
-            return self._stored(item, order)
+            return await self._again(item, order, request_id)
         record = self._fresh(order)
-        try:
-            await self._kv.cas(key, None, encode(record))
-        except VersionConflict as exc:
-            if exc.current is None:  # swept between the write and its answer
-                raise Problem(409, "the key is being forgotten", field="Idempotency-Key") from exc
-            return self._stored(exc.current, order)
-        return record
+        delivery = _delivery(order, record, request_id)
+        claimed, created = await self._kv.pair(Cas(key, None, encode(record)), _creation(delivery))
+        if isinstance(claimed, VersionConflict):
+            if claimed.current is None:  # swept between the write and its answer
+                raise Problem(409, "the key is being forgotten", field="Idempotency-Key") from claimed
+            return await self._again(claimed.current, order, request_id)
+        for result in (claimed, created):
+            if isinstance(result, KVError):
+                raise result
+        assert isinstance(created, Version)
+        return delivery, created
+
+    async def _again(self, item: Item, order: Order, request_id: str) -> tuple[Delivery, Version | None]:
+        """What the first attempt with this key has promised, and finished, if that one was cut short."""
+        delivery = _delivery(order, self._stored(item, order), request_id)
+        return delivery, await self._create(delivery)
 
     @staticmethod
     def _stored(item: Item, order: Order) -> IdemRecord:
@@ -120,9 +125,22 @@ class OrderPlacement:
 
     async def _create(self, delivery: Delivery) -> Version | None:
         """The version, if this very call wrote it; it is stored in either case."""
+        created = _creation(delivery)
         try:
-            return await self._kv.cas(
-                delivery_key(delivery.id), None, encode(delivery), tags=delivery_tags(delivery)
-            )
+            return await self._kv.cas(created.key, None, created.value, tags=created.tags)
         except VersionConflict:
             return None  # an earlier attempt with this key got here first
+
+
+def _delivery(order: Order, record: IdemRecord, request_id: str) -> Delivery:
+    return new_delivery(
+        order,
+        delivery_id=record.delivery_id,
+        created_at=record.created_at,
+        eta=record.eta,
+        request_id=request_id,
+    )
+
+
+def _creation(delivery: Delivery) -> Cas:
+    return Cas(delivery_key(delivery.id), None, encode(delivery), tags=delivery_tags(delivery))

@@ -79,6 +79,17 @@ Op = Get | Put | Cas | Delete
 OpResult = Item | Version | None | KVError
 
 
+class Pair(msgspec.Struct, frozen=True):
+    """Two writes, of which the second is begun only when the first is stored."""
+
+    first: Put | Cas
+    second: Put | Cas
+
+
+PairResult = tuple[Version | KVError, Version | KVError]
+"""Of the first write and of the second. Where the first is not stored, or may not be, the second certainly is not."""
+
+
 class WriteOptions(TypedDict, total=False):
     """What a put and a cas may say besides the value; each has its default in Put and Cas."""
 
@@ -113,6 +124,11 @@ class KVClient(Protocol):
 
     async def batch(self, ops: Sequence[Op]) -> list[OpResult]:
         """Independent single-key operations; one result for each, in order, an error as a value and not raised."""
+
+    async def pair(self, first: Put | Cas, second: Put | Cas) -> PairResult:
+        """`first`, and then `second` if `first` is stored: a result for each, an error as a value. No transaction: what
+        the first has written stays if the second fails.
+        """
 
     async def scan(
         self,

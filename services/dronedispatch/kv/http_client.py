@@ -11,16 +11,17 @@ from urllib.parse import urlencode
 import msgspec
 
 from dronedispatch.kv import wire
-from dronedispatch.kv.client import Lease, Op, OpResult, Page
+from dronedispatch.kv.client import Cas, Lease, Op, OpResult, Page, Pair, PairResult, Put
 from dronedispatch.kv.error_mapping import failure_of
 from dronedispatch.kv.errors import (
     KVError,
     OutcomeUnknown,
+    Refused,
     Unavailable,
 )
-from dronedispatch.kv.request_batcher import RequestBatcher, Waiting
-from dronedispatch.kv.single_key_ops import SingleKeyOps
-from dronedispatch.kv.validation import check_key, refusal
+from dronedispatch.kv.request_batcher import OPERATIONS, PAIRS, RequestBatcher, Waiting
+from dronedispatch.kv.single_key_ops import SingleKeyOps, not_begun
+from dronedispatch.kv.validation import check_key, check_op, refusal
 from dronedispatch.kv.version import Version, parse_version
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.discovery import Endpoint
@@ -29,6 +30,8 @@ from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import HttpError, RequestNotSent
 
 T = TypeVar("T")
+OLD_S = 30.0
+"""For so long after a coordinator of an older release has refused a pair, pairs are two requests, whoever gets them."""
 
 
 class HttpKV(SingleKeyOps):
@@ -54,11 +57,14 @@ class HttpKV(SingleKeyOps):
         self._json_headers = (*self._headers, ("content-type", "application/json"))
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
-        self._batcher = RequestBatcher(endpoints, http, batch_headers, self._clock)
+        self._batcher = RequestBatcher(endpoints, http, batch_headers, self._clock, OPERATIONS)
+        self._pairs = RequestBatcher(endpoints, http, batch_headers, self._clock, PAIRS)
+        self._old_until_s = -OLD_S
 
     async def close(self) -> None:
         """Give up what is under way: reads as Unavailable, writes as OutcomeUnknown. Does not close `http`."""
         await self._batcher.close()
+        await self._pairs.close()
 
     # --- single keys ---
 
@@ -75,6 +81,23 @@ class HttpKV(SingleKeyOps):
             return done
         self._batcher.put(Waiting(op, done, self._clock.monotonic_s() + self._timeout_s))
         return done
+
+    async def pair(self, first: Put | Cas, second: Put | Cas) -> PairResult:
+        """See KVClient. One request, or two while there are coordinators that know no pairs."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self._old_until_s:
+            return await super().pair(first, second)
+        check_op(first)
+        check_op(second)
+        done: asyncio.Future[PairResult | KVError] = asyncio.get_running_loop().create_future()
+        self._pairs.put(Waiting(Pair(first, second), done, now_s + self._timeout_s))
+        result = await done
+        if isinstance(result, Refused) and result.status in (404, 405):  # nothing of it has happened
+            self._old_until_s = self._clock.monotonic_s() + OLD_S
+            return await super().pair(first, second)
+        if isinstance(result, OutcomeUnknown):
+            return result, result
+        return not_begun(result) if isinstance(result, KVError) else result
 
     # --- scans and locks ---
 

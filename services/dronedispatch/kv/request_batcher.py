@@ -1,4 +1,4 @@
-"""A client's way to the coordinators: operations of concurrent callers joined into one /kv/batch, spread, never resent.
+"""A client's way to the coordinators: what concurrent callers ask joined into one request, spread, never resent.
 
 No timer joins them: whatever has queued while the last batches were away goes with the next. A batch that certainly was not
 taken goes to another coordinator; of one that broke on the way only the reads are asked again, and its writes are
@@ -12,12 +12,13 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from dronedispatch.kv import wire
-from dronedispatch.kv.client import Op, OpResult
+from dronedispatch.kv.client import Op, OpResult, Pair, PairResult
 from dronedispatch.kv.error_mapping import detail_of, failure_of
 from dronedispatch.kv.errors import KVError, OutcomeUnknown, Unavailable
 from dronedispatch.runtime.clock import Clock
@@ -34,24 +35,52 @@ SLOW_S: Final = 0.5
 TRIES_MAX: Final = 12
 
 
-class Waiting:
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class BatchFormat(Generic[Q, R]):
+    """What a batcher sends: operations `Q`, of which each gets an `R`.
+
+    `size`: about how many bytes one takes. `decode` raises msgspec.MsgspecError for what is no answer.
+    """
+
+    target: str
+    is_read: Callable[[Q], bool]
+    size: Callable[[Q], int]
+    decode: Callable[[bytes], Sequence[R | KVError]]
+
+
+OPERATIONS: Final[BatchFormat[Op, OpResult]] = BatchFormat(
+    "/kv/batch", wire.is_read, wire.op_bytes, wire.decode_results
+)
+PAIRS: Final[BatchFormat[Pair, PairResult]] = BatchFormat(
+    "/kv/pair",
+    lambda _pair: False,
+    lambda pair: wire.op_bytes(pair.first) + wire.op_bytes(pair.second),
+    wire.decode_pair_results,
+)
+
+
+class Waiting(Generic[Q, R]):
     """One operation and who waits for its result."""
 
     __slots__ = ("deadline_s", "done", "op", "tries")
 
-    def __init__(self, op: Op, done: asyncio.Future[OpResult], deadline_s: float) -> None:
+    def __init__(self, op: Q, done: asyncio.Future[R | KVError], deadline_s: float) -> None:
         self.op = op
         self.done = done
         self.deadline_s = deadline_s
         self.tries = 0
 
-    def settle(self, result: OpResult) -> None:
+    def settle(self, result: R | KVError) -> None:
         """The first result counts."""
         if not self.done.done():
             self.done.set_result(result)
 
 
-class RequestBatcher:
+class RequestBatcher(Generic[Q, R]):
     """See the module's promise. Use it within one running event loop; `close` it."""
 
     def __init__(
@@ -60,18 +89,20 @@ class RequestBatcher:
         http: HttpClient,
         headers: tuple[tuple[str, str], ...],
         clock: Clock,
+        form: BatchFormat[Q, R],
     ) -> None:
+        self._form = form
         self._endpoints = endpoints
         self._http = http
         self._headers = headers
         self._clock = clock
-        self._queue: deque[Waiting] = deque()
+        self._queue: deque[Waiting[Q, R]] = deque()
         self._away: dict[str, list[float]] = {}
         self._scheduled = False
         self._turn = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def put(self, waiting: Waiting) -> None:
+    def put(self, waiting: Waiting[Q, R]) -> None:
         """Send it with the next batch; its result is certain to come."""
         self._queue.append(waiting)
         self._wake()
@@ -124,29 +155,29 @@ class RequestBatcher:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _take(self) -> list[Waiting]:
-        batch: list[Waiting] = []
+    def _take(self) -> list[Waiting[Q, R]]:
+        batch: list[Waiting[Q, R]] = []
         size = 0
         while self._queue and len(batch) < BATCH_OPS:
-            size += wire.op_bytes(self._queue[0].op)
+            size += self._form.size(self._queue[0].op)
             if batch and size > BATCH_BYTES:
                 break
             batch.append(self._queue.popleft())
         return batch
 
-    async def _deliver(self, endpoint: Endpoint, batch: list[Waiting], began_s: float) -> None:
+    async def _deliver(self, endpoint: Endpoint, batch: list[Waiting[Q, R]], began_s: float) -> None:
         """One try at one coordinator: every operation is settled, or tried again where that is safe."""
         timer = asyncio.get_running_loop().call_later(SLOW_S, self._ask_elsewhere, batch)
         left_s = max(0.01, min(waiting.deadline_s for waiting in batch) - began_s)
         unsettled: KVError = OutcomeUnknown("given up while it was under way")
-        again: list[Waiting] = []
+        again: list[Waiting[Q, R]] = []
         reason = ""
         try:
             response = await self._http.request(
                 "POST",
                 endpoint.address,
                 endpoint.port,
-                "/kv/batch",
+                self._form.target,
                 headers=self._headers,
                 body=wire.encode([waiting.op for waiting in batch]),
                 timeout_s=left_s,
@@ -154,34 +185,34 @@ class RequestBatcher:
             if response.status == 503:  # it did not take the batch at all (draining, not ready)
                 again, reason = batch, detail_of(response)
             else:
-                _settle(batch, response)
+                self._settle(batch, response)
         except RequestNotSent as error:
             again, reason = batch, str(error)
         except HttpError as error:
             unsettled, reason = OutcomeUnknown(str(error)), str(error)
-            again = [waiting for waiting in batch if wire.is_read(waiting.op)]
+            again = [waiting for waiting in batch if self._form.is_read(waiting.op)]
         finally:  # cancelled, too
             timer.cancel()
             self._away[endpoint.id].remove(began_s)
             keep = set(map(id, again))
             for waiting in batch:
                 if id(waiting) not in keep:
-                    waiting.settle(Unavailable("given up") if wire.is_read(waiting.op) else unsettled)
+                    waiting.settle(Unavailable("given up") if self._form.is_read(waiting.op) else unsettled)
             if self._queue:
                 self._wake()
         if again:
             await self._again(again, reason)
 
-    def _ask_elsewhere(self, batch: list[Waiting]) -> None:
+    def _ask_elsewhere(self, batch: list[Waiting[Q, R]]) -> None:
         """The coordinator is slow: its reads may as well be asked of another."""
         if len(self._endpoints()) < 2:
             return
         for waiting in batch:
-            if wire.is_read(waiting.op) and not waiting.done.done() and waiting.tries < TRIES_MAX:
+            if self._form.is_read(waiting.op) and not waiting.done.done() and waiting.tries < TRIES_MAX:
                 waiting.tries += 1
                 self.put(waiting)
 
-    async def _again(self, batch: list[Waiting], reason: str) -> None:
+    async def _again(self, batch: list[Waiting[Q, R]], reason: str) -> None:
         """What may still be tried, after a short pause; the rest is Unavailable (it was certainly not applied)."""
         now_s = self._clock.monotonic_s()
         left = []
@@ -205,16 +236,15 @@ class RequestBatcher:
         self._queue.extendleft(reversed(left))
         self._wake()
 
-
-def _settle(batch: list[Waiting], response: HttpResponse) -> None:
-    if response.status != 200:
-        failure = failure_of(response)
-        for waiting in batch:
-            waiting.settle(failure)
-        return
-    try:
-        outcomes = wire.decode_outcomes(response.body)
-    except msgspec.MsgspecError as error:
-        outcomes = [wire.failed(OutcomeUnknown(f"unreadable answer: {error}"))] * len(batch)
-    for waiting, outcome in itertools.zip_longest(batch, outcomes[: len(batch)]):
-        waiting.settle(OutcomeUnknown("no answer") if outcome is None else wire.result_of(outcome))
+    def _settle(self, batch: list[Waiting[Q, R]], response: HttpResponse) -> None:
+        if response.status != 200:
+            failure = failure_of(response)
+            for waiting in batch:
+                waiting.settle(failure)
+            return
+        try:
+            results = self._form.decode(response.body)
+        except msgspec.MsgspecError as error:
+            results = [OutcomeUnknown(f"unreadable answer: {error}")] * len(batch)
+        for place, waiting in enumerate(batch):
+            waiting.settle(results[place] if place < len(results) else OutcomeUnknown("no answer"))

@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Unpack
 
-from dronedispatch.kv.client import Cas, Delete, Get, Item, Op, OpResult, Put, WriteOptions
-from dronedispatch.kv.errors import KVError
+from dronedispatch.kv.client import Cas, Delete, Get, Item, Op, OpResult, PairResult, Put, WriteOptions
+from dronedispatch.kv.errors import KVError, Unavailable
 from dronedispatch.kv.validation import check_op
 from dronedispatch.kv.version import Version
+
+NOT_BEGUN = "the write before it is not stored"
 
 
 class SingleKeyOps(ABC):
@@ -39,12 +41,27 @@ class SingleKeyOps(ABC):
         """See KVClient."""
         await self._one(Delete(key, expected))
 
+    async def pair(self, first: Put | Cas, second: Put | Cas) -> PairResult:
+        """See KVClient. Raises Refused, if either breaks a limit: nothing is written."""
+        check_op(first)
+        check_op(second)
+        (written,) = await self.batch((first,))
+        if isinstance(written, KVError):
+            return not_begun(written)
+        (then,) = await self.batch((second,))
+        return _version(written), then if isinstance(then, KVError) else _version(then)
+
     async def _one(self, op: Op) -> OpResult:
         check_op(op)
         (result,) = await self.batch((op,))
         if isinstance(result, KVError):
             raise result
         return result
+
+
+def not_begun(first: KVError) -> PairResult:
+    """What becomes of a pair whose first write ended so."""
+    return first, Unavailable(NOT_BEGUN)
 
 
 def _version(result: OpResult) -> Version:

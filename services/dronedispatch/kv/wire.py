@@ -1,4 +1,5 @@
-"""The store's API between programs, in msgpack: what /kv/batch carries (http/json_api.py has the same for people). Pure.
+"""The store's API between programs, in msgpack: what /kv/batch and /kv/pair carry (http/json_api.py has for people what
+/kv/batch does). Pure.
 
 Every outcome is one of three classes and says which: a result (definite success), Failed with another kind than "unknown"
 (definite failure), Failed "unknown". An error of the store travels as a value and comes out as the same exception.
@@ -6,11 +7,12 @@ Every outcome is one of three classes and says which: a result (definite success
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from dronedispatch.kv.client import Cas, Delete, Get, Item, Op, OpResult, Put
+from dronedispatch.kv.client import Cas, Delete, Get, Item, Op, OpResult, Pair, PairResult, Put
 from dronedispatch.kv.errors import (
     Fenced,
     KVError,
@@ -61,10 +63,13 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", omit_defaults=True):
 
 
 Outcome = FoundItem | WrittenVersion | Nothing | Failed
+WriteOutcome = WrittenVersion | Failed
 
 encode = msgspec.msgpack.Encoder().encode
 decode_ops = msgspec.msgpack.Decoder(list[Op]).decode
 decode_outcomes = msgspec.msgpack.Decoder(list[Outcome]).decode
+decode_pairs = msgspec.msgpack.Decoder(list[Pair]).decode
+_decode_pair_outcomes = msgspec.msgpack.Decoder(list[tuple[WriteOutcome, WriteOutcome]]).decode
 
 _NOTHING = Nothing()
 
@@ -130,6 +135,30 @@ def result_of(outcome: Outcome) -> OpResult:
             return error_of(outcome)
         case _:
             return None
+
+
+def encode_results(results: Sequence[OpResult]) -> bytes:
+    """The answer to a batch."""
+    return encode([outcome_of(result) for result in results])
+
+
+def decode_results(body: bytes) -> list[OpResult]:
+    """The inverse. Raises msgspec.MsgspecError."""
+    return [result_of(outcome) for outcome in decode_outcomes(body)]
+
+
+def encode_pair_results(results: Sequence[PairResult]) -> bytes:
+    """The answer to pairs of writes."""
+    return encode([(outcome_of(first), outcome_of(second)) for first, second in results])
+
+
+def decode_pair_results(body: bytes) -> list[PairResult]:
+    """The inverse. Raises msgspec.MsgspecError."""
+    return [(_written(first), _written(second)) for first, second in _decode_pair_outcomes(body)]
+
+
+def _written(outcome: WriteOutcome) -> Version | KVError:
+    return outcome.version if isinstance(outcome, WrittenVersion) else error_of(outcome)
 
 
 def is_read(op: Op) -> bool:

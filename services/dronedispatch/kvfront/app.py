@@ -154,7 +154,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     http_server.add_routes(app, lambda: opened().coordinator)
     add_routes(app, lambda: opened().links)
     app.ctx.fast_path = fast_path.lane(
-        lambda: opened().coordinator.begin if opened.why_not_ready() is None else None,
+        lambda: opened().coordinator if opened.why_not_ready() is None else None,
         settings.process.store_token,
     )
     return app

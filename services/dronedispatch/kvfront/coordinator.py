@@ -6,15 +6,16 @@ import asyncio
 import itertools
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import structlog
 
-from dronedispatch.kv.client import Get, Item, Lease, Op, OpResult, Page
+from dronedispatch.kv.client import Cas, Get, Item, Lease, Op, OpResult, Page, Pair, PairResult, Put
 from dronedispatch.kv.errors import KVError, LockHeld, OutcomeUnknown, Unavailable
 from dronedispatch.kv.record import WRITE_ID_BYTES, Record
-from dronedispatch.kv.single_key_ops import SingleKeyOps
-from dronedispatch.kv.validation import check_key
+from dronedispatch.kv.single_key_ops import SingleKeyOps, not_begun
+from dronedispatch.kv.validation import check_key, check_op
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
 from dronedispatch.kvfront.core.reading import read
@@ -68,13 +69,60 @@ class Coordinator(SingleKeyOps):
         self.begin(ops, settle)
         return await done
 
+    async def pair(self, first: Put | Cas, second: Put | Cas) -> PairResult:
+        """See KVClient. Raises Refused, Unavailable."""
+        check_op(first)
+        check_op(second)
+        if (reason := self._why_not()) is not None:
+            raise Unavailable(reason)
+        done: asyncio.Future[PairResult] = asyncio.get_running_loop().create_future()
+
+        def settle(results: list[PairResult]) -> None:
+            if not done.done():
+                done.set_result(results[0])
+
+        self.begin_pairs((Pair(first, second),), settle)
+        return await done
+
     def begin(self, ops: Sequence[Op], then: Callable[[list[OpResult]], None]) -> None:
         """Start at least one operation; `then` gets the results, in order, whatever has become of who asked."""
         if self._driver.running + len(ops) > self._settings.operations_max:
             refused: list[OpResult] = [Unavailable(BUSY) for _ in ops]
             asyncio.get_running_loop().call_soon(then, refused)
             return
+        self._begin(ops, self._clock.monotonic_s() + self._settings.deadline_s, then)
+
+    def begin_pairs(self, pairs: Sequence[Pair], then: Callable[[list[PairResult]], None]) -> None:
+        """The same for at least one pair. Both writes have one deadline; a pair that is begun is not cut in the middle."""
+        if self._driver.running + len(pairs) > self._settings.operations_max:
+            refused = [not_begun(Unavailable(BUSY)) for _ in pairs]
+            asyncio.get_running_loop().call_soon(then, refused)
+            return
         deadline_s = self._clock.monotonic_s() + self._settings.deadline_s
+        results: dict[int, PairResult] = {}
+
+        def ended(place: int, result: PairResult) -> None:
+            results[place] = result
+            if len(results) == len(pairs):
+                then([results[one] for one in range(len(pairs))])
+
+        for place, pair in enumerate(pairs):
+            self._begin_pair(pair, deadline_s, partial(ended, place))
+
+    def _begin_pair(self, pair: Pair, deadline_s: float, then: Callable[[PairResult], None]) -> None:
+        def second_ended(version: Version, results: list[OpResult]) -> None:
+            then((version, _written(results[0])))
+
+        def first_ended(results: list[OpResult]) -> None:
+            first = _written(results[0])
+            if isinstance(first, KVError):
+                then(not_begun(first))
+            else:
+                self._begin((pair.second,), deadline_s, partial(second_ended, first))
+
+        self._begin((pair.first,), deadline_s, first_ended)
+
+    def _begin(self, ops: Sequence[Op], deadline_s: float, then: Callable[[list[OpResult]], None]) -> None:
         wall_s = self._clock.wall_s()
         gathering = _Gathering(ops, then)
         for place, op in enumerate(ops):
@@ -218,6 +266,11 @@ def _result(op: Op, resolution: Resolution) -> OpResult:
     if isinstance(resolution, Conflict):
         return conflict_of(op, resolution.record, resolution.reason)
     return _error(resolution)
+
+
+def _written(result: OpResult) -> Version | KVError:
+    assert isinstance(result, Version | KVError), "a write has a version, or an error"
+    return result
 
 
 def _error(resolution: Resolution) -> KVError:

@@ -1,15 +1,16 @@
-"""The coordinator's fast lane: GET and PUT of one key, and msgpack batches. Invalid ones fall through to Sanic."""
+"""The coordinator's fast lane: GET and PUT of one key, msgpack batches and pairs. Invalid ones fall through to Sanic."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
 from dronedispatch.kv import wire
-from dronedispatch.kv.client import Op, OpResult
+from dronedispatch.kv.client import Op, OpResult, Pair, PairResult
 from dronedispatch.kv.errors import Refused
 from dronedispatch.kv.http.key_request import parse_key_request, render
 from dronedispatch.kv.validation import refusal
@@ -20,12 +21,19 @@ from dronedispatch.runtime.settings import Secret
 _MSGPACK_HEAD = f"content-type: {wire.MSGPACK}\r\n".encode()
 _METHODS = frozenset({b"GET", b"PUT"})
 
-Begin = Callable[[Sequence[Op], Callable[[list[OpResult]], None]], None]
-"""Starts the operations; the callback gets their results, in order."""
+
+class Starts(Protocol):
+    """What the lane wants of a coordinator."""
+
+    def begin(self, ops: Sequence[Op], then: Callable[[list[OpResult]], None]) -> None:
+        """Start the operations; `then` gets their results, in order."""
+
+    def begin_pairs(self, pairs: Sequence[Pair], then: Callable[[list[PairResult]], None]) -> None:
+        """Start pairs of writes."""
 
 
-def lane(begin: Callable[[], Begin | None], token: Secret | None) -> Lane:
-    """The lane; `begin()` is None while this coordinator takes no operations."""
+def lane(coordinator: Callable[[], Starts | None], token: Secret | None) -> Lane:
+    """The lane; `coordinator()` is None while it takes no operations."""
     wanted = b"" if token is None else b"Bearer " + token.value.encode()
 
     def take(request: FastRequest) -> bool:
@@ -34,15 +42,17 @@ def lane(begin: Callable[[], Begin | None], token: Secret | None) -> Lane:
             return False
         if not wanted or not hmac.compare_digest(request.headers.get(b"authorization", b""), wanted):
             return False
-        start = begin()
+        start = coordinator()
         if start is None:
             return False
         if request.method == b"POST":
-            return _batch(request, start)
+            if request.headers.get(b"content-type") != wire.MSGPACK.encode():
+                return False
+            return _pairs(request, start) if target == b"/kv/pair" else _batch(request, start)
         op = _op_of(request, target[4:])
         if op is None:
             return False
-        start((op,), lambda results: _answer_one(request, op, results[0]))
+        start.begin((op,), lambda results: _answer_one(request, op, results[0]))
         return True
 
     return take
@@ -74,8 +84,8 @@ def _answer_one(request: FastRequest, op: Op, result: OpResult) -> None:
     request.respond(status, f"{head}content-type: {kind}\r\n".encode(), body)
 
 
-def _batch(request: FastRequest, start: Begin) -> bool:
-    if request.target != b"/kv/batch" or request.headers.get(b"content-type") != wire.MSGPACK.encode():
+def _batch(request: FastRequest, start: Starts) -> bool:
+    if request.target != b"/kv/batch":
         return False
     try:
         ops = wire.decode_ops(request.body)
@@ -85,11 +95,26 @@ def _batch(request: FastRequest, start: Begin) -> bool:
         return False
 
     def answer(results: list[OpResult]) -> None:
-        outcomes = [wire.outcome_of(result) for result in results]
-        request.respond(200, _MSGPACK_HEAD, wire.encode(outcomes))
+        request.respond(200, _MSGPACK_HEAD, wire.encode_results(results))
 
     if ops:
-        start(ops, answer)
+        start.begin(ops, answer)
     else:
         asyncio.get_running_loop().call_soon(answer, [])
+    return True
+
+
+def _pairs(request: FastRequest, start: Starts) -> bool:
+    try:
+        pairs = wire.decode_pairs(request.body)
+    except msgspec.MsgspecError:
+        return False
+    ops = [op for pair in pairs for op in (pair.first, pair.second)]
+    if not 0 < len(ops) <= wire.BATCH_OPS_MAX or any(refusal(op) is not None for op in ops):
+        return False
+
+    def answer(results: list[PairResult]) -> None:
+        request.respond(200, _MSGPACK_HEAD, wire.encode_pair_results(results))
+
+    start.begin_pairs(pairs, answer)
     return True

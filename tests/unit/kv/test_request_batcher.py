@@ -11,7 +11,7 @@ import pytest
 from dronedispatch.kv import wire
 from dronedispatch.kv.client import Get, Item, Op, OpResult, Put
 from dronedispatch.kv.errors import OutcomeUnknown, Unauthorized, Unavailable
-from dronedispatch.kv.request_batcher import AWAY_MAX, RequestBatcher, Waiting
+from dronedispatch.kv.request_batcher import AWAY_MAX, OPERATIONS, RequestBatcher, Waiting
 from dronedispatch.kv.version import Version
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient
@@ -69,7 +69,7 @@ class Client:
         self.peer = Peer()
         self.clock = FakeClock()
         self.table: tuple[Endpoint, ...] = (ONE, TWO)
-        self.batcher = RequestBatcher(lambda: self.table, self.peer, (), self.clock)
+        self.batcher = RequestBatcher(lambda: self.table, self.peer, (), self.clock, OPERATIONS)
 
     def ask(self, op: Op) -> asyncio.Future[OpResult]:
         done: asyncio.Future[OpResult] = asyncio.get_running_loop().create_future()

@@ -8,13 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from dronedispatch.kv.client import Cas, Get, Item, Op, OpResult, Put
+from dronedispatch.kv import wire
+from dronedispatch.kv.client import Cas, Get, Item, Op, OpResult, Pair, PairResult, Put
 from dronedispatch.kv.errors import KVError, OutcomeUnknown, Unavailable, VersionConflict
 from dronedispatch.kv.version import Version
 from dronedispatch.kvfront.fast_path import lane
 from dronedispatch.runtime.settings import Secret
 
 ITEM = Item("k/ä", Version(2, 3), b"value", ("a=1", "b=2"))
+PAIR: PairResult = (Version(1, 1), Version(2, 1))
+MSGPACK = wire.MSGPACK.encode()
 
 
 class Asked:
@@ -31,17 +34,28 @@ class Asked:
         self.told = (status, head, body)
 
 
+class Begun:
+    """A coordinator that ends each operation with `result`, and each pair with `PAIR`."""
+
+    def __init__(self, result: OpResult) -> None:
+        self.result = result
+        self.ops: list[Op] = []
+
+    def begin(self, ops: Sequence[Op], then: Callable[[list[OpResult]], None]) -> None:
+        self.ops.extend(ops)
+        then([self.result])
+
+    def begin_pairs(self, pairs: Sequence[Pair], then: Callable[[list[PairResult]], None]) -> None:
+        self.ops.extend(op for pair in pairs for op in (pair.first, pair.second))
+        then([PAIR for _ in pairs])
+
+
 def ask(asked: Asked, result: OpResult = None) -> list[Op] | None:
     """The operations that were begun; None: left to Sanic, and nothing was begun."""
-    begun: list[Op] = []
-
-    def begin(ops: Sequence[Op], then: Callable[[list[OpResult]], None]) -> None:
-        begun.extend(ops)
-        then([result])
-
-    taken = lane(lambda: begin, Secret("secret"))(asked)  # type: ignore[arg-type]
-    assert taken or not begun
-    return begun if taken else None
+    coordinator = Begun(result)
+    taken = lane(lambda: coordinator, Secret("secret"))(asked)  # type: ignore[arg-type]
+    assert taken or not coordinator.ops
+    return coordinator.ops if taken else None
 
 
 def test_a_get_tells_the_value_with_its_version_and_tags() -> None:
@@ -65,6 +79,14 @@ def test_a_put_tells_the_new_version(count: int, status: int) -> None:
 )
 def test_a_condition_makes_a_compare_and_set(headers: dict[str, bytes], expected: Version | None) -> None:
     assert ask(Asked(b"PUT", b"/kv/k", b"v", **headers), Version(2, 4)) == [Cas("k", expected, b"v")]
+
+
+def test_a_pair_tells_both_versions() -> None:
+    first, second = Cas("a", None, b"1"), Cas("b", None, b"2", ("t=1",))
+    asked = Asked(b"POST", b"/kv/pair", wire.encode([Pair(first, second)]), content_type=MSGPACK)
+    assert ask(asked) == [first, second]
+    assert asked.told is not None
+    assert wire.decode_pair_results(asked.told[2]) == [PAIR]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +137,10 @@ def test_an_error_is_a_problem_document(
         Asked(b"PUT", b"/kv/k", x_fence=b"\xff"),
         Asked(b"PUT", b"/kv/k", idempotency_key=b"x" * 201),
         Asked(b"PUT", b"/kv/k", bytes((1 << 20) + 1)),
+        Asked(b"POST", b"/kv/pair", b"", content_type=MSGPACK),
+        Asked(b"POST", b"/kv/pair", wire.encode([]), content_type=MSGPACK),
+        Asked(b"POST", b"/kv/pair", wire.encode([Pair(Put("a", b""), Put("", b""))]), content_type=MSGPACK),
+        Asked(b"POST", b"/kv/pair", wire.encode([Pair(Put("a", b""), Put("b", b""))])),
     ],
     ids=lambda asked: f"{asked.method.decode()}-{len(asked.headers)}-{asked.target.decode()}",
 )

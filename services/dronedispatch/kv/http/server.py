@@ -19,10 +19,11 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic.response import raw
 
 from dronedispatch.kv import wire
-from dronedispatch.kv.client import Cas, KVClient, Lease, Op
+from dronedispatch.kv.client import Cas, KVClient, Lease, Op, Pair, PairResult
 from dronedispatch.kv.errors import KVError, Refused, VersionConflict
 from dronedispatch.kv.http import json_api
 from dronedispatch.kv.http.key_request import key_of, parse, parse_key_request, problem_of, render
+from dronedispatch.kv.single_key_ops import not_begun
 from dronedispatch.kv.validation import check_key, check_op, refusal
 from dronedispatch.kv.version import Version
 from dronedispatch.runtime.problems import Problem
@@ -83,7 +84,7 @@ async def _guarded(answer: Coroutine[Any, Any, HTTPResponse]) -> HTTPResponse:
         raise problem_of(error) from error
 
 
-# --- /kv/{key}, /kv/cas, /kv/batch ---------------------------------------------------------------------------------
+# --- /kv/{key}, /kv/cas, /kv/batch, /kv/pair ------------------------------------------------------------------------
 
 
 async def _one(request: Request, kv: KVClient) -> HTTPResponse:
@@ -94,7 +95,11 @@ async def _one(request: Request, kv: KVClient) -> HTTPResponse:
                 return await _cas(request, kv)
             case "batch":
                 return await _batch(request, kv)
-        raise Problem(405, "POST goes to /kv/cas and /kv/batch only", headers={"Allow": "GET, PUT, DELETE"})
+            case "pair":
+                return await _pairs(request, kv)
+        raise Problem(
+            405, "POST goes to /kv/cas, /kv/batch and /kv/pair only", headers={"Allow": "GET, PUT, DELETE"}
+        )
     op = parse_key_request(request.method, path, request.headers.get, request.body or b"")
     (result,) = await kv.batch([op])
     answer = render(op, result)
@@ -137,13 +142,32 @@ async def _batch(request: Request, kv: KVClient) -> HTTPResponse:
             ops = wire.decode_ops(request.body)
         except msgspec.MsgspecError as error:
             raise Refused(400, f"not a batch: {error}") from error
-        outcomes = [wire.outcome_of(result) for result in await run_batch(ops, kv)]
-        return raw(wire.encode(outcomes), content_type=wire.MSGPACK)
+        return raw(wire.encode_results(await run_batch(ops, kv)), content_type=wire.MSGPACK)
     ops = json_api.decode(request.body, json_api.BatchRequest).operations()
     results = await run_batch(ops, kv)
     return json_answer(
         {"results": [json_api.result(op, found) for op, found in zip(ops, results, strict=True)]}
     )
+
+
+async def _pairs(request: Request, kv: KVClient) -> HTTPResponse:
+    """Between programs only: a person writes twice."""
+    try:
+        pairs = wire.decode_pairs(request.body)
+    except msgspec.MsgspecError as error:
+        raise Refused(400, f"no pairs of writes in {wire.MSGPACK}: {error}") from error
+    if len(pairs) > wire.BATCH_OPS_MAX:
+        raise Refused(413, f"{len(pairs)} pairs of writes, at most {wire.BATCH_OPS_MAX}")
+    results = await asyncio.gather(*(_pair(pair, kv) for pair in pairs))
+    return raw(wire.encode_pair_results(results), content_type=wire.MSGPACK)
+
+
+async def _pair(pair: Pair, kv: KVClient) -> PairResult:
+    """What breaks a limit is refused alone, the other pairs happen."""
+    try:
+        return await kv.pair(pair.first, pair.second)
+    except Refused as error:
+        return not_begun(error)
 
 
 async def run_batch(ops: list[Op], kv: KVClient) -> list[Any]:
