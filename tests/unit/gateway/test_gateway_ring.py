@@ -102,6 +102,12 @@ def test_a_gateway_that_is_behind_sends_the_rest_as_it_comes() -> None:
     assert seen(reader.next_bytes(0.0)) == ["1-4"]
 
 
+@pytest.mark.parametrize("last", ["999-999", "1-1000000", "2-1"])
+def test_an_id_that_nobody_can_have_told_is_answered_by_a_reset(last: str) -> None:
+    reader = Reader(filled([(1, 1), (1, 2)]), {DELIVERY}, last)
+    assert reader.next_bytes(0.0).startswith(b"event: reset\n")
+
+
 def test_a_gateway_that_has_heard_nothing_yet_sends_a_reset() -> None:
     assert Reader(Board(10), {DELIVERY}, "1-3").next_bytes(0.0).startswith(b"event: reset\n")
 

@@ -81,7 +81,8 @@ class Ring:
         """The place from which a client that has seen `last` must read on; None: a part of it is gone.
 
         An id that never came here (the client knew another gateway) is placed by its value, if the ring reaches back
-        to it without a gap.
+        to it without a gap. This gateway may be behind another by as many events as it keeps; an id beyond is none of ours,
+        and waiting for it would be silence.
         """
         if last in self._ids:
             return next(kept.place for kept in self._kept if kept.id == last)
@@ -96,4 +97,8 @@ class Ring:
         if oldest > last and oldest != EventId(last.term, last.seq + 1):
             return None
         newer = [place for event_id, place in named if event_id > last]
-        return min(newer) - 1 if newer else self.place
+        if newer:
+            return min(newer) - 1
+        newest = max(event_id for event_id, _ in named)
+        behind = last.term == newest.term and last.seq - newest.seq <= self._size
+        return self.place if behind else None
