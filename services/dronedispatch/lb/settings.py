@@ -22,7 +22,7 @@ class Timeouts:
     body_grace_s: float = 30.0  # after it, a body slower than body_rate_min is given up (408)
     body_rate_min: float = 512.0  # bytes a second
     send_idle_s: float = 60.0  # a client that takes nothing of its answer
-    queue_s: float = 1.0  # waiting for a gateway with room (503)
+    queue_s: float = 0.5  # waiting for a gateway with room (503)
     connect_s: float = 1.0
     # From the request to the first byte of the answer, where another gateway may be asked instead; once a request. Whoever
     # was cut off swallows its share of this time's requests, and the budget for asking again is two seconds' worth of all:
@@ -66,8 +66,9 @@ class Settings:
     share_of: int = 1  # how many processes share the limits; set for each of `processes` by itself
     gateways: str = ""  # "host:port,host:port" instead of Consul
     balance: Literal["round_robin", "least_in_flight"] = "round_robin"
-    in_flight_max: int = 1024  # requests at one gateway at a time
-    queue_max: int = 256  # requests waiting for a gateway with room
+    # A gateway computes on one core: more at a time end no sooner, and what is waiting here can still be refused cheaply.
+    in_flight_max: int = 32  # requests at one gateway at a time
+    queue_max: int = 2048  # requests waiting for a gateway with room
     slow_start_s: float = 10.0
     empty_grace_s: float = 30.0  # how long the last table serves after Consul said: none
     stale_max_s: float = 300.0  # not ready when Consul has been silent for longer
