@@ -1,4 +1,4 @@
-"""Processes of one home, found by the mark in their environment: none is missed, and none of another home is touched."""
+"""Processes of one home, or of one test run, found by the mark in their environment: none is missed, no other is touched."""
 
 from __future__ import annotations
 
@@ -46,21 +46,34 @@ def _from_ps(mark: str) -> list[int]:
 
 def pids_of(home: Home) -> list[int]:
     """Every process of this home that runs now, ourselves left out."""
-    mark = f"{HOME_MARK}={home.root}"
+    return pids_with(_mark(home))
+
+
+def pids_with(mark: str) -> list[int]:
+    """Every process that runs now and was started with `mark` ("NAME=value") in its environment, ourselves left out."""
     found = _from_proc(mark) if Path("/proc/self/environ").exists() else _from_ps(mark)
     return [pid for pid in found if pid != os.getpid()]
 
 
 def end(home: Home) -> int:
     """End every process of this home, by SIGTERM and then by SIGKILL; returns how many there were."""
-    first = pids_of(home)
+    return end_with(_mark(home))
+
+
+def end_with(mark: str) -> int:
+    """As `end`, for a mark."""
+    first = pids_with(mark)
     for number, patience_s in ((signal.SIGTERM, TERM_WAIT_S), (signal.SIGKILL, KILL_WAIT_S)):
-        left = pids_of(home)
+        left = pids_with(mark)
         if not left:
             break
         _signal(left, number)
-        wait_until(lambda: not pids_of(home), patience_s)
+        wait_until(lambda: not pids_with(mark), patience_s)
     return len(first)
+
+
+def _mark(home: Home) -> str:
+    return f"{HOME_MARK}={home.root}"
 
 
 def _signal(pids: Iterable[int], number: signal.Signals) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from scripts.local.home import CHECKOUT
+from scripts.local.leftovers import end_with
 from scripts.local.programs import end_group
 from scripts.local.suite_report import Progress, read_progress, spoken
 
@@ -22,6 +23,8 @@ TIMES = ARTIFACTS / "test-seconds.json"
 LOOK_S = 0.2
 TELL_TERMINAL_S = 1.0
 TELL_LOG_S = 30.0
+RUN_MARK = "DD_TEST_RUN"
+"""In the environment of all that a suite starts."""
 HUNG_S = 3600.0
 """A suite in which no test has ended for so long hangs: a single test may take minutes on a slow machine."""
 
@@ -103,7 +106,7 @@ class _Child:
             self.process = subprocess.Popen(
                 job.command,
                 cwd=CHECKOUT,
-                env=dict(job.environ),
+                env={**job.environ, RUN_MARK: _run()},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -160,6 +163,12 @@ def run_all(jobs: Sequence[Job], *, beside: int, ended: Callable[[Ran], None]) -
     finally:
         for child in running:
             end_group(child.process)
+        if running:  # interrupted: a system that a test has started is in no group of ours
+            end_with(f"{RUN_MARK}={_run()}")
+
+
+def _run() -> str:
+    return str(os.getpid())
 
 
 def _at(began_s: float) -> str:

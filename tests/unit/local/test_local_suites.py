@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,32 @@ def test_two_runs_draw_alike_with_a_seed_as_without() -> None:
 def test_every_folder_of_tests_is_a_suite() -> None:
     folders = {path.name for path in (CHECKOUT / "tests").iterdir() if any(path.glob("**/test_*.py"))}
     assert folders == set(suites.NAMES)
+
+
+DETACHES = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"], start_new_session=True)
+open(sys.argv[1] + ".part", "w").write(str(child.pid))
+__import__("os").rename(sys.argv[1] + ".part", sys.argv[1])
+time.sleep(3600)
+"""
+WAITS_FOR = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.02)"
+
+
+def test_an_interrupted_run_leaves_no_system_that_a_test_has_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite_runs, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(suite_runs, "REPORTS", tmp_path / "reports")
+    told, environ = str(tmp_path / "pid"), dict(os.environ)
+    jobs = [
+        Job("starts", (sys.executable, "-c", DETACHES, told), environ, waits=True),
+        Job("ends", (sys.executable, "-c", WAITS_FOR, told), environ, waits=False),
+    ]
+
+    def interrupt(_ran: suite_runs.Ran) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        suite_runs.run_all(jobs, beside=2, ended=interrupt)
+    assert not Path(f"/proc/{Path(told).read_text()}/exe").exists()
