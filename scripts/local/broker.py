@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ def definitions(home: Home) -> dict[str, Any]:
 def give_users(home: Home, ports: Ports) -> None:
     """Tell the running broker its definitions: one that was started by the release before has one user only.
 
-    Raises Trouble when it refuses or does not answer.
+    One that does not answer reads them when it starts again: that is said, and stops nothing. Raises Trouble if it refuses.
     """
     document = definitions(home)
     write_private(home.root / "etc" / "rabbitmq" / "definitions.json", json.dumps(document, indent=1) + "\n")
@@ -84,10 +85,12 @@ def give_users(home: Home, ports: Ports) -> None:
     )
     try:
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=120).close()
-    except OSError as error:
+    except urllib.error.HTTPError as error:
         raise Trouble(
             f"the broker does not take its users: {error}; look into {home.log('rabbitmq')}"
         ) from error
+    except OSError as error:
+        print(f"  the broker does not answer ({error}): it reads its users when it starts again")
 
 
 def environment(home: Home, ports: Ports) -> dict[str, str]:
