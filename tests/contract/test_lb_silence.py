@@ -100,7 +100,7 @@ async def test_gateways_that_are_all_slow_get_a_fifth_more_at_most_and_answer_ev
         peer(late(0.5, seen)) as one,
         peer(late(0.5, seen)) as two,
         peer(late(0.5, seen)) as three,
-        open_door([one.port, two.port, three.port]) as door,
+        open_door([one.port, two.port, three.port], with_settings(in_flight_max=200)) as door,
     ):
         answers = await asyncio.gather(*(timed(door, GET) for _ in range(200)))
         assert door.core.books.without_budget > 100
