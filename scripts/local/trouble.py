@@ -85,6 +85,9 @@ def run_command(command: Callable[[], int], home: Callable[[], Path]) -> None:
     except Trouble as trouble:
         print(f"error: {trouble}", file=sys.stderr)
         code = 1
+    except ModuleNotFoundError as missing:  # scripts/up alone does not bring what tests and benchmarks import
+        print(f"error: {missing.name} is not installed: run scripts/install-tools --dev", file=sys.stderr)
+        code = 1
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from scripts.local import leftovers, traffic
+from scripts.local import leftovers, traffic, trouble
 from scripts.local.home import Home
 from scripts.local.logs import Tail, chosen, readable
 from scripts.local.table import HOME_MARK
@@ -83,3 +83,17 @@ def test_demonstration_orders_are_the_same_for_the_same_seed_and_lie_in_the_city
     first, again = (traffic.order(city, random.Random(7)) for _ in range(2))
     assert first == again
     assert all(city.why_not_here(traffic.place(city, random.Random(seed))) is None for seed in range(200))
+
+
+def test_a_package_that_only_the_development_set_has_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trouble, "interruptible", lambda: None)  # the signals of this process are the suite's
+
+    def command() -> int:
+        raise ModuleNotFoundError("No module named 'psutil'", name="psutil")
+
+    with pytest.raises(SystemExit) as ended:
+        trouble.run_command(command, Path)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: psutil is not installed: run scripts/install-tools --dev\n"
