@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from support.signals import await_effect
@@ -256,6 +257,24 @@ def evidence(store: Store) -> Evidence:
         for event, count in re.findall(r'dd_kv_protocol_events_total\{event="(\w+)"\} ([0-9.e+]+)', text):
             found[f"{name} {event}"] = float(count)
     return found
+
+
+def counted(found: Evidence, events: Collection[str]) -> float:
+    """How often the coordinators have met one of `events`."""
+    return sum(count for name, count in found.items() if name.rpartition(" ")[2] in events)
+
+
+def mend(store: Store) -> None:
+    """Whatever a fault has done to the network and the processes is undone; returns when the store is whole."""
+    heal(store, "")
+    for part in (store.consul, *store.parts.values()):
+        if part.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(part.process.pid, signal.SIGCONT)
+    if not store.consul.runs():
+        store.consul.start()
+    store.start_parts(*(name for name, part in store.parts.items() if not part.runs()))
+    wait_whole(store)
 
 
 def full_disk(store: Store, name: str, size: str) -> None:

@@ -252,6 +252,16 @@ class Store:
         assert isinstance(slots, list)
         return sorted({name for slot in slots for name in slot["assigned"] if name not in slot["in_sync"]})
 
+    def in_sync(self) -> set[str]:
+        """The replicas that are in sync for some slot."""
+        slots = self.view().get("slots", [])
+        assert isinstance(slots, list)
+        return {name for slot in slots for name in slot["in_sync"]}
+
+    def logged(self, name: str, event: str) -> int:
+        """How often the process `name` has logged `event`."""
+        return (self.folder / f"{name}.log").read_text().count(f'"event":"{event}"')
+
     def registered(self, service: str) -> list[str]:
         """The names of the passing instances in Consul."""
         body = _body(urllib.request.Request(f"{self.consul_address}/v1/health/service/{service}?passing=1"))

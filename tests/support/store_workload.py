@@ -50,6 +50,7 @@ class Workload:
         self._chance = random.Random(f"idents {seed}")
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._finished = False
         self._http = HttpClient(resend_on_reuse_reset=False, connect_timeout_s=0.5)
 
     def start(self) -> None:
@@ -75,6 +76,19 @@ class Workload:
         finally:
             await kv.close()
             await self._http.close()
+            self._finished = True
+
+    @property
+    def finished(self) -> bool:
+        """`finish` has come to its end."""
+        return self._finished
+
+    async def abandon(self) -> None:
+        """Stop the clients where they are; there will be no verdict."""
+        self._stop.set()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._http.close()
+        self._finished = True
 
     def _kv(self) -> HttpKV:
         def endpoints() -> tuple[Endpoint, ...]:

@@ -73,7 +73,7 @@ class Session:
     async def endpoints(self, service: str, *, passing: bool = True) -> tuple[Endpoint, ...]:
         """The passing (or all registered) instances of `service`. Raises CannotDo when Consul does not answer."""
         try:
-            _, found = await self.consul.health(service, passing=passing)
+            _, found = await self.consul.health(service, passing=passing, consistent=True)
         except ConsulError as error:
             raise CannotDo(f"Consul at {self.consul.address} does not answer: {error}") from error
         return found

@@ -13,12 +13,14 @@ from dronedispatch.kv.http import server as http_server
 from dronedispatch.kvfront import fast_path
 from dronedispatch.kvfront.coordinator import Coordinator
 from dronedispatch.kvfront.core.view_change import NOT_BOOTSTRAPPED
+from dronedispatch.kvfront.disputes import Disputes
 from dronedispatch.kvfront.loops import HintFlush, Sweep
 from dronedispatch.kvfront.peers import Peers
 from dronedispatch.kvfront.routes import add_routes
 from dronedispatch.kvfront.settings import Settings
 from dronedispatch.kvfront.survey import Survey
 from dronedispatch.replication.driver import Driver
+from dronedispatch.replication.effects import Note
 from dronedispatch.replication.links import Links
 from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime.clock import SystemClock
@@ -32,6 +34,8 @@ from dronedispatch.runtime.web import ServiceProcess
 
 SERVICE = "kvfront"
 BODY_BYTES_MAX = 16 * 1024 * 1024
+DISPUTES_S = 60.0
+"""Between two looks for disputes when none was begun."""
 
 EPOCH = Gauge("dd_kvfront_epoch", "Epoch of the view that this coordinator uses")
 UNDER = Gauge(
@@ -50,7 +54,6 @@ class Front:
         self.settings = settings
         self.clock = SystemClock()
         self._process = process
-        self._disputed_until_s = 0.0
         token = settings.process.store_token
         self.http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
         self.views = ViewStore(process.consul, probe_name=SERVICE)
@@ -59,13 +62,15 @@ class Front:
             token.value if token else "",
             self.clock,
             call_timeout_s=settings.call_timeout_s,
+            call_timeout_most_s=settings.deadline_s / 2,
             ping_timeout_s=settings.ping_timeout_s,
             prover=prover(settings.process.service_secret),
         )
         self.coordinators = ServiceWatch(process.consul, SERVICE)
-        self.peers = Peers(self.coordinators, self.http, token, settings.opinion_timeout_s)
+        self.disputes = Disputes(self.links.ping, self.clock, settings.disputed_s)
+        self.peers = Peers(self.coordinators, self.http, token, self._opinion_timeout_s)
         self.driver = Driver(
-            self.views, self.links, self.clock, second_opinion=self.peers.opinion, on_event=self._event
+            self.views, self.links, self.clock, second_opinion=self.peers.opinion, on_note=self._noted
         )
         self.coordinator = Coordinator(self.driver, self.clock, settings, self.why_not_ready)
         self.hint_flush = HintFlush(self.driver, self.http, token)
@@ -78,6 +83,10 @@ class Front:
             SLOTS.labels(kind).set_function(partial(self._slots, kind))
         UNDER.set_function(self._under_replicated)
         EPOCH.set_function(lambda: self.views.cached.epoch if self.views.cached else 0)
+
+    def _opinion_timeout_s(self) -> float:
+        """The peer pings as patiently as this one, and is as slow."""
+        return max(self.settings.opinion_timeout_s, 2 * self.links.patience.ping_s(self.clock.monotonic_s()))
 
     def _slots(self, kind: str) -> int:
         copies = self.survey.copies()
@@ -97,16 +106,16 @@ class Front:
             told=self.survey.told(),
         )
 
-    def _event(self, event: str) -> None:
-        if event == "peer_disagrees":
-            self._disputed_until_s = self.clock.monotonic_s() + self.settings.disputed_s
+    def _noted(self, note: Note) -> None:
+        if note.event == "peer_disagrees":
+            self.disputes.begin(note.replica)
 
     def why_not_ready(self) -> str | None:
         """Why clients should go to another coordinator."""
         if self.views.cached is None:
             return self.views.unreadable or f"{NOT_BOOTSTRAPPED}: run `dronedispatch kvctl bootstrap`"
-        if self.clock.monotonic_s() < self._disputed_until_s:
-            return "another coordinator reaches a replica that this one does not"
+        if disputed := self.disputes.open():
+            return f"another coordinator reaches {', '.join(disputed)}, this one does not"
         return None
 
     def health(self) -> dict[str, object]:
@@ -133,6 +142,9 @@ class Front:
         settings = self.settings
         tasks.start("hint-flush", Loop("hint-flush", self.hint_flush.once, settings.hint_flush_s).run())
         tasks.start("survey", Loop("survey", self.survey.once, settings.survey_s, wake=self._changed).run())
+        tasks.start(
+            "disputes", Loop("disputes", self.disputes.once, DISPUTES_S, wake=self.disputes.wake).run()
+        )
         tasks.start("sweep", Loop("sweep", self.sweep.once, settings.sweep_s, jitter=0.5).run())
 
     async def leave(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import msgspec
 
@@ -23,7 +24,9 @@ class Opinion(msgspec.Struct):
 class Peers:
     """The other kvfronts that Consul knows."""
 
-    def __init__(self, watch: ServiceWatch, http: HttpClient, token: Secret | None, timeout_s: float) -> None:
+    def __init__(
+        self, watch: ServiceWatch, http: HttpClient, token: Secret | None, timeout_s: Callable[[], float]
+    ) -> None:
         self._watch = watch
         self._http = http
         self._headers = bearer(token)
@@ -44,7 +47,7 @@ class Peers:
                     peer.port,
                     f"/opinion/{replica}",
                     headers=self._headers,
-                    timeout_s=self._timeout_s,
+                    timeout_s=self._timeout_s(),
                 )
                 if response.status == 200:
                     return msgspec.json.decode(response.body, type=Opinion).reaches

@@ -9,7 +9,10 @@ from dronedispatch.runtime.settings import ProcessSettings
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Times of one operation: `call_timeout_s` for one call to a replica, `deadline_s` for all of it with its retries."""
+    """Times of one operation: `call_timeout_s` for one call to a replica, `deadline_s` for all of it with its retries.
+
+    Where answers have lately taken long, calls and pings wait longer than this (replication/patience.py).
+    """
 
     process: ProcessSettings = field(default_factory=ProcessSettings)
     call_timeout_s: float = 0.5  # then the replica is silent, and probed before it is voted out
@@ -21,7 +24,9 @@ class Settings:
     survey_s: float = 2.0  # how often the replicas are asked how they are
     sweep_s: float = 300.0  # purge tombstones; one coordinator at a time is enough, a lost race does no harm
     sweep_keys_max: int = 1_000
-    disputed_s: float = 2.0  # unready after a peer reached a replica that this coordinator did not
+    disputed_s: float = (
+        2.0  # at most so long unready after a peer reached a replica that this coordinator did not
+    )
     operations_max: int = 20_000  # under way at a time; more are refused (503) before anything is done
 
     def __post_init__(self) -> None:

@@ -33,7 +33,7 @@ INLINE_FSYNC_S: Final = 0.002
 SWITCH_INTERVAL_S: Final = 0.0005
 """With a writer thread beside a busy loop the interpreter's default of 5 ms is paid at every hand-over."""
 GROUP_CALLS_MAX: Final = 4_096
-CHECKPOINT_S: Final = 0.25
+CHECKPOINT_S: Final = 2.0
 """The longest that a commit stays in the journal only."""
 
 COMMITS = TallyCounter("dd_kvstore_commits", "Commits of one group each", [])

@@ -1,10 +1,10 @@
 """The words between coordinator (or joiner) and replica: calls, their replies, and the bytes of a batch of them.
 
 A driver sends `encode_calls([...])` as one request and gets `decode_replies(body)` back, one reply for each call,
-in order. Each call carries (cluster, epoch, disk, slot), fixed when its members were computed: a batch may mix
-epochs. Where no reply came the driver puts `NOT_SENT` (the peer certainly never saw it: connection refused) or
-`SILENT` (anything else) into the reply's place, and never sends an `Apply` or `Lock` a second time. All structs
-are msgpack arrays whose first element is the tag.
+in order. R1 to R9 are the replica rules of docs/protocol.md. Each call carries (cluster, epoch, disk, slot), fixed
+when its members were computed: a batch may mix epochs. Where no reply came the driver puts `NOT_SENT` (the peer
+certainly never saw it: connection refused) or `SILENT` (anything else) into the reply's place, and never sends an
+`Apply` or `Lock` a second time. All structs are msgpack arrays whose first element is the tag.
 """
 
 from __future__ import annotations

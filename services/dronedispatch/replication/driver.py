@@ -25,6 +25,7 @@ from dronedispatch.replication.effects import (
     Now,
     Ping,
     ReadView,
+    RollCall,
     SecondOpinion,
     Sleep,
     SwapView,
@@ -56,13 +57,13 @@ class Driver:
         clock: Clock,
         *,
         second_opinion: Callable[[str], Coroutine[Any, Any, bool | None]],
-        on_event: Callable[[str], None] = lambda _event: None,
+        on_note: Callable[[Note], None] = lambda _note: None,
     ) -> None:
         self.views = views
         self.links = links
         self.clock = clock
         self.second_opinion = second_opinion
-        self.on_event = on_event
+        self.on_note = on_note
         self.running = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         views.on_change(self._follow)
@@ -91,7 +92,7 @@ class Driver:
     def note(self, note: Note) -> None:
         """Count, and log what is rare."""
         EVENTS.labels(note.event).inc(note.count)
-        self.on_event(note.event)
+        self.on_note(note)
         if note.event in _LOGGED:
             log.info("protocol", event_name=note.event, replica=note.replica or None, count=note.count)
 
@@ -127,6 +128,8 @@ class Driver:
             return self.views.wait_for(request.epoch, request.timeout_s)
         if kind is Ping:
             return self.links.ping(request.replica)
+        if kind is RollCall:
+            return self.links.pings.roll_call(request.replicas)
         if kind is SecondOpinion:
             return self.second_opinion(request.replica)
         raise AssertionError(f"no such request: {request!r}")

@@ -17,7 +17,7 @@ the key. A generator that is closed (its client went away) must be left to run t
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -89,12 +89,21 @@ class Pulse(Enum):
     ALIVE = "alive"
     REFUSED = "refused"
     SILENT = "silent"
+    UNSURE = (
+        "unsure"  # no answer, but the asker was itself asleep, or answers have become slower than its limit
+    )
 
 
 class Ping(msgspec.Struct):
     """Ask the replica `replica` for a sign of life. Answer: Pulse."""
 
     replica: str
+
+
+class RollCall(msgspec.Struct):
+    """Ask all these replicas for a sign of life at once. Answer: {name: Pulse}."""
+
+    replicas: Collection[str]
 
 
 class SecondOpinion(msgspec.Struct):
@@ -128,7 +137,19 @@ class Note(msgspec.Struct):
 
 
 Request = (
-    Ask | Fire | Cached | ReadView | AwaitView | SwapView | Ping | SecondOpinion | Sleep | Now | Nonce | Note
+    Ask
+    | Fire
+    | Cached
+    | ReadView
+    | AwaitView
+    | SwapView
+    | Ping
+    | RollCall
+    | SecondOpinion
+    | Sleep
+    | Now
+    | Nonce
+    | Note
 )
 Steps = Generator[Request, Any, T]
 """A protocol generator that returns a T."""

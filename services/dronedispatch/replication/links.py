@@ -20,10 +20,11 @@ import structlog
 from dronedispatch.kv.wire import MSGPACK
 from dronedispatch.replication.calls import NOT_SENT, SILENT, AnyCall, AnyReply, decode_replies, encode_calls
 from dronedispatch.replication.effects import Pulse
+from dronedispatch.replication.patience import ReplicaPatience
+from dronedispatch.replication.pings import Pings
 from dronedispatch.replication.replica_connection import ReplicaConnection
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.http.client import HttpClient
-from dronedispatch.runtime.http.errors import HttpError, RequestNotSent
 from dronedispatch.runtime.http.heads import request_head
 from dronedispatch.runtime.http.proof import Prover
 from dronedispatch.runtime.tally import TallyCounter, TallyHistogram
@@ -40,6 +41,8 @@ SHARE: Final = 0.8
 LINGER_S: Final = 0.001
 """The longest that a batch waits to become so; the resolution of the loop's timers."""
 
+PING_MOST: Final = 10.0
+"""On a slow machine a ping waits for its answer up to so many times as long."""
 LAST_WORD_S: Final = 0.5
 """How old a batch may get whose replica has left. A replica that was voted out for its silence owes an older one."""
 
@@ -78,12 +81,13 @@ def _rest(_connection: ReplicaConnection) -> None:
 
 
 class _Away:
-    """A batch under way: who waits, and until when."""
+    """A batch under way: who waits, since when, and how long."""
 
-    __slots__ = ("batch", "connection", "over", "timer")
+    __slots__ = ("batch", "connection", "limit_s", "over", "since_s", "timer")
 
     def __init__(self, batch: list[_Queued]) -> None:
         self.batch = batch
+        self.since_s = self.limit_s = 0.0
         self.connection: ReplicaConnection | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.over = False
@@ -106,6 +110,11 @@ class Link:
         self._connecting: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._linger: asyncio.TimerHandle | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Its host and port."""
+        return self._address, self._port
 
     @property
     def calls(self) -> int:
@@ -167,7 +176,7 @@ class Link:
     async def _connect(self, away: _Away) -> None:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._links.call_timeout_s):
+            async with asyncio.timeout(self._links.call_limit_s()):
                 _, connection = await loop.create_connection(
                     lambda: ReplicaConnection(_rest, self._gone), self._address, self._port
                 )
@@ -208,7 +217,8 @@ class Link:
 
     def _ask(self, away: _Away, connection: ReplicaConnection) -> None:
         body = encode_calls([queued.call for queued in away.batch])
-        away.timer = asyncio.get_running_loop().call_later(self._links.call_timeout_s, self._expired, away)
+        away.since_s, away.limit_s = self._links.clock.monotonic_s(), self._links.call_limit_s()
+        away.timer = asyncio.get_running_loop().call_later(away.limit_s, self._expired, away)
         connection.ask(self._head + b"%d\r\n\r\n" % len(body) + body, partial(self._answered, away))
 
     def _answered(self, away: _Away, body: bytes | None) -> None:
@@ -224,15 +234,18 @@ class Link:
             self._end(away, SILENT)
             return
         self._close(away)
+        now_s = self._links.clock.monotonic_s()
+        self._links.patience.took(now_s, now_s - away.since_s)
         BATCHES.add(self.name, "ok")
         for queued, reply in zip(away.batch, replies, strict=True):
             queued.settle(reply)
 
     def _expired(self, away: _Away) -> None:
         """Nobody waits longer; and who has waited in the queue as long need not find out again."""
-        limit_s = self._links.clock.monotonic_s() - self._links.call_timeout_s
+        now_s = self._links.clock.monotonic_s()
+        self._links.patience.took(now_s, now_s - away.since_s - away.limit_s)  # how late this timer is
         old = []
-        while self._queue and self._queue[0].since_s <= limit_s:
+        while self._queue and self._queue[0].since_s <= now_s - away.limit_s:
             old.append(self._queue.popleft())
         self._end(away, SILENT)
         for queued in old:
@@ -279,18 +292,6 @@ class Link:
         for entry in queued:
             entry.settle(NOT_SENT)
 
-    async def ping(self, timeout_s: float) -> Pulse:
-        """A sign of life."""
-        try:
-            await self._links.http.request(
-                "GET", self._address, self._port, "/health?live=1", timeout_s=timeout_s
-            )
-        except RequestNotSent as error:
-            return Pulse.REFUSED if isinstance(error.__cause__, ConnectionRefusedError) else Pulse.SILENT
-        except HttpError:
-            return Pulse.SILENT
-        return Pulse.ALIVE
-
     def close_idle(self) -> None:
         """Close the connections that nobody uses."""
         for connection in list(self._idle):
@@ -316,17 +317,22 @@ class Links:
         clock: Clock,
         *,
         call_timeout_s: float,
+        call_timeout_most_s: float = 0.0,
         ping_timeout_s: float = 0.2,
         prover: Prover | None = None,
     ) -> None:
         self.http = http
         self.clock = clock
-        self.call_timeout_s = call_timeout_s
-        self.ping_timeout_s = ping_timeout_s
+        self.patience = ReplicaPatience(
+            call_s=call_timeout_s,
+            call_most_s=call_timeout_most_s,
+            ping_s=ping_timeout_s,
+            ping_most_s=PING_MOST * ping_timeout_s,
+        )
         self.prover = prover
         self._token = token
         self._links: dict[str, Link] = {}
-        self._pings: dict[str, asyncio.Task[Pulse]] = {}
+        self.pings = Pings(http, clock, self.patience)
 
     def head_for(self, address: str, port: int) -> bytes:
         """The head of a batch's request, up to its length."""
@@ -338,6 +344,10 @@ class Links:
     def get(self, name: str) -> Link | None:
         """The link to the replica `name`; None: no view has named it."""
         return self._links.get(name)
+
+    def call_limit_s(self) -> float:
+        """After which a call that is sent now is silent."""
+        return self.patience.call_s(self.clock.monotonic_s())
 
     def worth_sending(self) -> int:
         """From how many calls on a batch goes without waiting for more."""
@@ -355,17 +365,11 @@ class Links:
         for name, url in urls.items():
             if name not in self._links:
                 self._links[name] = Link(name, url, self)
+        self.pings.follow({name: link.address for name, link in self._links.items()})
 
     async def ping(self, name: str) -> Pulse:
-        """A sign of life of `name`; callers at the same time share one ping."""
-        link = self._links.get(name)
-        if link is None:
-            return Pulse.SILENT
-        task = self._pings.get(name)
-        if task is None:
-            task = self._pings[name] = asyncio.create_task(link.ping(self.ping_timeout_s))
-            task.add_done_callback(lambda _done: self._pings.pop(name, None))
-        return await asyncio.shield(task)
+        """A sign of life of `name`."""
+        return await self.pings.ping(name)
 
     async def close(self) -> None:
         """Give up everything."""

@@ -146,12 +146,13 @@ def vote_out(
     *,
     seen: int,
     only: int | None = None,
+    answering: Collection[str] | None = None,
     rules: Rules = ALL,
 ) -> View:
     """`view` without the replicas `bad` (name -> disk) wherever (or in slot `only`, if) another member remains.
 
     Memberships younger than epoch `seen` (the view in which they failed to answer) stay: the replica has joined
-    again since.
+    again since. `answering`: one of these must be among them (None: any).
     """
     slots = []
     for number, slot in enumerate(view.slots):
@@ -160,6 +161,9 @@ def vote_out(
             for name, member in slot.in_sync.items()
             if bad.get(name) == member.disk and member.since <= seen and only in (None, number)
         }
+        stay = slot.in_sync.keys() - gone
+        if answering is not None and stay and stay.isdisjoint(answering):
+            gone = set()
         slots.append(_without(view, slot, gone, set(bad), rules))
     return _changed(view, tuple(slots), by)
 

@@ -9,6 +9,7 @@ import pytest
 from dronedispatch.kvfront.core.view_change import (
     DISK_FULL,
     NOT_BOOTSTRAPPED,
+    PINGS_MAX,
     RESTORED,
     outdate,
     refresh,
@@ -24,6 +25,7 @@ from dronedispatch.replication.effects import (
     Ping,
     Pulse,
     ReadView,
+    RollCall,
     SecondOpinion,
     Sleep,
     Swap,
@@ -95,9 +97,13 @@ def test_a_refresh_without_consul_pauses_and_lets_the_operation_try_again() -> N
     assert run_steps(refresh(9, 5), [(ReadView, None), (Sleep, None)])[0] is None
 
 
+def roll(a: Pulse, b: Pulse = Pulse.ALIVE) -> tuple[type, Any]:
+    return RollCall, {"A": a, "B": b}
+
+
 def test_a_silent_replica_is_voted_out_after_two_failed_pings_and_a_second_opinion() -> None:
     answers: Answers = [
-        (Ping, Pulse.SILENT),
+        roll(Pulse.SILENT),
         (Ping, Pulse.SILENT),
         (SecondOpinion, False),
         (ReadView, ViewAt(view(3), 8)),
@@ -113,7 +119,7 @@ def test_a_silent_replica_is_voted_out_after_two_failed_pings_and_a_second_opini
 
 def test_a_refused_connection_twice_needs_no_opinion() -> None:
     answers: Answers = [
-        (Ping, Pulse.REFUSED),
+        roll(Pulse.REFUSED),
         (ReadView, ViewAt(view(3), 8)),
         (Nonce, "me"),
         (SwapView, Swap.DONE),
@@ -138,14 +144,14 @@ def test_a_replica_with_a_damaged_record_leaves_that_slot_alone() -> None:
 
 
 def test_a_replica_that_answers_a_ping_stays() -> None:
-    answers: Answers = [(Ping, Pulse.SILENT), (Ping, Pulse.ALIVE), (Sleep, None)]
+    answers: Answers = [roll(Pulse.SILENT), (Ping, Pulse.ALIVE), (Sleep, None)]
     result, made = run_steps(vote_out(view(3), 0, suspects(SILENT)), answers)
     assert result is None
     assert not any(isinstance(request, SwapView) for request in made)
 
 
 def test_nobody_is_voted_out_whom_another_coordinator_reaches() -> None:
-    answers: Answers = [(Ping, Pulse.SILENT), (Ping, Pulse.SILENT), (SecondOpinion, True)]
+    answers: Answers = [roll(Pulse.SILENT), (Ping, Pulse.SILENT), (SecondOpinion, True)]
     result, made = run_steps(vote_out(view(3), 0, suspects(SILENT)), answers)
     assert result == "another coordinator reaches A, this one does not"
     assert notes(made) == ["peer_disagrees"]
@@ -153,7 +159,7 @@ def test_nobody_is_voted_out_whom_another_coordinator_reaches() -> None:
 
 def test_with_nobody_to_ask_a_coordinator_decides_alone() -> None:
     answers: Answers = [
-        (Ping, Pulse.SILENT),
+        roll(Pulse.SILENT),
         (Ping, Pulse.SILENT),
         (SecondOpinion, None),
         (ReadView, ViewAt(view(3), 8)),
@@ -161,6 +167,50 @@ def test_with_nobody_to_ask_a_coordinator_decides_alone() -> None:
         (SwapView, Swap.DONE),
     ]
     assert run_steps(vote_out(view(3), 0, suspects(SILENT)), answers)[0] is None
+
+
+def test_silence_takes_no_copy_where_nobody_else_answers() -> None:
+    answers: Answers = [
+        roll(Pulse.SILENT, Pulse.SILENT),
+        (Ping, Pulse.SILENT),
+        (SecondOpinion, False),
+        (ReadView, ViewAt(view(3), 8)),
+        (Nonce, "me"),
+        (Sleep, None),
+    ]
+    result, made = run_steps(vote_out(view(3), 0, suspects(SILENT)), answers)
+    assert result is None
+    assert notes(made) == ["last_member"]
+
+
+def test_whom_nobody_listens_for_any_more_is_voted_out_whoever_else_answers() -> None:
+    answers: Answers = [
+        roll(Pulse.REFUSED, Pulse.SILENT),
+        (ReadView, ViewAt(view(3), 8)),
+        (Nonce, "me"),
+        (SwapView, Swap.DONE),
+    ]
+    result, made = run_steps(vote_out(view(3), 0, suspects(NOT_SENT)), answers)
+    assert result is None
+    assert swapped(made).members(0) == (("B", "B1"),)
+
+
+def test_a_ping_of_which_the_asker_is_not_sure_is_asked_again_and_does_not_count() -> None:
+    answers: Answers = [
+        roll(Pulse.SILENT),
+        (Ping, Pulse.UNSURE),
+        (Ping, Pulse.UNSURE),
+        (Ping, Pulse.ALIVE),
+        (Sleep, None),
+    ]
+    assert run_steps(vote_out(view(3), 0, suspects(SILENT)), answers)[0] is None
+
+
+def test_who_is_never_sure_judges_nobody() -> None:
+    answers: Answers = [roll(Pulse.UNSURE), *[(Ping, Pulse.UNSURE)] * (PINGS_MAX - 1), (Sleep, None)]
+    result, made = run_steps(vote_out(view(3), 0, suspects(SILENT)), answers)
+    assert result is None
+    assert notes(made) == ["unsure"]
 
 
 def test_a_lost_race_is_read_again_and_what_others_have_voted_is_not_voted_twice() -> None:

@@ -71,4 +71,5 @@ async def test_an_operation_under_way_ends_when_the_driver_is_closed() -> None:
     await driver.close()
     async with deadline():
         await asyncio.wait([waiting])
+    assert isinstance(waiting.exception(), asyncio.CancelledError)
     assert driver.running == 0

@@ -322,3 +322,32 @@ async def test_a_last_word_that_does_not_come_is_not_waited_for(
 async def test_a_ping_tells_alive_from_silent_and_unknown(replica: StubReplica, links: Links) -> None:
     assert await links.ping("r") is Pulse.ALIVE
     assert await links.ping("nobody") is Pulse.SILENT
+
+
+async def test_calls_and_pings_wait_longer_where_answers_have_taken_longer(
+    replica: StubReplica, patient: tuple[Links, FakeClock]
+) -> None:
+    links, clock = patient
+    replica.gate.clear()
+    receiver = StubReceiver()
+    put(links, receiver, 1)
+    await until(lambda: replica.batches, "the batch is there")
+    clock.advance(0.4)
+    replica.gate.set()
+    await receiver.all_of(1)
+    assert links.patience.ping_s(clock.monotonic_s()) == pytest.approx(4 * 0.4)
+
+
+async def test_a_roll_call_asks_everybody_at_once_and_tells_who_answers(
+    replica: StubReplica, links: Links
+) -> None:
+    links.follow({"r": f"http://127.0.0.1:{replica.port}", "gone": "http://127.0.0.1:1"}, lambda _name: False)
+    pulses = await links.pings.roll_call({"r", "gone", "nobody"})
+    assert pulses == {"r": Pulse.ALIVE, "gone": Pulse.REFUSED, "nobody": Pulse.SILENT}
+
+
+async def test_a_roll_call_that_nobody_answers_makes_more_patient(replica: StubReplica, links: Links) -> None:
+    replica.proof = lambda _head: b""
+    limit_s = links.patience.ping_s(0.0)
+    assert await links.pings.roll_call({"r"}) == {"r": Pulse.SILENT}
+    assert links.patience.ping_s(links.clock.monotonic_s()) == pytest.approx(4 * limit_s)

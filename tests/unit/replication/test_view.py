@@ -68,6 +68,12 @@ def test_a_vote_against_another_disk_or_a_younger_membership_changes_nothing() -
     assert views.vote_out(rejoined, {"A": "A1"}, "you", seen=1) is rejoined
 
 
+def test_a_vote_for_silence_leaves_one_that_answers() -> None:
+    view = small(("A", "B"), ("A", "C"), ("A",))
+    after = views.vote_out(view, {"A": "A1"}, "you", seen=1, answering={"C"})
+    assert [slot.members() for slot in after.slots[:3]] == [("A", "B"), ("C",), ("A",)]
+
+
 def test_without_rule_10_a_stale_replica_would_be_put_in_charge() -> None:
     view = views.vote_out(small(("A", "B")), {"B": "B1"}, "x", seen=1)
     after = views.vote_out(view, {"A": "A1"}, "y", seen=2, rules=without(10))

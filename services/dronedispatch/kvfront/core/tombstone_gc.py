@@ -56,6 +56,7 @@ def sweep(limit: int, rules: Rules = ALL) -> Steps[Swept | str]:
     swap = yield SwapView(after, at.index)
     if swap is not Swap.DONE:
         return f"the view could not be changed: {swap.value}"
+    yield Note("fenced")
     if reports is None:
         return "not every replica promised"
     purged = yield from _purge(after, _agreed(view, reports))

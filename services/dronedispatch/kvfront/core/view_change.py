@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 
 from dronedispatch.replication import view as views
@@ -24,6 +24,7 @@ from dronedispatch.replication.effects import (
     Note,
     Ping,
     Pulse,
+    RollCall,
     SecondOpinion,
     Sleep,
     Steps,
@@ -41,6 +42,8 @@ RETRY_PAUSE_S = 0.02
 away.
 """
 SWAP_ATTEMPTS_MAX = 16
+PINGS_MAX = 5
+"""Until one is sure; a coordinator that is starved so much longer judges nobody for now."""
 
 NOT_BOOTSTRAPPED = "not_bootstrapped"
 RESTORED = "the view in Consul is older than one that was in use: Consul was restored from a backup; run kvctl recover"
@@ -55,7 +58,8 @@ class ProbeVerdict(Enum):
     """What probing a suspect showed."""
 
     ALIVE = "alive"
-    DEAD = "dead"
+    DEAD = "dead"  # by its own word, or its machine's: nobody listens there
+    STILL = "still"  # it answers nobody: dead, frozen, or cut off
     DISPUTED = "disputed"
 
 
@@ -146,7 +150,8 @@ def _why_useless(at: ViewAt | None, published: int) -> str | None:
 
 
 def vote_out(view: View, slot: int, suspects: Suspects, rules: Rules = ALL) -> Steps[str | None]:
-    """VOTE_OUT: take the suspects that are found dead out of every slot in which another member remains.
+    """VOTE_OUT: take the suspects that are found dead out of every slot in which another member remains; those that are
+    merely silent only where one remains that answers.
 
     A replica that itself says that it has another disk, no space, or a damaged record needs no probing; for a
     damaged record it leaves `slot` alone, and comes back by JOIN with a sound copy. It must leave: whoever has
@@ -155,38 +160,55 @@ def vote_out(view: View, slot: int, suspects: Suspects, rules: Rules = ALL) -> S
     try again, with the new view if a vote was cast.
     """
     bad: dict[str, str] = {}
+    pulses: Mapping[str, Pulse] = {}
+    if not all(isinstance(reply, WrongDisk | NoSpace | Damaged) for _, reply in suspects.values()):
+        pulses = yield RollCall({*suspects, *(name for each in view.slots for name in each.in_sync)})
+    still = False
     for name, (disk, reply) in suspects.items():
-        verdict = yield from _probe(name, reply)
+        verdict = yield from _probe(name, reply, pulses.get(name, Pulse.SILENT))
         if verdict is ProbeVerdict.DISPUTED:
             yield Note("peer_disagrees", name)
             return f"another coordinator reaches {name}, this one does not"
-        if verdict is ProbeVerdict.DEAD:
+        if verdict is not ProbeVerdict.ALIVE:
             bad[name] = disk
+            still = still or verdict is ProbeVerdict.STILL
     if not bad:
         yield Sleep(RETRY_PAUSE_S)
         return None
     damaged = all(isinstance(suspects[name][1], Damaged) for name in bad)
-    return (yield from _cast(view, slot if damaged else None, bad, suspects, rules))
+    answering = {name for name, pulse in pulses.items() if pulse is Pulse.ALIVE} if still else None
+    return (yield from _cast(view, slot if damaged else None, bad, suspects, answering, rules))
 
 
-def _probe(name: str, reply: AnyReply) -> Steps[ProbeVerdict]:
-    """Two failed pings and a second opinion; a connection refused twice (the call's own counts) needs no opinion."""
+def _probe(name: str, reply: AnyReply, pulse: Pulse) -> Steps[ProbeVerdict]:
+    """`pulse`, of the roll call, and one more failed ping, whose silence counts: then a second opinion. A connection that
+    is refused twice (the call's own counts) needs none.
+    """
     if isinstance(reply, WrongDisk | NoSpace | Damaged):
         return ProbeVerdict.DEAD
     refused = 1 if isinstance(reply, NotSent) else 0
-    for _ in range(2):
-        pulse = yield Ping(name)
+    for pings in range(PINGS_MAX):
+        if pings:
+            pulse = yield Ping(name)
         if pulse is Pulse.ALIVE:
             return ProbeVerdict.ALIVE
         refused += pulse is Pulse.REFUSED
         if refused >= 2:
             return ProbeVerdict.DEAD
-    opinion = yield SecondOpinion(name)
-    return ProbeVerdict.DISPUTED if opinion is True else ProbeVerdict.DEAD
+        if pings and pulse is not Pulse.UNSURE:
+            opinion = yield SecondOpinion(name)
+            return ProbeVerdict.DISPUTED if opinion is True else ProbeVerdict.STILL
+    yield Note("unsure", name)
+    return ProbeVerdict.ALIVE
 
 
 def _cast(
-    view: View, only: int | None, bad: dict[str, str], suspects: Suspects, rules: Rules
+    view: View,
+    only: int | None,
+    bad: dict[str, str],
+    suspects: Suspects,
+    answering: Collection[str] | None,
+    rules: Rules,
 ) -> Steps[str | None]:
     by = ""
     for _ in range(SWAP_ATTEMPTS_MAX):
@@ -198,7 +220,7 @@ def _cast(
         if at.view.by == by:  # the PUT that timed out was carried out
             return None
         by = yield NONCE
-        after = views.vote_out(at.view, bad, by, seen=view.epoch, only=only, rules=rules)
+        after = views.vote_out(at.view, bad, by, seen=view.epoch, only=only, answering=answering, rules=rules)
         if after is at.view:
             return (yield from _nothing_to_vote(view, at.view, bad, suspects))
         swap = yield SwapView(after, at.index)
@@ -213,7 +235,7 @@ def _cast(
 
 
 def _nothing_to_vote(view: View, now: View, bad: dict[str, str], suspects: Suspects) -> Steps[str | None]:
-    """Others did it already, or each suspect is the last member of its slots."""
+    """Others did it already, or each suspect is the last member of its slots, or the last that might answer."""
     if now.epoch > view.epoch:
         return None
     if all(isinstance(suspects[name][1], NoSpace) for name in bad):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dronedispatch.kvstore.core.local_effects import Commit, Probe, Reached
@@ -18,12 +19,14 @@ from dronedispatch.replication.effects import (
     Ping,
     Pulse,
     ReadView,
+    RollCall,
     SecondOpinion,
     Sleep,
     Swap,
     SwapView,
     ViewAt,
 )
+from dronedispatch.replication.patience import ReplicaPatience
 from dronedispatch.replication.view import View
 from dronedispatch.testing.simulation.consul import Consul
 from dronedispatch.testing.simulation.network import SimulatedNetwork, SimulatedProcess
@@ -33,7 +36,9 @@ if TYPE_CHECKING:
     from dronedispatch.testing.simulation.replica import SimulatedReplica
 
 CALL_TIMEOUT_S = 0.25
+CALL_TIMEOUT_MOST_S = 1.5
 PING_TIMEOUT_S = 0.1
+PING_TIMEOUT_MOST_S = 1.0
 REPEATABLE = (Replicate, Read, Prepare, Purge)
 """R5 to R8 may arrive twice; an apply may not."""
 
@@ -54,9 +59,11 @@ class Task:
 class Pending:
     """An Ask under way."""
 
-    __slots__ = ("left", "replies", "task")
+    __slots__ = ("left", "limit_s", "replies", "since_s", "task")
 
-    def __init__(self, task: Task, calls: int) -> None:
+    def __init__(self, task: Task, calls: int, since_s: float, limit_s: float) -> None:
+        self.since_s = since_s
+        self.limit_s = limit_s
         self.task: Task | None = task
         self.replies: list[AnyReply | None] = [None] * calls
         self.left = calls
@@ -72,6 +79,12 @@ class SimulatedDriver(SimulatedProcess):
         self.replicas: Mapping[str, SimulatedReplica] = {}
         self.peers: Sequence[SimulatedDriver] = ()
         self.view: View | None = None
+        self.patience = ReplicaPatience(
+            call_s=CALL_TIMEOUT_S,
+            call_most_s=CALL_TIMEOUT_MOST_S,
+            ping_s=PING_TIMEOUT_S,
+            ping_most_s=PING_TIMEOUT_MOST_S,
+        )
         self._waiting: list[tuple[int, Task]] = []
         self._slow: dict[type, Callable[[Task, Any], None]] = {
             Ask: self._ask,
@@ -80,6 +93,7 @@ class SimulatedDriver(SimulatedProcess):
             SwapView: self._swap_view,
             AwaitView: self._await_view,
             Ping: self._ping,
+            RollCall: self._roll_call,
             SecondOpinion: self._second_opinion,
             Commit: self._commit,
             Probe: self._probe,
@@ -155,8 +169,8 @@ class SimulatedDriver(SimulatedProcess):
     # --- requests that take time ---
 
     def _ask(self, task: Task, ask: Ask) -> None:
-        calls = ask.calls
-        pending = Pending(task, len(calls))
+        calls, now_s = ask.calls, self.simulator.now_s
+        pending = Pending(task, len(calls), now_s, self.patience.call_s(now_s))
         if not calls:
             self.simulator.at(0.0, self.resume, task, [])
             return
@@ -165,7 +179,7 @@ class SimulatedDriver(SimulatedProcess):
             replica = self.replicas[name]
             twice = type(call) in REPEATABLE
             send(self, replica, replica.receive, self, call, pending, place, twice=twice)
-        self.simulator.at(CALL_TIMEOUT_S, self._expire, pending)
+        self.simulator.at(pending.limit_s, self._expire, pending)
 
     def hear(self, pending: Pending | None, place: int, call: AnyCall, reply: AnyReply) -> None:
         """A reply has arrived."""
@@ -175,14 +189,25 @@ class SimulatedDriver(SimulatedProcess):
             self.simulator.tell(f"{self.name} <- {call} : {reply}")
         pending.replies[place] = reply
         pending.left -= 1
+        now_s = self.simulator.now_s
+        self.patience.took(now_s, now_s - pending.since_s)
         if pending.left == 0:
             task, pending.task = pending.task, None
             self.resume(task, pending.replies)
 
+    def _asleep_s(self) -> float:
+        """How long this process will not look up yet: its timers wait, and what has arrived by then comes first."""
+        return max(0.0, self.paused_until_s - self.simulator.now_s)
+
     def _expire(self, pending: Pending) -> None:
+        if (asleep_s := self._asleep_s()) > 0.0:
+            self.simulator.at(asleep_s, self._expire, pending)
+            return
         task = pending.task
         if task is not None:
             pending.task = None
+            now_s = self.simulator.now_s
+            self.patience.took(now_s, now_s - pending.since_s - pending.limit_s)
             self.simulator.counts["silent"] += pending.left
             self.resume(task, [reply if reply is not None else SILENT for reply in pending.replies])
 
@@ -224,16 +249,41 @@ class SimulatedDriver(SimulatedProcess):
 
     def ping(self, name: str, answer: Callable[[Pulse], None]) -> None:
         """Call `answer` with what a look at the replica's health showed."""
-        replica = self.replicas[name]
+        replica, since_s = self.replicas[name], self.simulator.now_s
+        limit_s = self.patience.ping_s(since_s)
         open_ = [True]
 
         def hear(pulse: Pulse) -> None:
             if open_:
                 open_.clear()
+                if pulse is Pulse.ALIVE:
+                    self.patience.took(self.simulator.now_s, self.simulator.now_s - since_s)
                 answer(pulse)
 
+        def expire() -> None:
+            if (asleep_s := self._asleep_s()) > 0.0:
+                self.simulator.at(asleep_s, expire)
+            elif open_:
+                now_s = self.simulator.now_s
+                hear(self.patience.silence(now_s, limit_s, now_s - since_s))
+
         self.network.send(self, replica, replica.health, self, hear)
-        self.simulator.at(PING_TIMEOUT_S, hear, Pulse.SILENT)
+        self.simulator.at(limit_s, expire)
+
+    def _roll_call(self, task: Task, request: RollCall) -> None:
+        limit_s = self.patience.ping_s(self.simulator.now_s)
+        pulses: dict[str, Pulse] = {}
+
+        def hear(name: str, pulse: Pulse) -> None:
+            pulses[name] = pulse
+            if len(pulses) < len(request.replicas):
+                return
+            if not {Pulse.ALIVE, Pulse.REFUSED} & set(pulses.values()):
+                self.patience.nobody(self.simulator.now_s, limit_s)
+            self.resume(task, pulses)
+
+        for name in sorted(request.replicas):
+            self.ping(name, partial(hear, name))
 
     def _second_opinion(self, task: Task, request: SecondOpinion) -> None:
         peers = [peer for peer in self.peers if peer.up]
@@ -252,7 +302,7 @@ class SimulatedDriver(SimulatedProcess):
             self.network.send(peer, self, hear, pulse is Pulse.ALIVE)
 
         self.network.send(self, peer, peer.ping, request.replica, told)
-        self.simulator.at(2 * PING_TIMEOUT_S, hear, None)
+        self.simulator.at(2 * self.patience.ping_s(self.simulator.now_s), hear, None)
 
     def _reached(self, task: Task, _: Reached) -> None:
         raise AssertionError(f"{self.name} is no replica")

@@ -17,7 +17,7 @@ from dronedispatch.replication.effects import Pulse
 from dronedispatch.replication.rules import Rules
 from dronedispatch.replication.view import View
 from dronedispatch.testing.simulation.consul import Consul
-from dronedispatch.testing.simulation.driver import PING_TIMEOUT_S, Pending, SimulatedDriver, Task
+from dronedispatch.testing.simulation.driver import Pending, SimulatedDriver, Task
 from dronedispatch.testing.simulation.engine import MemoryEngine
 from dronedispatch.testing.simulation.network import SimulatedNetwork
 from dronedispatch.testing.simulation.simulator import Simulator
@@ -186,7 +186,9 @@ class SimulatedReplica(SimulatedDriver):
 
         for coordinator in asked:
             self.network.send(self, coordinator, coordinator.ping, self.name, partial(told, coordinator))
-        self.simulator.at(3 * PING_TIMEOUT_S if asked else 0.0, end, False if asked else None)
+        self.simulator.at(
+            3 * self.patience.ping_s(self.simulator.now_s) if asked else 0.0, end, False if asked else None
+        )
 
     def leave(self, done: Callable[[], None]) -> None:
         """Be voted out, linger a moment, stop."""

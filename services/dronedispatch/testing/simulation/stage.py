@@ -34,6 +34,7 @@ from dronedispatch.replication.effects import (
     Ping,
     Pulse,
     ReadView,
+    RollCall,
     SecondOpinion,
     Sleep,
     Swap,
@@ -279,7 +280,9 @@ class Stage:
             case SwapView():
                 return self._swap(name, request)
             case Ping():
-                return Pulse.SILENT if request.replica in self.unreachable else Pulse.ALIVE
+                return self._pulse(request.replica)
+            case RollCall():
+                return {name: self._pulse(name) for name in request.replicas}
             case Commit():
                 return self._commit(name, request)
             case Probe():
@@ -291,6 +294,9 @@ class Stage:
             case Fire() | AwaitView() | SecondOpinion():
                 return None
         return None
+
+    def _pulse(self, name: str) -> Pulse:
+        return Pulse.SILENT if name in self.unreachable else Pulse.ALIVE
 
     def _nonce(self) -> str:
         self._nonces += 1
