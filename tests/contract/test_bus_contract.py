@@ -20,6 +20,7 @@ from dronedispatch.runtime.amqp_queues import work_arguments
 from dronedispatch.runtime.broker_source import BrokerSource
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.dead_letters import DeadLetters
+from dronedispatch.runtime.logs import bind_request_id
 from dronedispatch.runtime.settings import AmqpSettings
 from dronedispatch.testing.broker import MemoryBus
 from support.real_parts import broker_url, running_broker
@@ -70,7 +71,7 @@ class Inbox:
 
     def __init__(self, failures: int = 0) -> None:
         self.bodies: list[bytes] = []
-        self.ids: list[str] = []
+        self.ids: list[tuple[str, str]] = []
         self.failures = failures
 
     async def __call__(self, message: Message) -> None:
@@ -80,7 +81,7 @@ class Inbox:
             self.failures -= 1
             raise ConnectionError("not now")
         self.bodies.append(message.body)
-        self.ids.append(message.message_id)
+        self.ids.append((message.message_id, message.request_id))
 
     async def until(self, holds: Callable[[Inbox], object]) -> None:
         await until(lambda: holds(self), "the messages are here", 30.0)
@@ -91,13 +92,14 @@ def fresh(word: str) -> bytes:
     return f"{word} {next(NUMBERS)}".encode()
 
 
-async def test_what_is_handed_over_for_a_queue_reaches_one_consumer_with_its_id(bus: AnyBus) -> None:
+async def test_what_is_handed_over_for_a_queue_reaches_one_consumer_with_its_ids(bus: AnyBus) -> None:
     one, two, body = Inbox(), Inbox(), fresh("hello")
+    bind_request_id("request-7")
     tasks = [bus.consume("work", one), bus.consume("work", two)]
     bus.to_queue("work", body, message_id="m-1")
     await one.until(lambda _: body in one.bodies or body in two.bodies)
     assert (one.bodies + two.bodies).count(body) == 1
-    assert "m-1" in one.ids + two.ids
+    assert ("m-1", "request-7") in one.ids + two.ids
     await ended(tasks)
 
 

@@ -171,9 +171,9 @@ async def test_without_consul_a_write_certainly_did_not_happen_and_a_watch_keeps
         watch.start()
         await until(lambda: watch.value[0] == b"kept")
         part.stop()
+        await until(lambda: watch.stale_s > 0.0)  # the client has seen its connections end
         with pytest.raises(ConsulUnavailable):
             await client.kv_put("k", b"lost")
-        await until(lambda: watch.stale_s > 0.0)
         assert watch.value[0] == b"kept"
         part.start()
         await client.kv_put("k", b"new")

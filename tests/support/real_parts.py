@@ -59,6 +59,10 @@ class Part:
             )
         wait_until(self._answers_or_died, f"{self.command[0]} answers; see {self.log}", ordinary_s)
 
+    def runs(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self.process is not None and self.process.poll() is None
+
     def _answers_or_died(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"{self.command[0]} ended: {self.log.read_text()[-2000:]}"

@@ -189,7 +189,7 @@ class Rounds:
             self.statuses.look(delivery, version)
 
     async def beat(self) -> str:
-        """Tell what has been seen since the last batch; nothing is news too, about once a second."""
+        """Tell what has been seen since the last batch; nothing is news too, some half a second after the last."""
         if not self._leadership.leader or self._term != self._leadership.term:
             return "standing by"
         if self.statuses.waiting:

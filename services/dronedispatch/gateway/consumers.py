@@ -3,6 +3,9 @@
 The active dispatcher sends a batch at least once a second. Who hears none for SILENCE_S does not know what has changed: its
 readers are told to read again, the subscription is renewed, and meanwhile the events of the release before (one message a
 change, no beat) are listened to: an older dispatcher leads, or none.
+
+Positions are subscribed to while somebody looks at drones only: they are most of what the broker carries, and each
+subscription has its own copy of it written and synced.
 """
 
 from __future__ import annotations
@@ -26,8 +29,10 @@ from dronedispatch.fleet.messages import (
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.runtime.amqp import Message, Undecodable
 from dronedispatch.runtime.clock import Clock
+from dronedispatch.runtime.loops import end
 
 RENEW_MAX_S = 60.0  # between two renewals while nothing is heard at all
+POSITIONS_KEPT_S = 30.0  # after the last reader of drones: a page that is loaded again finds them going on
 
 T = TypeVar("T")
 Handler = Callable[[Message], Awaitable[None]]
@@ -44,7 +49,7 @@ class Broker(Protocol):
 
 
 class Hearing:
-    """Subscribes for `feed`; `once` is to be called about once a second."""
+    """Subscribes for `feed`; `once` is to be called about once a second, and when a reader has come (`feed.entered`)."""
 
     def __init__(self, broker: Broker, feed: Feed, clock: Clock, instance: str) -> None:
         self._broker = broker
@@ -53,14 +58,16 @@ class Hearing:
         self._instance = instance
         self._changes: asyncio.Task[None] | None = None
         self._singles: asyncio.Task[None] | None = None
+        self._positions: asyncio.Task[None] | None = None
+        self._looked_s = clock.monotonic_s()
         self._heard_s = self._word_s = clock.monotonic_s()
         self._renew_after_s = SILENCE_S
 
     def start(self) -> None:
-        """Begin to listen. Positions are told again in every tick: a gap in them is no news."""
+        """Begin to listen."""
         self._heard_s = self._word_s = self._clock.monotonic_s()
         self._listen()
-        self._broker.subscribe(DRONE_UPDATES, f"{DRONE_UPDATES}.{self._instance}", self.drones_updated)
+        self._follow_drones()
 
     @property
     def silent_s(self) -> float:
@@ -76,15 +83,28 @@ class Hearing:
         queue = f"{DELIVERY_CHANGES}.{self._instance}"
         self._changes = self._broker.subscribe(DELIVERY_CHANGES, queue, self.changed, self._feed.gap)
 
+    def _follow_drones(self) -> None:
+        """Positions are told again in every tick: a gap in them is no news, and no store is asked for what was missed."""
+        now_s, positions = self._clock.monotonic_s(), self._positions
+        if self._feed.wants_drones:
+            self._looked_s = now_s
+            if (
+                positions is None or positions.done()
+            ):  # one that is being taken back still has the queue's name
+                queue = f"{DRONE_UPDATES}.{self._instance}"
+                self._positions = self._broker.subscribe(DRONE_UPDATES, queue, self.drones_updated)
+        elif positions is not None and now_s - self._looked_s >= POSITIONS_KEPT_S:
+            positions.cancel()
+
     async def once(self) -> str:
         """Whether the dispatcher is heard; after a silence the subscription is renewed."""
+        self._follow_drones()
         if self.silent_s < self._renew_after_s:
             return "heard" if self._feed.hearing else "not heard yet"
         log.warning("no word from the dispatcher, listening anew", seconds=round(self.silent_s, 1))
         self._feed.lost()
         if self._changes is not None:
-            self._changes.cancel()
-            await asyncio.gather(self._changes, return_exceptions=True)
+            await end([self._changes])
         self._listen()
         if self._singles is None:
             queue = f"{DELIVERY_STATUS}.{self._instance}"

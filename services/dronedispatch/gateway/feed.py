@@ -2,7 +2,7 @@
 
 Events are kept whether anybody watches or not, so that every gateway can resume every reader. What is drawn is what the
 messages carry; of two records the newer version wins. The store is read when somebody begins to watch, after a gap, and now
-and then; with the broker away, every poll. While nobody watches, telemetry is dropped unread.
+and then; with the broker away, every poll. While nobody looks at drones, their telemetry does not come here.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ log = structlog.get_logger()
 
 
 class Feed:
-    """`board` is what readers look at; `wake` wakes the correcting loop, `changed` every reader."""
+    """`board` is what readers look at; `wake` wakes the correcting loop, `entered` who subscribes, `changed` all readers."""
 
     def __init__(self, kv: KVClient, clock: Clock, events_kept: int, speed: Callable[[], float]) -> None:
         self._kv = kv
@@ -64,6 +64,7 @@ class Feed:
         self.board = Board(events_kept)
         self.wake = asyncio.Event()
         self.touched = asyncio.Event()
+        self.entered = asyncio.Event()
         self.watchers = 0
         self.hearing = False
         self.closing = False
@@ -102,6 +103,7 @@ class Feed:
         self._wanted.update(topics)
         WATCHERS.set(self.watchers)
         self.wake.set()
+        self.entered.set()
 
     def leave(self, topics: Collection[str]) -> None:
         """A reader of these topics has gone."""

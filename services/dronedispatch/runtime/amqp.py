@@ -30,14 +30,17 @@ from aiormq.abc import DeliveredMessage
 from prometheus_client import Counter, Gauge
 from ulid import ULID
 
-from dronedispatch.runtime.amqp_queues import DEAD_LETTERS, Queues, own_queue, trim_dead_letters
+from dronedispatch.runtime.amqp_queues import DEAD_LETTERS, Queues, delete_own, own_queue, trim_dead_letters
 from dronedispatch.runtime.backoff import full_jitter
 from dronedispatch.runtime.broker_source import BrokerSource, NoBroker
 from dronedispatch.runtime.logs import bind_request_id, current_request_id
+from dronedispatch.runtime.loops import end, is_cancelled
 
 BUFFER_MAX = 10_000  # messages; the oldest goes first, counted: the periodic round finds the same facts
 IN_FLIGHT_MAX = 200
 CONFIRM_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 5.0
+CONSUME_TIMEOUT_S = 60.0  # a queue whose replicas never formed stands there, and answers no consumer
 TEND_S = 2.0  # how often exchanges and bindings are declared again: it changes nothing where they stand
 
 PUBLISHED = Counter("dd_amqp_published_total", "Messages by outcome", ["target", "outcome"])
@@ -62,7 +65,6 @@ class Message:
     body: bytes
     message_id: str
     request_id: str
-    redelivered: bool = False
 
 
 Handler = Callable[[Message], Awaitable[None]]
@@ -148,9 +150,7 @@ class Bus:
             async with asyncio.timeout(drain_s):
                 while self._buffer and self.publishing:  # noqa: ASYNC110 - at the end of life only
                     await asyncio.sleep(0.02)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self._source.stop()
 
     publishing = False  # whether the publishing connection is up
@@ -246,7 +246,7 @@ class Bus:
                 await self._queues.declare_fanouts(channel)
                 await trim_dead_letters(channel)
 
-            await self._receive(channel, queue, handler, prefetch, tend)
+            await self._receive(channel, queue, handler, prefetch, tend, asyncio.Event())
 
         return self._consumer(queue, run)
 
@@ -256,10 +256,14 @@ class Bus:
         """Get everything that `exchange` carries from now on, through a queue of our own that expires with us.
 
         `attached` is called at each (re)connection: what is published from then on arrives, earlier messages may be lost.
-        Cancelling the returned task takes the subscription back.
+        Cancelling the returned task takes the subscription back. A queue that left its consumer without an answer is made
+        anew: the broker never heals it, and whoever publishes to it waits for it.
         """
+        unanswered = asyncio.Event()
 
         async def run(connection: AbstractConnection, channel: AbstractChannel) -> None:
+            if unanswered.is_set():
+                await delete_own(connection, queue)
             own = await own_queue(connection, channel, queue)
             await own.bind(exchange)
             if attached is not None:
@@ -269,8 +273,9 @@ class Bus:
                 await channel.declare_exchange(exchange, aio_pika.ExchangeType.FANOUT, durable=True)
                 await own.bind(exchange)
 
+            unanswered.set()
             try:
-                await self._receive(channel, queue, handler, 200, tend)
+                await self._receive(channel, queue, handler, 200, tend, unanswered)
             except asyncio.CancelledError:
                 if not self._stopping:
                     with contextlib.suppress(*_FAULTS):
@@ -293,8 +298,12 @@ class Bus:
         handler: Handler,
         prefetch: int,
         tend: Callable[[], Awaitable[None]],
+        unanswered: asyncio.Event,
     ) -> None:
-        """Until the channel or the consumer ends. `tend` is called every TEND_S; it raises what ends it, too."""
+        """Until the channel or the consumer ends. `tend` is called every TEND_S; it raises what ends it, too.
+
+        `unanswered` is cleared when the broker has taken the consumer. Raises TimeoutError when it does not.
+        """
         await channel.set_qos(prefetch_count=prefetch)
         source = await channel.get_queue(queue, ensure=False)
 
@@ -306,7 +315,9 @@ class Bus:
 
         cancelled = asyncio.Event()  # by the broker: the queue was deleted, or its last replica is gone
         (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lambda _: cancelled.set())
-        await source.consume(received)
+        async with asyncio.timeout(CONSUME_TIMEOUT_S):
+            await source.consume(received)
+        unanswered.clear()
         ends = [asyncio.ensure_future(channel.closed()), asyncio.create_task(cancelled.wait())]
         try:
             while not (await asyncio.wait(ends, timeout=TEND_S, return_when=asyncio.FIRST_COMPLETED))[0]:
@@ -326,7 +337,6 @@ class Bus:
             incoming.body,
             incoming.message_id or "",
             incoming.correlation_id or str(ULID()),
-            bool(incoming.redelivered),
         )
         bind_request_id(message.request_id)
         try:
@@ -376,12 +386,15 @@ class Bus:
                 failures = 0
                 await run(connection, channel)
             except _FAULTS as exc:
+                if is_cancelled():  # and the library made a fault of it
+                    raise asyncio.CancelledError from exc
                 if failures == 0:
                     log.warning("broker lost, retrying", direction=direction, error=repr(exc))
             finally:
                 gauge.set(0)
                 if connection is not None:
                     with contextlib.suppress(*_FAULTS):
-                        await connection.close()
+                        async with asyncio.timeout(CLOSE_TIMEOUT_S):  # a stopped broker does not answer
+                            await connection.close()
             await asyncio.sleep(0.1 + full_jitter(failures, base_s=0.2, cap_s=3.0, rng=self._rng))
             failures += 1

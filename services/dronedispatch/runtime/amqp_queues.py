@@ -6,6 +6,7 @@ queue may hold messages and is used as it is, a subscription's own queue is made
 
 from __future__ import annotations
 
+import asyncio
 from typing import NamedTuple
 
 import aio_pika
@@ -19,6 +20,7 @@ DELIVERY_LIMIT = 20  # attempts of a work queue's message before the broker give
 WORK_QUEUE_MAX = 100_000
 SUBSCRIPTION_EXPIRES_MS = 60_000
 SUBSCRIPTION_MAX = 10_000
+DELETE_TIMEOUT_S = 60.0  # the broker asks its replicas for some seconds before it deletes without them
 
 Arguments = dict[str, FieldValue]
 _complained: set[str] = set()  # queues with other arguments, each said once a process
@@ -87,6 +89,13 @@ async def own_queue(connection: AbstractConnection, channel: AbstractChannel, na
     log.warning("our own queue stood there with other arguments: it is made anew", queue=name)
     await channel.queue_delete(name)
     return await channel.declare_queue(name, durable=True, arguments=arguments)
+
+
+async def delete_own(connection: AbstractConnection, name: str) -> None:
+    """A subscription's queue, on a channel for that alone: the one that waited for it answers nothing else."""
+    log.warning("our own queue answers no consumer: it is made anew", queue=name)
+    async with await connection.channel() as trial, asyncio.timeout(DELETE_TIMEOUT_S):
+        await trial.queue_delete(name)
 
 
 async def trim_dead_letters(channel: AbstractChannel) -> None:

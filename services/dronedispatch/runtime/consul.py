@@ -17,11 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import aiohttp
 import msgspec
 from consul import base
 
 from dronedispatch.runtime.addresses import consul_address
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.errors import HttpError, RequestNotSent
 
 try:  # py-consul
     from consul import exceptions as errors
@@ -29,12 +30,17 @@ try:  # py-consul
 
     boolean = CB.boolean
 except ImportError:  # python-consul
-    errors, boolean = base, base.CB.bool
+    CB = base.CB
+    errors, boolean = base, CB.bool
 
 T = TypeVar("T")
 
 BLOCKING_WAIT_S = 30.0
 CALL_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 3.0
+IDLE_S = 15.0
+CONNECTIONS_MAX = 1024
+"""A blocking query holds its connection: with few, a watch would starve a write."""
 RESET_PAUSE_S = 0.5
 """Before a query that begins anew because the index went back: it is answered at once, and might go back again."""
 
@@ -114,20 +120,27 @@ def next_index(asked: int, answered: int) -> int:
 
 
 class _AsyncHTTP(base.HTTPClient):  # type: ignore[misc]
-    """python-consul's transport on aiohttp; every method returns an awaitable."""
+    """python-consul's transport on runtime/http; every method returns an awaitable.
 
-    def __init__(self, host: str, port: int, scheme: str, verify: ssl.SSLContext | bool) -> None:
+    A read whose kept connection turns out to be closed is sent again. A write never is: the first copy may have been
+    applied, and a compare-and-set that is applied twice says "no" of what it has done.
+    """
+
+    def __init__(self, host: str, port: int, scheme: str, tls: ssl.SSLContext | None) -> None:
         super().__init__(host, port, scheme)
         # python-consul leaves it out of agent and session calls, which ACLs then deny.
         self.token: str | None = None
-        self._tls = verify
-        self._session: aiohttp.ClientSession | None = None
+        self._tls = tls
+        self._reads, self._writes = self._client(resend=True), self._client(resend=False)
 
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            # Blocking queries hold their connections: no limit, or a watch would starve a write.
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        return self._session
+    def _client(self, *, resend: bool) -> HttpClient:
+        return HttpClient(
+            connect_timeout_s=CONNECT_TIMEOUT_S,
+            idle_timeout_s=IDLE_S,
+            connections_max=CONNECTIONS_MAX,
+            resend_on_reuse_reset=resend,
+            tls=self._tls,
+        )
 
     async def _call(
         self, method: str, callback: Callable[[Any], T], path: str, params: Any, data: Any = None
@@ -136,16 +149,17 @@ class _AsyncHTTP(base.HTTPClient):  # type: ignore[misc]
         token = next((value for name, value in pairs if name == "token"), self.token)
         wait_s = next((float(str(value).rstrip("s")) for name, value in pairs if name == "wait"), 0.0)
         uri = self.uri(path, [(name, value) for name, value in pairs if name != "token"])
-        async with self._client().request(
+        answer = await (self._reads if method == "GET" else self._writes).request(
             method,
-            uri,
-            data=data if data not in (None, "") else None,
-            headers={"X-Consul-Token": str(token)} if token else None,
-            ssl=self._tls,
-            timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S + wait_s * 17 / 16, sock_connect=3.0),
-        ) as answer:
-            body = await answer.text("utf-8")
-            return callback(base.Response(answer.status, answer.headers, body))
+            self.host,
+            self.port,
+            uri.removeprefix(self.base_uri),
+            headers=[("X-Consul-Token", str(token))] if token else [],
+            body=data.encode() if isinstance(data, str) else data or b"",
+            timeout_s=CALL_TIMEOUT_S + wait_s * 17 / 16,
+        )
+        headers = {name.title(): value for name, value in answer.headers.items()}  # X-Consul-Index
+        return callback(base.Response(answer.status, headers, answer.body.decode()))
 
     def get(self, callback: Any, path: str, params: Any = None, **_: Any) -> Any:
         return self._call("GET", callback, path, params)
@@ -160,13 +174,14 @@ class _AsyncHTTP(base.HTTPClient):  # type: ignore[misc]
         return self._call("POST", callback, path, params, data)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._reads.close()
+        await self._writes.close()
 
 
 class _AsyncConsul(base.Consul):  # type: ignore[misc]
-    def connect(self, host: str, port: int, scheme: str, verify: Any = True, cert: Any = None) -> _AsyncHTTP:
-        return _AsyncHTTP(host, port, scheme, verify)
+    def connect(self, host: str, port: int, scheme: str, verify: Any = None, cert: Any = None) -> _AsyncHTTP:
+        # py-consul makes True of None.
+        return _AsyncHTTP(host, port, scheme, verify if isinstance(verify, ssl.SSLContext) else None)
 
     http_connect = connect
 
@@ -187,7 +202,7 @@ class ConsulClient:
     def __init__(self, address: str, *, token: str | None = None, cacert: str | None = None) -> None:
         scheme, host, port = consul_address(address)
         self.address = f"{scheme}://{host}:{port}"
-        tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=cacert) if cacert else True
+        tls = ssl.create_default_context(cafile=cacert) if scheme == "https" else None
         with _without_consul_variables():
             self._consul = _AsyncConsul(host=host, port=port, token=token, scheme=scheme, verify=tls)
         self._consul.http.token = token
@@ -201,14 +216,7 @@ class ConsulClient:
             return await call
         except (errors.ACLPermissionDenied, errors.ACLDisabled, errors.BadRequest) as exc:
             raise ConsulRefused(str(exc)) from exc
-        except (
-            errors.ConsulException,
-            aiohttp.ClientError,
-            TimeoutError,
-            OSError,
-            ValueError,
-            KeyError,
-        ) as exc:
+        except (errors.ConsulException, HttpError, ValueError, KeyError) as exc:
             raise ConsulUnavailable(repr(exc)) from exc
 
     async def _write(self, call: Awaitable[T]) -> T:
@@ -216,16 +224,9 @@ class ConsulClient:
             return await call
         except (errors.ACLPermissionDenied, errors.ACLDisabled, errors.BadRequest, errors.ClientError) as exc:
             raise ConsulRefused(str(exc)) from exc
-        except aiohttp.ClientConnectorError as exc:
+        except RequestNotSent as exc:
             raise ConsulUnavailable(repr(exc)) from exc
-        except (
-            errors.ConsulException,
-            aiohttp.ClientError,
-            TimeoutError,
-            OSError,
-            ValueError,
-            KeyError,
-        ) as exc:
+        except (errors.ConsulException, HttpError, ValueError, KeyError) as exc:
             raise ConsulUnknown(repr(exc)) from exc
 
     # -- key/value ---------------------------------------------------------------------------------------------
@@ -313,15 +314,24 @@ class ConsulClient:
         return dict(await self._read(self._consul.agent.services()))
 
     async def health(
-        self, service: str, *, index: int = 0, wait_s: float = BLOCKING_WAIT_S, passing: bool = True
+        self,
+        service: str,
+        *,
+        index: int = 0,
+        wait_s: float = BLOCKING_WAIT_S,
+        passing: bool = True,
+        consistent: bool = False,
     ) -> tuple[int, tuple[Endpoint, ...]]:
-        """(index, the instances of `service`, sorted by id). With `index` it waits for a change."""
+        """(index, the instances of `service`, sorted by id). With `index` it waits for a change.
+
+        `consistent`: an error, not what once was, of a Consul that is still reading its log after a start.
+        """
+        asked = {"index": index, "wait": f"{wait_s:g}s"} if index else {}
+        flags = {name: "1" for name, wanted in (("passing", passing), ("consistent", consistent)) if wanted}
+        # python-consul's own call has no word for `consistent`.
         found, entries = await self._read(
-            self._consul.health.service(
-                service,
-                index=index or None,
-                wait=f"{wait_s:g}s" if index else None,
-                passing=passing or None,
+            self._consul.http.get(
+                CB.json(index=True), f"/v1/health/service/{service}", list({**asked, **flags}.items())
             )
         )
         return int(found), tuple(sorted(map(_endpoint, entries or ()), key=lambda endpoint: endpoint.id))

@@ -1,6 +1,8 @@
 """Discovery by blocking queries only: no address of another service is configured anywhere.
 
-An error is not an empty answer: on an error the last table stays, and `stale_s` says for how long.
+An error is not an empty answer: on an error the last table stays, and `stale_s` says for how long. Nor is what once was:
+a Consul that has just been started answers from as much of its log as it has read, unless it is asked for a consistent
+answer. The first question is one, and each that begins anew.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import structlog
 from dronedispatch.runtime.backoff import full_jitter
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.consul import RESET_PAUSE_S, ConsulClient, ConsulError, Endpoint, next_index
-from dronedispatch.runtime.loops import is_cancelled
+from dronedispatch.runtime.loops import end, is_cancelled
 
 __all__ = ["Endpoint", "KeyWatch", "ServiceWatch"]
 
@@ -77,8 +79,7 @@ class _Watch(Generic[V]):
     async def stop(self) -> None:
         """Stop at once; the last value stays."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end([self._task])
             self._task = None
 
     async def _run(self) -> None:
@@ -128,7 +129,7 @@ class ServiceWatch(_Watch[tuple[Endpoint, ...]]):
         self, consul: ConsulClient, service: str, *, clock: Clock | None = None, rng: Random | None = None
     ) -> None:
         async def ask(index: int) -> tuple[int, tuple[Endpoint, ...]]:
-            return await consul.health(service, index=index)
+            return await consul.health(service, index=index, consistent=not index)
 
         super().__init__(f"service {service}", ask, (), clock, rng)
 
@@ -145,7 +146,7 @@ class KeyWatch(_Watch[tuple[bytes | None, int]]):
         self, consul: ConsulClient, key: str, *, clock: Clock | None = None, rng: Random | None = None
     ) -> None:
         async def ask(index: int) -> tuple[int, tuple[bytes | None, int]]:
-            answered, value, modify_index = await consul.kv_get(key, index=index)
+            answered, value, modify_index = await consul.kv_get(key, index=index, consistent=not index)
             return answered, (value, modify_index)
 
         super().__init__(f"key {key}", ask, (None, 0), clock, rng)

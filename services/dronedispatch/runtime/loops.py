@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from random import Random
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -19,6 +20,9 @@ SECONDS = Histogram(
     ["loop"],
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
 )
+
+AGAIN_S = 3.0
+END_S = 15.0
 
 log = structlog.get_logger()
 
@@ -92,6 +96,26 @@ def is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel `tasks` and wait until they have ended, at most for END_S; what is left then is named in the log.
+
+    A cancellation can be swallowed on its way (asyncio.wait_for does so before Python 3.12 when what it waited for ends
+    at the same moment), so it is said again every AGAIN_S: a process must not hang on its way out.
+    """
+    left = set(tasks)
+    for _ in range(round(END_S / AGAIN_S)):
+        if not left:
+            return
+        for task in left:
+            task.cancel()
+        done, left = await asyncio.wait(left, timeout=AGAIN_S)
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # asked for, or it is reported when it is collected
+    if left:
+        log.error("tasks do not end", tasks=sorted(task.get_name() for task in left))
+
+
 class Tasks:
     """The background tasks of a process: started together, cancelled and awaited together.
 
@@ -121,8 +145,5 @@ class Tasks:
         self._on_death(task.get_name())
 
     async def stop(self) -> None:
-        """Cancel all and wait until they have ended."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel all and wait until they have ended: see `end`."""
+        await end(self._tasks)

@@ -29,7 +29,8 @@ class Problem(Exception):
     ) -> None:
         super().__init__(f"{status} {detail}")
         self.status = status
-        self.detail = detail
+        # It may show what came in: a header's bytes that are no UTF-8 are halves of surrogate pairs, which JSON cannot hold.
+        self.detail = detail.encode(errors="backslashreplace").decode()
         self.title = title
         self.field = field
         self.headers = dict(headers or {})

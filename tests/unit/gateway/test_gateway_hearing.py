@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -10,12 +12,14 @@ from dronedispatch.fleet.documents import encode
 from dronedispatch.fleet.messages import (
     DELIVERY_CHANGES,
     DELIVERY_STATUS,
+    DRONE_UPDATES,
     SILENCE_S,
     DeliveryChanges,
     DeliveryStatusChanged,
+    DroneUpdates,
 )
-from dronedispatch.gateway.consumers import RENEW_MAX_S, Hearing
-from dronedispatch.gateway.core.stream import DELIVERY, Reader
+from dronedispatch.gateway.consumers import POSITIONS_KEPT_S, RENEW_MAX_S, Hearing
+from dronedispatch.gateway.core.stream import DELIVERY, DRONES, Reader
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.testing.broker import MemoryBus
 from dronedispatch.testing.clock import FakeClock
@@ -73,6 +77,23 @@ class Watched:
 
     def tell(self, first: int, last: int | None = None, term: int = 1) -> None:
         self.bus.to_fanout(DELIVERY_CHANGES, batch(first, first if last is None else last, term))
+
+    async def flown(self) -> bool:
+        """Whether a tick of a drone_sim is told to anybody."""
+        await asyncio.sleep(0)  # what has been taken back goes with the loop's next turn
+        await asyncio.sleep(0)
+        tick = DroneUpdates(
+            id=new_id(),
+            at="2026-01-01T00:00:00.000Z",
+            request_id="r",
+            source="s",
+            tick=1,
+            slots=(),
+            drones=(),
+        )
+        self.bus.to_fanout(DRONE_UPDATES, encode(tick))
+        await self.bus.settled()
+        return self.bus.heard(DRONE_UPDATES)
 
     async def listen(self) -> None:
         """At the broker; the readers have been told of the beginning."""
@@ -188,6 +209,27 @@ async def test_an_older_dispatcher_is_heard_one_change_at_a_time_until_a_newer_o
     one.bus.to_fanout(DELIVERY_STATUS, assigned(2, term=2))
     assert not one.bus.heard(DELIVERY_STATUS)
     assert await one.news() == []
+
+
+async def test_positions_come_to_a_gateway_while_somebody_looks_at_drones_and_a_while_longer() -> None:
+    one = Watched()
+    await one.listen()
+    assert not await one.flown()
+    one.feed.enter({DELIVERY})
+    await one.after(0.1)
+    assert not await one.flown()
+    one.feed.enter({DRONES})
+    assert one.feed.entered.is_set()
+    await one.after(0.1)
+    assert await one.flown()
+    one.feed.leave({DRONES})
+    await one.after(POSITIONS_KEPT_S - 1.0)
+    assert await one.flown()
+    await one.after(1.0)
+    assert not await one.flown()
+    one.feed.enter({DRONES})
+    await one.after(0.1)
+    assert await one.flown()
 
 
 @pytest.mark.parametrize(

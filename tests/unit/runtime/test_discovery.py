@@ -22,9 +22,13 @@ class Scripted:
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.asked: list[int] = []
+        self.consistent: list[bool] = []
 
-    async def health(self, _service: str, *, index: int) -> tuple[int, tuple[Endpoint, ...]]:
+    async def health(
+        self, _service: str, *, index: int, consistent: bool
+    ) -> tuple[int, tuple[Endpoint, ...]]:
         self.asked.append(index)
+        self.consistent.append(consistent)
         if not self.answers:
             await asyncio.Event().wait()
         answer = self.answers.pop(0)
@@ -78,6 +82,14 @@ async def test_after_an_error_or_an_index_that_went_back_it_asks_from_the_beginn
     await watch.stop()
 
 
+@pytest.mark.parametrize("answer", [(3, (A,)), (0, (A,)), ConsulError("away")])
+async def test_who_begins_anew_is_not_told_what_once_was(answer: Answer) -> None:
+    consul = Scripted((5, (A,)), (6, (A, B)), answer)
+    watch, _ = await watched(consul)
+    assert consul.consistent == [True, False, False, True]
+    await watch.stop()
+
+
 async def test_the_same_answer_again_is_no_news() -> None:
     watch, told = await watched(Scripted((5, (A,)), (6, (A,))))
     assert told == [(A,)]
@@ -90,11 +102,13 @@ class Nonsense(Exception):
 
 async def test_an_error_of_any_kind_leaves_the_watch_alive() -> None:
     class Broken(Scripted):
-        async def health(self, service: str, *, index: int) -> tuple[int, tuple[Endpoint, ...]]:
+        async def health(
+            self, service: str, *, index: int, consistent: bool
+        ) -> tuple[int, tuple[Endpoint, ...]]:
             if not self.asked:
                 self.asked.append(index)
                 raise Nonsense
-            return await super().health(service, index=index)
+            return await super().health(service, index=index, consistent=consistent)
 
     consul = Broken((5, (A,)))
     watch = ServiceWatch(cast(ConsulClient, consul), "gateway")

@@ -7,9 +7,11 @@ import contextlib
 from random import Random
 
 import pytest
+from structlog.testing import capture_logs
 
 from dronedispatch.runtime.backoff import full_jitter
-from dronedispatch.runtime.loops import Loop, Tasks
+from dronedispatch.runtime.loops import END_S, Loop, Tasks, end
+from support.virtual_time import now_s
 from support.waiting import deadline
 
 pytestmark = pytest.mark.virtual_time
@@ -116,3 +118,36 @@ def test_full_jitter_stays_below_its_cap_and_doubles_before_it() -> None:
     late = [full_jitter(50, base_s=0.1, cap_s=1.0, rng=rng) for _ in range(500)]
     assert min(first) >= 0.0 and 0.09 < max(first) <= 0.1
     assert min(late) >= 0.0 and 0.9 < max(late) <= 1.0
+
+
+async def deaf(times: int, began: asyncio.Event) -> None:
+    """Swallows so many cancellations, as asyncio.wait_for may before Python 3.12."""
+    for _ in range(times):
+        with contextlib.suppress(asyncio.CancelledError):
+            began.set()
+            await asyncio.Event().wait()
+    await asyncio.Event().wait()
+
+
+async def test_a_cancellation_that_is_swallowed_is_said_again() -> None:
+    began = asyncio.Event()
+    tasks = Tasks(on_death=pytest.fail)
+    task = tasks.start("deaf", deaf(1, began))
+    await began.wait()
+    async with deadline():
+        await tasks.stop()
+    assert task.cancelled()
+
+
+async def test_a_task_that_does_not_end_holds_nobody_up_for_ever() -> None:
+    began = asyncio.Event()
+    task = asyncio.create_task(deaf(100, began), name="deaf")
+    await began.wait()
+    before = now_s()
+    with capture_logs() as logs:
+        await end([task])
+    assert now_s() - before == END_S
+    assert [one["tasks"] for one in logs] == [["deaf"]]
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 
 from dronedispatch.runtime.http.collector import Collector, HttpResponse
@@ -31,6 +32,7 @@ class HttpClient:
     on a fresh connection. Right for reads and for requests that the peer deduplicates; wrong for the store's hops,
     where the first copy may have been applied: there only RequestNotSent is definite.
     `prover`: each new connection's peer proves that it is one of our services first (else RequestNotSent).
+    `tls`: every connection is encrypted, and its peer shows a certificate for the address that it was called by.
     Use it inside a running event loop only. `close()` when done.
     """
 
@@ -43,6 +45,7 @@ class HttpClient:
         resend_on_reuse_reset: bool,
         response_bytes_max: int = 64 * 1024 * 1024,
         prover: Prover | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._connect_timeout_s = connect_timeout_s
         self._idle_timeout_s = idle_timeout_s
@@ -50,6 +53,7 @@ class HttpClient:
         self._resend = resend_on_reuse_reset
         self._response_bytes_max = response_bytes_max
         self._prover = prover
+        self._tls = tls
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -141,6 +145,7 @@ class HttpClient:
                 connect_timeout_s=self._connect_timeout_s,
                 idle_timeout_s=self._idle_timeout_s,
                 prover=self._prover,
+                tls=self._tls,
             )
             lane = self._lanes[address, port] = _Lane(pool, self._connections_max)
             self._arm_sweeper()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 from dronedispatch.runtime.http.collector import Collector
 from dronedispatch.runtime.http.connection import Connection
@@ -41,6 +42,7 @@ class Pool:
         connect_timeout_s: float,
         idle_timeout_s: float,
         prover: Prover | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address = address
         self.port = port
@@ -52,6 +54,7 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._prover = prover
+        self._tls = tls
 
     @property
     def idle_count(self) -> int:
@@ -78,7 +81,7 @@ class Pool:
             async with asyncio.timeout(limit_s):
                 home = self if self._prover is None else _Anteroom(self)
                 _, connection = await self._loop.create_connection(
-                    lambda: Connection(home, self.peer), self.address, self.port
+                    lambda: Connection(home, self.peer), self.address, self.port, ssl=self._tls
                 )
                 if self._prover is not None:
                     await self._let_prove(connection, self._prover)
