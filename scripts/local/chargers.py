@@ -13,9 +13,40 @@ from pathlib import Path
 from scripts.local.trouble import Trouble
 
 from dronedispatch.fleet.city import City, CityInvalid, default_city, parse_city
+from dronedispatch.fleet.paths import paths_of
+from dronedispatch.fleet.positions import LatLon, distance_m
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 TIMEOUT_S = 15.0
+FIRST_ORDER = (LatLon(lat=41.8902, lon=12.4922), LatLon(lat=41.9109, lon=12.4763))
+
+
+def check(city_file: str) -> None:
+    """Raises Trouble for a --city that is none, before anything is started for it."""
+    document = _document(city_file)
+    if document is not None:
+        _parsed(document, city_file)
+
+
+def city_at(url: str) -> City | None:
+    """The city that a running system says it has; None: it cannot be asked."""
+    try:
+        with _OPENER.open(f"{url}/zones", timeout=TIMEOUT_S) as answer:
+            return parse_city(json.load(answer), "stored")
+    except (OSError, ValueError, CityInvalid):
+        return None
+
+
+def first_order(city: City) -> tuple[LatLon, LatLon] | None:
+    """Two places of the city that a drone flies between; None: no two of its charge points have a way."""
+    if not any(city.why_not_here(place) for place in FIRST_ORDER):
+        return FIRST_ORDER
+    points, paths = city.charge_points, paths_of(city)
+    pairs = [(one, other) for i, one in enumerate(points) for other in points[i + 1 :]]
+    for one, other in sorted(pairs, key=lambda pair: distance_m(pair[0].at, pair[1].at)):
+        if paths.why_no_way(one.at, other.at) is None:
+            return one.pos, other.pos
+    return None
 
 
 def suit(url: str, operator_token: str, drones: int, city_file: str = "") -> str | None:
@@ -64,6 +95,8 @@ def _document(city_file: str) -> object:
         return json.loads(Path(city_file).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise Trouble(f"--city {city_file} cannot be read: {error}") from error
+    except RecursionError as error:
+        raise Trouble(f"--city {city_file} is nested too deeply to be GeoJSON") from error
 
 
 def _parsed(document: object, city_file: str) -> City:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -109,13 +111,30 @@ def _place(text: str) -> tuple[float, float, int]:
 def read(path: Path) -> object:
     """The decoded file. Raises SystemExit with a sentence."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        raw = path.read_bytes()
     except OSError as error:
         raise SystemExit(f"scripts/city: {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise SystemExit(f"scripts/city: {path} is no JSON: {error}") from error
+    try:
+        return json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise SystemExit(f"scripts/city: {path} is no JSON: {_why_no_text(raw, error)}") from error
+    except json.JSONDecodeError as error:
+        raise SystemExit(
+            f"scripts/city: {path} is no JSON: {error}. Convert it to one GeoJSON document first "
+            "(ogr2ogr out.geojson FILE reads features a line, KML and shapefiles)"
+        ) from error
+    except ValueError as error:  # Python reads no whole number of more than some thousand digits
+        raise SystemExit(f"scripts/city: {path} holds a number of thousands of digits: repair it") from error
     except RecursionError as error:
         raise SystemExit(f"scripts/city: {path} is nested too deeply to be GeoJSON") from error
+
+
+def _why_no_text(raw: bytes, error: UnicodeDecodeError) -> str:
+    if raw.startswith((b"\x1f\x8b", b"PK")):
+        return "it is compressed: unpack it first"
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "it is UTF-16: convert it first (iconv -f UTF-16 -t UTF-8)"
+    return f"byte {error.start} is no UTF-8: convert it first (iconv -f LATIN1 -t UTF-8, if it is Latin-1)"
 
 
 def judged(document: object, say: list[str]) -> City:
@@ -153,6 +172,10 @@ def do_import(given: argparse.Namespace) -> None:
     from dronedispatch.fleet.geojson import CityInvalid
     from dronedispatch.fleet.positions import LatLon
 
+    picture = given.picture or given.output.with_suffix(".svg")
+    _refuse_one_file_twice(
+        {"the file of quarters": given.file, "the document": given.output, "its picture": picture}
+    )
     source = read(given.file)
     tolerance_m = given.tolerance
     while True:
@@ -162,7 +185,7 @@ def do_import(given: argparse.Namespace) -> None:
             spread=given.charge_points,
             capacity=given.capacity,
             charge_points=[(LatLon(lat=lat, lon=lon), places) for lat, lon, places in given.charge_point],
-            name=given.name or given.file.stem.replace("_", " ").title(),
+            name=_name_of(given),
         )
         try:
             made = make_city(source, wish)
@@ -184,11 +207,34 @@ def do_import(given: argparse.Namespace) -> None:
     for line in made.said:
         print(f"  {line}")
     _write(given.output, body + "\n")
-    picture = given.picture or given.output.with_suffix(".svg")
     _write(picture, svg_of(city, wish.name))
+    output = _shown(given.output)
     print(
-        f"{given.output} ({size / 1000:.0f} kB), picture {picture}; run it with scripts/up --city {given.output}"
+        f"{output} ({size / 1000:.0f} kB), picture {_shown(picture)}; run it with scripts/up --city {output}"
     )
+
+
+def _refuse_one_file_twice(files: dict[str, Path]) -> None:
+    """Whoever writes the document over its source, or the picture over the document, has lost one of them."""
+    for (one, at), (other, there) in combinations(files.items(), 2):
+        if at.resolve() == there.resolve():
+            raise SystemExit(
+                f"scripts/city: {one} and {other} are both {at}: give another --output or --picture"
+            )
+
+
+def _name_of(given: argparse.Namespace) -> str:
+    """Text that JSON can hold, whatever bytes the file's name has."""
+    from scripts.local.city_source import printable
+
+    from dronedispatch.fleet.geojson import NAME_CHARS_MAX
+
+    return printable(given.name or given.file.stem.replace("_", " ").title())[:NAME_CHARS_MAX] or "City"
+
+
+def _shown(path: Path) -> str:
+    """A path for printing: a byte of it that is no UTF-8 ends no command."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _write(path: Path, text: str) -> None:

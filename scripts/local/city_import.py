@@ -31,10 +31,9 @@ CHARGE_POINTS = range(4, 41)
 ACROSS_MAX_M = (
     300_000.0  # beyond that the plane is no map any more, and no drone comes from one end to the other
 )
-MEETING_MAX = 500_000
-"""Pairs of edges of two quarters that may cross: what their union costs. Real quarters meet along their borders only."""
+GROUND_MIN_M2 = 10_000.0  # what covers less is no city, or its numbers are no degrees
+ZONE_MIN_M2 = 100.0  # a sliver between two quarters is no zone, and may vanish as its corners are rounded
 GRID_MAX = 200_000  # places that are looked at when charge points are spread
-EDGES_AT_ONCE = 2_000
 DECIMALS = 7
 
 
@@ -65,8 +64,9 @@ def make_city(source: object, wish: Wish) -> Made:
     west, south, east, north = shapely.total_bounds([shape for _, shape in named]).tolist()
     plane = Plane(LatLon(lat=(south + north) / 2, lon=math.remainder((west + east) / 2, 360.0)))
     quarters = [(name, _in_metres(shape, plane)) for name, shape in named]
-    _refuse_far_parts([shape for _, shape in quarters])
+    _refuse_far_parts(quarters)
     boundary = _boundary([shape for _, shape in quarters], wish, said)
+    said.append(f"its middle is at latitude {plane.middle.lat:.4f}, longitude {plane.middle.lon:.4f}")
     zones = _zones(quarters, boundary, wish, said)
     spots = [(plane.to_point(pos), capacity) for pos, capacity in wish.charge_points]
     if not spots:
@@ -111,20 +111,25 @@ def _in_metres(shape: BaseGeometry, plane: Plane) -> BaseGeometry:
     return shapely.transform(shape, project)
 
 
-def _refuse_far_parts(quarters: Sequence[BaseGeometry]) -> None:
-    west, south, east, north = shapely.total_bounds(quarters)
-    across_m = float(np.hypot(east - west, north - south))
+def _refuse_far_parts(quarters: Sequence[tuple[str, BaseGeometry]]) -> None:
+    boxes = shapely.bounds([shape for _, shape in quarters])
+    across_m = float(np.hypot(*(boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0))))
     if not across_m <= ACROSS_MAX_M:
+        middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+        away_m = np.hypot(*(middles - np.median(middles, axis=0)).T)
         raise NoQuarters(
             f"its quarters are spread over {across_m / 1000:,.0f} km, and a city may be {ACROSS_MAX_M / 1000:g} km across: "
-            "leave out what is far away"
+            f"leave out what is far away, such as {quarters[int(away_m.argmax())][0]!r}"
         )
 
 
 def _boundary(quarters: Sequence[BaseGeometry], wish: Wish, said: list[str]) -> Polygon | MultiPolygon:
     """Their union, gaps closed, without specks, simplified. Raises NoQuarters, CityInvalid."""
-    _refuse_tangled(quarters)
     whole = shapely.union_all(quarters)
+    if whole.area < GROUND_MIN_M2:
+        raise NoQuarters(
+            f"its quarters cover {whole.area:.2g} m², and {GROUND_MIN_M2:,.0f} m² are the least: are its numbers degrees?"
+        )
     # Half of the tolerance first: what closes gaps costs the square of the corners on a rough coast.
     smooth = whole.simplify(wish.tolerance_m / 2)
     rough = shapely.get_num_coordinates(smooth)
@@ -158,27 +163,6 @@ def _boundary(quarters: Sequence[BaseGeometry], wish: Wish, said: list[str]) -> 
     return simple
 
 
-def _refuse_tangled(quarters: Sequence[BaseGeometry]) -> None:
-    """Counted, and not timed: the same file has the same answer on every machine."""
-    rings, owner_of = shapely.get_rings(shapely.get_parts(quarters), return_index=True)
-    owner_of = shapely.get_parts(quarters, return_index=True)[1][owner_of]
-    corners = [shapely.get_coordinates(ring) for ring in rings]
-    if not corners:
-        return
-    edges = shapely.linestrings(np.concatenate([np.stack([c[:-1], c[1:]], axis=1) for c in corners]))
-    owners = np.repeat(owner_of, [len(c) - 1 for c in corners])
-    tree = shapely.STRtree(edges)
-    meeting = 0
-    for start in range(0, len(edges), EDGES_AT_ONCE):
-        one, other = tree.query(edges[start : start + EDGES_AT_ONCE])
-        meeting += int(np.count_nonzero(owners[one + start] != owners[other]))
-        if meeting > MEETING_MAX:
-            raise NoQuarters(
-                f"its {len(quarters)} quarters have {len(edges):,} edges, and more than {MEETING_MAX:,} pairs of them may "
-                "cross: quarters lie beside each other. Leave out the ones that lie on top of others"
-            )
-
-
 def _moved_m(before: BaseGeometry, after: BaseGeometry) -> float:
     """The farthest that a corner of `before` lies from the edge of `after`."""
     edge = after.boundary
@@ -195,8 +179,9 @@ def _zones(
     for i in sorted(largest):
         name, shape = quarters[i]
         simple = ground(shapely.make_valid(shape.simplify(wish.tolerance_m)))
-        if not simple.is_empty and simple.intersects(boundary):
+        if simple.area >= ZONE_MIN_M2 and simple.intersects(boundary):
             zones.append((name, simple))
+    zones = zones or [(wish.name, boundary)]
     said.append(f"{len(zones)} zones, simplified within {wish.tolerance_m:g} m")
     if len(quarters) > len(zones):
         said.append(

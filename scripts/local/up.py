@@ -73,7 +73,12 @@ def addresses(running: System) -> str:
         ("Stop", f"scripts/down{home_argument(home)}"),
     ]
     table = "\n".join(f"  {name:<14}{value}" for name, value in rows)
-    order = '{"origin": {"lat": 41.8902, "lon": 12.4922}, "destination": {"lat": 41.9109, "lon": 12.4763}, "weight": 1.2}'
+    city = chargers.city_at(public)
+    places = chargers.FIRST_ORDER if city is None else chargers.first_order(city)
+    if places is None:
+        return f"{table}\n\nPlace an order: click two points on the dashboard's map."
+    origin, destination = (f'{{"lat": {place.lat}, "lon": {place.lon}}}' for place in places)
+    order = f'{{"origin": {origin}, "destination": {destination}, "weight": 1.2}}'
     curl = f"  curl -sS -X POST {public}/deliveries -H 'Content-Type: application/json' \\\n    -d '{order}'"
     return f"{table}\n\nPlace an order:\n{curl}"
 
@@ -93,6 +98,7 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
         if request.fresh:
             home.empty()
         wanted = System(home, decide(request.given, home.recall()), own_broker=not environ.get("AMQP_URL"))
+        chargers.check(wanted.options.city)
         why_not = why_not_listen(wanted.options.listen, environ)
         if why_not is not None:
             raise Trouble(why_not)
@@ -106,16 +112,20 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
         try:
             wanted.launch()
             wanted.start(lambda line: say(f"  {line}"))
-            token = home.secret("operator").read_text(encoding="utf-8").strip()
-            told = chargers.suit(public_url(wanted), token, wanted.options.drones, wanted.options.city)
-            if told is not None:
-                say(f"  {told}")
+            _suit(wanted)
         except (KeyboardInterrupt, Trouble) as why:
             if isinstance(why, KeyboardInterrupt) or not request.detach:
                 say("Stopping what was started")
                 stop(wanted)
             raise
     return wanted
+
+
+def _suit(running: System) -> None:
+    token = running.home.secret("operator").read_text(encoding="utf-8").strip()
+    told = chargers.suit(public_url(running), token, running.options.drones, running.options.city)
+    if told is not None:
+        say(f"  {told}")
 
 
 def why_not_listen(listen: str, environ: Mapping[str, str]) -> str | None:
@@ -148,6 +158,8 @@ def _already_there(request: Request, home: Home) -> System:
         )
     say(f"A system already runs in {home.root}")
     running.start(lambda line: say(f"  {line}"))  # whatever of it had been stopped or is not well yet
+    if "city" in request.given:  # a start that ended before it was stored has left the default one
+        _suit(running)
     return running
 
 

@@ -59,12 +59,6 @@ class FreeSpace:
     cols: Rows
 
 
-def room_of(city: City, walls: Walls) -> MultiPolygon:
-    """Where the ways go. Raises CityInvalid for a city without room to fly."""
-    areas = shapely.union_all([area.shape for area in city.no_fly])
-    return _room(city.boundary.shape, areas, walls)
-
-
 def free_space(city: City) -> FreeSpace:
     """Raises CityTooComplex, and CityInvalid for a city without room to fly."""
     areas = shapely.union_all([area.shape for area in city.no_fly])

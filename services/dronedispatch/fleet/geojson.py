@@ -8,6 +8,7 @@ Every refusal names the place in the document.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +21,12 @@ from dronedispatch.fleet.positions import LatLon, Plane
 FEATURES_MAX = 500
 NAME_CHARS_MAX = 200
 KINDS = ("boundary", "zone", "charge_point", "no_fly")
-_CRS84 = (
-    "urn:ogc:def:crs:OGC:1.3:CRS84",
-    "urn:ogc:def:crs:OGC::CRS84",
-    "EPSG:4326",
-    "urn:ogc:def:crs:EPSG::4326",
+_WGS84 = re.compile(
+    r"(urn:(x-)?ogc:def:crs:|https?://www\.opengis\.net/def/crs/)?(OGC|EPSG)[:/]([0-9.]*[:/])?(CRS84h?|4326|4979)"
+    r"|WGS[ _-]?84|GCS_WGS_1984",
+    re.IGNORECASE,
 )
+"""The ways in which programs write the name; longitude comes first in GeoJSON whichever of them it is."""
 Rings = list[list[LatLon]]
 
 
@@ -88,10 +89,16 @@ def why_not_wgs84(crs: object) -> str | None:
     if crs is None:
         return None
     properties = crs.get("properties") if isinstance(crs, dict) else None
-    name = properties.get("name") if isinstance(properties, dict) else None
-    if name in _CRS84:
+    if not isinstance(properties, dict):
+        return "its crs member names no coordinate system"
+    name = properties.get("name", properties.get("code"))  # a code: of GeoJSON before 2008
+    if name == 4326 or (isinstance(name, str) and _WGS84.fullmatch(name.strip()) is not None):
         return None
-    return f"its crs is {name[:60]}, not WGS84" if isinstance(name, str) else "its crs is not WGS84"
+    return (
+        f"its crs is {name[:60]}, not WGS84"
+        if isinstance(name, str)
+        else "its crs member names none that is WGS84"
+    )
 
 
 def _refuse_crs(crs: object) -> None:

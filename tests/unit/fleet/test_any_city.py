@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shapely import LineString, Polygon
 
 from dronedispatch.fleet.city import City, CityInvalid, parse_city
-from dronedispatch.fleet.free_space import COARSE, FINE, STEPS_MAX, CityTooComplex, room_of
+from dronedispatch.fleet.free_space import COARSE, FINE, STEPS_MAX, CityTooComplex, free_space
 from dronedispatch.fleet.paths import NO_WAY_M, Paths
 from dronedispatch.fleet.positions import Point, distance_m
 from support import generated_cities
@@ -112,7 +112,7 @@ def test_a_way_is_as_short_as_the_one_over_all_corners_in_sight() -> None:
 
 def shortest_by_brute_force(paths: Paths, a: Point, b: Point) -> float:
     """Over all pairs of corners of the same walls, each line asked of shapely."""
-    walls = room_of(paths.city, FINE)
+    walls = free_space(paths.city).room
     nodes = np.concatenate([[a, b], shapely.get_coordinates(walls)])
     room = walls.buffer(1e-6)
     shapely.prepare(room)

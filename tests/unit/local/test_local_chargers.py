@@ -6,10 +6,18 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts.local import chargers
+from scripts.local import chargers, system, up
+from scripts.local.city_import import Wish, make_city
+from scripts.local.home import Home
+from scripts.local.options import Options, Request
+from scripts.local.system import System
+from scripts.local.trouble import Trouble
+
+from dronedispatch.fleet.city import default_city, parse_city
 
 
 class Door(ThreadingHTTPServer):
@@ -17,6 +25,7 @@ class Door(ThreadingHTTPServer):
 
     etag = '"0"'
     answer = 200
+    city = b"{}"
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -31,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Door
 
     def do_GET(self) -> None:
-        self._reply(200, b"{}")
+        self._reply(200, self.server.city)
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -94,3 +103,64 @@ def test_a_door_that_is_away_is_told() -> None:
     told = chargers.suit("http://127.0.0.1:1", "secret", 2000)
     assert told is not None
     assert "no more places" in told
+
+
+def islands(*lons: float, chargers_each: int) -> Any:
+    rings = [
+        [[[lon, 52.0], [lon + 0.02, 52.0], [lon + 0.02, 52.02], [lon, 52.02], [lon, 52.0]]] for lon in lons
+    ]
+    quarters = {"type": "MultiPolygon", "coordinates": rings}
+    return make_city(quarters, Wish(spread=len(lons) * chargers_each)).document
+
+
+def test_the_order_that_a_newcomer_is_shown_is_one_that_flies_in_his_city() -> None:
+    assert chargers.first_order(default_city()) == chargers.FIRST_ORDER
+    city = parse_city(islands(5.0, 5.05, chargers_each=2), "v")
+    places = chargers.first_order(city)
+    assert places is not None
+    assert [city.why_not_here(place) for place in places] == [None, None]
+    assert abs(places[0].lon - places[1].lon) < 0.02
+    assert chargers.first_order(parse_city(islands(5.0, 5.05, chargers_each=1), "v")) is None
+
+
+def test_the_city_that_runs_is_asked_for_and_what_is_none_is_none(door: Door) -> None:
+    assert chargers.city_at(door.url) is None
+    door.city = json.dumps(default_city().document).encode()
+    assert chargers.city_at(door.url) == parse_city(default_city().document, "stored")
+    assert chargers.city_at("http://127.0.0.1:1") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[" * 100_000, '{"a": ' + "9" * 5_000 + "}"], ids=["none", "deep", "long"]
+)
+def test_a_file_that_is_no_city_is_refused_before_anything_starts(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_late(*_: object) -> None:
+        raise Trouble("a port was looked at")
+
+    monkeypatch.setattr(System, "check_ports", too_late)
+    (tmp_path / "city.json").write_text(text, encoding="utf-8")
+    request = Request(
+        tmp_path / "home", detach=True, fresh=False, given={"city": str(tmp_path / "city.json")}
+    )
+    with pytest.raises(Trouble, match=r"city\.json"):
+        up.bring_up(request, {})
+
+
+def test_up_again_stores_the_city_that_a_start_cut_short_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "city.json"
+    file.write_text(json.dumps(islands(5.0, chargers_each=2)), encoding="utf-8")
+    running = System(Home(tmp_path / "home"), Options(city=str(file)))
+    running.home.secret("operator").parent.mkdir(parents=True)
+    running.home.secret("operator").write_text("secret", encoding="utf-8")
+    asked: list[str] = []
+    monkeypatch.setattr(system, "of_home", lambda _home: running)
+    monkeypatch.setattr(running, "start", lambda _report: None)
+    monkeypatch.setattr(chargers, "suit", lambda *given: asked.append(given[-1]))
+    cases: list[dict[str, int | float | str]] = [{"city": str(file)}, {}]
+    for given in cases:
+        up._already_there(Request(running.home.root, detach=True, fresh=False, given=given), running.home)
+    assert asked == [str(file)]

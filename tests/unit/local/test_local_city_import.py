@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from scripts.local.city_import import Made, Wish, make_city
 from scripts.local.city_source import NoQuarters
 
 from dronedispatch.fleet.city import City, parse_city
-from dronedispatch.fleet.geojson import refuse_strange_names
+from dronedispatch.fleet.geojson import refuse_strange_names, why_not_wgs84
 from support.generated_cities import PLANE, ring_of, wiggly
 
 Document = dict[str, Any]
@@ -34,6 +35,15 @@ def collection(*features: Any, **members: Any) -> Document:
     return {"type": "FeatureCollection", "features": list(features), **members}
 
 
+def deep(levels: int, members: str = "features") -> Document:
+    inner: Any = A if members == "features" else A["geometry"]
+    kind = "FeatureCollection" if members == "features" else "GeometryCollection"
+    for _ in range(levels):
+        inner = {"type": kind, members: [inner]}
+    return dict(inner)
+
+
+LAMBERT = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::2154"}}
 A, B = feature(polygon(square(5.0)), {"name": "A"}), feature(polygon(square(5.02)), {"name": "B"})
 
 
@@ -99,6 +109,10 @@ CITIES: dict[str, tuple[object, float]] = {  # what, and its ground in square ki
         3.04,
     ),
     "quarters on each other": (collection(A, A, B), 6.1),
+    "a collection in a collection": (collection(collection(A), B), 6.1),
+    "a collection in a feature": (feature(collection(A, B)), 6.1),
+    "a feature in a feature": (collection(feature(A), B), 6.1),
+    "a sliver beside quarters": (collection(A, B, feature(polygon(square(5.0, 52.0, 1e-8)))), 6.1),
 }
 
 
@@ -135,7 +149,16 @@ STRANGE: dict[str, tuple[object, str]] = {
     "of 400 digits": (collection(feature(polygon([[10**400, 52]] * 4))), "is no longitude and latitude"),
     "positions without rings": (collection(feature(polygon(5, 52))), "a ring must be a list, not 5"),
     "an object for a ring": (collection(feature(polygon({"a": 1}))), "a ring must be a list"),
-    "two continents": (collection(A, feature(polygon(square(-68.0, 12.0)))), "spread over 8,"),
+    "two continents": (collection(A, B, feature(polygon(square(-68.0, 12.0)), {"name": "Far"})), "such as 'Far'"),
+    "latitude first": (feature(polygon([[41.8, -87.6], [41.9, -87.6], [41.9, -87.7]])), "latitude seems to come first"),
+    "nearer to a pole than any city": (collection(feature(polygon(square(105.0, 86.0)))), "a city lies within 85 degrees"),
+    "collections without an end": (deep(25), "lie inside each other more than 20 deep"),
+    "geometries without an end": (deep(25, "geometries"), "feature 1: collections lie inside each other"),
+    "another coordinate system in a collection inside": (collection(collection(A, crs=LAMBERT)), "EPSG::2154, not WGS84"),
+    "another coordinate system in a geometry": (feature({**A["geometry"], "crs": LAMBERT}), "EPSG::2154, not WGS84"),
+    "a crs that is no crs": (collection(A, crs="EPSG:4326"), "its crs member names no coordinate system: convert it"),
+    "a crs of no name": (collection(A, crs={"type": "name", "properties": {"name": ["x"]}}), "names none that is WGS84"),
+    "a grain of sand": (collection(feature(polygon(square(5.0, 52.0, 1e-9)))), "are its numbers degrees?"),
 }  # fmt: skip
 
 
@@ -188,10 +211,46 @@ def test_jagged_quarters_on_top_of_each_other_are_refused_by_a_count() -> None:
         make_city(collection(*map(feature, jagged)), Wish())
 
 
+def test_corners_in_no_order_are_refused_by_a_count() -> None:
+    """Mending what crosses itself everywhere costs the square of its corners, and again when gaps are closed."""
+    star = [[5 + (i * i * 31 % 997) / 10_000, 52 + (i * i * i * 17 % 991) / 10_000] for i in range(300)]
+    with pytest.raises(NoQuarters, match="cross themselves at more than 2,000 places"):
+        make_city(polygon(star), Wish())
+
+
+def test_parts_of_one_quarter_on_top_of_each_other_count_as_quarters_do() -> None:
+    jagged = [[ring_of(wiggly(160, roughness=0.3, seed=seed), PLANE)] for seed in range(83)]
+    with pytest.raises(NoQuarters, match="more than 500,000 pairs"):
+        make_city({"type": "MultiPolygon", "coordinates": jagged}, Wish())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["EPSG:4326", "epsg:4326", "OGC:CRS84", "WGS 84", "urn:ogc:def:crs:EPSG:6.6:4326", "urn:ogc:def:crs:OGC::CRS84",
+     "http://www.opengis.net/def/crs/OGC/1.3/CRS84", 4326],
+)  # fmt: skip
+def test_wgs84_is_known_by_the_names_that_programs_give_it(name: object) -> None:
+    member = "code" if name == 4326 else "name"
+    assert why_not_wgs84({"type": member, "properties": {member: name}}) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["EPSG:14326", "EPSG:43260", "EPSG:4269", "urn:ogc:def:crs:EPSG::4258", "x EPSG:4326"]
+)
+def test_another_coordinate_system_is_named(name: str) -> None:
+    assert why_not_wgs84({"type": "name", "properties": {"name": name}}) == f"its crs is {name}, not WGS84"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"", "is no JSON"),
+        (b'{"a": ' + b"9" * 5_000 + b"}", "number of thousands of digits"),
+        (b"\x1f\x8b\x08\x00", "it is compressed: unpack it first"),
+        (b"PK\x03\x04\xff", "it is compressed: unpack it first"),
+        ('{"nom": "Général"}'.encode("latin-1"), r"byte 10 is no UTF-8: convert it first \(iconv -f LATIN1"),
+        (b"\xff\xfe{\x00", "it is UTF-16: convert it first"),
+        (b'{"type": "Feature"}\n{"type": "Feature"}', "Convert it to one GeoJSON document first"),
         (b"[" * 100_000, "is nested too deeply"),
         ("{}".encode("utf-16"), "is no JSON"),
         (json.dumps(A).encode()[:-9], "is no JSON"),
@@ -211,6 +270,39 @@ def test_a_byte_order_mark_is_skipped_and_the_picture_lies_beside_the_document(t
     command.main(["import", str(file), "-o", str(tmp_path / "city.json")])
     assert parse_city(json.loads((tmp_path / "city.json").read_text()), "v").boundary.name == "Town Hall"
     assert (tmp_path / "city.svg").read_text().startswith("<svg")
+
+
+def test_a_file_whose_name_is_no_text_is_a_city_with_a_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / os.fsdecode(b"caf\xe9.geojson")
+    file.write_text(json.dumps(collection(A)), encoding="utf-8")
+    command.main(["import", str(file), "-o", str(file.with_suffix(".json"))])
+    document = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    assert document["name"] == "Caf"
+    capsys.readouterr().out.encode()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-o", "town.geojson"], "the file of quarters and the document are both"),
+        (["-o", "./town.svg"], "the document and its picture are both"),
+        (["-o", "city.json", "--picture", "city.json"], "the document and its picture are both"),
+        (["-o", "city.json", "--picture", "town.geojson"], "the file of quarters and its picture are both"),
+    ],
+)
+def test_no_file_is_written_over_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = json.dumps(collection(A))
+    Path("town.geojson").write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit, match=said):
+        command.main(["import", "town.geojson", *options])
+    assert [(file.name, file.read_text(encoding="utf-8")) for file in tmp_path.iterdir()] == [
+        ("town.geojson", text)
+    ]
 
 
 @pytest.mark.parametrize(
