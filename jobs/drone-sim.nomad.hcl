@@ -39,8 +39,8 @@ variable "instances" {
   default     = 1
 
   validation {
-    condition     = var.instances >= 1 && var.instances <= 5
-    error_message = "The instances must be between 1 and 5."
+    condition     = var.instances >= 1 && var.instances <= 5 && floor(var.instances) == var.instances
+    error_message = "The instances must be a whole number between 1 and 5."
   }
 }
 
@@ -61,8 +61,8 @@ variable "drones" {
   default     = 18
 
   validation {
-    condition     = var.drones >= 0 && var.drones <= 99999
-    error_message = "The fleet has 0 to 99999 drones."
+    condition     = var.drones >= 0 && var.drones <= 99999 && floor(var.drones) == var.drones
+    error_message = "The fleet has a whole number of 0 to 99999 drones."
   }
 }
 
@@ -72,8 +72,8 @@ variable "tick_ms" {
   default     = 1000
 
   validation {
-    condition     = var.tick_ms >= 10 && var.tick_ms <= 60000
-    error_message = "A tick lasts 10 to 60000 ms."
+    condition     = var.tick_ms >= 10 && var.tick_ms <= 60000 && floor(var.tick_ms) == var.tick_ms
+    error_message = "A tick lasts a whole number of 10 to 60000 ms."
   }
 }
 
@@ -81,6 +81,11 @@ variable "generation" {
   description = "Counts the rotations of the tokens; a new number rolls the job (scripts/rotate-tokens)."
   type        = number
   default     = 1
+
+  validation {
+    condition     = var.generation >= 1 && floor(var.generation) == var.generation
+    error_message = "The generation must be a whole number from 1 on."
+  }
 }
 
 job "drone-sim" {

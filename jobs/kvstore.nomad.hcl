@@ -39,8 +39,8 @@ variable "instances" {
   default     = 3
 
   validation {
-    condition     = var.instances >= 1 && var.instances <= 9
-    error_message = "The instances must be between 1 and 9."
+    condition     = var.instances >= 1 && var.instances <= 9 && floor(var.instances) == var.instances
+    error_message = "The instances must be a whole number between 1 and 9."
   }
 }
 
@@ -50,7 +50,7 @@ variable "rf" {
   default     = 2
 
   validation {
-    condition     = var.rf >= 1 && var.rf <= 3
+    condition     = var.rf >= 1 && var.rf <= 3 && floor(var.rf) == var.rf
     error_message = "The replication factor must be 1, 2 or 3."
   }
 }
@@ -59,12 +59,22 @@ variable "data_dir" {
   description = "Where the replicas' disks are under raw_exec, which mounts no volumes."
   type        = string
   default     = "/var/lib/dronedispatch"
+
+  validation {
+    condition     = substr(var.data_dir, 0, 1) == "/"
+    error_message = "The folder must be an absolute path."
+  }
 }
 
 variable "generation" {
   description = "Counts the rotations of the tokens; a new number rolls the job (scripts/rotate-tokens)."
   type        = number
   default     = 1
+
+  validation {
+    condition     = var.generation >= 1 && floor(var.generation) == var.generation
+    error_message = "The generation must be a whole number from 1 on."
+  }
 }
 
 locals {

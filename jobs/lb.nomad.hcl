@@ -39,8 +39,8 @@ variable "instances" {
   default     = 2
 
   validation {
-    condition     = var.instances >= 1 && var.instances <= 9
-    error_message = "The instances must be between 1 and 9."
+    condition     = var.instances >= 1 && var.instances <= 9 && floor(var.instances) == var.instances
+    error_message = "The instances must be a whole number between 1 and 9."
   }
 }
 
@@ -48,6 +48,11 @@ variable "generation" {
   description = "Counts the rotations of the tokens; a new number rolls the job (scripts/rotate-tokens)."
   type        = number
   default     = 1
+
+  validation {
+    condition     = var.generation >= 1 && floor(var.generation) == var.generation
+    error_message = "The generation must be a whole number from 1 on."
+  }
 }
 
 job "lb" {

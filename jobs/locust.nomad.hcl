@@ -28,8 +28,8 @@ variable "users" {
   default     = 20
 
   validation {
-    condition     = var.users >= 1 && var.users <= 10000
-    error_message = "Between 1 and 10000 clients."
+    condition     = var.users >= 1 && var.users <= 10000 && floor(var.users) == var.users
+    error_message = "A whole number of clients, between 1 and 10000."
   }
 }
 

@@ -26,12 +26,11 @@ variable "prometheus" {
   description = "The Prometheus program on the machine (Debian's package)."
   type        = string
   default     = "/usr/bin/prometheus"
-}
 
-variable "retention" {
-  description = "How long samples are kept."
-  type        = string
-  default     = "15d"
+  validation {
+    condition     = substr(var.prometheus, 0, 1) == "/"
+    error_message = "The program must be an absolute path."
+  }
 }
 
 locals {
@@ -70,7 +69,7 @@ job "prometheus" {
   type = "service"
 
   meta {
-    variables = jsonencode({ driver = var.driver, release = var.release, prometheus = var.prometheus, retention = var.retention })
+    variables = jsonencode({ driver = var.driver, release = var.release, prometheus = var.prometheus })
   }
 
   update {
@@ -137,7 +136,7 @@ job "prometheus" {
         args = [
           "--config.file=${NOMAD_TASK_DIR}/prometheus.yml",
           "--storage.tsdb.path=${NOMAD_ALLOC_DIR}/data",
-          "--storage.tsdb.retention.time=${var.retention}",
+          "--storage.tsdb.retention.time=15d",
           "--web.listen-address=${NOMAD_IP_http}:${NOMAD_PORT_http}",
         ]
       }

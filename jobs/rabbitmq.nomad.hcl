@@ -4,12 +4,22 @@ variable "program" {
   description = "RabbitMQ's own start program (Debian's package); the one in sbin insists on a user."
   type        = string
   default     = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+
+  validation {
+    condition     = substr(var.program, 0, 1) == "/"
+    error_message = "The program must be an absolute path."
+  }
 }
 
 variable "data_dir" {
   description = "Where its queues live on this machine."
   type        = string
   default     = "/var/lib/dronedispatch/rabbitmq"
+
+  validation {
+    condition     = substr(var.data_dir, 0, 1) == "/"
+    error_message = "The folder must be an absolute path."
+  }
 }
 
 locals {
@@ -76,6 +86,7 @@ job "rabbitmq" {
         RABBITMQ_ENABLED_PLUGINS_FILE       = "${NOMAD_SECRETS_DIR}/enabled_plugins"
         RABBITMQ_CONF_ENV_FILE              = "/dev/null"
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none"
+        ERL_ZFLAGS                          = "-kernel inet_dist_use_interface {127,0,0,1}" # for its helpers, too
         ERL_EPMD_PORT                       = "${NOMAD_PORT_names}"
         ERL_EPMD_ADDRESS                    = "127.0.0.1"
         ERL_CRASH_DUMP_SECONDS              = "0"

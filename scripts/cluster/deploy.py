@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"
 ORDER = ("kvstore", "kvfront", "drone-sim", "dispatcher", "gateway", "lb")
 OPTIONAL = ("prometheus", "locust")
+LATE = 124  # in the place of an exit code: the program did not answer in time
 
 
 class DeployError(Exception):
@@ -33,11 +34,16 @@ def nomad(
 ) -> tuple[int, str]:
     """(exit code, output) of Nomad's program; raises DeployError. A file or an argument may replace what is `kept`."""
     told = {"NOMAD_CLI_NO_COLOR": "1"} | {f"NOMAD_VAR_{key}": one for key, one in (kept or {}).items()}
-    run = partial(subprocess.run, capture_output=True, text=True, timeout=15, check=False)
+    limit_s = 10 if words[:2] in {("job", "inspect"), ("node", "status")} else 30  # these are asked first
+    run = partial(subprocess.run, capture_output=True, text=True, timeout=limit_s, check=False)
     try:
         done = run(["nomad", *words], input=given, env=os.environ | told)
-    except (FileNotFoundError, subprocess.TimeoutExpired) as exc:
-        raise DeployError(f"{exc}: is nomad on the PATH, and does Nomad answer at NOMAD_ADDR?") from exc
+    except FileNotFoundError as exc:
+        raise DeployError("is nomad on the PATH (docs/cluster.md), and Nomad at NOMAD_ADDR?") from exc
+    except subprocess.TimeoutExpired as exc:
+        if LATE in fine:
+            return LATE, ""
+        raise DeployError(f"Nomad does not answer within {limit_s} s: is it up, at NOMAD_ADDR?") from exc
     if done.returncode not in fine:
         raise DeployError(f"nomad {' '.join(words[:2])}: {diagnosis.refusal(done.stderr or done.stdout)}")
     return done.returncode, done.stdout
@@ -61,14 +67,12 @@ def running(name: str) -> Json | None:
 
 def said(job: Json) -> Json:
     """The variables that a job was submitted with: it says them in its meta."""
-    variables: Json = json.loads((job.get("Meta") or {}).get("variables", "{}"))
-    return variables
+    return dict(json.loads((job.get("Meta") or {}).get("variables", "{}")))
 
 
 def declared(name: str) -> set[str]:
     """The variables that a job file takes."""
-    text = (JOBS / f"{name}.nomad.hcl").read_text("utf-8")
-    return set(re.findall(r'^variable "(\w+)"', text, re.MULTILINE))
+    return set(re.findall(r'(?m)^variable "(\w+)"', (JOBS / f"{name}.nomad.hcl").read_text("utf-8")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,41 +87,35 @@ class Deployment:
         """(arguments, kept variables) of a job's submission: what runs is kept where nobody says otherwise."""
         job, takes = running(name) or {}, declared(name)
         kept = {key: str(value) for key, value in said(job).items()}
-        if job:
-            kept["instances"] = str(job["TaskGroups"][0]["Count"])
-        told = {
-            key.rpartition(".")[2]: one
-            for key, one in self.told.items()
-            if key.rpartition(".")[0] in {"", name}
-        }
-        words = [f"-var={key}={value}" for key, value in told.items() if key in takes]
+        kept |= {"instances": str(job["TaskGroups"][0]["Count"])} if job else {}
+        told = ((key.rpartition("."), value) for key, value in self.told.items())
+        words = [f"-var={key}={one}" for (job, _, key), one in told if job in {"", name} and key in takes]
         words += [f"-var-file={self.file}", "-hcl2-strict=false"] if self.file else []
         return [*words, str(JOBS / f"{name}.nomad.hcl")], kept
 
     def check(self, names: Sequence[str]) -> None:
         """All that can be known before the first job is submitted. Raises DeployError."""
-        text = self.file.read_text("utf-8") if self.file else ""
-        for key in [*self.told, *re.findall(r"^(\w+)\s*=", text, re.MULTILINE)]:
+        for key in [*self.told, *re.findall(r"(?m)^(\w+)\s*=", self.file.read_text() if self.file else "")]:
             job, _, variable = key.rpartition(".")
             if not any(variable in declared(name) for name in names if job in {"", name}):
                 known = ", ".join(sorted(set().union(*map(declared, names))))
                 raise DeployError(f"{key}: no job takes this variable; known are {known}")
-        nodes = ask("node", "status", "-json") or []
-        jobs = [
-            ask("job", "run", "-output", *words, kept=kept)["Job"] for words, kept in map(self.filled, names)
-        ]
-        reason = diagnosis.why_unsupported(nomad("version")[1].split()[1], "the program nomad")
-        reason = reason or diagnosis.why_no_clients(nodes, jobs[0]["TaskGroups"][0]["Tasks"][0]["Driver"])
-        if reason is None:
-            full = [ask("node", "status", "-json", one["ID"]) for one in nodes if one["Status"] == "ready"]
-            reason = diagnosis.why_too_small(jobs, full)
-            for release in {said(job)["release"] for job in jobs}:
-                for place in (Path(release), ROOT / ".artifacts" / f"release-{Path(release).name}"):
-                    made = place / "release.json"
-                    if reason is None and made.is_file():
-                        reason = diagnosis.why_wrong_release(
-                            release, json.loads(made.read_text("utf-8")), full
-                        )
+        nodes, servers = ask("node", "status", "-json") or [], ask("server", "members", "-json")
+        jobs = [ask("job", "run", "-output", *new, kept=old)["Job"] for new, old in map(self.filled, names)]
+        used = {"the program nomad": nomad("version")[1].split()[1]}
+        used |= {f"the server {one['Name']}": one["Tags"]["build"] for one in servers}
+        used |= {f"the client {one['Name']}": one["Version"] for one in nodes if one["Status"] == "ready"}
+        driver = jobs[0]["TaskGroups"][0]["Tasks"][0]["Driver"]
+        machines = max(int(said(job).get("machines", 1)) for job in jobs)
+        reason = diagnosis.why_unsupported(used) or diagnosis.why_no_clients(nodes, driver, machines)
+        listed = nomad("var", "list", "-out=json", "nomad/jobs/", fine=(0, 1))[1].strip()
+        reason = reason or diagnosis.why_no_secrets(names, listed)
+        full = [ask("node", "status", "-json", one["ID"]) for one in nodes if one["Status"] == "ready"]
+        reason = reason or diagnosis.why_too_small(jobs, full)
+        for path in {said(job)["release"] for job in jobs}:
+            places = (Path(path), ROOT / ".artifacts" / f"release-{Path(path).name}")
+            for made in filter(Path.is_file, (one / "release.json" for one in places)):
+                reason = reason or diagnosis.why_wrong_release(path, json.loads(made.read_bytes()), full)
         if reason is not None:
             raise DeployError(reason)
 
@@ -127,8 +125,7 @@ class Deployment:
         for name in names:
             words, kept = self.filled(name)
             code, text = nomad("job", "plan", *words, fine=(0, 1), kept=kept)
-            reason = diagnosis.why_not_placed(text)
-            if reason is not None:
+            if (reason := diagnosis.why_not_placed(text)) is not None:
                 raise DeployError(f"{name}: {reason}")
             print(f"{name}: {(text if plan else 'changes') if code else 'no change'}", flush=True)
             if code and not plan:
@@ -140,20 +137,19 @@ class Deployment:
         """Until that version is healthy. Raises DeployError as soon as Nomad knows of a cause."""
         end_s = time.monotonic() + self.deadline_s
         while True:
+            known = ask("job", "deployments", "-json", name) or []
             mine = [one for one in ask("job", "allocs", "-json", name) or [] if one["JobVersion"] == version]
-            latest = ask("job", "deployments", "-json", "-latest", name) or {}
-            if latest.get("JobVersion", version) > version:
-                raise DeployError(f"{name}: somebody else changed it meanwhile: `nomad job history {name}`")
-            status = latest.get("Status") if latest.get("JobVersion") == version else None
-            if status == "successful":
+            ours: Json = next((one for one in known if one["JobVersion"] == version), {"Status": "unknown"})
+            if ours["Status"] == "successful":
                 print(f"{name}: healthy", flush=True)
                 return
-            for one, doomed in ((one, diagnosis.why_doomed(one)) for one in mine):
-                if doomed is not None:
-                    raise DeployError(f"{name}: {give_up(latest if status else {}, one, *doomed)}")
-            if status in {"failed", "cancelled"} or time.monotonic() > end_s:
-                why = latest["StatusDescription"] if status else "no deployment"
-                raise DeployError(f"{name}: not healthy: {why}; {diagnosis.last_said(mine)}")
+            for one, why in ((one, why) for one in mine if (why := diagnosis.why_doomed(one))):
+                raise DeployError(f"{name}: {give_up(ours, one, *why)}")
+            if ours["Status"] == "failed" or time.monotonic() > end_s:
+                told = f"{ours.get('StatusDescription', 'no deployment')}; {diagnosis.last_said(mine)}"
+                raise DeployError(f"{name}: not healthy: {told}")
+            if ours["Status"] == "cancelled" or any(one["JobVersion"] > version for one in known):
+                raise DeployError(f"{name}: somebody else changed it meanwhile: `nomad job history {name}`")
             time.sleep(1.0)
 
 
@@ -166,14 +162,14 @@ def registered(name: str, answer: str) -> int:
 
 def give_up(deployment: Json, allocation: Json, task: str, reason: str) -> str:
     """End a deployment that cannot succeed, so that Nomad goes back now; the sentence of why."""
-    words = ("alloc", "logs", "-stderr", "-tail", "-n", "5", allocation["ID"], task)
-    last = nomad(*words, fine=(0, 1))[1].strip()  # none where it never started
+    instance, told = allocation["ID"], str(deployment.get("StatusDescription"))
+    last = nomad("alloc", "logs", "-stderr", "-tail", "-n", "5", instance, task, fine=(0, 1, LATE))[1]
     if deployment.get("Status") == "running":
-        nomad("deployment", "fail", "-detach", deployment["ID"], fine=(0, 1))
-    back = "the old version goes on serving" if allocation["JobVersion"] else "there was no older version"
-    lines = "".join(f"\n    {line}" for line in last.splitlines())
-    where = f"{back}. Instance {allocation['ID'][:8]} on {allocation['NodeName']}, task {task}"
-    return f"{where}: {reason}.{lines}\n  More: nomad alloc status {allocation['ID'][:8]}"
+        nomad("deployment", "fail", "-detach", deployment["ID"], fine=(0, 1, LATE))  # where Nomad has not
+        told = nomad("deployment", "status", "-json", deployment["ID"], fine=(0, 1, LATE))[1]
+    so = "the old version goes on serving" if re.search("reverted|rolling", told) else "no version is healthy"
+    where = f"{so}. Instance {instance[:8]} on {allocation['NodeName']}, task {task}: {reason}."
+    return "\n    ".join([where, *last.splitlines()]) + f"\n  More: nomad alloc status {instance[:8]}"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -190,14 +186,13 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     names = options.jobs or [*ORDER, *options.extra]
     wrong = [one for one in names if one not in known] + [one for one in options.var if "=" not in one]
-    if wrong:
-        parser.error(f"{wrong[0]}: no such job, or no NAME=VALUE")
-    named = options.vars or ""
-    file = Path(named if "/" in named else JOBS / "vars" / f"{named}.hcl") if named else None
+    file = options.vars and Path(options.vars if "/" in options.vars else f"{JOBS}/vars/{options.vars}.hcl")
+    if wrong or (file and not file.is_file()):
+        parser.error(f"{(*wrong, file)[0]}: no such job or file, or no NAME=VALUE")
     told = dict(one.split("=", 1) for one in options.var)
     try:
         Deployment(file, told, options.deadline).run(names, plan=options.plan)
-    except (DeployError, FileNotFoundError) as exc:
+    except DeployError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
     return 0

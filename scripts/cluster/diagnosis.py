@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from scripts.cluster.secrets import GIVEN
 
 Json = Mapping[str, Any]
 
 SUPPORTED = ("1.9", "1.11", "2.0")
 AT_ONCE = {"Driver Failure", "Setup Failure", "Failed Validation", "Task hook failed"}
 REFUSALS = (
-    (r"refused|no such host|timeout|dial tcp|EOF", "Nomad does not answer: is it up, at NOMAD_ADDR?"),
-    (r"403|ACL token not found", "Nomad refuses the token: set NOMAD_TOKEN to one that may submit jobs"),
-    (r"No cluster leader", "Nomad has no leader: fewer than half of its servers are there"),
-    (r"certificate|HTTP response", "Nomad is not who it should be: set NOMAD_ADDR (https) and NOMAD_CACERT"),
-    (r"(?i)job modify index", "somebody else changed the job meanwhile: `nomad job history`, then again"),
+    (r"Enforcing job modify", "somebody else changed the job meanwhile: `nomad job history`, then again"),
+    (r"code: 403|ACL token", "Nomad refuses the token: set NOMAD_TOKEN to one that may submit jobs"),
+    (r"No cluster leader|Not ready to", "Nomad has no leader: fewer than half of its servers are there"),
+    (r"No path to region|nonexistent namespace", "this Nomad has none: see NOMAD_REGION, NOMAD_NAMESPACE"),
+    (r"x509|tls:|HTTPS|scheme|URL path", "Nomad is not who it should be: set NOMAD_ADDR and NOMAD_CACERT"),
+    (r"refused|no such host|i/o timeout|dial |EOF", "Nomad does not answer: is it up, at NOMAD_ADDR?"),
 )
 NO_PLACE = (
     (r"reserved port", "another job has the port: `nomad job status`"),
     (r"distinct_hosts", "there are fewer clients than --var machines= says"),
     (r"consul\.version", "no Consul runs beside the client, or Nomad's consul { address } is wrong"),
+    (r"host volumes", "no client has the volume (docs/cluster.md): another --vars, or --var driver=..."),
     (r"", "free some, or ask for less (--var JOB.instances=...)"),
 )
 
@@ -31,24 +36,32 @@ def refusal(told: str) -> str:
     return next((f"{hint} ({text[-200:]})" for sign, hint in REFUSALS if re.search(sign, text)), text)
 
 
-def why_unsupported(version: str, whose: str) -> str | None:
-    """Why this Nomad is not used."""
-    known = ".".join(version.lstrip("v").split(".")[:2]) in SUPPORTED
-    return None if known else f"{whose} is Nomad {version}: {', '.join(SUPPORTED)} are supported"
+def why_unsupported(used: Mapping[str, str]) -> str | None:
+    """Why the first Nomad that is not supported is not used. `used`: whose -> its version."""
+    wrong = [one for one in used if ".".join(used[one].lstrip("v").split(".")[:2]) not in SUPPORTED]
+    return f"{wrong[0]} is Nomad {used[wrong[0]]}: {', '.join(SUPPORTED)} are supported" if wrong else None
 
 
-def why_no_clients(nodes: Sequence[Json], driver: str) -> str | None:
+def why_no_clients(nodes: Sequence[Json], driver: str, machines: int) -> str | None:
     """Why nothing can be placed on `nodes` (`nomad node status -json`), whatever the job."""
     usable = [one for one in nodes if one["Status"] == "ready" and one["SchedulingEligibility"] == "eligible"]
     if not usable:
         states = [f"{one['Name']} is {one['Status']} and {one['SchedulingEligibility']}" for one in nodes]
         return f"no Nomad client is ready and eligible ({', '.join(states) or 'there is none'}): `nomad node status`"
-    old = filter(None, (why_unsupported(one["Version"], f"the client {one['Name']}") for one in usable))
+    if machines > len(nodes):
+        return f"{len(nodes)} clients are fewer clients than --var machines={machines} says: another --vars?"
     drivers = [(one.get("Drivers") or {}).get(driver) or {} for one in usable]
     if any(state.get("Healthy") for state in drivers):
-        return next(old, None)
+        return None
     told = drivers[0].get("HealthDescription") or "not enabled"
     return f"no Nomad client offers the driver {driver} ({told}): enable it, or --var driver=..."
+
+
+def why_no_secrets(names: Sequence[str], listed: str) -> str | None:
+    """Why jobs would wait for their secrets. `listed`: Nomad's Variables as JSON; empty where the token may not ask."""
+    there = {one["Path"] for one in json.loads(listed or "null") or []}
+    missing = [name for name in names if listed and name in GIVEN and f"nomad/jobs/{name}" not in there]
+    return f"no nomad/jobs/{missing[0]} in this NOMAD_NAMESPACE: docs/cluster.md" if missing else None
 
 
 def why_too_small(jobs: Iterable[Json], nodes: Sequence[Json]) -> str | None:
@@ -69,11 +82,8 @@ def why_wrong_release(release: str, made: Json, nodes: Sequence[Json]) -> str | 
     """Why a release does not run on a client. `made`: its release.json, for which Python and which CPU it is."""
     for node in nodes:
         has = {"arch": node["Attributes"].get("cpu.arch"), "python": (node.get("Meta") or {}).get("python")}
-        wrong = [key for key, value in has.items() if value not in {None, made[key]}]
-        if wrong:
-            return (
-                f"the release {release} is made for {made}, {node['Name']} has {has}: scripts/release --help"
-            )
+        if any(value not in {None, made[key]} for key, value in has.items()):
+            return f"{release} is made for {made}, {node['Name']} has {has}: scripts/release --help"
     return None
 
 
@@ -86,18 +96,16 @@ def why_not_placed(plan: str) -> str | None:
 
 
 def why_doomed(allocation: Json) -> tuple[str, str] | None:
-    """(task, reason) where an allocation will not come up; a task that ended once may have had bad luck."""
+    """(task, reason) where an allocation will not come up: once is bad luck, or with 0 the end of a task that prepares."""
     for task, state in (allocation.get("TaskStates") or {}).items():
-        events, ended = state.get("Events") or [], ""
-        stopped = any(event["Type"] == "Killing" for event in events)  # by us or by a check
+        events, ended, stopped = state.get("Events") or [], "", False
         for event in events:
             kind, told = event["Type"], str(event.get("DisplayMessage") or event["Type"])
             if kind in AT_ONCE:
                 return task, f"{kind}: {told}"
-            if kind == "Template" and "nomad.var" in told:
-                return task, f"{told}: its secrets are not in Nomad's variables (docs/cluster.md)"
-            if kind == "Terminated" and (event.get("Details") or {}).get("exit_code") != "0" and not stopped:
-                if ended or allocation["ClientStatus"] == "failed":
+            stopped = kind in {"Killing", "Restart Signaled"} or (stopped and kind != "Started")
+            if kind == "Terminated" and not stopped:
+                if ended or (allocation["ClientStatus"] == "failed" and event["Details"]["exit_code"] != "0"):
                     return task, f"it ends by itself: {told}"
                 ended = told
     return None

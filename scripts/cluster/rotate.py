@@ -1,10 +1,11 @@
 """scripts/rotate-tokens: new bearer tokens in three rolling updates, in which every process accepts what the others show.
 
-An interrupted rotation is finished by the next one.
+An interrupted one is finished by the next. Who is stopped is given the new ones too; Prometheus reads its at each scrape.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import secrets
 import sys
@@ -14,9 +15,9 @@ from scripts.cluster.deploy import ORDER, DeployError, Deployment, ask, nomad, r
 from scripts.cluster.secrets import BEARER, GIVEN
 
 
-def steps(old: str, new: str) -> tuple[str, str, str]:
-    """What a token's variable holds at each step: the first is shown, each of them accepted."""
-    return f"{old}\n{new}", f"{new}\n{old}", new
+def steps(old: str, new: str, accepts: bool = True) -> tuple[str, str, str]:
+    """What a token's variable holds at each step: the first is shown, each accepted; who accepts none shows one."""
+    return (f"{old}\n{new}", f"{new}\n{old}", new) if accepts else (old, new, new)
 
 
 def put(job: str, items: dict[str, str]) -> None:
@@ -27,28 +28,25 @@ def put(job: str, items: dict[str, str]) -> None:
 
 def rotate() -> None:
     """Rotate every bearer token, a job at a time. Raises DeployError; both are accepted until the last step."""
-    jobs = {name: job for name in (*ORDER, "prometheus") if (job := running(name)) is not None}
-    items = {
-        name: ask("var", "get", "-out=json", f"nomad/jobs/{name}")["Items"] for name in jobs if GIVEN[name]
-    }
-    old = {key: one[key].split()[0] for one in items.values() for key in BEARER if key in one}
-    if not old:
+    jobs = {name: job for name in ORDER if (job := running(name)) is not None}
+    if not jobs:
         raise DeployError("no job runs: scripts/deploy starts them with the tokens that are there")
+    there = {one["Path"].rpartition("/")[2] for one in ask("var", "list", "-out=json", "nomad/jobs/")}
+    names = sorted({*jobs, *there & {*GIVEN}}, key=jobs.__contains__)  # who runs, last: theirs are shown
+    items = {name: ask("var", "get", "-out=json", f"nomad/jobs/{name}")["Items"] for name in names}
+    old = {key: one[key].split()[0] for one in items.values() for key in BEARER if key in one}
     new = {key: secrets.token_urlsafe(32) for key in old}
     first = 1 + max(int(said(job).get("generation", 1)) for job in jobs.values())
     for number, word in enumerate(("accept the new tokens too", "show the new ones", "forget the old ones")):
         print(word, flush=True)
         for name, kept in items.items():
-            put(name, kept | {key: steps(old[key], new[key])[number] for key in old if key in kept})
-        rolled = [name for name in ORDER if name in jobs]  # Prometheus reads its file again for each scrape
-        Deployment(told={"generation": str(first + number)}).run(rolled)
+            put(name, kept | {k: steps(old[k], new[k], name in ORDER)[number] for k in old if k in kept})
+        Deployment(told={"generation": str(first + number)}).run([name for name in ORDER if name in jobs])
 
 
 def main(argv: Sequence[str]) -> int:
     """0: every token is new. 1: it is not, and why was said."""
-    if argv:
-        print(f"Usage: scripts/rotate-tokens\n\n{__doc__}")
-        return 0 if argv[0] in {"-h", "--help"} else 2
+    argparse.ArgumentParser("scripts/rotate-tokens", description=__doc__).parse_args(argv)
     try:
         rotate()
     except DeployError as exc:

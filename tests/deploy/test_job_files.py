@@ -131,6 +131,16 @@ def test_every_variable_is_described_typed_and_has_a_default(name: str) -> None:
         assert "default" in variable
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_every_variable_is_validated_and_a_number_is_whole_where_a_fraction_means_nothing(name: str) -> None:
+    for key, variable in spec(name).variables.items():
+        (validation,) = variable["validation"]
+        assert f"var.{key}" in validation["condition"]
+        assert validation["error_message"].endswith(".")
+        if kind_of(f"var.{key}", spec(name).variables) == "number" and key != "speed":
+            assert f"floor(var.{key}) == var.{key}" in validation["condition"]
+
+
 @pytest.mark.parametrize("values", VARIABLE_FILES, ids=lambda path: path.stem)
 def test_a_file_of_variables_holds_what_jobs_take(values: Path) -> None:
     assert set(parse(values.read_text(encoding="utf-8"))) <= set.intersection(

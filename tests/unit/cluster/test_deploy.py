@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts.cluster import deploy
+from scripts.cluster import deploy, look, rotate
 from scripts.cluster.deploy import DeployError, Deployment
 
 NODE = {
@@ -32,6 +33,9 @@ class Program:
         self.job: dict[str, Any] | None = None
         self.release = release
         self.memory_mb = 100
+        self.machines = 1
+        self.secrets = set(deploy.ORDER)
+        self.server = "1.11.3"
 
     def __call__(
         self,
@@ -45,6 +49,8 @@ class Program:
             if "-output" in words or "-json" in words or "inspect" in words
             else ""
         )
+        if words[:2] == ("var", "list"):
+            told = json.dumps([{"Path": f"nomad/jobs/{name}"} for name in self.secrets])
         if words[:2] in {("job", "plan"), ("job", "run")} and "-output" not in words:
             self.submitted.append(words)
         return 0, told or "Nomad v1.11.3"
@@ -54,10 +60,12 @@ class Program:
             if self.job is None:
                 raise DeployError("nomad job inspect: No job(s) with prefix or ID found")
             return {"Job": self.job}
+        if words[:2] == ("server", "members"):
+            return [{"Name": "server-1.global", "Tags": {"build": self.server}}]
         if words[:2] == ("node", "status"):
             return NODE if words[-1] == "n1" else [NODE]
         task = {"Driver": "raw_exec", "Resources": {"CPU": 100, "MemoryMB": self.memory_mb}}
-        meta = {"variables": json.dumps({"release": self.release})}
+        meta = {"variables": json.dumps({"release": self.release, "machines": self.machines})}
         return {"Job": {"Meta": meta, "TaskGroups": [{"Count": 1, "Tasks": [task]}]}}
 
 
@@ -66,6 +74,22 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Program:
     made = Program()
     monkeypatch.setattr(deploy, "nomad", made)
     return made
+
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_deploy_rollout_rotate_and_diagnosis_stay_below_400_lines() -> None:
+    rooms = (
+        "cluster/deploy.py",
+        "cluster/diagnosis.py",
+        "cluster/rotate.py",
+        "deploy",
+        "rollout",
+        "rotate-tokens",
+    )
+    texts = [(ROOT / "scripts" / name).read_text(encoding="utf-8") for name in rooms]
+    assert sum(len(text.splitlines()) for text in texts) < 400
 
 
 def refused(program: Program, **told: Any) -> str:
@@ -94,6 +118,21 @@ def test_a_file_that_is_not_there_is_refused(program: Program, tmp_path: Path) -
 def test_a_file_for_larger_machines_is_refused(program: Program) -> None:
     program.memory_mb = 1000  # six jobs of one instance each on 4096
     assert "larger ones, or fewer instances" in refused(program)
+
+
+def test_a_file_for_more_machines_is_refused(program: Program) -> None:
+    program.machines = 3
+    assert "fewer clients than --var machines=3" in refused(program)
+
+
+def test_secrets_that_are_not_there_are_named_before_anything_is_submitted(program: Program) -> None:
+    program.secrets.remove("lb")
+    assert "no nomad/jobs/lb in this NOMAD_NAMESPACE" in refused(program)
+
+
+def test_a_server_that_is_not_supported_is_refused(program: Program) -> None:
+    program.server = "1.10.5"
+    assert "the server server-1.global is Nomad 1.10.5" in refused(program)
 
 
 @pytest.mark.parametrize("made", [{"arch": "arm64", "python": "3.11"}, {"arch": "amd64", "python": "3.12"}])
@@ -131,7 +170,7 @@ def test_the_version_that_is_watched_is_ours_and_not_a_newer_one_of_somebody_els
     assert deploy.registered("gateway", "Job registration successful\nEvaluation ID: e1\n") == 2
 
 
-@pytest.mark.parametrize("words", [["nosuch"], ["--var", "speed"]])
+@pytest.mark.parametrize("words", [["nosuch"], ["--var", "speed"], ["--vars", "nosuch"]])
 def test_a_wrong_argument_ends_with_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         deploy.main(words)
@@ -145,3 +184,126 @@ def test_without_nomad_on_the_path_one_sentence_says_so(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert deploy.main([]) == 1
     assert "is nomad on the PATH" in capsys.readouterr().err
+
+
+def test_a_nomad_that_is_silent_is_told_after_10_s_before_anything_is_submitted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def silent(words: list[str], timeout: float, **_: object) -> None:
+        asked.append(tuple(words[1:]))
+        raise subprocess.TimeoutExpired(words, timeout)
+
+    monkeypatch.setattr(subprocess, "run", silent)
+    commands: list[tuple[Callable[[Sequence[str]], int], list[str]]] = [
+        (deploy.main, []),
+        (rotate.main, []),
+        (look.main, ["status"]),
+    ]
+    for main, words in commands:
+        asked.clear()
+        assert main(words) == 1
+        assert "Nomad does not answer within 10 s" in capsys.readouterr().err
+        assert len(asked) == 1  # one wait, not one for each question
+
+
+@pytest.mark.parametrize(
+    ("deployment", "answer", "sentence"),
+    [
+        (
+            {"ID": "d", "Status": "running"},
+            "failed. Auto-reverted to job version 3.",
+            "the old version goes on",
+        ),
+        ({"ID": "d", "Status": "running"}, 'Deployment "d" failed', "no version is healthy"),
+        (
+            {"ID": "d", "Status": "failed", "StatusDescription": "... - rolling back to job version 3"},
+            "",
+            "the old version goes on",
+        ),
+        (
+            {
+                "ID": "d",
+                "Status": "failed",
+                "StatusDescription": "... - no stable job version to auto revert to",
+            },
+            "",
+            "no version is healthy",
+        ),
+    ],
+)
+def test_that_an_old_version_serves_is_said_when_nomad_says_so(
+    monkeypatch: pytest.MonkeyPatch, deployment: dict[str, str], answer: str, sentence: str
+) -> None:
+    said = {"alloc": "its last words\n", "deployment": answer}
+    monkeypatch.setattr(deploy, "nomad", lambda *words, **_: (0, said[words[0]]))
+    allocation = {"ID": "0a1b2c3d-4e5f", "NodeName": "client-1", "JobVersion": 4}
+    told = deploy.give_up(deployment, allocation, "gateway", "it ends by itself: Exit Code: 1")
+    assert told.startswith(sentence)
+    assert told.endswith("\n    its last words\n  More: nomad alloc status 0a1b2c3d")
+
+
+def test_the_cause_is_told_though_the_last_words_come_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*words: str, **_: object) -> None:
+        raise subprocess.TimeoutExpired("nomad", 30)
+
+    monkeypatch.setattr(subprocess, "run", late)
+    allocation = {"ID": "0a1b2c3d-4e5f", "NodeName": "client-1", "JobVersion": 4}
+    told = deploy.give_up({"ID": "d", "Status": "running"}, allocation, "gateway", "Driver Failure: no file")
+    assert "task gateway: Driver Failure: no file." in told
+
+
+DOOMED = {
+    "ID": "0a1b2c3d-4e5f",
+    "NodeName": "client-1",
+    "JobVersion": 4,
+    "ClientStatus": "failed",
+    "TaskStates": {
+        "gateway": {"Events": [{"Type": "Driver Failure", "DisplayMessage": "no file", "Time": 1}]}
+    },
+}
+FAILED = {
+    "ID": "d4",
+    "JobVersion": 4,
+    "Status": "failed",
+    "StatusDescription": "Failed - rolling back to job version 3",
+}
+REVERT = {"ID": "d5", "JobVersion": 5, "Status": "running"}
+
+
+def told_of(monkeypatch: pytest.MonkeyPatch, deployments: list[Any], allocations: list[Any]) -> str:
+    """Why the deployment of version 4 is given up."""
+    answers = {"deployments": deployments, "allocs": allocations, "status": deployments[-1], "fail": None}
+
+    def answer(*words: str, **_: object) -> tuple[int, str]:
+        return 0, "its last words" if words[0] == "alloc" else json.dumps(answers[words[1]])
+
+    monkeypatch.setattr(deploy, "nomad", answer)
+    with pytest.raises(DeployError) as caught:
+        Deployment().watch("gateway", 4)
+    return str(caught.value)
+
+
+def test_nomads_own_way_back_is_not_somebody_elses_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = told_of(monkeypatch, [REVERT, FAILED], [DOOMED])
+    assert told.startswith("gateway: the old version goes on serving.")
+    assert "Driver Failure: no file" in told
+    told = told_of(monkeypatch, [REVERT, FAILED], [])
+    assert told.startswith("gateway: not healthy: Failed - rolling back to job version 3")
+
+
+@pytest.mark.parametrize("status", ["running", "cancelled"])
+def test_somebody_elses_change_ends_the_watch(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    assert "somebody else changed it" in told_of(monkeypatch, [REVERT, FAILED | {"Status": status}], [])
+    stopped = [FAILED | {"Status": "cancelled"}]
+    assert "somebody else changed it" in told_of(monkeypatch, stopped, [])
+
+
+def test_a_deployment_that_nomad_has_failed_by_then_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"alloc": "", "fail": "", "status": json.dumps(FAILED)}
+    monkeypatch.setattr(
+        deploy, "nomad", lambda *words, **_: (0, said["alloc" if words[0] == "alloc" else words[1]])
+    )
+    told = deploy.give_up(FAILED | {"Status": "running"}, DOOMED, "gateway", "Driver Failure: no file")
+    assert told.startswith("the old version goes on serving")

@@ -47,10 +47,22 @@ ENDED = event("Terminated", "Exit Code: 1", exit_code="1")
     [
         ("Error querying: dial tcp 127.0.0.1:4646: connect: connection refused", "Nomad does not answer"),
         ("Unexpected response code: 403 (Permission denied)", "Nomad refuses the token"),
+        ("Unexpected response code: 403 (ACL token expired)", "Nomad refuses the token"),
         ("Unexpected response code: 500 (No cluster leader)", "Nomad has no leader"),
+        ("Unexpected response code: 500 (No path to region)", "this Nomad has none: see NOMAD_REGION"),
+        (
+            '* job "lb" is in nonexistent namespace "nowhere"',
+            "this Nomad has none: see NOMAD_REGION, NOMAD_NAMESPACE",
+        ),
+        ('Get "/v1/nodes": unsupported protocol scheme ""', "Nomad is not who it should be"),
+        (
+            "Unexpected response code: 404 (Invalid URL path: not a recognized HTTP API endpoint)",
+            "Nomad is not who",
+        ),
+        ("Client sent an HTTP request to an HTTPS server.", "Nomad is not who it should be"),
         ("tls: failed to verify certificate: x509", "Nomad is not who it should be"),
         (
-            "Enforcing job modify index 12: job exists with conflicting job modify index: 34",
+            "Enforcing job modify index 403: job exists with conflicting job modify index: 34",
             "somebody else changed",
         ),
         ("something new", "something new"),
@@ -62,13 +74,13 @@ def test_a_refusal_says_what_to_do(told: str, sentence: str) -> None:
 
 @pytest.mark.parametrize("version", ["1.9.7", "v1.11.3", "2.0.5", "1.9.0+ent"])
 def test_three_lines_are_supported(version: str) -> None:
-    assert diagnosis.why_unsupported(version, "it") is None
+    assert diagnosis.why_unsupported({"it": version}) is None
 
 
 @pytest.mark.parametrize("version", ["1.8.4", "1.10.2", "1.1.18", "2.1.0", "1.90.0"])
 def test_any_other_nomad_is_refused_by_name(version: str) -> None:
-    assert diagnosis.why_unsupported(version, "the client x") == (
-        f"the client x is Nomad {version}: 1.9, 1.11, 2.0 are supported"
+    assert diagnosis.why_unsupported({"the program nomad": "2.0.5", "the server x": version}) == (
+        f"the server x is Nomad {version}: 1.9, 1.11, 2.0 are supported"
     )
 
 
@@ -77,7 +89,6 @@ def test_any_other_nomad_is_refused_by_name(version: str) -> None:
     [
         ({"Status": "down"}, "no Nomad client is ready and eligible (client-1 is down and eligible)"),
         ({"SchedulingEligibility": "ineligible"}, "no Nomad client is ready and eligible"),
-        ({"Version": "1.8.4"}, "the client client-1 is Nomad 1.8.4"),
         (
             {"Drivers": {"exec": {"Healthy": False, "HealthDescription": "no cgroups"}}},
             "driver exec (no cgroups)",
@@ -86,12 +97,20 @@ def test_any_other_nomad_is_refused_by_name(version: str) -> None:
     ],
 )
 def test_clients_that_cannot_take_a_job_are_named(change: dict[str, Any], sentence: str) -> None:
-    assert diagnosis.why_no_clients([NODE], "exec") is None
-    assert sentence in str(diagnosis.why_no_clients([NODE | change], "exec"))
+    assert diagnosis.why_no_clients([NODE], "exec", 1) is None
+    assert sentence in str(diagnosis.why_no_clients([NODE | change], "exec", 1))
 
 
 def test_no_client_at_all_is_said() -> None:
-    assert "there is none" in str(diagnosis.why_no_clients([], "exec"))
+    assert "there is none" in str(diagnosis.why_no_clients([], "exec", 1))
+
+
+def test_a_client_that_is_away_counts_and_one_that_never_was_does_not() -> None:
+    away = NODE | {"Status": "down"}
+    assert diagnosis.why_no_clients([NODE, away], "exec", 2) is None
+    assert "2 clients are fewer clients than --var machines=3" in str(
+        diagnosis.why_no_clients([NODE, away], "exec", 3)
+    )
 
 
 @pytest.mark.parametrize(("count", "fits"), [(3, True), (4, False)])
@@ -123,6 +142,10 @@ def test_a_release_for_another_machine_is_refused(made: dict[str, str], fits: bo
             "another job has the port",
         ),
         ('Constraint "distinct_hosts": 1 nodes excluded by filter', "fewer clients than"),
+        (
+            'Constraint "missing compatible host volumes": 1 nodes excluded by filter',
+            "no client has the volume",
+        ),
         ('Constraint "${attr.consul.version} semver >= 1.8.0": 1 nodes excluded by filter', "no Consul runs"),
     ],
 )
@@ -140,9 +163,12 @@ def test_a_plan_with_a_place_says_nothing() -> None:
     ("events", "status"),
     [
         ([event("Driver Failure", "binary could not be found")], "pending"),
-        ([event("Template", "Missing: nomad.var.block(nomad/jobs/gateway@default.global)")], "pending"),
         ([ENDED, ENDED], "running"),
         ([ENDED], "failed"),
+        (
+            [event("Terminated", "Exit Code: 0", exit_code="0")] * 2,
+            "running",
+        ),  # a service that has nothing to do
     ],
 )
 def test_an_allocation_that_will_not_come_up_is_known(events: list[dict[str, Any]], status: str) -> None:
@@ -161,10 +187,29 @@ def test_an_allocation_that_will_not_come_up_is_known(events: list[dict[str, Any
         [event("Terminated", "Exit Code: 0", exit_code="0")],
         [event("Template", "Missing: health.service(lb|passing)")],  # it waits for others
         [event("Killing"), ENDED, ENDED],  # somebody stopped it
+        [event("Restart Signaled"), ENDED, event("Started"), event("Restart Signaled"), ENDED],  # a check did
+        [
+            event("Template", "Missing: nomad.var.block(nomad/jobs/gateway@default.global)")
+        ],  # a busy client says so of one that is there
     ],
 )
 def test_one_that_may_still_come_up_is_waited_for(events: list[dict[str, Any]]) -> None:
     assert diagnosis.why_doomed(allocation(*events)) is None
+
+
+def test_secrets_that_are_missing_are_named_where_the_token_may_list_them() -> None:
+    there = '[{"Path": "nomad/jobs/gateway"}]'
+    assert diagnosis.why_no_secrets(["gateway", "locust"], there) is None  # Locust reads none
+    assert "no nomad/jobs/lb in" in str(diagnosis.why_no_secrets(["gateway", "lb"], there))
+    assert "no nomad/jobs/gateway in" in str(diagnosis.why_no_secrets(["gateway"], "[]"))
+    assert diagnosis.why_no_secrets(["lb"], "") is None  # refused: unknown
+
+
+def test_the_task_that_prepares_is_not_blamed_for_the_one_that_ends() -> None:
+    failed = allocation(ENDED, ENDED, status="failed")
+    prepared = {"bootstrap": {"Events": [event("Terminated", "Exit Code: 0", exit_code="0")]}}
+    failed["TaskStates"] = prepared | failed["TaskStates"]
+    assert (diagnosis.why_doomed(failed) or ("",))[0] == "gateway"
 
 
 def test_after_a_deadline_the_newest_event_is_said() -> None:

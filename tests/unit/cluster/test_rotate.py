@@ -1,0 +1,106 @@
+"""scripts/rotate-tokens: who shows and who accepts which token, step by step. On a real Nomad: tests/nomad."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from scripts.cluster import deploy, rotate
+from scripts.cluster.deploy import DeployError, Deployment
+
+
+class Cluster:
+    """Nomad's Variables, which of the jobs run, and what was written and rolled, in order."""
+
+    def __init__(self, running: tuple[str, ...], variables: Mapping[str, Mapping[str, str]]) -> None:
+        self.running = running
+        self.variables = {name: dict(items) for name, items in variables.items()}
+        self.log: list[tuple[str, ...]] = []
+
+    def __call__(self, *words: str, given: str | None = None, **_: object) -> tuple[int, str]:
+        told: Any = None
+        if words[:2] == ("job", "inspect"):
+            if words[2] not in self.running:
+                raise DeployError("nomad job inspect: No job(s) with prefix or ID found")
+            told = {"Job": {"ID": words[2], "Stop": False, "Meta": {"variables": '{"generation": 4}'}}}
+        if words[:2] == ("var", "list"):
+            told = [{"Path": f"nomad/jobs/{name}"} for name in self.variables]
+        if words[:2] == ("var", "get"):
+            told = {"Items": self.variables[words[-1].rpartition("/")[2]]}
+        if words[:2] == ("var", "put"):
+            made = json.loads(given or "")
+            name = made["Path"].rpartition("/")[2]
+            self.variables[name] = made["Items"]
+            self.log.append(("put", name, *made["Items"].get("metrics_token", "").split()))
+        return 0, json.dumps(told)
+
+
+@pytest.fixture
+def rotated(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Rotates the tokens of a cluster; new ones are called `new`."""
+
+    def run(cluster: Cluster) -> Cluster:
+        def roll(told: Deployment, names: list[str]) -> None:
+            cluster.log.append(("roll", told.told["generation"], *names))
+
+        monkeypatch.setattr(deploy, "nomad", cluster)
+        monkeypatch.setattr(rotate, "nomad", cluster)
+        monkeypatch.setattr("secrets.token_urlsafe", lambda _: "new")
+        monkeypatch.setattr(Deployment, "run", roll)
+        rotate.rotate()
+        return cluster
+
+    return run
+
+
+def test_a_job_that_does_not_run_has_the_new_tokens_too_and_is_not_rolled(rotated: Any) -> None:
+    # Prometheus, deployed after a rotation, was refused by every target.
+    made = rotated(
+        Cluster(
+            ("gateway", "lb"),
+            {name: {"metrics_token": "old"} for name in ("prometheus", "gateway", "lb", "kvfront")},
+        )
+    )
+    assert {name: items["metrics_token"] for name, items in made.variables.items()} == dict.fromkeys(
+        ("prometheus", "gateway", "lb", "kvfront"), "new"
+    )
+    assert [one for one in made.log if one[0] == "roll"] == [
+        ("roll", number, "gateway", "lb") for number in ("5", "6", "7")
+    ]
+
+
+def test_what_runs_says_which_token_is_shown_now(rotated: Any) -> None:
+    made = rotated(
+        Cluster(("gateway",), {"prometheus": {"metrics_token": "stale"}, "gateway": {"metrics_token": "old"}})
+    )
+    shown = [one[2:] for one in made.log if one[:2] == ("put", "gateway")]
+    assert shown == [("old", "new"), ("new", "old"), ("new",)]
+    assert "stale" not in str(made.log)
+
+
+def test_prometheus_is_given_one_token_at_each_step_that_its_targets_accept_then(rotated: Any) -> None:
+    # It shows the whole file, and sends nothing where that is two lines: it saw no target while tokens were rotated.
+    items = {"metrics_token": "old"}
+    made = rotated(Cluster(("gateway", "prometheus"), {"gateway": items, "prometheus": items}))
+    shown = [one[2:] for one in made.log if one[:2] == ("put", "prometheus")]
+    accepted = [one[2:] for one in made.log if one[:2] == ("put", "gateway")]
+    assert shown == [("old",), ("new",), ("new",)]
+    assert all(set(one) <= set(both) for one, both in zip(shown, accepted, strict=True))
+
+
+def test_what_is_no_bearer_token_stays(rotated: Any) -> None:
+    items = {"metrics_token": "old", "broker_password": "kept"}
+    made = rotated(Cluster(("gateway",), {"gateway": items, "rabbitmq": {"definitions": "{}"}}))
+    assert made.variables == {
+        "gateway": {"metrics_token": "new", "broker_password": "kept"},
+        "rabbitmq": {"definitions": "{}"},
+    }
+
+
+def test_where_no_job_runs_nothing_is_changed(rotated: Any) -> None:
+    cluster = Cluster((), {"gateway": {"metrics_token": "old"}})
+    with pytest.raises(DeployError, match="no job runs"):
+        rotated(cluster)
+    assert cluster.log == []
