@@ -6,12 +6,13 @@ A service is started without importing what the tool wants.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import os
 import sys
-from collections.abc import Iterator
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
+from types import ModuleType
 
 from dronedispatch.runtime.settings import SettingsError, variables
 
@@ -86,6 +87,36 @@ def nobody_finds(name: str) -> Iterator[None]:
         del sys.modules[name]
 
 
+class LoadedAtUse:
+    """Modules that others import and a service never calls: an import finds them, the first look inside loads them."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in self._names:
+            return None
+        found = PathFinder.find_spec(fullname, path, target)
+        if found is not None and found.loader is not None:
+            found.loader = LazyLoader(found.loader)
+        return found
+
+
+@contextlib.contextmanager
+def light_imports() -> Iterator[None]:
+    """While the block runs, an import of a service leaves out what no service calls: half of a start would be that."""
+    # python-consul imports requests for the transport that ours replaces, scipy all that numpy names.
+    finder = LoadedAtUse("requests", "numpy.f2py")
+    sys.meta_path.insert(0, finder)
+    try:
+        with nobody_finds("rich"):  # structlog would take it for tracebacks in colour: services write JSON
+            yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 2 for a wrong call or a wrong setting."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -94,6 +125,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0 if arguments else 2
     name, rest = arguments[0], arguments[1:]
     if name == "--version":
+        from importlib.metadata import version  # here, and not above: no service has use for it
+
         sys.stdout.write(f"dronedispatch {version('dronedispatch')}\n")
         return 0
     if name == "kvctl":
@@ -107,6 +140,8 @@ def main(argv: list[str] | None = None) -> int:
                 "(see dronedispatch --help)\n"
             )
             return 2
+        import difflib
+
         near = difflib.get_close_matches(name, [*TOOL, *SERVICES, "kvctl"], 1)
         meant = f": did you mean {near[0]!r}?" if near else ""
         sys.stderr.write(f"dronedispatch: no command {name!r}{meant} (see dronedispatch --help)\n")
@@ -124,8 +159,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 2
     try:
-        # structlog would import it for tracebacks in colour: services write JSON, and start sooner without.
-        with nobody_finds("rich"):
+        with light_imports():
             service = importlib.import_module(f"dronedispatch.{package}.__main__")
         service.main(os.environ)
     except SettingsError as exc:

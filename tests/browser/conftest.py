@@ -10,9 +10,12 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from support.browser_visit import Visit
+from support.lanes import Lanes
 from support.live_system import LiveSystem, running_system
 from support.waiting import patient_s
 
+USE_THE_SYSTEM = ("test_console.py", "test_dashboard.py", "test_page_cannot_lie.py")
+LANES = Lanes(lambda file: "the running system" if file in USE_THE_SYSTEM else file)
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
     "--no-sandbox",
@@ -27,6 +30,10 @@ FLAGS = (
 
 PATIENCE_MS = 1000 * patient_s(60)
 expect.set_options(timeout=PATIENCE_MS)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(LANES)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +51,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def system() -> Iterator[LiveSystem]:
     """72 drones, 60 simulated seconds in a second."""
-    with running_system("browser", "--drones", "72", "--speed", "60") as live:
+    with LANES.share(running_system("browser", "--drones", "72", "--speed", "60")) as live:
         yield live
 
 

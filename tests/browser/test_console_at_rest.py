@@ -1,4 +1,4 @@
-"""What needs no flying fleet: who can read and reach the page, and what a dialog does that was closed too early."""
+"""What needs no flying fleet: who can read and reach the page, what is an exception, links, the session, dialogs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
+from dronedispatch.testing.gateway import OPERATOR_TOKEN
 from support.aside import aside
 from support.axe import AXE, violations
 from support.browser_visit import Visit
@@ -19,6 +20,7 @@ ORDERS = 9
 AT_ONCE = 6  # what a dialog sends beside each other
 SIZES = ((1440, 900), (1024, 768), (390, 844))
 TABS = ("deliveries", "drones", "order")
+FITS = {"drone_id": "drone-00001", "reason": "fits after its drop-off of 01ARZ3NDEKTSV4RRFFQ69G5FAV"}
 WAITS = "waits since 2026-01-31T08:30:00.123Z; a drone is free at 2026-01-31T08:31:00Z"
 
 
@@ -41,6 +43,62 @@ PACED = """async () => {
     const ask = (costs) => { cost = costs; pace.ask(); pace.ask(); now += waits.at(-1); work(); };
     for (const costs of [1, 25, 0]) ask(costs);
     return { waits, drawn };
+}"""
+
+
+EXCEPTIONS = """async () => {
+    const { exceptions } = await import("/dashboard/js/exceptions.js");
+    const now = Date.parse("2026-01-01T12:00:00Z");
+    const at = (seconds) => new Date(now + 1000 * seconds).toISOString();
+    const order = (id, more) => ({ id, status: "assigned", created_at: at(-100), deadline: null, eta: { at: at(60) },
+                                  ...more });
+    const drone = (id, more) => ({ id, status: "busy", battery_pct: 80, ...more });
+    const seen = {
+        deliveries: [
+            order("fine", {}),
+            order("past the deadline", { deadline: at(-1) }),
+            order("past the promise", { promised: { at: at(-1) } }),
+            order("delivered late", { status: "delivered", deadline: at(-1) }),
+            order("after the deadline", { deadline: at(30) }),
+            order("after the promise", { promised: { at: at(30) } }),
+            order("waits", { status: "pending", created_at: at(-300) }),
+            order("waits a little", { status: "pending", created_at: at(-59) }),
+            order("lost", { status: "failed" }),
+        ],
+        drones: [
+            drone("fine", {}),
+            drone("unheard", { silent: true }),
+            drone("empty", { battery_pct: 14.9 }),
+            drone("empty, charging", { battery_pct: 3, at_charge: "c1" }),
+            drone("queued", { queued_at: "c1", battery_pct: 30 }),
+        ],
+        figures: { to_assign_mean_s: 20 },
+        health: { health: "degraded", reasons: [{ kind: "broker_away" }, { kind: "slots_short" }] },
+    };
+    return Object.fromEntries(exceptions(seen, now).map((one) => [one.name, one.ids]));
+}"""
+SILENCE = """() => {
+    const drone = [...droneDispatch.world.drones.values()][1];
+    const say = (silent) => { drone.news = { ...drone.news, silent }; droneDispatch.world.version += 1; };
+    const saying = setInterval(() => say(true), 20);
+    window.endSilence = () => { clearInterval(saying); say(false); };
+    return drone.news.id;
+}"""
+FROZEN = """async () => {
+    const [fetch, timeout] = [window.fetch, AbortSignal.timeout];
+    window.fetch = (path, { signal }) =>
+        new Promise((_, fail) => signal.addEventListener("abort", () => fail(signal.reason)));
+    AbortSignal.timeout = () => {
+        const ending = new AbortController();
+        setTimeout(() => ending.abort(new DOMException("late", "TimeoutError")), 1);
+        return ending.signal;
+    };
+    const api = await import("/dashboard/js/api.js");
+    const asked = [
+        api.delivery("X"), api.why("X"), api.change("X", "cancel", {}), api.wish("d", "decommission"), api.session(),
+    ];
+    [window.fetch, AbortSignal.timeout] = [fetch, timeout];
+    return Promise.all(asked.map((one) => one.catch((refused) => refused.message)));
 }"""
 
 
@@ -94,7 +152,7 @@ def test_a_change_is_drawn_when_it_comes_and_drawing_takes_a_tenth_of_the_time_a
 def test_an_orders_card_shows_its_last_button_whole_and_moments_as_people_read_them(visit: Visit) -> None:
     page = visit.page
     page.click("[data-tab=deliveries]")
-    page.route("**/why", lambda route: route.fulfill(json={"summary": WAITS, "drones": []}))
+    page.route("**/why", lambda route: route.fulfill(json={"summary": WAITS, "drones": [FITS]}))
     page.locator("#delivery-table tbody tr").nth(1).click()
     card = page.locator("#card")
     why = card.locator("[data-part=why]")
@@ -104,6 +162,10 @@ def test_an_orders_card_shows_its_last_button_whole_and_moments_as_people_read_t
     assert box is not None
     assert last is not None
     assert last["y"] + last["height"] <= box["y"] + box["height"]
+    card.locator("summary").click()
+    assert (
+        card.evaluate("(card) => card.scrollWidth - card.clientWidth") == 0
+    )  # no reason is cut off at the edge
     page.click("#card .close")
     page.unroute("**/why")
 
@@ -144,3 +206,127 @@ def test_a_dialog_that_is_closed_while_it_works_does_its_own_action_to_the_end(v
     page.keyboard.press("Escape")
     page.click("#delivery-bulk [data-bulk=none]")
     page.unroute("**/deliveries/*/*")
+
+
+def test_each_kind_of_exception_names_those_that_are_one_and_no_other(visit: Visit) -> None:
+    assert visit.page.evaluate(EXCEPTIONS) == {
+        "away-broker": [],
+        "late": ["past the deadline", "past the promise"],
+        "risk": ["after the deadline", "after the promise"],
+        "waiting": ["waits"],
+        "failed": ["lost"],
+        "silent": ["unheard"],
+        "low": ["empty"],
+        "queue": ["queued"],
+    }
+
+
+def test_a_click_on_an_exception_shows_those_alone_and_a_second_click_all_again(visit: Visit) -> None:
+    page = visit.page
+    lone = page.evaluate(SILENCE)
+    silent = page.locator("[data-exception=silent]")
+    expect(silent).to_contain_text("1 silent")
+    silent.click()
+    rows = page.locator("#drone-table tbody tr")
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_have_attribute("data-id", lone)
+    expect(silent).to_have_attribute("aria-pressed", "true")
+    visit.keep_picture("exception")
+    silent.click()
+    expect(rows).to_have_count(3)
+    expect(silent).to_have_attribute("aria-pressed", "false")
+    page.evaluate("endSilence()")
+
+
+def test_the_token_is_typed_once_and_no_script_sees_the_session(visit: Visit) -> None:
+    page = visit.page
+    page.click("#operator")
+    page.fill("#sign-in [name=token]", "wrong")
+    page.keyboard.press("Enter")
+    expect(page.locator("#sign-in output")).to_contain_text("not the operator's token")
+    assert "--failed" in str(page.locator("#sign-in output").get_attribute("style"))  # a refusal is not green
+    expect(page.locator("#sign-in .hint")).to_contain_text("for one hour")  # of a session on plain HTTP
+    page.fill("#sign-in [name=token]", OPERATOR_TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.locator("#operator")).to_have_text("Sign out")
+    assert page.evaluate("document.cookie") == ""
+    [kept] = [one for one in page.context.cookies() if one["name"] == "dd_session"]
+    assert (kept["httpOnly"], kept["sameSite"]) == (True, "Strict")
+    page.reload()
+    expect(page.locator("#operator")).to_have_text("Sign out")
+    page.click("#operator")
+    expect(page.locator("#operator")).to_have_text("Sign in")
+    assert [one for one in page.context.cookies() if one["name"] == "dd_session"] == []
+
+
+def test_times_are_the_viewers_own_or_utc_and_stay_so(visit: Visit) -> None:
+    clock = visit.page.locator("#clock")
+    expect(clock).to_contain_text("UTC")
+    clock.click()
+    expect(clock).to_contain_text("local")
+    visit.page.reload()
+    expect(clock).to_contain_text("local")
+    clock.click()
+    expect(clock).to_contain_text("UTC")
+
+
+def test_a_link_opens_the_card_of_its_order_and_back_the_one_before(visit: Visit) -> None:
+    page, card = visit.page, visit.page.locator("#card")
+    [placed] = page.evaluate(PLACE, 1)
+    page.goto(f"{page.url.partition('#')[0]}#order={placed}")
+    page.reload()
+    expect(card.locator(".whole code")).to_have_text(placed)
+    expect(card.locator("[data-part=why]")).not_to_be_empty()
+    expect(card).not_to_contain_text("100 %")
+    page.evaluate("location.hash = '#drone=drone-00001'")
+    expect(card.locator("h3")).to_have_text("drone-00001")
+    expect(card).to_contain_text("Last contact")
+    visit.keep_picture("drone-card")
+    page.go_back()
+    expect(card.locator(".whole code")).to_have_text(placed)
+    page.evaluate("location.hash = '#order=01ARZ3NDEKTSV4RRFFQ69G5FAV'")
+    expect(card).to_contain_text("There is no order 01ARZ3NDEKTSV4RRFFQ69G5FAV")
+    page.click("#card .close")
+
+
+def test_a_grid_is_one_stop_of_the_tab_key_and_arrows_move_in_it(visit: Visit) -> None:
+    page = visit.page
+    page.click("[data-tab=drones]")
+    stops = page.locator("#drone-table [tabindex='0']")
+    expect(stops).to_have_count(1)
+    stops.focus()
+    for key, expected in (("ArrowDown", "drone-00001"), ("End", "drone-00002"), ("Home", "drone-00000")):
+        page.keyboard.press(key)
+        assert page.evaluate("document.activeElement.dataset.id") == expected
+        expect(stops).to_have_count(1)
+    page.keyboard.press("Space")
+    expect(page.locator("#drone-bulk")).to_contain_text("1 picked")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    expect(page.locator("#card h3")).to_have_text("drone-00000")
+    expect(page.locator("#card h3")).to_be_focused()  # one goes into the card, and back to one's row
+    page.keyboard.press("Escape")
+    expect(page.locator("#card")).to_be_hidden()
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.textContent") == "Drone"
+
+
+def test_all_wrong_fields_of_an_order_are_named_at_once(visit: Visit) -> None:
+    page = visit.page
+    page.click("[data-tab=order]")
+    page.fill("[name='origin.lat']", "99")
+    page.fill("[name=weight]", "many")
+    page.click("text=Place the order")
+    for name in ("origin.lat", "origin.lon", "destination.lat", "weight"):
+        expect(page.locator(f"#order-form [name='{name}']")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#order-form .wrong")).to_have_count(5)
+    tops = [page.locator(f"#order-form [name={name}]").bounding_box() for name in ("weight", "priority")]
+    assert len({box["y"] for box in tops if box}) == 1
+    page.fill("[name='origin.lat']", "41.9")  # what was wrong is not said of another value
+    page.fill("[name=weight]", "1")
+    expect(page.locator("#order-form .wrong")).to_have_count(2)
+    expect(page.locator("#order-form [name=weight]")).to_have_attribute("aria-invalid", "false")
+
+
+def test_no_question_to_a_frozen_system_is_waited_for_without_an_end(visit: Visit) -> None:
+    assert visit.page.evaluate(FROZEN) == ["No answer: the system is silent"] * 5

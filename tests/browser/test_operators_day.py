@@ -78,7 +78,7 @@ def work_of_a_morning(hand: Hand) -> None:
 
 
 def work_on_many(hand: Hand) -> None:
-    """8 search, 9 several at once and back, 10 cancel."""
+    """8 search, 9 several at once and back, 10 cancel, several and one."""
     page = hand.page
     placed = page.locator("#card .whole code").inner_text()
     hand.leave()
@@ -106,6 +106,19 @@ def work_on_many(hand: Hand) -> None:
     expect(page.locator("#action [data-part=sum]")).to_have_text("2 done, 0 not.")
     hand.leave()
     hand.press("#delivery-bulk [data-bulk=none]")
+
+    hand.press("#delivery-chips [data-status=pending]")
+    hand.open_row("#delivery-table")
+    hand.press("#card [data-action=cancel]")
+    expect(page.locator("#action tbody")).to_contain_text("cancelled for good")
+    hand.press("#action [data-part=apply]")
+    told(page, "done")
+    hand.leave()  # the button that opened it is gone: nothing is left to cancel
+    expect(page.locator("#card [data-action]")).to_have_count(0)
+    expect(page.locator("#card")).not_to_contain_text("none yet")  # it never gets a drone
+    hand.leave()
+    expect(page.locator("#card")).to_be_hidden()
+    hand.press("#delivery-chips [data-status=pending]")
 
 
 def work_on_the_fleet(hand: Hand) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -174,7 +175,7 @@ async def test_a_parameter_is_held_to_its_schema(api: Api, call: Call, parameter
     if name in ADVISORY or name == "lastEventId":
         await _is_never_refused(api, call, name)
         return
-    before = dict(api.gateway.kv.records)
+    before = api.asked_for()
     broken = [text for text in TEXTS if not allows(parameter["schema"], value_of(parameter["schema"], text))]
     assert broken
     for text in broken:
@@ -191,7 +192,7 @@ async def test_a_parameter_is_held_to_its_schema(api: Api, call: Call, parameter
         assert (status, body["field"], [one["field"] for one in body["errors"]]) == (400, name, [name]), repr(
             text
         )
-    assert api.gateway.kv.records == before
+    assert api.asked_for() == before
 
 
 def _with(path: str, name: str, text: str) -> str:
@@ -219,13 +220,13 @@ async def test_every_field_of_a_body_is_held_to_its_schema(api: Api, call: Call)
                 continue
             body = call.good_body()
             put(body, path, value)
-            before = dict(api.gateway.kv.records)
+            before = api.asked_for()
             status, answer = await send(api, call, body)
             if status == 413:
                 continue
             assert status == 422, (path, value, answer)
             assert answer["field"].startswith(str(path[0])), (path, value, answer)
-            assert api.gateway.kv.records == before
+            assert api.asked_for() == before
             tried += 1
     assert tried or not list(fields(schema))
 
@@ -262,6 +263,32 @@ async def test_what_a_charge_point_must_have_is_held_to_its_schema(api: Api, nam
 async def test_a_body_without_a_json_type_is_415(api: Api, call: Call, kind: str) -> None:
     status, body = await send(api, call, call.good_body(), headers={"Content-Type": kind})
     assert (status, body["field"], body["type"]) == (415, "Content-Type", "/problems/unsupported-media-type")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.what["operationId"])
+@pytest.mark.parametrize(
+    "name",
+    ["Authorization: Bearer", "Origin:", "Sec-Fetch-Site:", "Content-Type:", "Content-Encoding:", "Cookie:"],
+)
+async def test_a_header_of_bytes_that_are_no_text_is_no_error_of_ours(
+    api: Api, call: Call, name: str
+) -> None:
+    async with api.http.get("/health") as answer:
+        port = answer.url.port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = f"{call.method.upper()} {call.url} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nConnection: close\r\n"
+    writer.write(head.encode() + f"{name} ".encode() + b"\xff\xc3\r\n\r\n{}")
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    assert status == 200 or 400 <= status < 500
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("call", WITH_BODY)
+async def test_a_map_is_the_body_of_the_zones_alone(api: Api, call: Call) -> None:
+    status, _ = await send(api, call, {"a": 1}, headers={"Content-Type": "application/geo+json"})
+    assert status == (422 if call.path == "/zones" else 415)
 
 
 @pytest.mark.asyncio(loop_scope="module")

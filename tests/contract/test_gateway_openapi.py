@@ -103,6 +103,13 @@ def test_the_committed_document_is_the_one_that_is_served() -> None:
     assert committed == as_text(), "python -m dronedispatch.gateway.openapi > docs/openapi.json"
 
 
+def test_every_call_may_be_answered_by_the_door() -> None:
+    calls = [call for item in document()["paths"].values() for call in item.values()]
+    assert [
+        call["operationId"] for call in calls if not {"429", "502", "503", "504"} <= set(call["responses"])
+    ] == []
+
+
 def test_every_call_has_a_name_a_tag_and_examples() -> None:
     made = document()
     calls = [call for item in made["paths"].values() for call in item.values()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,25 +16,12 @@ from dronedispatch.lb.tls import Certificate
 from dronedispatch.runtime.serve import CannotListen
 from dronedispatch.testing.door import open_door, read_until_quiet, with_settings
 from dronedispatch.testing.peer import OK, always, peer
+from support.certificates import make_certificate
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 WITH_TOKEN = GET.replace(b"Host: a\r\n", b"Host: a\r\nAuthorization: Bearer of the operator\r\n")
 WITH_SESSION = GET.replace(b"Host: a\r\n", b"Host: a\r\nCookie: a=b; dd_session=1.2.3.4\r\n")
 Seen = list[tuple[bytes, bytes]]
-
-
-def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate for localhost, and its key."""
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    files = ["-keyout", str(key), "-out", str(cert)]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files],
-        check=True,
-        capture_output=True,
-        timeout=600,
-    )
-    return cert, key
 
 
 async def shown_by(port: int) -> bytes:

@@ -2,72 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import subprocess
-import urllib.parse
-import urllib.request
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from email.utils import formatdate
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
-from sanic import HTTPResponse, Request
+from scripts.local.home import CHECKOUT
 
-from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, delivery_tags, move_delivery
-from dronedispatch.fleet.documents import decode, encode, stamp
+from dronedispatch.fleet.documents import stamp
 from dronedispatch.runtime.clock import SystemClock
-from dronedispatch.testing.gateway import MemoryGateway
-from dronedispatch.testing.serving import serving
 from support.aside import aside
-from support.ports import free_port
-from support.waiting import let_run, wait_until
-
-CHECKOUT = Path(__file__).parents[2]
-LIFE = (DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS, DeliveryStatus.DELIVERED)
-
-
-async def deliver_at_once(gateway: MemoryGateway) -> None:
-    """Every pending order through its whole life."""
-    while True:
-        page = await gateway.kv.scan(tag=f"status={DeliveryStatus.PENDING}")
-        for item in page.items:
-            delivery = decode(Delivery, item.value)
-            for status in LIFE:
-                at = stamp(gateway.clock.wall_s())
-                delivery = move_delivery(delivery, status, at=at, cause="stand-in", drone_id="d1")
-            await gateway.kv.put(item.key, encode(delivery), tags=delivery_tags(delivery))
-        await let_run(0.05)
-
-
-class OffClock(SystemClock):
-    """Set wrong by `off_s`."""
-
-    def __init__(self, off_s: float) -> None:
-        super().__init__()
-        self._off_s = off_s
-
-    def wall_s(self) -> float:
-        return super().wall_s() + self._off_s
-
-
-@asynccontextmanager
-async def town(off_s: float = 0.0) -> AsyncIterator[str]:
-    """Its clock, and so its stored timestamps and its Date, are off by `off_s`."""
-    clock = OffClock(off_s)
-    gateway = MemoryGateway(clock=clock)
-
-    @gateway.app.on_response  # type: ignore[untyped-decorator]
-    async def dated(_request: Request, response: HTTPResponse) -> None:
-        response.headers["date"] = formatdate(clock.wall_s(), usegmt=True)
-
-    async with serving(gateway.app) as port:
-        flight = asyncio.create_task(deliver_at_once(gateway))
-        yield f"http://127.0.0.1:{port}"
-        flight.cancel()
+from support.load_town import NO_MATTER_HOW_LATE, NO_MATTER_HOW_SLOW, answers, asked, planted, town, web_ui
+from support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -93,21 +42,6 @@ UNTIL_12_ORDERS = ("--minutes", "20", "--orders", "12", "--orders-per-minute", "
 
 def load(url: str, *more: str, test: Sequence[str] = UNTIL_12_ORDERS) -> subprocess.CompletedProcess[str]:
     return run("scripts/load", "--host", url, "--headless", *test, *more)
-
-
-SECONDS = ("post_p95_ms_max", "to_assigned_p95_s_max", "to_delivered_p95_s_max")
-NO_MATTER_HOW_SLOW = dict.fromkeys(SECONDS, 1e9)
-
-
-def planted(tmp_path: Path, values: Mapping[str, float] = NO_MATTER_HOW_SLOW) -> Path:
-    """The thresholds of the repository with others for some. Those in seconds would judge the machine, not us."""
-    text = (CHECKOUT / "loadtests" / "slo.toml").read_text()
-    for name, value in values.items():
-        text, changed = re.subn(rf"(?m)^{name} .*$", f"{name} = {value!r}", text)
-        assert changed == 1, name
-    path = tmp_path / "slo.toml"
-    path.write_text(text)
-    return path
 
 
 def test_a_system_that_keeps_its_promises_passes_with_a_table(url: str, tmp_path: Path) -> None:
@@ -143,7 +77,7 @@ def test_processes_share_the_rate_and_the_number_of_orders(url: str, tmp_path: P
 
 def test_a_rate_that_could_not_be_offered_is_invalid_and_no_success(url: str, tmp_path: Path) -> None:
     too_much = ("--minutes", "0.15", "--orders-per-minute", "1000000", "--users", "2")
-    ended = load(url, "--slo", str(planted(tmp_path)), test=too_much)
+    ended = load(url, "--slo", str(planted(tmp_path, NO_MATTER_HOW_LATE)), test=too_much)
     assert ended.returncode == 2, ended.stdout + ended.stderr
     assert re.search(r"(?m)^offered rate +\d.*INVALID$", ended.stdout)
     assert "SLO verdict: invalid" in ended.stderr
@@ -158,30 +92,6 @@ def test_a_load_host_whose_clock_is_off_says_so_and_judges_the_right_orders(
     assert 12 <= orders_of(ended) < 24
     assert re.search(r"clock is 3(599|600)\.\d s ahead of the server's", ended.stderr)
     assert "SLO verdict: <span style='color:#1b7f3b'>all thresholds hold" in report.read_text()
-
-
-@contextmanager
-def web_ui(url: str, *more: str) -> Iterator[str]:
-    port = free_port()
-    arguments = ["--host", url, "--web-port", str(port), "--orders-per-minute", "600", *more]
-    with subprocess.Popen([CHECKOUT / "scripts/load", *arguments]) as locust:
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            locust.terminate()
-
-
-def asked(address: str, form: Mapping[str, object] | None = None) -> str:
-    body = None if form is None else urllib.parse.urlencode(form).encode()
-    with urllib.request.urlopen(address, body, timeout=120) as answer:
-        return str(answer.read().decode())
-
-
-def answers(address: str) -> bool:
-    try:
-        return bool(asked(address))
-    except OSError:
-        return False
 
 
 def tab(page: str) -> dict[str, dict[str, str]]:

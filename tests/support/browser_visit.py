@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import ConsoleMessage, Page
 from scripts.local.home import CHECKOUT
 
 from support.waiting import wait_until
 
 PICTURES = CHECKOUT / ".artifacts" / "browser"
+BUSY = re.compile(r"responded with a status of 50[34] ")
+"""The browser's own line about an answer by which a system on a slow machine says that it is busy: the page asks again."""
 
 
 class Visit:
@@ -20,8 +23,12 @@ class Visit:
         self.faults: list[str] = []
         self.asked: set[str] = set()
         page.on("pageerror", lambda error: self.faults.append(f"page error: {error}"))
-        page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
+        page.on("console", self._hear)
         page.on("request", lambda request: self.asked.add(request.url))
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        if said.type == "error" and not BUSY.search(said.text):
+            self.faults.append(said.text)
 
     def keep_picture(self, name: str) -> Path:
         """A screenshot as an artefact."""

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from dronedispatch.gateway.core.history import FIGURES_PREFIX
 from dronedispatch.testing.gateway import OPERATOR_TOKEN, MemoryGateway
 from dronedispatch.testing.serving import serving
 
@@ -43,6 +44,12 @@ class Api:
 
     def stored(self, prefix: str) -> list[str]:
         return [key for key in self.gateway.kv.records if key.startswith(prefix)]
+
+    def asked_for(self) -> dict[str, Any]:
+        """All records but those of figures, which the gateway stores by itself each minute."""
+        return {
+            key: one for key, one in self.gateway.kv.records.items() if not key.startswith(FIGURES_PREFIX)
+        }
 
     async def place(self, **more: Any) -> Any:
         status, body, _ = await self.call("POST", "/deliveries", json=ORDER, **more)

@@ -68,6 +68,11 @@ class Keyboard:
     def press(self, selector: str) -> None:
         self.reach(selector)
         self.page.keyboard.press("Enter")
+        self.keeps_its_place()
+
+    def keeps_its_place(self) -> None:
+        """What vanished has taken no focus with it: the next Tab goes on from where one is, not from the top."""
+        expect(self.page.locator("body")).not_to_be_focused()
 
     def write(self, selector: str, text: str) -> None:
         self.reach(selector)
@@ -101,6 +106,7 @@ class Keyboard:
 
     def leave(self) -> None:
         self.page.keyboard.press("Escape")
+        self.keeps_its_place()
 
 
 class Finger:

@@ -111,7 +111,7 @@ class Gateway:
         # Made here: only a process that has bound its port has the name that its queues bear.
         hearing = self._hearing = Hearing(self.bus, self._feed, self._clock, self._process.instance)
         hearing.start()
-        tasks.start("hearing", Loop("hearing", hearing.once, 1.0).run())
+        tasks.start("hearing", Loop("hearing", hearing.once, 1.0, wake=self._feed.entered).run())
 
     async def leave(self) -> None:
         """Any other gateway does the same; `assemble` ends the streams."""

@@ -92,12 +92,13 @@ class Api:
             return answer
         raise AssertionError("unreachable")
 
-    def change(self, path: str, asked: str, look: str) -> Any:
+    def change(self, path: str, asked: str, look: str, body: object = None) -> Any:
         """The decoded answer of a POST that sets a state. Raises NobodyAnswers, ApiRefused, and OutcomeNotKnown with
         the command that shows whether what was `asked` is so: `look`.
         """
         try:
-            return self.ask("POST", path, repeatable=True).document
+            given = None if body is None else json.dumps(body).encode()
+            return self.ask("POST", path, body=given, repeatable=True).document
         except OutcomeNotKnown as error:
             raise OutcomeNotKnown(
                 f"unknown whether {asked}: {error}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,10 +54,20 @@ def diagnose(seen: Sights, home: str = "") -> list[Finding]:
         *_disk(seen, home),
         *_descriptors(seen, home),
     ]
-    known: dict[str, Finding] = {}
+    return said_once(found)
+
+
+def said_once(found: Iterable[Finding]) -> list[Finding]:
+    """Every process that has a trouble tells it, since so many seconds each: one sentence is enough."""
+    known: dict[tuple[str, str], Finding] = {}
     for one in found:
-        known.setdefault(one.what, one)
+        known.setdefault((one.area, without_durations(one.what)), one)
     return list(known.values())
+
+
+def without_durations(sentence: str) -> str:
+    """What it says, however long that has been so."""
+    return re.sub(r"\b[0-9.]+ s\b", "", sentence)
 
 
 def _door(seen: Sights, home: str) -> Iterable[Finding]:

@@ -14,6 +14,7 @@ from dronedispatch.tool.system import Target, found
 
 PAGE = 500
 COLUMNS = ("drone", "type", "status", "battery", "at", "order", "stops", "last contact", "in service")
+SPARE = ("at", "stops", "in service", "type")  # on a narrow screen
 
 
 def list_(
@@ -29,7 +30,11 @@ def list_(
     if target.json:
         render.print_json(rows)
     elif rows:
-        render.console().print(render.table(COLUMNS, [line(one) for one in rows], right=("battery", "stops")))
+        screen = render.console()
+        lines = [line(one) for one in rows]
+        screen.print(
+            render.table(COLUMNS, lines, right=("battery", "stops"), spare=SPARE, width=screen.width)
+        )
     else:
         print("no drone is like that" if status or type_ else "no drone is registered yet")
     return 0

@@ -1,11 +1,12 @@
-"""`dronedispatch orders`: place, list, get, watch, cancel and why."""
+"""`dronedispatch orders`: place, list, get, watch, why; cancel, priority and deadline, of one or of several."""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -14,7 +15,14 @@ from rich.text import Text
 
 from dronedispatch.tool import render
 from dronedispatch.tool.api import Api
-from dronedispatch.tool.errors import ApiRefused, NobodyAnswers, OutcomeNotKnown, ToolError, WrongUse
+from dronedispatch.tool.errors import (
+    UNKNOWN,
+    ApiRefused,
+    NobodyAnswers,
+    OutcomeNotKnown,
+    ToolError,
+    WrongUse,
+)
 from dronedispatch.tool.system import Target, found
 
 Status = Literal["pending", "assigned", "in-progress", "delivered", "cancelled", "failed"]
@@ -100,13 +108,14 @@ def list_(
     *,
     status: Annotated[Status | None, Parameter(help="only these")] = None,
     drone: Annotated[str | None, Parameter(help="only of this drone")] = None,
+    prefix: Annotated[str | None, Parameter(help="only those whose id begins so")] = None,
     limit: Annotated[int, Parameter(help="at most so many, newest first")] = 50,
     target: Target = NO_TARGET,
 ) -> int:
     """List orders, newest first."""
     if limit < 1:
         raise WrongUse(f"--limit {limit} is not at least 1")
-    rows = listed(Api(found(target)), limit, {"status": status, "drone": drone})
+    rows = listed(Api(found(target)), limit, {"status": status, "drone": drone, "id_prefix": prefix})
     if target.json:
         render.print_json(rows)
         return 0
@@ -125,11 +134,15 @@ def list_(
         for one in rows
     ]
     if lines:
-        render.console().print(render.table(columns, lines, right=("weight", "priority")))
+        screen = render.console()
+        spare = ("priority", "weight", "ended")
+        screen.print(
+            render.table(columns, lines, right=("weight", "priority"), spare=spare, width=screen.width)
+        )
     else:
         print(
             "no order is like that"
-            if status or drone
+            if status or drone or prefix
             else "no order yet: place one with dronedispatch orders place"
         )
     return 0
@@ -235,17 +248,78 @@ def _tell_step(order: str, line: Mapping[str, Any], target: Target) -> None:
     )
 
 
-def cancel(order: Annotated[str, Parameter(help="its id")], *, target: Target = NO_TARGET) -> int:
-    """Cancel an order; one that is on board already is refused. Cancelling twice changes nothing."""
+Ids = Annotated[list[str], Parameter(help="their ids, one or several", consume_multiple=True)]
+
+
+def cancel(orders: Ids, /, *, target: Target = NO_TARGET) -> int:
+    """Cancel orders; one that is on board already is refused. Cancelling twice changes nothing."""
     api = Api(found(target))
-    one = api.change(
-        f"/deliveries/{segment(order)}/cancel", f"order {order} was cancelled", f"orders get {order}"
-    )
+
+    def one(order: str) -> tuple[str, Any]:
+        path = f"/deliveries/{segment(order)}/cancel"
+        after = api.change(path, f"order {order} was cancelled", f"orders get {order}")
+        return f"{after['id']} {after['status']}", after
+
+    return each(orders, one, target)
+
+
+def priority(
+    value: Annotated[int, Parameter(help="0 (normal) to 9 (most urgent)")],
+    orders: Ids,
+    /,
+    *,
+    target: Target = NO_TARGET,
+) -> int:
+    """Change the priority of open orders. What it was is printed: it takes the change back."""
+    return _set(orders, "priority", value, target)
+
+
+def deadline(
+    moment: Annotated[str, Parameter(help="RFC 3339, such as 2030-05-01T12:00:00Z, or none")],
+    orders: Ids,
+    /,
+    *,
+    target: Target = NO_TARGET,
+) -> int:
+    """Change the deadline of open orders. What it was is printed: it takes the change back."""
+    return _set(orders, "deadline", None if moment == "none" else moment, target)
+
+
+def _set(orders: Sequence[str], name: str, value: object, target: Target) -> int:
+    api = Api(found(target))
+
+    def one(order: str) -> tuple[str, Any]:
+        path = f"/deliveries/{segment(order)}"
+        before = api.get(path)[name]
+        asked = f"the {name} of order {order} was changed"
+        after = api.change(f"{path}/{name}", asked, f"orders get {order}", {name: value})
+        was, now = ("none" if given is None else given for given in (before, after[name]))
+        return f"{after['id']} {name} {was} -> {now}", after
+
+    return each(orders, one, target)
+
+
+def each(orders: Sequence[str], work: Callable[[str], tuple[str, Any]], target: Target) -> int:
+    """A line for each; one that fails keeps no other from being done. 0, or how the worst one ended."""
+    if len(orders) == 1:  # one document, and one error with its own code
+        _tell(*work(orders[0]), target)
+        return 0
+    codes = [0]
+    for order in orders:
+        try:
+            _tell(*work(order), target)
+        except (ApiRefused, NobodyAnswers, OutcomeNotKnown, WrongUse) as error:
+            sys.stdout.flush()
+            print(f"{order} not done: {render.plain(error)}", file=sys.stderr)
+            codes.append(error.code)
+    return UNKNOWN if UNKNOWN in codes else max(codes)
+
+
+def _tell(said: str, document: Any, target: Target) -> None:
     if target.json:
-        render.print_json(one)
+        print(json.dumps(document, ensure_ascii=False), flush=True)
     else:
-        print(f"{one['id']} {one['status']}")
-    return 0
+        print(said, flush=True)
 
 
 def why(order: Annotated[str, Parameter(help="its id")], *, target: Target = NO_TARGET) -> int:
@@ -274,13 +348,15 @@ def _reason(one: Mapping[str, Any]) -> tuple[str, str]:
 
 def commands() -> App:
     """The command group."""
-    app = App(name="orders", help="Orders: place, list, get, watch, cancel, why.")
+    app = App(name="orders", help="Orders: place, list, get, watch, cancel, priority, deadline, why.")
     for name, run in (
         ("place", place),
         ("list", list_),
         ("get", get),
         ("watch", watch),
         ("cancel", cancel),
+        ("priority", priority),
+        ("deadline", deadline),
         ("why", why),
     ):
         app.command(run, name=name)

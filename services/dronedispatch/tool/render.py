@@ -26,6 +26,7 @@ COLOURS = {
 }
 _BEYOND_JSON = re.compile("[\x7f-\x9f]")  # control characters that JSON need not escape, and a terminal obeys
 UNSEEN = "-"
+GAP = 2  # between two columns
 WIDTH_UNSEEN = 200  # of a table that no terminal shows: nothing is folded for a program that reads lines
 
 
@@ -56,10 +57,17 @@ def table(
     right: Sequence[str] = (),
     *,
     fold: bool = True,
+    spare: Sequence[str] = (),
+    width: int = WIDTH_UNSEEN,
 ) -> Table:
-    """A table without a frame. What is too wide for its column is folded, or cut with an ellipsis."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
+    """A table without a frame. On a screen of `width` the columns `spare` are left out, in this order, as far as it must be,
+    which is said; what is still too wide for its column is folded, or cut with an ellipsis.
+    """
+    gone = left_out(columns, rows, spare, width)
+    kept = [at for at, name in enumerate(columns) if name not in gone]
+    said = f"left out for want of width: {', '.join(gone)}" if gone else None
+    made = Table(box=None, pad_edge=False, header_style="bold", caption=said, caption_justify="left")
+    for name in (columns[at] for at in kept):
         made.add_column(
             name,
             justify="right" if name in right else "left",
@@ -67,8 +75,26 @@ def table(
             no_wrap=not fold,
         )
     for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))
+        made.add_row(*(_cell(row[at]) for at in kept))
     return made
+
+
+def left_out(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], spare: Sequence[str], width: int
+) -> tuple[str, ...]:
+    """Those of `spare`, from its beginning, without which a table is as wide as `width` or narrower."""
+    wide = {
+        name: max([len(name), *(_cell(row[at]).cell_len for row in rows)]) for at, name in enumerate(columns)
+    }
+    gone = 0
+    while gone < len(spare) and sum(wide.values()) + GAP * (len(wide) - 1) > width:
+        del wide[spare[gone]]
+        gone += 1
+    return tuple(spare[:gone])
+
+
+def _cell(value: object) -> Text:
+    return value if isinstance(value, Text) else Text(plain(value))
 
 
 def pairs(rows: Sequence[tuple[str, object]]) -> Table:
@@ -77,7 +103,7 @@ def pairs(rows: Sequence[tuple[str, object]]) -> Table:
     made.add_column(style="bold")
     made.add_column(overflow="fold")
     for name, value in rows:
-        made.add_row(name, value if isinstance(value, Text) else Text(plain(value)))
+        made.add_row(name, _cell(value))
     return made
 
 

@@ -17,12 +17,13 @@ from dronedispatch.tool import drones as fleet_commands
 from dronedispatch.tool import orders as order_commands
 from dronedispatch.tool import render
 from dronedispatch.tool.api import Api
+from dronedispatch.tool.diagnosis import without_durations
 from dronedispatch.tool.errors import ToolError, WrongUse
 from dronedispatch.tool.keys import QUIT, keys
 from dronedispatch.tool.orders import NO_TARGET
 from dronedispatch.tool.system import Target, found
 
-ORDERS_SHOWN, DRONES_SHOWN = 12, 12
+ORDERS_SHOWN, DRONES_SHOWN, REASONS_SHOWN = 12, 12, 3
 LIVE_COLUMNS = ("drone", "status", "battery", "order", "last contact")  # in 80 characters
 HEAD_LINES = 9  # of a picture without trouble and without reasons: head, numbers, headings, blank lines
 OPEN = ("pending", "assigned", "in-progress")
@@ -92,7 +93,7 @@ def _live(api: Api, every_s: float) -> int:
     ):
         while True:
             stale_s = time.monotonic() - seen_s if trouble else 0.0
-            rows = rows_of(screen.size.height - bool(trouble) - len(glance.health.get("reasons") or ()))
+            rows = rows_of(screen.size.height - bool(trouble) - len(reasons(glance.health, REASONS_SHOWN)))
             live.update(picture(glance, api.system.url, stale_s, trouble, rows), refresh=True)
             if QUIT in pressed(every_s):
                 return 0
@@ -131,9 +132,10 @@ def picture(
         parts.append(
             Text(f"STALE: as it was {stale_s:.0f} s ago. {trouble.splitlines()[0]}", style="bold red")
         )
+    cut = rows is not None
     parts += [
-        Text(f"{render.plain(one.get('text'))} -> {render.plain(one.get('next'))}", style="yellow")
-        for one in glance.health.get("reasons") or ()
+        Text(one, style="yellow", no_wrap=cut, overflow="ellipsis" if cut else None)
+        for one in reasons(glance.health, REASONS_SHOWN if cut else None)
     ]
     fleet = "  ".join(f"{count} {status}" for status, count in sorted(figures["drones"].items()))
     parts += [
@@ -145,6 +147,18 @@ def picture(
         _drones(glance, rows),
     ]
     return Group(*parts)
+
+
+def reasons(health_document: Mapping[str, Any], shown: int | None) -> list[str]:
+    """What the system says of itself, a line each and each once; beyond `shown` of them, how many more there are."""
+    known: dict[str, str] = {}
+    for one in health_document.get("reasons") or ():
+        text = render.plain(one.get("text"))
+        known.setdefault(without_durations(text), f"{text} -> {render.plain(one.get('next'))}")
+    lines = list(known.values())
+    if shown is None or len(lines) <= shown:
+        return lines
+    return [*lines[: shown - 1], f"{len(lines) - shown + 1} more -> dronedispatch doctor"]
 
 
 def _orders(glance: Glance, shown: int | None) -> RenderableType:

@@ -115,6 +115,8 @@ def read_city(name: str) -> dict[str, Any]:
         raise WrongUse(f"{name} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise WrongUse(f"{name} is not JSON: {error}") from error
+    except RecursionError as error:
+        raise WrongUse(f"{name} is nested too deeply to be GeoJSON") from error
     features = document.get("features") if isinstance(document, dict) else None
     if not isinstance(features, list) or document.get("type") != "FeatureCollection":
         raise WrongUse(f'{name} is no GeoJSON FeatureCollection: it has "type" and "features"')

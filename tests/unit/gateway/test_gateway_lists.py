@@ -125,6 +125,13 @@ def test_equal_orders_have_equal_fingerprints_whatever_their_spelling() -> None:
     assert fingerprint(parse_order(first)) != fingerprint(parse_order(other))
 
 
+def test_a_fingerprint_is_what_it_was_before_an_order_had_more_fields() -> None:
+    order = parse_order(
+        b'{"origin":{"lat":41.9,"lon":12.5},"destination":{"lat":41.95,"lon":12.4},"weight":2.0}'
+    )
+    assert fingerprint(order) == "0a6c89a5089013d216db0bdbacda178f0137563b29062b81815eecf06dec510e"
+
+
 def test_a_key_answers_the_same_body_alone_and_is_forgotten_after_a_day() -> None:
     assert DELIVERY.eta is not None
     record = IdemRecord(
@@ -147,6 +154,8 @@ def test_keys_are_short_and_visible() -> None:
 
 def test_a_list_may_come_in_several_lines_and_what_is_advisory_is_never_refused() -> None:
     assert header_value(IF_MATCH, ['"1.1"', 'W/"1.2"']) == '"1.1", W/"1.2"'
+    with pytest.raises(BadParameter, match="bytes that are no UTF-8"):
+        header_value(IF_MATCH, ['"\udcff"'])
     assert header_value(LAST_EVENT_ID, ["\udcff", "7-1"]) == "\udcff"
     assert header_value(LAST_EVENT_ID, []) is None
 

@@ -92,10 +92,10 @@ async def test_a_city_is_planned_in_another_thread_than_the_loop(monkeypatch: py
         return original(*arguments)
 
     original = free_space
+    zones = Zones(store())  # plans the city that it shows before it has read the stored one
     monkeypatch.setattr("dronedispatch.fleet.paths.free_space", planned)
     document = json.loads(json.dumps(default_city().document))
     document["features"][-1]["geometry"]["coordinates"][0][1][0] += 0.0001
-    zones = Zones(store())
     await zones.replace(document, None, unconditional=True)
     assert threads == [False]  # once: the candidate and the stored city have the same walls
 

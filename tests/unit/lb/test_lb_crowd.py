@@ -52,4 +52,7 @@ def test_an_address_is_forgotten_with_its_last_connection() -> None:
     crowd.busy("one", "a")
     crowd.left("one", "a")
     crowd.left("two", "a")
-    assert (crowd.count_of("a"), crowd.who_must_go("x")) == (0, None)
+    nobody = crowd.who_must_go("x")
+    for member, address in (("three", "a"), ("four", "b"), ("five", "b")):
+        crowd.came(member, address)
+    assert (nobody, crowd.who_must_go("x")) == (None, "four")

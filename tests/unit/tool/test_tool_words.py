@@ -21,7 +21,7 @@ from dronedispatch.tool.events import sentence_of
 from dronedispatch.tool.orders import body_of, position
 from dronedispatch.tool.sse import EventParser, StreamEvent
 from dronedispatch.tool.system import Target, found
-from dronedispatch.tool.top import Glance, picture
+from dronedispatch.tool.top import Glance, picture, reasons
 from dronedispatch.tool.zone_diff import differences, same_city
 from dronedispatch.tool.zones import read_city
 
@@ -177,7 +177,18 @@ def test_a_difference_names_the_feature_and_what_has_changed() -> None:
     assert same_city(before, {"features": list(reversed(before["features"]))})
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"type": "Feature"}', '{"type": "FeatureCollection"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"type": "Feature"}',
+        '{"type": "FeatureCollection"}',
+        "[" * 100_000,
+        '{"a": ' + "9" * 5_000 + "}",
+    ],
+    ids=lambda text: text[:8],
+)
 def test_a_file_that_is_no_city_is_refused_before_anybody_is_asked(tmp_path: Path, text: str) -> None:
     (tmp_path / "city.json").write_text(text, encoding="utf-8")
     with pytest.raises(WrongUse):
@@ -273,12 +284,18 @@ def test_each_thing_that_is_wrong_comes_with_the_next_command(area: str, seen: S
 
 
 def test_the_same_reason_of_many_is_told_once() -> None:
-    reason = "slots are short -> dronedispatch kvctl view"
+    told = ("slots are short -> kvctl view", "no answer for {} s -> scripts/status")
     rows = tuple(
-        {"process": name, "healthy": False, "degraded": True, "health": "degraded", "reasons": [reason]}
-        for name in ("a", "b")
+        {
+            "process": name,
+            "healthy": False,
+            "degraded": True,
+            "health": "degraded",
+            "reasons": [reason.format(age) for reason in told],
+        }
+        for name, age in (("a", 3), ("b", 41))
     )
-    assert len(diagnose(Sights(processes=rows))) == 1
+    assert [one.what for one in diagnose(Sights(processes=rows))] == ["slots are short", "no answer for 3 s"]
     assert with_home("dronedispatch kvctl view", "") == "dronedispatch kvctl view"
 
 
@@ -293,3 +310,31 @@ def test_a_picture_that_is_old_says_so() -> None:
     shown = screen.file.getvalue()  # type: ignore[attr-defined]
     assert "STALE: as it was 12 s ago. no answer" in shown
     assert "3 in the air" in shown
+
+
+ORDER = ("01M8JJH0XK9F43MXD9E5CRA3KS", "in-progress", "drone-00012", "8.30 kg", "0", *["02:35:41"] * 3)
+ORDERS = ("order", "status", "drone", "weight", "priority", "created", "expected", "ended")
+
+
+@pytest.mark.parametrize(
+    ("width", "gone"),
+    [(101, ()), (100, ("priority",)), (90, ("priority", "weight")), (20, ("priority", "weight", "ended"))],
+)
+def test_a_table_on_a_narrow_screen_leaves_out_what_can_be_spared_and_says_so(
+    width: int, gone: tuple[str, ...]
+) -> None:
+    spare = ("priority", "weight", "ended")
+    assert render.left_out(ORDERS, [ORDER], spare, width) == gone
+    screen = Console(file=io.StringIO(), width=max(width, 80))
+    screen.print(render.table(ORDERS, [ORDER], spare=spare, width=width))
+    shown = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert ORDER[0] in shown
+    assert ("left out for want of width: " + ", ".join(gone) in shown) == bool(gone)
+
+
+def test_the_head_of_a_live_picture_has_a_few_reasons_each_once() -> None:
+    told = [{"text": f"no answer for {age} s", "next": "look"} for age in (1, 2)]
+    told += [{"text": name, "next": "look"} for name in "abcd"]
+    assert reasons({"reasons": told}, None)[0] == "no answer for 1 s -> look"
+    assert reasons({"reasons": told}, 3)[1:] == ["a -> look", "3 more -> dronedispatch doctor"]
+    assert len(reasons({"reasons": told}, 5)) == 5

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from dronedispatch.gateway.core.contract import field_errors
+from dronedispatch.gateway.core.contract import field_errors, printable
 from dronedispatch.gateway.core.fields import IdempotencyKey
 from dronedispatch.gateway.core.refusal import BadParameter, FieldError
 
@@ -79,6 +79,8 @@ def header_value(header: Header, lines: Sequence[str]) -> str | None:
             return lines[0]
         raise BadParameter(header.name, "is given more than once")
     value = ", ".join(line.strip() for line in lines)
+    if not header.advisory and printable(value) != value:
+        raise BadParameter(header.name, "holds bytes that are no UTF-8")
     if not header.advisory and (errors := field_errors(header.kind, value)):
         raise BadParameter.of([FieldError(header.name, error.detail) for error in errors])
     return value

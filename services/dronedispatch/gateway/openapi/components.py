@@ -74,6 +74,7 @@ DESCRIPTIONS = {
     "Drone.queued_at": "The charge point it waits at",
     "Drone.at": "Of the telemetry",
 }
+TIMES = {"Session.until", "FiguresSeries.from", "FiguresSeries.to"}  # beside those whose name says it
 EXAMPLES: dict[str, Schema] = {
     "Order": {
         "origin": {"lat": 41.8902, "lon": 12.4922},
@@ -116,6 +117,7 @@ def schemas() -> Schema:
         "Health": HEALTH,
         "HealthReason": HEALTH_REASON,
         "HealthWord": {"type": "string", "enum": ["healthy", "degraded", "not ready"]},
+        "DronesByStatus": DRONES_BY_STATUS,
         "FiguresAnswer": {"anyOf": [ref("Figures"), ref("FiguresSeries")]},
     }
     return dict(sorted(found.items()))
@@ -161,7 +163,9 @@ def _objects(value: object) -> Iterator[Schema]:
 
 
 def _as_answer(name: str, schema: Schema) -> Schema:
-    """All members are there, later versions may add more; a text called `at`, or `..._at`, is a time."""
+    """All members are there, later versions may add more; a text called `at`, or `..._at`, is a time. Counts by status have
+    one name, or each place would have one of a generator's own making.
+    """
     if schema.get("type") != "object":
         return schema
     members: Schema = schema.get("properties", {})
@@ -170,14 +174,24 @@ def _as_answer(name: str, schema: Schema) -> Schema:
         described = DESCRIPTIONS.get(f"{name}.{member}")
         if described is not None:
             one["description"] = described
-        if member in {"at", "deadline"} or (member.endswith("_at") and member != "queued_at"):
+        if _is_time(name, member):
             for text in _objects(one):
                 if text.get("type") == "string":
                     text["format"] = "date-time"
+        for inner in [*_objects(one)]:
+            if inner.get("additionalProperties") == {"type": "integer"}:
+                inner.clear()
+                inner |= ref("DronesByStatus")
     schema.pop("additionalProperties", None)
     if not name.startswith(("Problem", "DroneOnMap")):
         schema["required"] = list(members)
     return schema
+
+
+def _is_time(name: str, member: str) -> bool:
+    if f"{name}.{member}" in TIMES:
+        return True
+    return member in {"at", "deadline"} or (member.endswith("_at") and member != "queued_at")
 
 
 _NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
@@ -212,6 +226,11 @@ FEATURE: Schema = {
         },
     },
     "required": ["type", "properties", "geometry"],
+}
+DRONES_BY_STATUS: Schema = {
+    "type": "object",
+    "description": "How many drones have each status",
+    "additionalProperties": {"type": "integer"},
 }
 ZONES: Schema = {
     "type": "object",

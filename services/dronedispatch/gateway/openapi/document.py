@@ -14,7 +14,7 @@ from dronedispatch.gateway.core.session import COOKIE
 from dronedispatch.gateway.openapi.components import EXAMPLES, Schema, name_of, parameter_schema, ref, schemas
 from dronedispatch.gateway.openapi.events import EVENTS
 from dronedispatch.gateway.openapi.operations import OPERATIONS, DocumentedAnswer, Operation
-from dronedispatch.gateway.openapi.problems import examples
+from dronedispatch.gateway.openapi.problems import door_example, examples
 
 TAGS = {
     "deliveries": "Orders and what becomes of them",
@@ -30,6 +30,14 @@ ABOUT = (
     "400, a path that names nothing 404, a wrong type of body 415, a wrong field 422; unknown parameters and "
     "unknown fields are refused too, unknown headers are not. Times are RFC 3339 in UTC, positions WGS84."
 )
+
+DOOR = {
+    429: "Of the load balancer: this client has asked too often. Ask again after Retry-After seconds",
+    502: "Of the load balancer: the gateway's answer broke off. With X-Outcome: unknown it may have been carried out",
+    503: "Of the load balancer: nothing was done, ask again after Retry-After seconds",
+    504: "Of the load balancer: no answer came in time. With X-Outcome: unknown it may have been carried out",
+}
+"""What any call may be answered on its way through lb, by status: documents whose `type` is `about:blank`."""
 
 
 def document() -> dict[str, Any]:
@@ -125,7 +133,11 @@ def _answers(operation: Operation) -> Schema:
             "description": BY_STATUS[status].title,
             "content": {"application/problem+json": {"schema": ref("Problem"), "examples": examples(status)}},
         }
-    return found
+    for status, what in DOOR.items():
+        content = {"schema": ref("Problem"), "examples": {"of-the-door": {"value": door_example(status)}}}
+        answer: Schema = {"description": what, "content": {"application/problem+json": content}}
+        found.setdefault(str(status), answer)
+    return dict(sorted(found.items()))
 
 
 def _answer(answer: DocumentedAnswer) -> Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
@@ -71,6 +72,25 @@ _SAID: dict[str, tuple[str | None, str]] = {
         "the store cannot say whether this was stored; with an Idempotency-Key, ask again with the same one",
     ),
 }
+
+
+_OF_THE_DOOR = {
+    429: "too many requests",
+    502: "gateway: the connection was lost",
+    503: "no healthy gateway",
+    504: "the gateway did not answer in time",
+}
+
+
+def door_example(status: int) -> dict[str, Any]:
+    """What the load balancer says itself: 429, 502, 503 or 504, without a type of its own."""
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": _OF_THE_DOOR[status],
+        "request_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    }
 
 
 def example(kind: ProblemType) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from dronedispatch.gateway.core.refusal import NoSuchPath
 from dronedispatch.runtime.etags import Tags, parse_tags
 from dronedispatch.runtime.problems import Problem
 
-JSON_TYPES = ("application/json", "application/geo+json")
+JSON = "application/json"
+GEOJSON = "application/geo+json"
 FORM_TYPES = (
     "application/x-www-form-urlencoded",
     "multipart/form-data",
@@ -23,12 +24,12 @@ FORM_TYPES = (
 )  # what a page sends unasked
 
 
-def json_body(request: Request, bytes_max: int) -> bytes:
-    """The body's bytes, which a JSON type came with. Raises Problem 413 or 415."""
+def json_body(request: Request, bytes_max: int, types: tuple[str, ...] = (JSON,)) -> bytes:
+    """The body's bytes, which one of these JSON types came with. Raises Problem 413 or 415."""
     kind, parameters = _media_type(request)
-    if kind not in JSON_TYPES:
+    if kind not in types:
         given = f"not {kind[:80]!r}" if kind else "and nothing says that it is"
-        raise Problem(415, f"the body must be {JSON_TYPES[0]}, {given}", field="Content-Type")
+        raise Problem(415, f"the body must be {JSON}, {given}", field="Content-Type")
     charset = parameters.get("charset", "utf-8")
     if charset not in {"utf-8", "utf8"}:
         raise Problem(415, f"the body must be in UTF-8, not {charset[:40]!r}", field="Content-Type")
@@ -49,7 +50,7 @@ def no_body(request: Request, bytes_max: int) -> None:
     if kind in FORM_TYPES:
         raise Problem(
             415,
-            f"this action takes no {kind}: send no body, or {{}} as {JSON_TYPES[0]}",
+            f"this action takes no {kind}: send no body, or {{}} as {JSON}",
             field="Content-Type",
         )
 

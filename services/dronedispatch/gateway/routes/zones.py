@@ -21,8 +21,6 @@ from dronedispatch.kv.version import Version, parse_version
 from dronedispatch.runtime.etags import Tags, parse_tags
 from dronedispatch.runtime.problems import Problem
 
-GEOJSON = "application/geo+json"
-
 
 class ZoneRoutes:
     """Handlers."""
@@ -42,11 +40,12 @@ class ZoneRoutes:
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
         if shown.stale:
             headers["Warning"] = '110 - "no store answers: there may be a newer city"'
-        return raw(shown.body, content_type=GEOJSON, headers=headers)
+        return raw(shown.body, content_type=given.GEOJSON, headers=headers)
 
     async def _replace(self, request: Request) -> HTTPResponse:
         no_query(given.arguments(request))
-        document = parse_json(given.json_body(request, self._bytes_max).removeprefix(codecs.BOM_UTF8))
+        body = given.json_body(request, self._bytes_max, (given.JSON, given.GEOJSON))
+        document = parse_json(body.removeprefix(codecs.BOM_UTF8))
         match = given.header(request, IF_MATCH)
         try:
             if match is None or (tags := _tags(match)).any:  # there is always a city: * matches it
@@ -58,7 +57,7 @@ class ZoneRoutes:
         except VersionConflict as exc:
             raise _changed() from exc
         self._feed.zones_changed(etag)
-        return raw(self._zones.body, content_type=GEOJSON, headers={"ETag": f'"{etag}"'})
+        return raw(self._zones.body, content_type=given.GEOJSON, headers={"ETag": f'"{etag}"'})
 
     async def _expected(self, tags: Tags) -> Version | None:
         """The one version among `tags` that may be the stored one. Raises Problem 412 when none can be."""

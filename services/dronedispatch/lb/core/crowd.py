@@ -59,10 +59,6 @@ class Crowd(Generic[Member]):
         waiting = self._idle if address is None else self._silent[address]
         return next((member for member in waiting if member != newcomer), None)
 
-    def count_of(self, address: str) -> int:
-        """How many connections an address has."""
-        return self._by_address.get(address, 0)
-
     def _leave_silent(self, member: Member, address: str) -> None:
         silent = self._silent.get(address)
         if silent is not None:

@@ -1,7 +1,7 @@
 // What an operator can do to orders and drones: what each would do to one (said before it is done), and what takes it back.
 
 import * as api from "./api.js";
-import { clock, shortId } from "./format.js";
+import { clock, fieldOf, momentOf, shortId, zone } from "./format.js";
 
 const OPEN = new Set(["pending", "assigned", "in-progress"]);
 const yes = (text) => ({ may: true, text });
@@ -27,7 +27,7 @@ export const PRIORITY = {
   title: "Change the priority",
   apply: "Change the priority",
   kind: "delivery",
-  field: { name: "priority", label: "Priority, 0 (normal) to 9 (most urgent)", type: "number", min: 0, max: 9, value: (one) => String(one.priority ?? 0), parse: (text) => (text.trim() === "" ? text : Number(text)) },
+  field: { name: "priority", label: () => "Priority, 0 (normal) to 9 (most urgent)", type: "number", min: 0, max: 9, value: (one) => String(one.priority ?? 0), parse: (text) => (text.trim() === "" ? text : Number(text)) },
   read: api.deliveryAndTag,
   preview: (one, value) => (OPEN.has(one.status) ? yes(`${one.status}, priority ${one.priority ?? 0} → ${value}`) : no(`is ${one.status}: nothing left to hurry`)),
   act: (id, value, etag) => api.change(id, "priority", { priority: value }, etag),
@@ -40,7 +40,7 @@ export const DEADLINE = {
   title: "Change the deadline",
   apply: "Change the deadline",
   kind: "delivery",
-  field: { name: "deadline", label: "Delivered by, your local time; empty: no deadline", type: "datetime-local", value: (one) => localInput(one.deadline), parse: (text) => (text ? new Date(text).toISOString() : null) },
+  field: { name: "deadline", label: () => `Delivered by, ${zone()}; empty: no deadline`, type: "datetime-local", value: (one) => fieldOf(one.deadline), parse: momentOf },
   read: api.deliveryAndTag,
   preview: (one, value) => (OPEN.has(one.status) ? yes(`${one.status}, deadline ${one.deadline ? clock(one.deadline) : "none"} → ${value ? clock(value) : "none"}`) : no(`is ${one.status} already`)),
   act: (id, value, etag) => api.change(id, "deadline", { deadline: value }, etag),
@@ -91,10 +91,3 @@ export function actionsFor(order) {
 }
 
 export const droneActionsFor = (one) => [one.decommissioned ? BACK : OUT];
-
-// A moment as <input type="datetime-local"> writes it.
-function localInput(moment) {
-  if (!moment) return "";
-  const at = new Date(moment);
-  return new Date(at.getTime() - 60000 * at.getTimezoneOffset()).toISOString().slice(0, 16);
-}

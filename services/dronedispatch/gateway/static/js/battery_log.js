@@ -13,7 +13,8 @@ export class BatteryLog {
     for (const drone of list) {
       let kept = this.samples.get(drone.id);
       if (!kept) this.samples.set(drone.id, (kept = []));
-      if (kept.length && now - kept[kept.length - 2] < EVERY_MS) continue;
+      // The newest is always there: a drone that stands still is told once, and not again.
+      if (kept.length > 2 && now - kept[kept.length - 4] < EVERY_MS) kept.splice(-2);
       kept.push(now, drone.battery_pct);
       if (kept.length > 2 * KEPT) kept.splice(0, 2);
     }

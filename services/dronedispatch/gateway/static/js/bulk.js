@@ -50,7 +50,7 @@ export class ActionDialog {
     if (!field) return;
     this.input = h("input", { name: field.name, type: field.type, min: field.min, max: field.max, step: field.type === "datetime-local" ? 60 : 1 });
     this.input.addEventListener("input", () => this.showPreview());
-    this.fieldBox.append(h("label", {}, field.label, this.input));
+    this.fieldBox.append(h("label", {}, field.label(), this.input));
   }
 
   value() {

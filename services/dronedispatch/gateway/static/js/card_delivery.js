@@ -30,7 +30,7 @@ export class DeliveryCard {
   draw(one) {
     const done = one.ended_at || new Date().toISOString();
     const { facts } = this;
-    facts.set("Drone", one.drone_id ? { key: one.drone_id, node: () => h("a", { href: hashOf({ kind: "drone", id: one.drone_id }), class: "mono" }, one.drone_id) } : "none yet");
+    facts.set("Drone", one.drone_id ? { key: one.drone_id, node: () => h("a", { href: hashOf({ kind: "drone", id: one.drone_id }), class: "mono" }, one.drone_id) } : one.ended_at ? "none" : "none yet");
     facts.set("ETA", one.eta && !one.ended_at ? clock(one.eta.at) : null);
     facts.set("How sure", one.eta && !one.ended_at ? kept(one.eta.confidence) : null);
     facts.set("Promised", one.promised && !one.ended_at ? clock(one.promised.at) : null);

@@ -20,6 +20,15 @@ export function duration(seconds) {
   return `${(s / 3600).toFixed(1)} h`;
 }
 
+// What a field for a moment holds, in the zone in which all times are shown; and the moment that it means, null for none.
+export function fieldOf(moment) {
+  if (!moment) return "";
+  const at = new Date(moment);
+  return new Date(at.getTime() - (local ? 60_000 * at.getTimezoneOffset() : 0)).toISOString().slice(0, 16);
+}
+
+export const momentOf = (text) => (text ? new Date(local ? text : `${text}Z`).toISOString() : null);
+
 const two = (n) => String(n).padStart(2, "0");
 
 // The time of day; with the date when it is not today's.

@@ -7,6 +7,7 @@ import { Card } from "./card.js";
 import { $, h, setText } from "./dom.js";
 import { ExceptionBar } from "./exception_bar.js";
 import { FigureTiles } from "./figures.js";
+import { FocusKeeper } from "./focus.js";
 import { clock, setLocal, zone } from "./format.js";
 import { SystemHealth } from "./health.js";
 import { CityMap } from "./map.js";
@@ -31,6 +32,7 @@ const LEGEND = [
 
 startTheme($("#theme"));
 const world = new World();
+const focus = new FocusKeeper();
 const tiles = new FigureTiles($("#figures"));
 const map = new CityMap($(".map"), world, {
   onChoose: choose,
@@ -205,6 +207,7 @@ function drawTables() {
   drones.draw();
   card.draw();
   noFly.draw();
+  focus.look();
 }
 
 // `state`: live, connecting or stale. What the pill says is what the page knows, not what the socket says.
@@ -219,6 +222,11 @@ function sayNews({ state, age_ms }) {
   else if (map.trouble) say("connecting", `not all is drawn: ${map.trouble}`);
   else if (state === "live" && world.cityBehind) say("connecting", "reading the new city");
   else say(state);
+}
+
+// Beside the clock, and at every field for a moment.
+function sayZone() {
+  for (const one of document.querySelectorAll(".zone")) setText(one, zone());
 }
 
 const TRY_AGAIN_MS = 1000;
@@ -308,6 +316,7 @@ readListsAgain();
 
 $("#clock").addEventListener("click", () => {
   setLocal(zone() === "UTC");
+  sayZone();
   drawTables();
 });
 choose(place.read(), true);
@@ -315,7 +324,7 @@ choose(place.read(), true);
 let seen = -1;
 setInterval(() => {
   setText($("#clock .time"), clock(new Date().toISOString()));
-  setText($("#clock .zone"), zone());
+  sayZone();
   if (following && world.drones.has(following)) locate(following);
   const second = Math.floor(Date.now() / 1000); // ages grow even when nothing happens
   if (seen !== world.version + second) {

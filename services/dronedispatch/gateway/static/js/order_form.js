@@ -23,7 +23,10 @@ export class OrderForm {
       this.mark(new Map());
       this.changed();
     });
-    form.addEventListener("input", () => this.readDraft());
+    form.addEventListener("input", ({ target }) => {
+      this.accept(target.name.split(".")[0]);
+      this.readDraft();
+    });
   }
 
   // A click on the map: the origin, then the destination, then a new order begins.
@@ -71,8 +74,10 @@ export class OrderForm {
   }
 
   async submit() {
+    if (this.sending) return;
     const button = this.form.querySelector("[type=submit]");
-    button.disabled = true;
+    this.sending = true;
+    button.setAttribute("aria-disabled", "true"); // `disabled` would take the focus away
     try {
       const placed = await api.placeOrder(this.body());
       this.mark(new Map());
@@ -85,7 +90,18 @@ export class OrderForm {
       this.mark(wrongFields(refused.problem));
       this.say("failed", wrongText(refused));
     } finally {
-      button.disabled = false;
+      this.sending = false;
+      button.removeAttribute("aria-disabled");
+    }
+  }
+
+  // What was wrong with a field is not said of its next value.
+  accept(field) {
+    for (const input of this.form.querySelectorAll("[aria-invalid=true]")) {
+      if (input.name.split(".")[0] !== field) continue;
+      input.setAttribute("aria-invalid", "false");
+      input.removeAttribute("aria-describedby");
+      input.parentElement.querySelector(".wrong")?.remove();
     }
   }
 

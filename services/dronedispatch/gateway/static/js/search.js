@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { $, setText } from "./dom.js";
-import { clock, count } from "./format.js";
+import { clock, count, momentOf } from "./format.js";
 
 const WHOLE = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 const BEGINNING = /^[0-7][0-9A-HJKMNP-TV-Z]{3,24}$/;
@@ -18,8 +18,8 @@ export function meaning(text, { status, from, to, isDrone }) {
   else if (BEGINNING.test(upper)) query.set("id_prefix", upper);
   else if (text) return { why: `“${text}” is neither an id, nor its beginning (4 letters or more), nor a drone.` };
   if (status) query.set("status", status);
-  if (from) query.set("created_from", new Date(from).toISOString());
-  if (to) query.set("created_to", new Date(to).toISOString());
+  if (from) query.set("created_from", momentOf(from));
+  if (to) query.set("created_to", momentOf(to));
   if (![...query].length) return { why: "Type an id, its beginning or a drone, choose a status, or give a time." };
   return { query };
 }

@@ -11,6 +11,8 @@ export class OperatorSession {
     this.waiting = []; // what to go on with when the dialog closes
     this.form = $("form", dialog);
     this.answer = $("output", dialog);
+    this.answer.style.setProperty("--tone", "var(--failed)"); // it says nothing but why not
+    setText($("[data-part=life]", dialog), location.protocol === "https:" ? "12 hours" : "one hour (12 over TLS)"); // gateway/core/session.py
     button.addEventListener("click", () => (this.signedIn ? this.signOut() : this.dialogOpen()));
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();

@@ -1,0 +1,119 @@
+"""What a day of work stumbled over: who is on a button, in which zone a moment is typed, what lies over what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from support.aside import aside
+from support.browser_visit import Visit
+from support.quiet_town import quiet_town
+
+pytestmark = pytest.mark.real
+
+SIZES = ((1440, 900), (1024, 768), (390, 844))
+BATTERY = """async () => {
+    const { BatteryLog } = await import("/dashboard/js/battery_log.js");
+    const log = new BatteryLog();
+    const told = (ms, battery_pct) => log.note([{ id: "d", battery_pct }], ms);
+    for (let at = 0; at < 400; at += 1) told(1000 * at, 50);
+    const samples = log.points("d").split(" ").length;
+    told(399_500, 20);
+    told(399_501, 100);
+    return [samples, log.points("d").split(" ").at(-1)];
+}"""
+TYPED = """async () => {
+    const [format, actions, search] = await Promise.all(
+        ["format", "actions", "search"].map((one) => import(`/dashboard/js/${one}.js`)),
+    );
+    const { field } = actions.DEADLINE;
+    const typed = "2030-12-31T23:59";
+    const said = (local) => {
+        format.setLocal(local);
+        const { query } = search.meaning("", { from: typed, isDrone: () => false });
+        const moment = field.parse(typed);
+        return [moment, query.get("created_from"), field.value({ deadline: moment }), field.label().split(";")[0]];
+    };
+    return { local: said(true), UTC: said(false) };
+}"""
+OVERDRAWN = """async (figures) => {
+    const { FigureTiles } = await import("/dashboard/js/figures.js");
+    const root = document.querySelector("#figures");
+    const kept = [...root.children];
+    root.replaceChildren();
+    new FigureTiles(root).show(figures);
+    const over = [...root.children].filter((tile) => {
+        const text = document.createRange();
+        text.selectNodeContents(tile.querySelector("p"));
+        const [said, chart] = [text.getBoundingClientRect(), tile.querySelector("svg").getBoundingClientRect()];
+        return chart.width > 0 && said.right > chart.left;
+    }).map((tile) => tile.textContent);
+    root.replaceChildren(...kept);
+    return over;
+}"""
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Browser) -> Iterator[Visit]:
+    """One live page for all tests here."""
+    with aside(quiet_town) as (_, url):
+        context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+        one = Visit(context.new_page())
+        one.page.goto(f"{url}/dashboard")
+        expect(one.page.locator("#link")).to_have_attribute("data-state", "live")
+        yield one
+        context.close()
+
+
+def test_a_moment_is_typed_in_the_zone_in_which_all_times_are_shown(visit: Visit, browser: Browser) -> None:
+    context = browser.new_context(timezone_id="Asia/Tokyo")
+    page = context.new_page()
+    page.goto(visit.page.url)
+    assert page.evaluate(TYPED) == {
+        "UTC": [
+            "2030-12-31T23:59:00.000Z",
+            "2030-12-31T23:59:00.000Z",
+            "2030-12-31T23:59",
+            "Delivered by, UTC",
+        ],
+        "local": [
+            "2030-12-31T14:59:00.000Z",
+            "2030-12-31T14:59:00.000Z",
+            "2030-12-31T23:59",
+            "Delivered by, local",
+        ],
+    }
+    page.click("#system-search summary")
+    for zone in ("UTC", "local"):
+        expect(page.locator("#system-search")).to_contain_text(f"Ordered from, {zone}")
+        page.click("#clock")
+    context.close()
+
+
+def test_who_places_an_order_by_its_button_is_still_on_the_button(visit: Visit) -> None:
+    page = visit.page
+    page.click("[data-tab=order]")
+    for name, value in (("origin.lat", "41.89"), ("origin.lon", "12.49"), ("destination.lat", "41.91")):
+        page.fill(f"[name='{name}']", value)
+    page.fill("[name='destination.lon']", "12.53")
+    page.fill("[name=weight]", "1")
+    page.locator("#order-form [type=submit]").press("Enter")
+    expect(page.locator("#order-answer")).to_contain_text("is stored")
+    expect(page.locator("#order-form [type=submit]")).to_be_focused()
+    page.click("#card .close")
+
+
+def test_a_battery_is_drawn_to_its_newest_value(visit: Visit) -> None:
+    assert visit.page.evaluate(BATTERY) == [60, "60.0,0.0"]
+
+
+def test_no_figure_is_drawn_over_by_its_own_chart_at_any_size(visit: Visit) -> None:
+    page = visit.page
+    figures = {"pending": 1, "assigned": 1, "delivered": 10_000, "orders_per_minute": 1, "drones": {}}
+    figures |= {"to_assign_mean_s": 5_399.0, "to_deliver_mean_s": 5_399.0}
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate(OVERDRAWN, figures) == []
+    page.set_viewport_size({"width": 1440, "height": 900})

@@ -1,0 +1,20 @@
+"""One order through the public door of a live system, and its end."""
+
+from __future__ import annotations
+
+from support import order_checks
+from support.live_system import LiveSystem, eventually
+
+
+def placed(system: LiveSystem, seed: int) -> str:
+    """The id of a new order."""
+    (delivery_id,) = system.place(1, seed=seed)
+    return delivery_id
+
+
+def becomes_delivered(system: LiveSystem, delivery_id: str) -> None:
+    """And no drone carries two."""
+    eventually(
+        lambda: system.get(f"/deliveries/{delivery_id}")["status"] == "delivered", "it is delivered", 60
+    )
+    assert order_checks.shared_drones(system.stored("delivery:").values()) == []
