@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from locust import FastHttpUser, events, task
+from locust import FastHttpUser, events, runners, task
 from locust.env import Environment
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_CLEANUP, STATE_STOPPED, STATE_STOPPING, MasterRunner, WorkerRunner
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -36,6 +36,8 @@ from loadtests.offering import Schedule, acts_per_s
 
 ORDER_SHARE = 5  # one act in so many is an order
 PLACED, CUSTOMERS = "slo_placed", "slo_customers"  # messages between a master and its workers
+HEARTBEATS = 15  # a second each; with Locust's own 3, a machine with much else to do loses workers that only wait for it
+ENDED = frozenset({STATE_STOPPED, STATE_STOPPING, STATE_CLEANUP})
 STATES = ("pending", "assigned", "in-progress", "delivered", "cancelled", "failed")
 log = logging.getLogger("slo")
 
@@ -178,7 +180,7 @@ def ready(environment: Environment, **_: Any) -> None:
         runner.register_message(
             REPORT, lambda environment, msg: _current[0].hear(msg.node_id, msg.data, last=True)
         )
-    locust_page.add_tab(environment, lambda: _verdict(environment))
+    locust_page.add_tab(environment, lambda: _verdict(environment), lambda: _judging(environment))
     gevent.get_hub().loop.update_now()
 
 
@@ -224,6 +226,8 @@ def stopped(environment: Environment, **_: Any) -> None:
         log.error(run.said)
         environment.process_exit_code = 2
         return
+    finally:
+        run.judged = True
     environment.process_exit_code = slo.exit_code(run.lines)
     log.log(logging.ERROR if environment.process_exit_code else logging.INFO, "SLO verdict: %s", run.said)
     for line in slo.table(run.lines).splitlines():
@@ -243,12 +247,20 @@ def ended(**_: Any) -> None:
         log.error("the verdict is not in the HTML report: %s", exc)
 
 
+def _judging(environment: Environment) -> bool:
+    """Whether the test has ended without a verdict so far."""
+    run = _current[0]
+    if run.began is None or run.judged or environment.runner is None:
+        return False
+    return environment.runner.state in ENDED
+
+
 def _verdict(environment: Environment) -> tuple[str, list[slo.Line]]:
     """For the web UI: the last test's, or what is known of the one that runs."""
     run = _current[0]
     if run.lines or run.began is None or environment.runner is None:
         return run.said, run.lines
-    if environment.runner.state in {"stopped", "stopping", "cleanup"}:
+    if environment.runner.state in ENDED:
         return run.said, run.lines
     try:
         lines = run.so_far(slo.load_slo(Path(getattr(environment.parsed_options, "slo", slo.THRESHOLDS))))
@@ -257,6 +269,7 @@ def _verdict(environment: Environment) -> tuple[str, list[slo.Line]]:
     return verdict_page.RUNNING, lines
 
 
+runners.HEARTBEAT_LIVENESS = HEARTBEATS
 _HOOKS: tuple[tuple[Any, Any], ...] = (  # Any: Locust's hooks are untyped
     (events.init_command_line_parser, add_options),
     (events.init, ready),

@@ -34,6 +34,7 @@ class MeasuredRun:
         self.tallies: dict[str, Tally] = {ME: Tally()}
         self.lines: list[slo.Line] = []
         self.said = "no verdict: the test has not ended"
+        self.judged = False
         self.began: datetime | None = None  # by the server's clock
         self.began_ns = time.time_ns()
         self.broken: list[str] = []

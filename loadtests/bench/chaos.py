@@ -2,8 +2,9 @@
 
 Orders arrive all the while; every 5 to 10 s one process of the system is killed: a dispatcher, a drone_sim, a kvstore, a
 kvfront, a gateway, RabbitMQ. With --fault also: a process is frozen, what a replica answers is dropped, an exchange is
-deleted, a data file is damaged, a replica's disk is full, Consul is put back (chaos_faults.py); `all` is every one. The
-longest time without a 201 by kind, and what the health page said beside what was true, are told.
+deleted, a data file is damaged, a replica's disk is full, Consul is put back (chaos_faults.py); `all` is every one. A copy
+is taken only while every slot has all of its own (chaos_copies.py). The longest time without a 201 by kind, and what the
+health page said beside what was true, are told.
 
 Then the system gets time to finish. The checker reads events and the store, never the dispatcher: accepted and lost, flown
 twice, stuck, busy without a delivery, on two deliveries, battery below zero.
@@ -28,6 +29,7 @@ from random import Random
 import aiormq.exceptions
 import uvloop
 from loadtests.bench.arrivals import Arrivals, share
+from loadtests.bench.chaos_copies import may_take
 from loadtests.bench.chaos_faults import FAULTS, NEED_ROOT, clean_up
 from loadtests.bench.chaos_health import Page, Spell, longest_gaps, said_beside_truth
 from loadtests.bench.running import Running, command_line, opened, say, start, stop
@@ -129,6 +131,7 @@ class Tormentor:
         self._between: tuple[float, float] = tuple(arguments.every)
         self.done: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
+        self.spared: Counter[str] = Counter()
         self.spells: list[Spell] = []
 
     async def run(self, seconds: float) -> None:
@@ -147,6 +150,7 @@ class Tormentor:
                 say(f"{kind} came to nothing: {exc}")
                 continue
             if not name:
+                self.spared[kind] += 1
                 continue
             self.done[name if kind in KINDS else f"{kind} {name}"] += 1
             self.spells.append(
@@ -154,13 +158,21 @@ class Tormentor:
             )
             say(f"{max(0.0, end_s - time.monotonic()):5.0f} s left: {kind} {name}")
 
+    def tell(self) -> None:
+        """What was done, and what was not."""
+        say(f"killed and done: {dict(sorted(self.done.items()))}")
+        if self.spared:
+            say(f"not done, since a copy was missing already or nobody was there: {dict(self.spared)}")
+        if self.failed:
+            say(f"came to nothing: {dict(self.failed)}")
+
     async def _torment(self, kind: str) -> str:
-        """Whom it hit; empty: nobody of that kind runs."""
+        """Whom it hit; empty: nobody of that kind runs, or its copies are needed."""
         if kind not in KINDS:
             return await FAULTS[kind](self._running, self._rng)
         pids = await asyncio.to_thread(self._running.pids)
         names = sorted(name for name in pids if name == kind or name.startswith(f"{kind}-"))
-        if not names:
+        if not names or (kind == "kvstore" and await may_take(self._running) is not None):
             return ""
         name = self._rng.choice(names)
         os.kill(pids[name], signal.SIGKILL)
@@ -199,9 +211,7 @@ async def trial(running: Running, arguments: argparse.Namespace) -> bool:
         task.cancel()
     await asyncio.gather(looking, watching, return_exceptions=True)
     await bus.stop()
-    say(f"killed and done: {dict(sorted(tormentor.done.items()))}")
-    if tormentor.failed:
-        say(f"came to nothing: {dict(tormentor.failed)}")
+    tormentor.tell()
     for kind, gap_s in sorted(longest_gaps(arrivals.answered_s, tormentor.spells).items()):
         say(f"longest time without a 201 after {kind}: {gap_s:.1f} s")
     for kind, said in sorted(said_beside_truth(page.looks, tormentor.spells).items()):

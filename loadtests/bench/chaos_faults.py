@@ -13,11 +13,11 @@ from pathlib import Path
 from random import Random
 
 import aio_pika
+from loadtests.bench.chaos_copies import may_destroy, may_take
 from loadtests.bench.running import Running, say
 from scripts.local.table import program
 
 DAMAGED_PLACES = 400
-COPIES_SHORT = {"slots_lost", "slots_short", "view_missing"}
 TMPFS_BYTES = 96 * 1024**2
 FREEZABLE = ("dispatcher", "drone-sim", "kvstore", "kvfront", "gateway")
 EXCHANGES = ("delivery_changes", "delivery_status", "drone_updates", "drone_orders")
@@ -33,9 +33,10 @@ def _one_of(names: list[str], kind: str, rng: Random) -> str:
 
 async def freeze(running: Running, rng: Random) -> str:
     """SIGSTOP of one process for 3 to 12 s."""
+    kind = rng.choice(FREEZABLE)
     pids = await asyncio.to_thread(running.pids)
-    name = _one_of(list(pids), rng.choice(FREEZABLE), rng)
-    if not name:
+    name = _one_of(list(pids), kind, rng)
+    if not name or (kind == "kvstore" and await may_take(running) is not None):
         return ""
     os.kill(pids[name], signal.SIGSTOP)
     try:
@@ -49,7 +50,7 @@ async def freeze(running: Running, rng: Random) -> str:
 async def cut_one_way(running: Running, rng: Random) -> str:
     """What a replica answers is dropped for 5 to 15 s, what it asks is not."""
     replicas = running.endpoints("kvstore")
-    if not replicas:
+    if not replicas or await may_take(running) is not None:
         return ""
     replica = rng.choice(replicas)
     rule = ("OUTPUT", "-o", "lo", "-p", "tcp", "--sport", str(replica.port), "-j", "DROP")
@@ -155,10 +156,10 @@ def clean_up(home: Path) -> None:
 async def _stopped_replica(running: Running, rng: Random) -> AsyncIterator[tuple[str, Path]]:
     """(name, folder) of a replica that is stopped for the length of the block, by its supervisor.
 
-    No name: none runs, or some slot has one copy only. Who takes that one too has tried what two copies never promised.
+    No name: none runs, or its copies are needed (chaos_copies.py): before the stop, or still after it.
     """
     name = _one_of(list(await asyncio.to_thread(running.pids)), "kvstore", rng)
-    if not name or not await _every_copy_is_there(running):
+    if not name or await may_take(running) is not None:
         yield "", running.home.root
         return
     await asyncio.to_thread(running.supervisor.stop, name)
@@ -167,20 +168,10 @@ async def _stopped_replica(running: Running, rng: Random) -> AsyncIterator[tuple
             break
         await asyncio.sleep(0.2)
     try:
-        yield name, running.home.root / "data" / name
+        free = name not in await asyncio.to_thread(running.pids) and await may_destroy(running, name) is None
+        yield name if free else "", running.home.root / "data" / name
     finally:
         await asyncio.to_thread(running.supervisor.start, name)
-
-
-async def _every_copy_is_there(running: Running) -> bool:
-    """By the words of a coordinator; not known is not there."""
-    for coordinator in running.endpoints("kvfront"):
-        document = await running.health(coordinator)
-        if document is not None:
-            reasons = document.get("reasons")
-            kinds = {one["kind"] for one in reasons} if isinstance(reasons, list) else set()
-            return not kinds & COPIES_SHORT
-    return False
 
 
 def _ask(method: str, address: str, body: bytes | None) -> bytes:

@@ -27,6 +27,8 @@ SERVERS: Sequence[Path] = (
     Path("/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server"),
     Path("/usr/local/opt/rabbitmq/sbin/rabbitmq-server"),
 )
+ON_LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
+"""For every Erlang machine: it talks to others of its kind on loopback only."""
 
 
 def server() -> Path:
@@ -113,9 +115,8 @@ def environment(home: Home, ports: Ports) -> dict[str, str]:
         "RABBITMQ_CONFIG_FILE": str(etc / "rabbitmq.conf"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(etc / "enabled_plugins"),
         "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-            "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
-        ),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{ON_LOOPBACK} +sbwt none +sbwtdcpu none +sbwtdio none",
+        "ERL_ZFLAGS": ON_LOOPBACK,  # for the helpers, too, that the broker starts: one listens while it starts epmd
         # The start script then becomes the Erlang machine instead of waiting beside it: the supervisor's child is the
         # broker itself, so that kill -9 leaves no orphan on the broker's ports.
         "detached": "1",

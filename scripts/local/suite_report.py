@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shlex
@@ -9,6 +10,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 REASON_WIDTH = 60
 
@@ -54,18 +56,32 @@ def read_report(report: Path) -> Outcome:
     return Outcome(len(cases) - failed - len(reasons), failed, reasons)
 
 
-def read_progress(told: Path) -> Progress:
-    """What tests/support/progress.py has told so far; a line that is being written is left for the next look."""
-    if not told.exists():
-        return Progress(0, 0, ())
-    total, ended = 0, dict[str, str]()
-    for line in told.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n"):
-            said = json.loads(line)
-            total = said.get("total", total)
-            if "id" in said:
-                ended[said["id"]] = said["outcome"]
-    return Progress(total, len(ended), tuple(name for name, how in ended.items() if how == "failed"))
+class Told:
+    """What tests/support/progress.py tells in `path`; each look reads what is new."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_bytes = 0
+        self._total = 0
+        self._ended: dict[str, str] = {}
+        self._failed: tuple[str, ...] = ()
+
+    def progress(self) -> Progress:
+        """Until now; a line that is being written is left for the next look."""
+        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as told:
+            told.seek(self._read_bytes)
+            whole, newline, _ = told.read().rpartition(b"\n")
+            self._read_bytes += len(whole) + len(newline)
+            for line in whole.splitlines():
+                self._take(json.loads(line))
+        return Progress(self._total, len(self._ended), self._failed)
+
+    def _take(self, said: Mapping[str, Any]) -> None:
+        self._total = said.get("total", self._total)
+        if "id" in said:
+            self._ended[said["id"]] = said["outcome"]
+            if said["outcome"] == "failed" or said["id"] in self._failed:
+                self._failed = tuple(name for name, how in self._ended.items() if how == "failed")
 
 
 def again(failed: Sequence[str], more: Sequence[str] = ()) -> tuple[str, ...]:

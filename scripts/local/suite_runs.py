@@ -14,7 +14,8 @@ from pathlib import Path
 from scripts.local.home import CHECKOUT
 from scripts.local.leftovers import end_with
 from scripts.local.programs import end_group
-from scripts.local.suite_report import Progress, read_progress, spoken
+from scripts.local.suite_report import Progress, Told, spoken
+from scripts.local.table import RUN_MARK
 
 ARTIFACTS = CHECKOUT / ".artifacts"
 REPORTS = ARTIFACTS / "junit"
@@ -23,8 +24,6 @@ TIMES = ARTIFACTS / "test-seconds.json"
 LOOK_S = 0.2
 TELL_TERMINAL_S = 1.0
 TELL_LOG_S = 30.0
-RUN_MARK = "DD_TEST_RUN"
-"""In the environment of all that a suite starts."""
 HUNG_S = 3600.0
 """A suite in which no test has ended for so long hangs: a single test may take minutes on a slow machine."""
 
@@ -101,6 +100,7 @@ class _Child:
         self.job = job
         self.began_s = self.news_s = time.monotonic()
         self.progress = Progress(0, 0, ())
+        self._told = Told(job.told)
         job.told.unlink(missing_ok=True)
         with job.log.open("wb") as out:
             self.process = subprocess.Popen(
@@ -119,12 +119,12 @@ class _Child:
 
     def look(self) -> Ran | None:
         """How it ended; None: it goes on."""
-        progress = read_progress(self.job.told)
+        code = self.process.poll()  # before what it told: that is all, when it has ended
+        progress = self._told.progress()
         if progress != self.progress:
             self.progress, self.news_s = progress, time.monotonic()
-        code = self.process.poll()
         if code is not None:
-            return Ran(self.job, code, self.seconds, read_progress(self.job.told))
+            return Ran(self.job, code, self.seconds, progress)
         if time.monotonic() - self.news_s > HUNG_S:
             end_group(self.process)
             return Ran(self.job, None, self.seconds, self.progress)
@@ -156,9 +156,10 @@ def run_all(jobs: Sequence[Job], *, beside: int, ended: Callable[[Ran], None]) -
                     done += 1
                     screen.line("")
                     ended(ran)
-            left = left_s(waiting, {one.job.name: one.seconds for one in running}, known, beside)
-            about = "" if left is None else f"; about {spoken(left)} left"
-            screen.tell(f"{_at(began_s)} {' | '.join(one.describe() for one in running)}{about}")
+            if screen.wants_a_line:
+                left = left_s(waiting, {one.job.name: one.seconds for one in running}, known, beside)
+                about = "" if left is None else f"; about {spoken(left)} left"
+                screen.tell(f"{_at(began_s)} {' | '.join(one.describe() for one in running)}{about}")
             time.sleep(LOOK_S)
     finally:
         for child in running:
@@ -183,10 +184,11 @@ class _Screen:
         self._terminal = sys.stdout.isatty()
         self._told_s = time.monotonic()
 
+    @property
+    def wants_a_line(self) -> bool:
+        return time.monotonic() - self._told_s >= (TELL_TERMINAL_S if self._terminal else TELL_LOG_S)
+
     def tell(self, line: str) -> None:
-        every_s = TELL_TERMINAL_S if self._terminal else TELL_LOG_S
-        if time.monotonic() - self._told_s < every_s:
-            return
         self._told_s = time.monotonic()
         if self._terminal:
             width = os.get_terminal_size().columns - 1

@@ -54,11 +54,11 @@ class Suite:
 # Cheap ones first, so that a mistake shows early; of those that wait, the longest first.
 SUITES = (
     Suite("house", workers=2),
-    Suite("faults", workers=2, dist="loadfile", waits=True),
+    Suite("deploy", workers=2, dist="loadfile", waits=True),  # its hosts are one lane: it must not end alone
     Suite("unit", workers=2),
     Suite("integration", workers=2, dist="loadfile", waits=True),
     Suite("contract", workers=2, dist="loadfile"),  # a file's store, broker or gateway is started once
-    Suite("deploy", workers=2, dist="loadfile", waits=True),
+    Suite("faults", workers=2, dist="loadfile", waits=True),
     Suite("browser", workers=2, dist="loadfile", waits=True),
     Suite("simulation", workers=2),
     Suite("nomad", waits=True, program="nomad"),

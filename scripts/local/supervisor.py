@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
+import os
 import re
 import resource
 import socket
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.local.home import Home, write_private
-from scripts.local.table import HOME_MARK, Program
+from scripts.local.table import HOME_MARK, Program, marks
 from scripts.local.trouble import Trouble
 
 DESCRIPTORS_WANTED = 16_384
@@ -162,15 +163,16 @@ class Supervisor:
         """Start a supervisord for this home, in a session of its own: a Ctrl-C at our terminal does not reach it."""
         self._home.supervisor_log.unlink(missing_ok=True)
         self._home.supervisor_socket.unlink(missing_ok=True)
-        return subprocess.Popen(
-            [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._home.supervisor_config)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(self._home.logs / "supervisord.stderr").open("wb"),
-            start_new_session=True,
-            cwd=self._home.root,
-            env={"PATH": "/usr/bin:/bin", HOME_MARK: str(self._home.root)},
-        )
+        with (self._home.logs / "supervisord.stderr").open("wb") as errors:
+            return subprocess.Popen(
+                [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._home.supervisor_config)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+                cwd=self._home.root,
+                env={"PATH": "/usr/bin:/bin", **marks(self._home, os.environ)},
+            )
 
     def states(self) -> list[State]:
         """Every process, in the table's order."""

@@ -17,6 +17,8 @@ SHARED = ("AMQP_URL", "AMQP_VHOST")
 HOME_MARK = (
     "DRONEDISPATCH_HOME"  # in the environment of every process of a home, so that none of them is ever missed
 )
+RUN_MARK = "DD_TEST_RUN"
+"""In the environment of all that a run of the suites starts, a home's processes included."""
 EVERYWHERE = ("0.0.0.0", "::")
 STOP_WAIT_S = 25  # above the services' drain time, so that each of them closes by itself
 
@@ -33,6 +35,11 @@ class Program:
     stop_wait_s: int = STOP_WAIT_S
     directory: Path = CHECKOUT
     socket: str | None = None  # a listening socket that supervisord holds and hands down as descriptor 0
+
+
+def marks(home: Home, environ: Mapping[str, str]) -> dict[str, str]:
+    """By which a process of this home is found again: by its home, and by the run of the suites that began it."""
+    return {HOME_MARK: str(home.root)} | {name: environ[name] for name in (RUN_MARK,) if name in environ}
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:

@@ -68,7 +68,7 @@ def test_200_orders_are_all_delivered_and_no_drone_is_shared_or_stranded(healthy
     assert order_checks.wrong_lives(records) == []
     assert order_checks.shared_drones(stored.values()) == []
     assert order_checks.shared_drones_in_events(events.deliveries) == []
-    assert len({one["id"] for one in events.sightings}) == 72
+    assert len({one["id"] for one in events.sightings}) == healthy.fleet_size
     assert order_checks.flat_batteries(events.sightings) == []
     assert order_checks.flat_batteries(healthy.stored("telemetry:").values()) == []
 
@@ -110,6 +110,6 @@ def test_why_an_order_waits_is_told_drone_by_drone_through_the_door(healthy: Liv
     for answer in told:
         assert answer["delivery_id"] in placed
         assert answer["summary"]
-        assert len({one["drone_id"] for one in answer["drones"]}) == 72
+        assert len({one["drone_id"] for one in answer["drones"]}) == healthy.fleet_size
         assert all(one["reason"] for one in answer["drones"])
         assert all(one["pickup_in_s"] is not None for one in answer["drones"] if one["fits"])

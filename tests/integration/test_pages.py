@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scripts.local.home import CHECKOUT
+from scripts.local.home import CHECKOUT, Home
+from scripts.local.leftovers import pids_of
 
+from support.live_orders import becomes_delivered, placed
 from support.live_system import LiveSystem, eventually
-from support.page_commands import Block, typed_by_the_live_test
-from support.ports import free_ports
+from support.page_commands import typed_by_the_live_test
 
 pytestmark = pytest.mark.real
 
-# A checkout as the pages have it: its scripts, with the home and the ports of this test where the defaults would be.
-SHIM = '#!/bin/sh\nexec "{script}" "$@" --home "{home}"{more}\n'
 
-
-@pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
-    folder = tmp_path_factory.mktemp("pages")
-    found = LiveSystem(folder / ".run", free_ports())
-    scripts = folder / "scripts"
-    scripts.mkdir()
-    for name in ("up", "down", "status", "logs", "scale"):
-        more = f" --port-base {found.ports.base}" if name == "up" else ""
-        shim = scripts / name
-        shim.write_text(
-            SHIM.format(script=CHECKOUT / "scripts" / name, home=found.home, more=more), encoding="utf-8"
-        )
-        shim.chmod(0o755)
-    (folder / ".venv").symlink_to(CHECKOUT / ".venv")
-    yield found
-    if found.home.exists():
-        found.down()
-
-
-def type_in(live: LiveSystem, block: Block) -> str:
-    """Run the block as a shell would in the checkout; what it printed."""
+def type_in(live: LiveSystem, page: str, words: str) -> str:
+    """Type `words` as into a shell in the checkout; what it printed."""
     folder: Path = live.home.parent
-    text = block.text.replace("127.0.0.1:8500", f"127.0.0.1:{live.ports.consul_http}")
+    text = words.replace("127.0.0.1:8500", f"127.0.0.1:{live.ports.consul_http}")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", text],
         cwd=folder,
@@ -51,7 +29,7 @@ def type_in(live: LiveSystem, block: Block) -> str:
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    assert done.returncode == 0, f"{block.page}:\n{text}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"{page}:\n{text}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
@@ -59,12 +37,22 @@ def all_healthy(live: LiveSystem) -> None:
     eventually(live.all_healthy, "every process is healthy", 60)
 
 
-def test_the_commands_of_the_pages_do_what_they_say(live: LiveSystem) -> None:
+def test_the_commands_of_the_pages_do_what_they_say_and_data_survives_their_restart(live: LiveSystem) -> None:
+    begin, again, *others = typed_by_the_live_test()
+    start, stop = begin.text.splitlines()
+    type_in(live, begin.page, start)
+    delivery_id = placed(live, 22)
+    type_in(live, begin.page, stop)
+    assert pids_of(Home(live.home)) == []
+    type_in(live, again.page, again.text)
+    assert delivery_id in {one["id"] for one in live.deliveries()}
+    becomes_delivered(live, delivery_id)
+
     said = []
-    for block in typed_by_the_live_test():
+    for block in others:
         if "scripts/status" in block.text:  # its exit code is about the system's health
             all_healthy(live)
-        said.append(type_in(live, block))
+        said.append(type_in(live, block.page, block.text))
 
     assert any("kvstore-2" in words for words in said)
     all_healthy(live)

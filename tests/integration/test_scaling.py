@@ -36,7 +36,6 @@ def test_gateways_grow_to_five_and_shrink_to_two_without_a_failed_request(health
         before = traffic.seen.requests
         eventually(lambda: traffic.seen.requests > before + 60, "two gateways serve", 30)
     assert traffic.seen.failures == []
-    assert traffic.seen.requests > 200
 
 
 def test_a_stopped_gateway_leaves_the_table_and_no_client_notices(healthy: LiveSystem) -> None:

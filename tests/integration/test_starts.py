@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import signal
 import socket
 import subprocess
@@ -12,23 +11,23 @@ from pathlib import Path
 
 import psutil
 import pytest
-from scripts.local import traffic
 from scripts.local.home import CHECKOUT, Home
 from scripts.local.leftovers import pids_of
 
-from dronedispatch.fleet.city import default_city
-from support import order_checks
+from support.live_orders import becomes_delivered, placed
 from support.live_system import LiveSystem, eventually
 from support.ports import free_ports
 
 pytestmark = pytest.mark.real
 
 
-def order(system: LiveSystem, seed: int) -> str:
-    with contextlib.closing(system.caller()) as caller:
-        answer = caller.insist("POST", "/deliveries", traffic.order(default_city(), random.Random(seed)))
-    assert answer.status == 201, answer
-    return str(answer.document["id"])
+@pytest.fixture(scope="module")
+def system(live: LiveSystem) -> LiveSystem:
+    """The system of the pages: tests/integration/test_pages.py leaves it running."""
+    if not pids_of(Home(live.home)):
+        live.up("--speed", "60")
+    eventually(live.all_healthy, "every process is healthy", 40)
+    return live
 
 
 @pytest.fixture
@@ -40,11 +39,11 @@ def another(tmp_path: Path) -> Iterator[LiveSystem]:
         live.down()
 
 
-def test_a_second_system_with_one_copy_runs_beside_the_first_until_ctrl_c(
+def test_a_second_system_runs_beside_the_first_until_ctrl_c_and_fresh_it_starts_empty_in_another_shape(
     system: LiveSystem, another: LiveSystem
 ) -> None:
     with another.attached("--rf", "1", "--drones", "12", "--tick-ms", "500", "--speed", "60") as terminal:
-        delivery_id = order(another, 21)
+        delivery_id = placed(another, 21)
         becomes_delivered(another, delivery_id)
         fleet_and_tick_are(another, drones=12, tick_ms=500)
         assert delivery_id not in {one["id"] for one in system.deliveries()}
@@ -52,12 +51,13 @@ def test_a_second_system_with_one_copy_runs_beside_the_first_until_ctrl_c(
         assert terminal.wait(240) == 0
     assert pids_of(Home(another.home)) == []
 
-
-def becomes_delivered(system: LiveSystem, delivery_id: str) -> None:
-    eventually(
-        lambda: system.get(f"/deliveries/{delivery_id}")["status"] == "delivered", "it is delivered", 60
-    )
-    assert order_checks.shared_drones(system.stored("delivery:").values()) == []
+    kept = another.script("up", "--detach", "--port-base", str(another.ports.base), "--rf", "3")
+    assert kept.returncode == 1, "another number of copies must not be put over data"
+    assert "--fresh" in kept.stderr
+    another.up("--drones", "24", "--tick-ms", "250", "--speed", "60", "--rf", "3", "--fresh")
+    assert another.deliveries() == []
+    fleet_and_tick_are(another, drones=24, tick_ms=250)
+    becomes_delivered(another, placed(another, 23))
 
 
 def fleet_and_tick_are(system: LiveSystem, *, drones: int, tick_ms: int) -> None:
@@ -72,18 +72,8 @@ def newest_tick(system: LiveSystem) -> int:
     return max(int(one["tick"] or 0) for one in system.drones())
 
 
-def test_data_survives_a_restart(system: LiveSystem) -> None:
-    delivery_id = order(system, 22)
-    known = {one["id"] for one in system.deliveries()}
-    system.down()
-    assert pids_of(Home(system.home)) == []
-    system.up("--drones", "72", "--speed", "60")
-    assert known <= {one["id"] for one in system.deliveries()}
-    becomes_delivered(system, delivery_id)
-
-
 def test_up_again_says_that_it_runs_and_where(system: LiveSystem) -> None:
-    said = system.up("--drones", "72")
+    said = system.up("--speed", "60")
     assert "already runs" in said
     assert f"{system.url}/dashboard" in said
 
@@ -93,6 +83,8 @@ def test_up_with_other_options_does_not_touch_what_runs(system: LiveSystem) -> N
     refused = system.script("up", "--detach", "--drones", "9")
     assert refused.returncode == 1
     assert "another --port-base" in refused.stderr or "another --drones" in refused.stderr
+    refused = system.script("up", "--detach", "--fresh")
+    assert refused.returncode == 1, "--fresh must not pull the data from under a running system"
     assert {name: row["pid"] for name, row in system.status().items()} == before
 
 
@@ -119,17 +111,3 @@ def test_a_missing_right_is_one_sentence(tmp_path: Path) -> None:
     )
     assert refused.returncode == 1
     assert len(refused.stderr.strip().splitlines()) == 1
-
-
-def test_fresh_starts_empty_with_three_copies_and_another_fleet(system: LiveSystem) -> None:
-    assert system.deliveries()
-    refused = system.script("up", "--detach", "--fresh")
-    assert refused.returncode == 1, "--fresh must not pull the data from under a running system"
-    system.down()
-    kept = system.script("up", "--detach", "--port-base", str(system.ports.base), "--rf", "3")
-    assert kept.returncode == 1, "another number of copies must not be put over data"
-    assert "--fresh" in kept.stderr
-    system.up("--drones", "60", "--tick-ms", "250", "--speed", "60", "--rf", "3", "--fresh")
-    assert system.deliveries() == []
-    fleet_and_tick_are(system, drones=60, tick_ms=250)
-    becomes_delivered(system, order(system, 23))

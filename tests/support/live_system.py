@@ -193,6 +193,12 @@ class LiveSystem:
         send(pid, number)
         return pid
 
+    @property
+    def fleet_size(self) -> int:
+        """Drones, as the home was started last."""
+        kept = json.loads((self.home / "system.json").read_text(encoding="utf-8"))
+        return int(kept["options"]["drones"])
+
     def pid(self, name: str) -> int:
         """Of a process that runs."""
         pid = next(one.pid for one in Supervisor(Home(self.home)).states() if one.name == name)
@@ -208,6 +214,21 @@ class LiveSystem:
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def frozen(self, service: str) -> Iterator[None]:
+        """While the block runs, every process of `service` is stopped by SIGSTOP, and none is made anew."""
+        states = Supervisor(Home(self.home)).states()
+        pids = [one.pid for one in states if one.pid and one.name.rpartition("-")[0] == service]
+        assert pids, f"no {service} runs"
+        with self.nobody_restarted():
+            try:
+                for pid in pids:
+                    send(pid, signal.SIGSTOP)
+                yield
+            finally:
+                for pid in pids:
+                    os.kill(pid, signal.SIGCONT)
 
     def supervise(self, verb: str, name: str) -> None:
         """start or stop one process by its supervisor, and wait for it."""

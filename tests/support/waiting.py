@@ -23,7 +23,7 @@ VIRTUAL_DEADLINE_S = 5.0
 """In virtual time, which no machine is too slow for."""
 PAUSE_S = 0.02
 BRIEF_PAUSE_S = 0.005
-REST = 3.0
+REST = 8.0
 """A look that costs something is taken less often: after it comes a pause of so many times its length."""
 REST_MAX_S = 1.0
 

@@ -52,3 +52,10 @@ def test_a_broker_that_is_away_reads_its_users_when_it_starts_again(
 def test_a_broker_that_refuses_its_users_is_an_error_that_names_its_log(home: Home, refusing: Ports) -> None:
     with pytest.raises(Trouble, match=r"does not take its users: .*rabbitmq\.log"):
         broker.give_users(home, refusing)
+
+
+def test_every_erlang_machine_of_a_home_listens_on_loopback_only(home: Home) -> None:
+    told = broker.environment(home, free_ports())
+    # Erlang reads the first for each machine that the broker starts, such as the one that brings up epmd.
+    for name in ("ERL_ZFLAGS", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"):
+        assert "-kernel inet_dist_use_interface {127,0,0,1}" in told[name], name

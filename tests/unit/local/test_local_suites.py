@@ -71,11 +71,15 @@ def test_what_is_left_is_told_by_the_last_runs_times() -> None:
 
 
 def test_the_progress_of_a_suite_is_read_line_by_line(tmp_path: Path) -> None:
-    told = tmp_path / "told"
+    path = tmp_path / "told"
+    told = suite_report.Told(path)
+    assert told.progress() == suite_report.Progress(0, 0, ())
     lines = [{"total": 3}, {"id": "a::x", "outcome": "passed"}, {"id": "a::y", "outcome": "failed"}]
-    told.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"id": "a::z", "out')
-    assert suite_report.read_progress(told) == suite_report.Progress(3, 2, ("a::y",))
-    assert suite_report.read_progress(tmp_path / "none") == suite_report.Progress(0, 0, ())
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"id": "a::z", "out')
+    assert told.progress() == suite_report.Progress(3, 2, ("a::y",))
+    with path.open("a") as more:
+        more.write('come": "failed"}\n')
+    assert told.progress() == suite_report.Progress(3, 3, ("a::y", "a::z"))
 
 
 def test_what_a_suite_starts_need_not_compile_what_it_imports() -> None:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 from scripts.local.home import Home
-from scripts.local.supervisor import configuration, restarts_in
-from scripts.local.table import Program
+from scripts.local.leftovers import end_with
+from scripts.local.supervisor import Supervisor, configuration, restarts_in
+from scripts.local.table import RUN_MARK, Program
 from scripts.local.trouble import Trouble
 from supervisor.options import ServerOptions
+
+from support.waiting import wait_until
 
 
 def process(**environment: str) -> Program:
@@ -41,6 +44,22 @@ def test_supervisord_reads_back_command_and_environment_unchanged(tmp_path: Path
 def test_every_process_carries_the_mark_of_its_home(tmp_path: Path) -> None:
     text = configuration([process()], Home(tmp_path), {}, descriptors=1024, root=False)
     assert f'DRONEDISPATCH_HOME="{tmp_path}"' in text
+
+
+def test_a_supervisord_that_a_test_has_started_ends_with_the_run_of_the_suites(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RUN_MARK, str(tmp_path))
+    home = Home(tmp_path)
+    home.prepare()
+    home.supervisor_config.write_text(configuration([], home, {}, descriptors=64, root=False))
+    supervisor = Supervisor(home)
+    with supervisor.launch() as launched:
+        try:
+            wait_until(supervisor.answers, "supervisord answers")
+            assert end_with(f"{RUN_MARK}={tmp_path}") == 1
+        finally:
+            launched.terminate()
 
 
 def test_what_cannot_be_quoted_is_refused(tmp_path: Path) -> None:
