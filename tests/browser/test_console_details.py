@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from support.aside import aside
 from support.browser_visit import Visit
@@ -65,6 +66,38 @@ def visit(browser: Browser) -> Iterator[Visit]:
         expect(one.page.locator("#link")).to_have_attribute("data-state", "live")
         yield one
         context.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "lost", "whole"),
+    [
+        ("/dashboard", "js/place.js", "#link[data-state=live]"),
+        ("/dashboard", "css/dashboard.css", "#link[data-state=live]"),
+        ("/docs", "js/docs_schema.js", "#place_order"),
+    ],
+)
+def test_a_page_that_lost_a_part_of_itself_says_so_and_is_loaded_again(
+    visit: Visit, browser: Browser, path: str, lost: str, whole: str
+) -> None:
+    seen = threading.Event()
+
+    def lose(route: Route) -> None:
+        if seen.is_set():
+            route.continue_()
+        else:
+            route.abort("internetdisconnected")
+
+    context = browser.new_context()
+    page = context.new_page()
+    page.route(f"**/{lost}", lose)
+    page.goto(visit.page.url.replace("/dashboard", path), wait_until="commit")
+    said = page.get_by_role("alert").filter(has_text="Not all of this page was loaded")
+    expect(said).to_be_in_viewport()
+    seen.set()
+    expect(page.locator(whole)).to_be_attached()
+    expect(said).to_have_count(0)
+    assert page.evaluate("[...document.styleSheets].length") >= 2
+    context.close()
 
 
 def test_a_moment_is_typed_in_the_zone_in_which_all_times_are_shown(visit: Visit, browser: Browser) -> None:

@@ -45,6 +45,17 @@ def page(visit: Visit) -> Page:
     return visit.page
 
 
+def test_a_document_that_was_lost_is_read_again(browser: Browser, url: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.route("**/openapi.json", lambda route: route.abort("internetdisconnected"))
+    page.goto(f"{url}/docs")
+    expect(page.get_by_role("status")).to_contain_text("could not be read (Failed to fetch): trying again")
+    page.unroute("**/openapi.json")
+    expect(page.locator("#place_order")).to_be_visible()
+    context.close()
+
+
 def test_a_call_is_tried_from_the_page_and_answers(page: Page, visit: Visit) -> None:
     order = page.locator("#place_order")
     order.locator("summary").first.click()

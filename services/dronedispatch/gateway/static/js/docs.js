@@ -5,12 +5,21 @@ import { form, kinds, named } from "./docs_schema.js";
 import { tryIt } from "./docs_try.js";
 
 const page = $("#page");
-try {
-  const answer = await fetch("/openapi.json");
-  if (!answer.ok) throw new Error(`status ${answer.status}`);
-  show(await answer.json());
-} catch (error) {
-  page.append(h("p", { role: "alert" }, `The document could not be read (${error.message}). Load the page again.`));
+const DEADLINE_MS = 15_000;
+const TRY_AGAIN_MS = 2000;
+
+async function read() {
+  let spec;
+  try {
+    const answer = await fetch("/openapi.json", { signal: AbortSignal.timeout(DEADLINE_MS) });
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    spec = await answer.json();
+  } catch (error) {
+    $("[role=status]", page).textContent = `The document could not be read (${error.message}): trying again.`;
+    setTimeout(read, TRY_AGAIN_MS);
+    return;
+  }
+  show(spec);
 }
 
 function show(spec) {
@@ -103,3 +112,5 @@ function schemas(spec) {
     ...Object.entries(spec.components.schemas).map(([name, schema]) =>
       h("section", { id: named(name), "data-words": name.toLowerCase() }, h("h3", {}, name), schema.description ? h("p", {}, schema.description) : null, form(schema))));
 }
+
+read();
