@@ -27,6 +27,21 @@ _NETNS = Path("/run/netns")
 _ETC = Path("/etc/netns")  # `ip netns exec` lays <name>/hosts over /etc/hosts
 
 
+def leave_the_machine() -> bool:
+    """Move this process into a network of its own, which has a loopback alone; False without the right to.
+
+    An address that comes or goes is told to every program of a network, and a browser drops all that it was loading.
+    There is no way back.
+    """
+    if os.geteuid() != 0:
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNET) != 0:
+        return False
+    _ip("link", "set", "lo", "up")
+    return True
+
+
 class NetworkError(RuntimeError):
     """ip refused; the message has its words."""
 

@@ -86,19 +86,26 @@ class Network:
         for host in self.hosts.values():
             subprocess.run(["ip", "netns", "del", str(host.namespace)], check=False, capture_output=True)
         subprocess.run(["ip", "link", "del", self.bridge], check=False, capture_output=True)
+        subprocess.run(["ip", "netns", "del", f"dd{self.number}"], check=False, capture_output=True)
 
 
 def _bridge() -> tuple[int, str]:
-    """A new bridge with a number that no other run on this machine has."""
+    """A new bridge with a number that no other run on this machine has: an empty namespace holds it, for all networks."""
     for _ in range(250):
         number = (os.getpid() * 7 + next(_numbers)) % 250
         name = f"ddb{number}"
-        words = ("ip", "link", "add", name, "type", "bridge")
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
-        if done.returncode == 0:
-            return number, name
-        assert "File exists" in done.stderr, done.stderr
-    raise AssertionError("250 bridges ddb* exist already: remove those that nobody uses (ip link del)")
+        if _made("ip", "netns", "add", f"dd{number}"):
+            if _made("ip", "link", "add", name, "type", "bridge"):
+                return number, name
+            _run("ip", "netns", "del", f"dd{number}")
+    raise AssertionError("250 namespaces dd* exist already: remove those that nobody uses (ip netns del)")
+
+
+def _made(*words: str) -> bool:
+    """False if there is one of that name."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0 or "File exists" in done.stderr, done.stderr
+    return done.returncode == 0
 
 
 def _run(*words: str) -> None:
