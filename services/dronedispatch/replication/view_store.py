@@ -60,6 +60,7 @@ class ViewStore:
         except (ConsulError, TimeoutError):
             return None
         if document is None:
+            self.unreadable = None
             return ViewAt(None, 0)
         view = self._decode(document)
         if view is None:
@@ -100,7 +101,9 @@ class ViewStore:
 
     def _watched(self, value: tuple[bytes | None, int]) -> None:
         document, _ = value
-        if document is not None and (view := self._decode(document)) is not None:
+        if document is None:
+            self.unreadable = None
+        elif (view := self._decode(document)) is not None:
             self._take(view)
 
     def _decode(self, document: bytes) -> View | None:
