@@ -21,6 +21,8 @@ from dronedispatch.fleet.positions import LatLon, Plane
 FEATURES_MAX = 500
 NAME_CHARS_MAX = 200
 KINDS = ("boundary", "zone", "charge_point", "no_fly")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What breaks a line, a log or a terminal, and halves of characters that no UTF-8 can hold."""
 _WGS84 = re.compile(
     r"(urn:(x-)?ogc:def:crs:|https?://www\.opengis\.net/def/crs/)?(OGC|EPSG)[:/]([0-9.]*[:/])?(CRS84h?|4326|4979)"
     r"|WGS[ _-]?84|GCS_WGS_1984",
@@ -75,6 +77,8 @@ def features_of(document: object) -> list[Feature]:
 def refuse_strange_names(document: object) -> None:
     """What a new document must keep besides; stored ones from before this rule are read all the same. Raises CityInvalid."""
     for feature in features_of(document):
+        if _CONTROL.search(feature.id):
+            raise CityInvalid(f"{feature.path}.properties.id", "must not hold control characters")
         if "name" not in feature.properties:
             continue
         name = feature.properties["name"]
@@ -82,6 +86,8 @@ def refuse_strange_names(document: object) -> None:
             raise CityInvalid(
                 f"{feature.path}.properties.name", f"must be a text of at most {NAME_CHARS_MAX} characters"
             )
+        if _CONTROL.search(name):
+            raise CityInvalid(f"{feature.path}.properties.name", "must not hold control characters")
 
 
 def why_not_wgs84(crs: object) -> str | None:

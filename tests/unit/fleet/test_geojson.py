@@ -229,3 +229,16 @@ def test_a_new_city_has_texts_for_names_and_an_old_one_is_read_all_the_same(name
     with pytest.raises(CityInvalid) as refused:
         refuse_strange_names(document)
     assert refused.value.field == "features[1].properties.name"
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x00", "a\x1b[2J", "\u2028", "\ud800"])
+@pytest.mark.parametrize("member", ["id", "name"])
+def test_a_new_city_has_no_text_that_breaks_a_line_and_an_old_one_is_read_all_the_same(
+    member: str, text: str
+) -> None:
+    document = rome()
+    first(document, "boundary")["properties"][member] = text
+    parse_city(document, "old")
+    with pytest.raises(CityInvalid) as refused:
+        refuse_strange_names(document)
+    assert refused.value.field == f"features[0].properties.{member}"
