@@ -6,18 +6,25 @@ Whoever has stored zones keeps them, unless --city says otherwise.
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 from scripts.local.trouble import Trouble
 
 from dronedispatch.fleet.city import City, CityInvalid, default_city, parse_city
 from dronedispatch.fleet.paths import paths_of
 from dronedispatch.fleet.positions import LatLon, distance_m
+from dronedispatch.runtime.backoff import full_jitter
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 TIMEOUT_S = 15.0
+TRIES = 6
+AGAIN = (412, 429, 502, 503, 504)
+_THERE = "it is there"
 FIRST_ORDER = (LatLon(lat=41.8902, lon=12.4922), LatLon(lat=41.9109, lon=12.4763))
 
 
@@ -49,43 +56,69 @@ def first_order(city: City) -> tuple[LatLon, LatLon] | None:
     return None
 
 
-def suit(url: str, operator_token: str, drones: int, city_file: str = "") -> str | None:
-    """What was done, or could not be, in a line; None: nothing was to do. Raises Trouble for a city that is none."""
+def suit(
+    url: str,
+    operator_token: str,
+    drones: int,
+    city_file: str = "",
+    *,
+    rest: Callable[[float], None] = time.sleep,
+    rng: Random | None = None,
+) -> str | None:
+    """What was done, or could not be, in a line; None: nothing was to do.
+
+    Raises Trouble for a --city that is none, and for one that was not stored: the system would go on in another one.
+    """
     document = _document(city_file)
     city = default_city() if document is None else _parsed(document, city_file)
     larger = city.for_fleet(drones)
     if document is None and larger is city:
         return None
-    places = sum(point.capacity for point in larger.charge_points)
-    done = f"{places} places to charge for {drones} drones (PUT /zones changes them)"
-    failed = f"no more places to charge for {drones} drones"
-    if document is not None:
-        done = f"city: {city_file}, {len(city.zones)} zones, {len(city.charge_points)} charge points, {done}"
-        failed = f"the city of {city_file} was not stored"
-    try:
-        with _OPENER.open(f"{url}/zones", timeout=TIMEOUT_S) as answer:
-            etag, stored = str(answer.headers["ETag"]), json.load(answer)
-        if stored == larger.document or (document is None and etag != '"0"'):
-            return None
-        request = urllib.request.Request(
-            f"{url}/zones",
-            method="PUT",
-            data=json.dumps(larger.document).encode(),
-            headers={
-                "Content-Type": "application/json",
-                "Authorization": f"Bearer {operator_token}",
-                "If-Match": etag,
-            },
+    places = f"{sum(point.capacity for point in larger.charge_points)} places to charge for {drones} drones"
+    why_not = _put_persistently(url, operator_token, larger, document is None, rest, rng or Random())
+    if why_not is _THERE:
+        return None
+    if document is None:
+        return (
+            f"no more places to charge for {drones} drones: {why_not}"
+            if why_not
+            else f"{places} (PUT /zones changes them)"
         )
-        with _OPENER.open(request, timeout=TIMEOUT_S):
-            return done
-    except urllib.error.HTTPError as error:
-        with error:
-            return (
-                f"{failed}: PUT /zones was answered {error.code} {error.read(300).decode(errors='replace')}"
-            )
-    except (OSError, ValueError) as error:  # no answer, or one that is not ours
-        return f"{failed}: {error}"
+    if why_not:
+        raise Trouble(f"the city of {city_file} was not stored: {why_not}")
+    return f"city: {city_file}, {len(city.zones)} zones, {len(city.charge_points)} charge points, {places}"
+
+
+def _put_persistently(
+    url: str, token: str, city: City, only_the_first: bool, rest: Callable[[float], None], rng: Random
+) -> str | None:
+    """None: stored; `_THERE`: nothing was to do; else why it was not stored. Each try looks at what is there first."""
+    for attempt in range(TRIES):
+        try:
+            return _put(url, token, city, only_the_first)
+        except urllib.error.HTTPError as error:
+            with error:
+                why = f"PUT /zones was answered {error.code} {error.read(300).decode(errors='replace')}"
+            if error.code not in AGAIN:
+                return why
+        except (OSError, ValueError) as error:  # no answer, or one that is not ours
+            why = str(error)
+        if attempt + 1 < TRIES:
+            rest(full_jitter(attempt, base_s=0.5, cap_s=8.0, rng=rng))
+    return why
+
+
+def _put(url: str, token: str, city: City, only_the_first: bool) -> str | None:
+    with _OPENER.open(f"{url}/zones", timeout=TIMEOUT_S) as answer:
+        etag, stored = str(answer.headers["ETag"]), json.load(answer)
+    if stored == city.document or (only_the_first and etag != '"0"'):
+        return _THERE
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}", "If-Match": etag}
+    body = json.dumps(city.document).encode()
+    with _OPENER.open(
+        urllib.request.Request(f"{url}/zones", method="PUT", data=body, headers=headers), timeout=TIMEOUT_S
+    ):
+        return None
 
 
 def _document(city_file: str) -> object:

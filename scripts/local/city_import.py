@@ -25,6 +25,7 @@ from dronedispatch.fleet.positions import EARTH_RADIUS_M, LatLon, Plane, Point
 
 Document = dict[str, Any]
 ISLAND_M2 = 250_000.0  # a part of the city that is smaller is left out
+ISLANDS_MAX = 200  # each has a charge point of its own
 POND_M2 = 10_000.0  # so is a hole
 CHARGE_POINT_M2 = 12_000_000.0  # a charge point for so much ground, if none are given
 CHARGE_POINTS = range(4, 41)
@@ -67,11 +68,11 @@ def make_city(source: object, wish: Wish) -> Made:
     _refuse_far_parts(quarters)
     boundary = _boundary([shape for _, shape in quarters], wish, said)
     said.append(f"its middle is at latitude {plane.middle.lat:.4f}, longitude {plane.middle.lon:.4f}")
-    zones = _zones(quarters, boundary, wish, said)
     spots = [(plane.to_point(pos), capacity) for pos, capacity in wish.charge_points]
     if not spots:
         spots = [(spot, wish.capacity) for spot in spread(boundary, wish.spread or _byground(boundary))]
         said.append(f"{len(spots)} charge points of {wish.capacity} places, spread over the ground")
+    zones = _zones(quarters, boundary, wish, FEATURES_MAX - 1 - len(spots), said)
     features = [_feature("boundary", _slug(wish.name, set()), wish.name, boundary, plane)]
     ids = {features[0]["properties"]["id"]}
     zone_ids = []
@@ -147,6 +148,11 @@ def _boundary(quarters: Sequence[BaseGeometry], wish: Wish, said: list[str]) -> 
     kept = [
         Polygon(p.exterior, [ring for ring in p.interiors if Polygon(ring).area >= POND_M2]) for p in kept
     ]
+    if len(kept) > ISLANDS_MAX:
+        raise NoQuarters(
+            f"it has {len(kept):,} islands with no way between them, each of which needs a charge point, and "
+            f"{ISLANDS_MAX} are the most: leave some out, or close the gaps between them with --gap"
+        )
     joined = shapely.union_all(kept)
     simple = ground(joined.simplify(wish.tolerance_m / 2))
     moved_m = _moved_m(joined, simple)
@@ -171,9 +177,12 @@ def _moved_m(before: BaseGeometry, after: BaseGeometry) -> float:
 
 
 def _zones(
-    quarters: Sequence[tuple[str, BaseGeometry]], boundary: BaseGeometry, wish: Wish, said: list[str]
+    quarters: Sequence[tuple[str, BaseGeometry]],
+    boundary: BaseGeometry,
+    wish: Wish,
+    room: int,
+    said: list[str],
 ) -> list[tuple[str, BaseGeometry]]:
-    room = FEATURES_MAX - 1 - max(len(wish.charge_points), wish.spread, CHARGE_POINTS[-1])
     largest = sorted(range(len(quarters)), key=lambda i: -quarters[i][1].area)[:room]
     zones = []
     for i in sorted(largest):

@@ -93,16 +93,43 @@ def test_zones_that_somebody_has_stored_stay(door: Door) -> None:
 
 
 def test_a_refusal_is_told(door: Door) -> None:
-    door.answer = 503
-    told = chargers.suit(door.url, "secret", 2000)
+    door.answer = 403
+    told = chargers.suit(door.url, "secret", 2000, rest=never)
     assert told is not None
-    assert "503" in told
+    assert "403" in told
 
 
-def test_a_door_that_is_away_is_told() -> None:
-    told = chargers.suit("http://127.0.0.1:1", "secret", 2000)
+def test_a_door_that_is_away_is_told_after_a_bounded_number_of_tries() -> None:
+    pauses: list[float] = []
+    told = chargers.suit("http://127.0.0.1:1", "secret", 2000, rest=pauses.append)
     assert told is not None
     assert "no more places" in told
+    assert len(pauses) == chargers.TRIES - 1
+
+
+@pytest.mark.parametrize("status", chargers.AGAIN)
+def test_a_busy_door_is_asked_again(door: Door, status: int) -> None:
+    door.answer = status
+
+    def rest(_: float) -> None:
+        door.answer = 200
+
+    told = chargers.suit(door.url, "secret", 2000, rest=rest)
+    assert told is not None
+    assert "800 places" in told
+    assert len(door.stored) == 2
+
+
+def test_a_city_that_was_asked_for_and_is_not_stored_is_trouble(door: Door, tmp_path: Path) -> None:
+    file = tmp_path / "city.json"
+    file.write_text(json.dumps(islands(5.0, chargers_each=2)), encoding="utf-8")
+    door.answer = 403
+    with pytest.raises(Trouble, match=r"city\.json was not stored: PUT /zones was answered 403"):
+        chargers.suit(door.url, "secret", 36, str(file), rest=never)
+
+
+def never(_: float) -> None:
+    raise AssertionError("it waits though the answer is final")
 
 
 def islands(*lons: float, chargers_each: int) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from scripts.local import city as command
-from scripts.local.city_import import Made, Wish, make_city
+from scripts.local.city_import import ISLANDS_MAX, Made, Wish, make_city
 from scripts.local.city_source import NoQuarters
 
 from dronedispatch.fleet.city import City, parse_city
@@ -331,3 +331,19 @@ def test_a_place_that_cannot_be_written_to_is_one_sentence(tmp_path: Path) -> No
     file.write_text(json.dumps(A))
     with pytest.raises(SystemExit, match="cannot write"):
         command.main(["import", str(file), "-o", str(tmp_path / "nowhere" / "city.json")])
+
+
+def archipelago(count: int) -> Any:
+    """Squares of half a square kilometre, a kilometre apart."""
+    corners = [(5.0 + 0.02 * (number % 20), 52.0 + 0.015 * (number // 20)) for number in range(count)]
+    rings = [[[[x, y], [x + 0.01, y], [x + 0.01, y + 0.007], [x, y + 0.007], [x, y]]] for x, y in corners]
+    return {"type": "MultiPolygon", "coordinates": rings}
+
+
+def test_islands_beyond_the_most_are_counted_and_refused_before_anything_is_spread() -> None:
+    made = make_city(archipelago(ISLANDS_MAX), Wish(spread=1))
+    assert f"{ISLANDS_MAX} parts with no way between them" in "\n".join(made.said)
+    with pytest.raises(
+        NoQuarters, match=r"has 1,250 islands .* 200 are the most: leave some out, or .* --gap"
+    ):
+        make_city(archipelago(1250), Wish())
