@@ -234,6 +234,28 @@ async def test_a_queue_of_ours_that_answers_no_consumer_is_made_anew(
     await told(b"after", inboxes[1])
 
 
+async def test_a_publisher_whose_messages_a_stuck_queue_holds_up_says_that_the_broker_takes_none(
+    buses: Callable[[], Bus], broker: tuple[Ports, Part], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(amqp, "CONFIRM_TIMEOUT_S", 3600.0)  # no new connection meanwhile
+    publisher, reader, inbox = buses(), buses(), Inbox()
+    reader.subscribe("news", "news.held", inbox)
+    await repeated_until(
+        lambda: publisher.to_fanout("news", b"before"),
+        lambda: inbox.messages and publisher.publishing,
+        "heard",
+    )
+    environ = broker[1].environ
+    held = 'whereis(list_to_atom("%2F_news.held"))'
+    said = await asyncio.to_thread(rabbitmqctl, environ, "eval", f"sys:suspend({held}).")
+    assert said.returncode == 0, said.stdout + said.stderr
+    publisher.to_fanout("news", b"during")
+    await until(lambda: not publisher.publishing, "it says so", 30.0)
+    said = await asyncio.to_thread(rabbitmqctl, environ, "eval", f"sys:resume({held}).")
+    assert said.returncode == 0, said.stdout + said.stderr
+    await until(lambda: publisher.publishing, "it is confirmed", 60.0)
+
+
 async def test_queues_with_other_arguments_end_nobodys_connection(broker: tuple[Ports, Part]) -> None:
     async with Operator(broker_url(broker[0])) as channel:
         for name in ("strange", "news.strange"):

@@ -31,14 +31,19 @@ from prometheus_client import Counter, Gauge
 from ulid import ULID
 
 from dronedispatch.runtime.amqp_queues import DEAD_LETTERS, Queues, delete_own, own_queue, trim_dead_letters
+from dronedispatch.runtime.away import Confirms
 from dronedispatch.runtime.backoff import full_jitter
 from dronedispatch.runtime.broker_source import BrokerSource, NoBroker
+from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.logs import bind_request_id, current_request_id
 from dronedispatch.runtime.loops import end, is_cancelled
 
 BUFFER_MAX = 10_000  # messages; the oldest goes first, counted: the periodic round finds the same facts
 IN_FLIGHT_MAX = 200
 CONFIRM_TIMEOUT_S = 10.0
+UNCONFIRMED_S = (
+    3.0  # a connection without a confirmation for so long is none: one queue that is stuck holds up all
+)
 CLOSE_TIMEOUT_S = 5.0
 CONSUME_TIMEOUT_S = 60.0  # a queue whose replicas never formed stands there, and answers no consumer
 TEND_S = 2.0  # how often exchanges and bindings are declared again: it changes nothing where they stand
@@ -104,6 +109,7 @@ class Bus:
         fanouts: Sequence[str],
         publishes: Sequence[str] | None = None,
         rng: Random | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._source = source
         written = (*work_queues, *fanouts) if publishes is None else publishes
@@ -113,6 +119,8 @@ class Bus:
         self._news = asyncio.Event()
         self._unheard: set[str] = set()
         self._stopping = False
+        self._connected = False
+        self._confirms = Confirms(clock or SystemClock())
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- publishing --------------------------------------------------------------------------------------------
@@ -138,9 +146,8 @@ class Bus:
     def start(self) -> None:
         """Connect in the background; never waits for the broker."""
         self._source.start()
-        self._tasks.append(
-            asyncio.create_task(self._keep_connected("publish", self._publish_all), name="publish")
-        )
+        running = self._keep_connected("publish", self._publish_all)
+        self._tasks.append(asyncio.create_task(running, name="publish"))
 
     async def stop(self, drain_s: float = 2.0) -> None:
         """Send what is buffered, at most for `drain_s`, then close."""
@@ -153,22 +160,25 @@ class Bus:
         await end(self._tasks)
         await self._source.stop()
 
-    publishing = False  # whether the publishing connection is up
+    @property
+    def publishing(self) -> bool:
+        """Whether the broker takes what is published."""
+        return self._connected and self._confirms.waiting_s < UNCONFIRMED_S
 
     async def _publish_all(self, _connection: AbstractConnection, channel: AbstractChannel) -> None:
         exchanges: dict[str, AbstractExchange] = {
             name: await channel.get_exchange(name, ensure=False) for name in self._queues.exchanges
         }
-        self.publishing = True
+        self._connected = True
         away: dict[asyncio.Task[None], _Outgoing] = {}  # in the order of sending
         failed: list[BaseException] = []
 
         def settled(task: asyncio.Task[None]) -> None:
-            if task.cancelled() or (error := task.exception()) is None:
-                if not task.cancelled():
-                    del away[task]
-            else:
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
                 failed.append(error)
+            elif not task.cancelled():
+                del away[task]
             self._news.set()
 
         def tended(task: asyncio.Task[None]) -> None:
@@ -191,10 +201,8 @@ class Bus:
             if failed:
                 raise failed[0]
         finally:
-            self.publishing = False
-            for task in (tending, *away):
-                task.cancel()
-            await asyncio.gather(tending, *away, return_exceptions=True)
+            self._connected = False
+            await end([tending, *away])
             self._buffer.extendleft(reversed(away.values()))  # again, in their order
 
     async def _tend(self, channel: AbstractChannel) -> None:
@@ -207,6 +215,7 @@ class Bus:
     async def _publish(self, exchange: AbstractExchange, message: _Outgoing) -> None:
         """Raises what the broker or the connection says; the caller then has it sent again."""
         sent = False
+        self._confirms.sent()
         try:
             result = await exchange.publish(
                 aio_pika.Message(
@@ -223,6 +232,7 @@ class Bus:
             self._note_listeners(message, heard=not isinstance(result, DeliveredMessage))
             sent = True
         finally:
+            self._confirms.ended(confirmed=sent)
             PUBLISHED.labels(message.target, "confirmed" if sent else "retried").inc()
             if sent:
                 PUBLISHED_BYTES.labels(message.target).inc(len(message.body))
@@ -326,24 +336,27 @@ class Bus:
         finally:
             for end in ends:
                 end.cancel()
-        raise ConnectionError(
-            "the broker took the consumer off" if cancelled.is_set() else "the channel was closed"
-        )
+        why = "the broker took the consumer off" if cancelled.is_set() else "the channel was closed"
+        raise ConnectionError(why)
 
     async def _handle(
         self, channel: AbstractChannel, queue: str, handler: Handler, incoming: AbstractIncomingMessage
     ) -> None:
-        message = Message(
-            incoming.body,
-            incoming.message_id or "",
-            incoming.correlation_id or str(ULID()),
-        )
+        message = Message(incoming.body, incoming.message_id or "", incoming.correlation_id or str(ULID()))
         bind_request_id(message.request_id)
         try:
             await handler(message)
         except Undecodable as exc:
             log.warning("undecodable message", queue=queue, message_id=message.message_id, reason=str(exc))
-            await self._bury(channel, queue, message, str(exc))
+            letter = aio_pika.Message(
+                message.body,
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                message_id=message.message_id,
+                correlation_id=message.request_id,
+                headers={"reason": str(exc)[:500], "queue": queue},
+            )
+            dead = await channel.get_exchange(DEAD_LETTERS, ensure=False)
+            await dead.publish(letter, routing_key=DEAD_LETTERS, timeout=CONFIRM_TIMEOUT_S)
             CONSUMED.labels(queue, "undecodable").inc()
             await incoming.ack()
         except Exception as exc:  # noqa: BLE001 - a consumer is a loop runner: one bad message must not end it
@@ -354,20 +367,6 @@ class Bus:
         else:
             CONSUMED.labels(queue, "done").inc()
             await incoming.ack()
-
-    async def _bury(self, channel: AbstractChannel, queue: str, message: Message, reason: str) -> None:
-        exchange = await channel.get_exchange(DEAD_LETTERS, ensure=False)
-        await exchange.publish(
-            aio_pika.Message(
-                message.body,
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                message_id=message.message_id,
-                correlation_id=message.request_id,
-                headers={"reason": reason[:500], "queue": queue},
-            ),
-            routing_key=DEAD_LETTERS,
-            timeout=CONFIRM_TIMEOUT_S,
-        )
 
     # -- the connection ----------------------------------------------------------------------------------------
 

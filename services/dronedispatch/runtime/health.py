@@ -200,7 +200,7 @@ def _away(facts: Facts) -> list[Reason]:
         reasons.append(
             Reason(
                 "broker_away",
-                f"no connection to RabbitMQ for {facts.broker_away_s:.0f} s: work goes on by periodic rounds, later",
+                f"RabbitMQ has taken no message for {facts.broker_away_s:.0f} s: work goes on by periodic rounds, later",
                 "scripts/status, then the log of rabbitmq",
             )
         )

@@ -30,7 +30,7 @@ LACKS: list[tuple[dict[str, Any], str, str]] = [
     ({"view_missing": True}, "view_missing", "Consul has lost the view"),
     ({"view_unreadable": "not a view"}, "view_unreadable", "cannot be read (not a view)"),
     ({"consul_away_s": 11.0}, "consul_away", "Consul has not answered for 11 s"),
-    ({"broker_away_s": 30.0}, "broker_away", "no connection to RabbitMQ for 30 s"),
+    ({"broker_away_s": 30.0}, "broker_away", "RabbitMQ has taken no message for 30 s"),
     ({"store_away_s": 30.0}, "store_away", "no coordinator"),
     ({"gateways_away_s": 11.0}, "gateways_away", "no gateway has answered the load balancer for 11 s"),
     ({"gateways_out": {"gateway-2": "connect failed"}}, "gateways_out", "gateway-2 (connect failed)"),
