@@ -76,7 +76,7 @@ WAIT = Histogram(
 log = structlog.get_logger()
 
 
-class Told(Publisher, StatusPublisher, Protocol):
+class RoundPublisher(Publisher, StatusPublisher, Protocol):
     """The broker, as a dispatcher tells others by it: runtime.amqp.Bus, or its memory twin."""
 
 
@@ -94,7 +94,7 @@ class Rounds:
         self,
         *,
         kv: KVClient,
-        bus: Told,
+        bus: RoundPublisher,
         clock: Clock,
         leadership: Leadership,
         new_cache: Callable[[], StateCache],

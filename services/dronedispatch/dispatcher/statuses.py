@@ -47,7 +47,7 @@ class StatusPublisher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _LastTold:
     """How far a delivery has been told: its version, and how many lines of its history (the last of them)."""
 
     version: Version
@@ -63,8 +63,8 @@ class Statuses:
         self._clock = clock
         self._term = 0
         self._seq = 0
-        self._told: dict[str, _Told] = {}
-        self._ended: dict[str, _Told] = {}  # insertion order: the oldest goes first
+        self._told: dict[str, _LastTold] = {}
+        self._ended: dict[str, _LastTold] = {}  # insertion order: the oldest goes first
         self._events: list[DeliveryStatusChanged] = []
         self._deliveries: dict[str, tuple[Delivery, Version]] = {}
         self._drones: dict[str, tuple[Drone, Version]] = {}
@@ -103,7 +103,7 @@ class Statuses:
     def know(self, delivery: Delivery, version: Version) -> None:
         """It has been so for long: no news, whoever tells."""
         last = delivery.history[-1] if delivery.history else None
-        self._remember(delivery, _Told(version, len(delivery.history), last))
+        self._remember(delivery, _LastTold(version, len(delivery.history), last))
 
     def look_at_drone(self, drone: Drone, version: Version) -> None:
         """The drone as it was written at `version`."""
@@ -125,7 +125,7 @@ class Statuses:
         if self._term and (self.waiting or self._clock.monotonic_s() - self._sent_s >= BEAT_S / 2):
             self._send()
 
-    def _news(self, delivery: Delivery, before: _Told | None) -> Sequence[Transition]:
+    def _news(self, delivery: Delivery, before: _LastTold | None) -> Sequence[Transition]:
         history = delivery.history
         if before is None:
             since_s = self._clock.wall_s() - OLD_NEWS_S
@@ -136,7 +136,7 @@ class Statuses:
             return history[-1:]
         return ()
 
-    def _remember(self, delivery: Delivery, told: _Told) -> None:
+    def _remember(self, delivery: Delivery, told: _LastTold) -> None:
         if delivery.status not in TERMINAL:
             self._told[delivery.id] = told
             return
