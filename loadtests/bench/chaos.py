@@ -2,9 +2,9 @@
 
 Orders arrive all the while; every 5 to 10 s one process of the system is killed: a dispatcher, a drone_sim, a kvstore, a
 kvfront, a gateway, RabbitMQ. With --fault also: a process is frozen, what a replica answers is dropped, an exchange is
-deleted, a data file is damaged, a replica's disk is full, Consul is put back (chaos_faults.py); `all` is every one. A copy
-is taken only while every slot has all of its own (chaos_copies.py). The longest time without a 201 by kind, and what the
-health page said beside what was true, are told.
+deleted, a data file is damaged, a replica's disk is full, Consul is put back, the machine's clock is set
+(chaos_faults.py); `all` is every one but the last. A copy is taken only while every slot has all of its own
+(chaos_copies.py). The longest time without a 201 by kind, and what the health page said beside what was true, are told.
 
 Then the system gets time to finish. The checker reads events and the store, never the dispatcher: accepted and lost, flown
 twice, stuck, busy without a delivery, on two deliveries, battery below zero.
@@ -30,7 +30,7 @@ import aiormq.exceptions
 import uvloop
 from loadtests.bench.arrivals import Arrivals, share
 from loadtests.bench.chaos_copies import may_take
-from loadtests.bench.chaos_faults import FAULTS, NEED_ROOT, clean_up
+from loadtests.bench.chaos_faults import FAULTS, clean_up, wanted_faults
 from loadtests.bench.chaos_health import Page, Spell, longest_gaps, said_beside_truth
 from loadtests.bench.running import Running, command_line, opened, say, start, stop
 
@@ -127,7 +127,7 @@ class Tormentor:
         self._running = running
         self._rng = Random(arguments.seed)
         self._kinds: tuple[str, ...] = tuple(arguments.kill)
-        self._faults = wanted_faults(arguments.fault)
+        self._faults = wanted_faults(arguments.fault, root=os.geteuid() == 0)
         self._between: tuple[float, float] = tuple(arguments.every)
         self.done: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
@@ -177,13 +177,6 @@ class Tormentor:
         name = self._rng.choice(names)
         os.kill(pids[name], signal.SIGKILL)
         return name
-
-
-def wanted_faults(given: list[str]) -> tuple[str, ...]:
-    """The faults of --fault; `all`: every one that this user may do."""
-    if "all" not in given:
-        return tuple(given)
-    return tuple(name for name in FAULTS if os.geteuid() == 0 or name not in NEED_ROOT)
 
 
 async def trial(running: Running, arguments: argparse.Namespace) -> bool:
@@ -282,7 +275,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=["all", *FAULTS],
         default=[],
-        help="what else may happen (one-way and full-disk need root and iptables, tmpfs)",
+        help="what else may happen (one-way and full-disk need root and iptables, tmpfs); clock sets the clock of this "
+        "machine, needs root, and is not part of all",
     )
     add("--settle-s", type=float, default=300.0, help="how long the orders have to end afterwards")
     add("--keep", action="store_true", help="when something is wrong, leave logs and data behind")

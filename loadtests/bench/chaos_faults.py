@@ -7,8 +7,9 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -134,6 +135,18 @@ async def restore_consul(running: Running, rng: Random) -> str:
     return "consul"
 
 
+async def step_clock(running: Running, rng: Random) -> str:
+    """The wall clock of the whole machine is set 5 to 60 s ahead or back, and after 5 to 15 s to the right time."""
+    by_s, began_s = rng.choice((-1.0, 1.0)) * rng.uniform(5.0, 60.0), time.monotonic()
+    right_s = time.time() - began_s
+    time.clock_settime(time.CLOCK_REALTIME, right_s + time.monotonic() + by_s)
+    try:
+        await asyncio.sleep(rng.uniform(5.0, 15.0))
+    finally:
+        time.clock_settime(time.CLOCK_REALTIME, right_s + time.monotonic())
+    return "ahead" if by_s > 0 else "back"
+
+
 FAULTS: dict[str, Fault] = {
     "frozen": freeze,
     "one-way": cut_one_way,
@@ -141,8 +154,18 @@ FAULTS: dict[str, Fault] = {
     "damaged": damage_pages,
     "full-disk": fill_disk,
     "restored-consul": restore_consul,
+    "clock": step_clock,
 }
-NEED_ROOT = ("one-way", "full-disk")
+NEED_ROOT = ("one-way", "full-disk", "clock")
+ON_REQUEST = ("clock",)
+"""What touches more than the system: not part of `all`."""
+
+
+def wanted_faults(given: Sequence[str], *, root: bool) -> tuple[str, ...]:
+    """The faults of --fault; `all`: every one that this user may do and that touches nothing but the system."""
+    every = [name for name in FAULTS if (root or name not in NEED_ROOT) and name not in ON_REQUEST]
+    wanted = [one for name in given for one in (every if name == "all" else [name])]
+    return tuple(dict.fromkeys(wanted))
 
 
 def clean_up(home: Path) -> None:
