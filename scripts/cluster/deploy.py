@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"
 ORDER = ("kvstore", "kvfront", "drone-sim", "dispatcher", "gateway", "lb")
 OPTIONAL = ("prometheus", "locust")
+ALL = (*ORDER, *OPTIONAL)
 LATE = 124  # in the place of an exit code: the program did not answer in time
 
 
@@ -95,10 +96,12 @@ class Deployment:
 
     def check(self, names: Sequence[str]) -> None:
         """All that can be known before the first job is submitted. Raises DeployError."""
-        for key in [*self.told, *re.findall(r"(?m)^(\w+)\s*=", self.file.read_text() if self.file else "")]:
+        text = self.file.read_text() if self.file else ""
+        takers = dict.fromkeys(re.findall(r"(?m)^(\w+)\s*=", text), ALL) | dict.fromkeys(self.told, names)
+        for key in takers:
             job, _, variable = key.rpartition(".")
-            if not any(variable in declared(name) for name in names if job in {"", name}):
-                known = ", ".join(sorted(set().union(*map(declared, names))))
+            if not any(variable in declared(name) for name in takers[key] if job in {"", name}):
+                known = ", ".join(sorted(set().union(*map(declared, takers[key]))))
                 raise DeployError(f"{key}: no job takes this variable; known are {known}")
         nodes, servers = ask("node", "status", "-json") or [], ask("server", "members", "-json")
         jobs = [ask("job", "run", "-output", *new, kept=old)["Job"] for new, old in map(self.filled, names)]
@@ -109,9 +112,8 @@ class Deployment:
         machines = max(int(said(job).get("machines", 1)) for job in jobs)
         reason = diagnosis.why_unsupported(used) or diagnosis.why_no_clients(nodes, driver, machines)
         listed = nomad("var", "list", "-out=json", "nomad/jobs/", fine=(0, 1))[1].strip()
-        reason = reason or diagnosis.why_no_secrets(names, listed)
         full = [ask("node", "status", "-json", one["ID"]) for one in nodes if one["Status"] == "ready"]
-        reason = reason or diagnosis.why_too_small(jobs, full)
+        reason = reason or diagnosis.why_no_secrets(names, listed) or diagnosis.why_too_small(jobs, full)
         for path in {said(job)["release"] for job in jobs}:
             places = (Path(path), ROOT / ".artifacts" / f"release-{Path(path).name}")
             for made in filter(Path.is_file, (one / "release.json" for one in places)):
@@ -174,10 +176,9 @@ def give_up(deployment: Json, allocation: Json, task: str, reason: str) -> str:
 
 def main(argv: Sequence[str]) -> int:
     """0: every job is healthy (or the plan was shown). 1: it is not, and why was said. 2: a wrong argument."""
-    known, all_of_them = (*ORDER, *OPTIONAL), " ".join(ORDER)
     parser = argparse.ArgumentParser("scripts/deploy", description=__doc__, epilog="More: docs/cluster.md.")
     add = parser.add_argument
-    add("jobs", nargs="*", metavar="JOB", help=f"only these of {' '.join(known)} (default: {all_of_them})")
+    add("jobs", nargs="*", metavar="JOB", help=f"only these of {' '.join(ALL)} (default: {' '.join(ORDER)})")
     add("--plan", action="store_true", help="show what would change, change nothing")
     add("--vars", metavar="NAME", help="a file of jobs/vars (cluster), or a path")
     add("--var", metavar="[JOB.]NAME=VALUE", action="append", default=[], help="one variable; repeatable")
@@ -185,7 +186,7 @@ def main(argv: Sequence[str]) -> int:
     add("--deadline", metavar="SECONDS", type=float, default=600.0, help="patience with each job (600)")
     options = parser.parse_args(argv)
     names = options.jobs or [*ORDER, *options.extra]
-    wrong = [one for one in names if one not in known] + [one for one in options.var if "=" not in one]
+    wrong = [one for one in names if one not in ALL] + [one for one in options.var if "=" not in one]
     file = options.vars and Path(options.vars if "/" in options.vars else f"{JOBS}/vars/{options.vars}.hcl")
     if wrong or (file and not file.is_file()):
         parser.error(f"{(*wrong, file)[0]}: no such job or file, or no NAME=VALUE")

@@ -111,6 +111,12 @@ def test_a_file_with_a_variable_that_no_job_takes_is_refused(program: Program, t
     assert "machine: no job takes this variable" in refused(program, file=tmp_path / "mine.hcl")
 
 
+def test_a_file_for_all_jobs_may_say_what_the_job_at_hand_does_not_take(program: Program) -> None:
+    assert "machines" not in deploy.declared("locust")
+    Deployment(file=deploy.ROOT / "jobs/vars/cluster.hcl").run(["locust"])
+    assert [words[:2] for words in program.submitted] == [("job", "plan")]
+
+
 def test_a_file_that_is_not_there_is_refused(program: Program, tmp_path: Path) -> None:
     assert "nowhere.hcl" in refused(program, file=tmp_path / "nowhere.hcl")
 
