@@ -5,42 +5,80 @@ Whoever has stored zones keeps them, unless --city says otherwise.
 
 from __future__ import annotations
 
+import http.client
 import json
+import ssl
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from random import Random
+from typing import Any
+from urllib.request import Request
 
 from scripts.local.trouble import Trouble
 
 from dronedispatch.fleet.city import City, CityInvalid, default_city, parse_city
+from dronedispatch.fleet.geojson import refuse_strange_names
 from dronedispatch.fleet.paths import paths_of
 from dronedispatch.fleet.positions import LatLon, distance_m
 from dronedispatch.runtime.backoff import full_jitter
 
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 TIMEOUT_S = 15.0
 TRIES = 6
 AGAIN = (412, 429, 502, 503, 504)
-_THERE = "it is there"
 FIRST_ORDER = (LatLon(lat=41.8902, lon=12.4922), LatLon(lat=41.9109, lon=12.4763))
 
 
 def check(city_file: str) -> None:
-    """Raises Trouble for a --city that is none, before anything is started for it."""
+    """Raises Trouble for a --city that no gateway would take, before anything is started for it."""
     document = _document(city_file)
     if document is not None:
         _parsed(document, city_file)
 
 
-def city_at(url: str) -> City | None:
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The load balancer of this machine's system. `certificate`: the PEM file that it shows, which is what we trust."""
+
+    url: str
+    certificate: str = ""
+
+    def ask(self, request: Request | str) -> http.client.HTTPResponse:
+        """Raises OSError, HTTPException."""
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+        if self.certificate:
+            trusted = ssl.create_default_context(cafile=self.certificate)
+            trusted.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            trusted.check_hostname = (
+                False  # we know it by its certificate, and reach it by its loopback address
+            )
+            handlers.append(urllib.request.HTTPSHandler(context=trusted))
+        answer: http.client.HTTPResponse = urllib.request.build_opener(*handlers).open(
+            request, timeout=TIMEOUT_S
+        )
+        return answer
+
+    def city(self) -> tuple[str, Any]:
+        """(ETag, document) of the city that is stored. Raises OSError, HTTPException, ValueError."""
+        with self.ask(f"{self.url}/zones") as answer:
+            return str(answer.headers["ETag"]), json.load(answer)
+
+    def put_city(self, document: object, token: str, etag: str) -> None:
+        """Raises OSError, HTTPException."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}", "If-Match": etag}
+        body = json.dumps(document).encode()
+        self.ask(Request(f"{self.url}/zones", method="PUT", data=body, headers=headers)).close()
+
+
+def city_at(door: Door) -> City | None:
     """The city that a running system says it has; None: it cannot be asked."""
     try:
-        with _OPENER.open(f"{url}/zones", timeout=TIMEOUT_S) as answer:
-            return parse_city(json.load(answer), "stored")
-    except (OSError, ValueError, CityInvalid):
+        return parse_city(door.city()[1], "stored")
+    except (OSError, HTTPException, ValueError, CityInvalid):
         return None
 
 
@@ -57,7 +95,7 @@ def first_order(city: City) -> tuple[LatLon, LatLon] | None:
 
 
 def suit(
-    url: str,
+    door: Door,
     operator_token: str,
     drones: int,
     city_file: str = "",
@@ -75,50 +113,50 @@ def suit(
     if document is None and larger is city:
         return None
     places = f"{sum(point.capacity for point in larger.charge_points)} places to charge for {drones} drones"
-    why_not = _put_persistently(url, operator_token, larger, document is None, rest, rng or Random())
-    if why_not is _THERE:
-        return None
+
+    def put() -> bool:
+        etag, stored = door.city()
+        if stored == larger.document or (document is None and etag != '"0"'):
+            return False
+        door.put_city(larger.document, operator_token, etag)
+        return True
+
+    try:
+        if not _persistently(put, rest, rng or Random()):
+            return None
+    except _NotStored as why:
+        if document is None:
+            return f"no more places to charge for {drones} drones: {why}"
+        raise Trouble(f"the city of {city_file} was not stored: {why}") from why
     if document is None:
-        return (
-            f"no more places to charge for {drones} drones: {why_not}"
-            if why_not
-            else f"{places} (PUT /zones changes them)"
-        )
-    if why_not:
-        raise Trouble(f"the city of {city_file} was not stored: {why_not}")
+        return f"{places} (PUT /zones changes them)"
     return f"city: {city_file}, {len(city.zones)} zones, {len(city.charge_points)} charge points, {places}"
 
 
-def _put_persistently(
-    url: str, token: str, city: City, only_the_first: bool, rest: Callable[[float], None], rng: Random
-) -> str | None:
-    """None: stored; `_THERE`: nothing was to do; else why it was not stored. Each try looks at what is there first."""
+class _NotStored(Exception):
+    pass
+
+
+def _persistently(put: Callable[[], bool], rest: Callable[[float], None], rng: Random) -> bool:
+    """What `put` says; a busy or cut answer is no answer yet. Raises _NotStored."""
     for attempt in range(TRIES):
         try:
-            return _put(url, token, city, only_the_first)
+            return put()
         except urllib.error.HTTPError as error:
             with error:
-                why = f"PUT /zones was answered {error.code} {error.read(300).decode(errors='replace')}"
+                said = error.read(300).decode(errors="replace")
+            why = f"{error.url} was answered {error.code} {said}"
             if error.code not in AGAIN:
-                return why
-        except (OSError, ValueError) as error:  # no answer, or one that is not ours
-            why = str(error)
+                break
+        except (
+            OSError,
+            HTTPException,
+            ValueError,
+        ) as error:  # no answer, half of one, or one that is not ours
+            why = str(error) or repr(error)
         if attempt + 1 < TRIES:
             rest(full_jitter(attempt, base_s=0.5, cap_s=8.0, rng=rng))
-    return why
-
-
-def _put(url: str, token: str, city: City, only_the_first: bool) -> str | None:
-    with _OPENER.open(f"{url}/zones", timeout=TIMEOUT_S) as answer:
-        etag, stored = str(answer.headers["ETag"]), json.load(answer)
-    if stored == city.document or (only_the_first and etag != '"0"'):
-        return _THERE
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}", "If-Match": etag}
-    body = json.dumps(city.document).encode()
-    with _OPENER.open(
-        urllib.request.Request(f"{url}/zones", method="PUT", data=body, headers=headers), timeout=TIMEOUT_S
-    ):
-        return None
+    raise _NotStored(why)
 
 
 def _document(city_file: str) -> object:
@@ -134,6 +172,9 @@ def _document(city_file: str) -> object:
 
 def _parsed(document: object, city_file: str) -> City:
     try:
-        return parse_city(document, "given")
+        refuse_strange_names(document)
+        city = parse_city(document, "given")
+        paths_of(city).refuse_new()
     except CityInvalid as error:
         raise Trouble(f"--city {city_file} is no city: {error}: see scripts/city --help") from error
+    return city

@@ -53,6 +53,11 @@ def public_url(running: System) -> str:
     return f"{scheme}://{host}:{running.options.ports.lb}"
 
 
+def door(running: System) -> chargers.Door:
+    """The same, to ask it."""
+    return chargers.Door(public_url(running), os.environ.get("LB_TLS_CERT", ""))
+
+
 def addresses(running: System) -> str:
     """What a newcomer wants to open, and how to place the first order."""
     ports, home, public = running.options.ports, running.home, public_url(running)
@@ -73,7 +78,7 @@ def addresses(running: System) -> str:
         ("Stop", f"scripts/down{home_argument(home)}"),
     ]
     table = "\n".join(f"  {name:<14}{value}" for name, value in rows)
-    city = chargers.city_at(public)
+    city = chargers.city_at(door(running))
     places = chargers.FIRST_ORDER if city is None else chargers.first_order(city)
     if places is None:
         return f"{table}\n\nPlace an order: click two points on the dashboard's map."
@@ -123,7 +128,7 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
 
 def _suit(running: System) -> None:
     token = running.home.secret("operator").read_text(encoding="utf-8").strip()
-    told = chargers.suit(public_url(running), token, running.options.drones, running.options.city)
+    told = chargers.suit(door(running), token, running.options.drones, running.options.city)
     if told is not None:
         say(f"  {told}")
 

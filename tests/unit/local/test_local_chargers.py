@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from scripts.local import chargers, system, up
+from scripts.local.chargers import Door
 from scripts.local.city_import import Wish, make_city
 from scripts.local.home import Home
 from scripts.local.options import Options, Request
@@ -18,14 +20,16 @@ from scripts.local.system import System
 from scripts.local.trouble import Trouble
 
 from dronedispatch.fleet.city import default_city, parse_city
+from support.certificates import make_certificate
 
 
-class Door(ThreadingHTTPServer):
+class Lb(ThreadingHTTPServer):
     """Answers GET /zones with `etag`, and keeps what it is PUT."""
 
     etag = '"0"'
     answer = 200
     city = b"{}"
+    cut = False
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -37,7 +41,7 @@ class Door(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Door
+    server: Lb
 
     def do_GET(self) -> None:
         self._reply(200, self.server.city)
@@ -52,15 +56,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", self.server.etag)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body[: len(body) // 2] if self.server.cut else body)
 
     def log_message(self, *_: object) -> None:
         return
 
 
 @pytest.fixture
-def door() -> Iterator[Door]:
-    with Door() as server:
+def lb() -> Iterator[Lb]:
+    with Lb() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -68,9 +72,9 @@ def door() -> Iterator[Door]:
         thread.join()
 
 
-def test_a_large_fleet_gets_its_places_under_the_condition_that_nothing_is_stored(door: Door) -> None:
-    told = chargers.suit(door.url, "secret", 2000)
-    [(headers, document)] = door.stored
+def test_a_large_fleet_gets_its_places_under_the_condition_that_nothing_is_stored(lb: Lb) -> None:
+    told = chargers.suit(Door(lb.url), "secret", 2000)
+    [(headers, document)] = lb.stored
     assert headers["If-Match"] == '"0"'
     assert headers["Authorization"] == "Bearer secret"
     points = [
@@ -81,51 +85,94 @@ def test_a_large_fleet_gets_its_places_under_the_condition_that_nothing_is_store
     assert "800 places" in told
 
 
-def test_a_small_fleet_has_enough(door: Door) -> None:
-    assert chargers.suit(door.url, "secret", 36) is None
-    assert door.stored == []
+def test_a_small_fleet_has_enough(lb: Lb) -> None:
+    assert chargers.suit(Door(lb.url), "secret", 36) is None
+    assert lb.stored == []
 
 
-def test_zones_that_somebody_has_stored_stay(door: Door) -> None:
-    door.etag = '"3.7"'
-    assert chargers.suit(door.url, "secret", 2000) is None
-    assert door.stored == []
+def test_zones_that_somebody_has_stored_stay(lb: Lb) -> None:
+    lb.etag = '"3.7"'
+    assert chargers.suit(Door(lb.url), "secret", 2000) is None
+    assert lb.stored == []
 
 
-def test_a_refusal_is_told(door: Door) -> None:
-    door.answer = 403
-    told = chargers.suit(door.url, "secret", 2000, rest=never)
+def test_a_refusal_is_told(lb: Lb) -> None:
+    lb.answer = 403
+    told = chargers.suit(Door(lb.url), "secret", 2000, rest=never)
     assert told is not None
     assert "403" in told
 
 
 def test_a_door_that_is_away_is_told_after_a_bounded_number_of_tries() -> None:
     pauses: list[float] = []
-    told = chargers.suit("http://127.0.0.1:1", "secret", 2000, rest=pauses.append)
+    told = chargers.suit(Door("http://127.0.0.1:1"), "secret", 2000, rest=pauses.append)
     assert told is not None
     assert "no more places" in told
     assert len(pauses) == chargers.TRIES - 1
 
 
 @pytest.mark.parametrize("status", chargers.AGAIN)
-def test_a_busy_door_is_asked_again(door: Door, status: int) -> None:
-    door.answer = status
+def test_a_busy_door_is_asked_again(lb: Lb, status: int) -> None:
+    lb.answer = status
 
     def rest(_: float) -> None:
-        door.answer = 200
+        lb.answer = 200
 
-    told = chargers.suit(door.url, "secret", 2000, rest=rest)
+    told = chargers.suit(Door(lb.url), "secret", 2000, rest=rest)
     assert told is not None
     assert "800 places" in told
-    assert len(door.stored) == 2
+    assert len(lb.stored) == 2
 
 
-def test_a_city_that_was_asked_for_and_is_not_stored_is_trouble(door: Door, tmp_path: Path) -> None:
+def test_a_city_that_was_asked_for_and_is_not_stored_is_trouble(lb: Lb, tmp_path: Path) -> None:
     file = tmp_path / "city.json"
     file.write_text(json.dumps(islands(5.0, chargers_each=2)), encoding="utf-8")
-    door.answer = 403
-    with pytest.raises(Trouble, match=r"city\.json was not stored: PUT /zones was answered 403"):
-        chargers.suit(door.url, "secret", 36, str(file), rest=never)
+    lb.answer = 403
+    with pytest.raises(Trouble, match=r"city\.json was not stored: http.*/zones was answered 403"):
+        chargers.suit(Door(lb.url), "secret", 36, str(file), rest=never)
+
+
+def test_an_answer_that_is_cut_is_asked_for_again_and_ends_no_start(lb: Lb) -> None:
+    lb.cut = True
+
+    def rest(_: float) -> None:
+        lb.cut = False
+
+    assert chargers.city_at(Door(lb.url)) is None
+    assert "800 places" in str(chargers.suit(Door(lb.url), "secret", 2000, rest=rest))
+
+
+def test_a_door_with_tls_is_known_by_its_own_certificate_and_by_no_other(lb: Lb, tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        folder.mkdir()
+    cert, key = make_certificate(ours, "dispatch.example")
+    other, _ = make_certificate(theirs, "dispatch.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    lb.socket = context.wrap_socket(lb.socket, server_side=True)
+    url = lb.url.replace("http:", "https:")
+    assert "800 places" in str(chargers.suit(Door(url, str(cert)), "secret", 2000, rest=never))
+    told = chargers.suit(Door(url, str(other)), "secret", 2000, rest=lambda _: None)
+    assert "certificate verify failed" in str(told)
+    assert len(lb.stored) == 1
+
+
+@pytest.mark.parametrize("harm", ["name", "walled in"])
+def test_a_city_that_no_gateway_takes_is_refused_before_anything_starts(tmp_path: Path, harm: str) -> None:
+    document = islands(5.0, chargers_each=2)
+    zone = next(one for one in document["features"] if one["properties"]["kind"] == "zone")
+    if harm == "name":
+        zone["properties"]["name"] = "a\nb"
+    else:
+        ring = [[4.99, 51.99], [5.03, 51.99], [5.03, 52.03], [4.99, 52.03], [4.99, 51.99]]
+        whole = {"type": "Polygon", "coordinates": [ring]}
+        properties = {"kind": "no_fly", "id": "all", "name": "all"}
+        document["features"].append({"type": "Feature", "properties": properties, "geometry": whole})
+    file = tmp_path / "city.json"
+    file.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(Trouble, match="is no city"):
+        chargers.check(str(file))
 
 
 def never(_: float) -> None:
@@ -150,11 +197,11 @@ def test_the_order_that_a_newcomer_is_shown_is_one_that_flies_in_his_city() -> N
     assert chargers.first_order(parse_city(islands(5.0, 5.05, chargers_each=1), "v")) is None
 
 
-def test_the_city_that_runs_is_asked_for_and_what_is_none_is_none(door: Door) -> None:
-    assert chargers.city_at(door.url) is None
-    door.city = json.dumps(default_city().document).encode()
-    assert chargers.city_at(door.url) == parse_city(default_city().document, "stored")
-    assert chargers.city_at("http://127.0.0.1:1") is None
+def test_the_city_that_runs_is_asked_for_and_what_is_none_is_none(lb: Lb) -> None:
+    assert chargers.city_at(Door(lb.url)) is None
+    lb.city = json.dumps(default_city().document).encode()
+    assert chargers.city_at(Door(lb.url)) == parse_city(default_city().document, "stored")
+    assert chargers.city_at(Door("http://127.0.0.1:1")) is None
 
 
 @pytest.mark.parametrize(
