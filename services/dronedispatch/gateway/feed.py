@@ -255,6 +255,7 @@ class Feed:
         """Bring board and ledger to what the store says, where messages cannot have done so."""
         if not self.watched:
             self._counted_s, self._fresh = None, False
+            self.board.show_figures(None)
             return "nobody watches"
         async with self._correcting:
             if self._doubtful():

@@ -76,7 +76,8 @@ class Board:
         self.zones_etag = "0"
         self._drones = lru_cache(maxsize=8)(self._encode_drones)
 
-    def show_figures(self, data: bytes) -> None:
+    def show_figures(self, data: bytes | None) -> None:
+        """None: what was known is old, and nobody is shown it."""
         self.figures = data
         self.figures_serial += 1
 
