@@ -15,9 +15,9 @@ from scripts.cluster.deploy import ORDER, DeployError, Deployment, ask, nomad, r
 from scripts.cluster.secrets import BEARER, GIVEN
 
 
-def steps(old: str, new: str, accepts: bool = True) -> tuple[str, str, str]:
+def steps(held: str, new: str, accepts: bool) -> tuple[str, str, str]:
     """What a token's variable holds at each step: the first is shown, each accepted; who accepts none shows one."""
-    return (f"{old}\n{new}", f"{new}\n{old}", new) if accepts else (old, new, new)
+    return (f"{held}\n{new}", f"{new}\n{held}", new) if accepts else (held.split()[0], new, new)
 
 
 def put(job: str, items: dict[str, str]) -> None:
@@ -27,20 +27,19 @@ def put(job: str, items: dict[str, str]) -> None:
 
 
 def rotate() -> None:
-    """Rotate every bearer token, a job at a time. Raises DeployError; both are accepted until the last step."""
+    """Rotate every bearer token, a job at a time. Raises DeployError; what a variable held is accepted until the end."""
     jobs = {name: job for name in ORDER if (job := running(name)) is not None}
     if not jobs:
         raise DeployError("no job runs: scripts/deploy starts them with the tokens that are there")
     there = {one["Path"].rpartition("/")[2] for one in ask("var", "list", "-out=json", "nomad/jobs/")}
-    names = sorted({*jobs, *there & {*GIVEN}}, key=jobs.__contains__)  # who runs, last: theirs are shown
+    names = sorted({*jobs, *there & {*GIVEN}})
     items = {name: ask("var", "get", "-out=json", f"nomad/jobs/{name}")["Items"] for name in names}
-    old = {key: one[key].split()[0] for one in items.values() for key in BEARER if key in one}
-    new = {key: secrets.token_urlsafe(32) for key in old}
+    new = {key: secrets.token_urlsafe(32) for key in BEARER}
     first = 1 + max(int(said(job).get("generation", 1)) for job in jobs.values())
     for number, word in enumerate(("accept the new tokens too", "show the new ones", "forget the old ones")):
         print(word, flush=True)
         for name, kept in items.items():
-            put(name, kept | {k: steps(old[k], new[k], name in ORDER)[number] for k in old if k in kept})
+            put(name, kept | {k: steps(kept[k], new[k], name in ORDER)[number] for k in new if k in kept})
         Deployment(told={"generation": str(first + number)}).run([name for name in ORDER if name in jobs])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -18,6 +18,10 @@ class Cluster:
         self.running = running
         self.variables = {name: dict(items) for name, items in variables.items()}
         self.log: list[tuple[str, ...]] = []
+        self.new = "new"
+        self.after_each: Callable[[str], None] = lambda _: (
+            None
+        )  # Variable that is written, job that is rolled
 
     def __call__(self, *words: str, given: str | None = None, **_: object) -> tuple[int, str]:
         told: Any = None
@@ -34,20 +38,23 @@ class Cluster:
             name = made["Path"].rpartition("/")[2]
             self.variables[name] = made["Items"]
             self.log.append(("put", name, *made["Items"].get("metrics_token", "").split()))
+            self.after_each("")
         return 0, json.dumps(told)
 
 
 @pytest.fixture
 def rotated(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Rotates the tokens of a cluster; new ones are called `new`."""
+    """Rotates the tokens of a cluster; new ones are called `new`, or what the cluster says."""
 
     def run(cluster: Cluster) -> Cluster:
         def roll(told: Deployment, names: list[str]) -> None:
             cluster.log.append(("roll", told.told["generation"], *names))
+            for name in names:
+                cluster.after_each(name)
 
         monkeypatch.setattr(deploy, "nomad", cluster)
         monkeypatch.setattr(rotate, "nomad", cluster)
-        monkeypatch.setattr("secrets.token_urlsafe", lambda _: "new")
+        monkeypatch.setattr("secrets.token_urlsafe", lambda _: cluster.new)
         monkeypatch.setattr(Deployment, "run", roll)
         rotate.rotate()
         return cluster
@@ -71,13 +78,13 @@ def test_a_job_that_does_not_run_has_the_new_tokens_too_and_is_not_rolled(rotate
     ]
 
 
-def test_what_runs_says_which_token_is_shown_now(rotated: Any) -> None:
+def test_a_stale_token_of_a_job_that_does_not_run_is_accepted_by_no_other(rotated: Any) -> None:
     made = rotated(
-        Cluster(("gateway",), {"prometheus": {"metrics_token": "stale"}, "gateway": {"metrics_token": "old"}})
+        Cluster(("gateway",), {"lb": {"metrics_token": "stale"}, "gateway": {"metrics_token": "old"}})
     )
-    shown = [one[2:] for one in made.log if one[:2] == ("put", "gateway")]
-    assert shown == [("old", "new"), ("new", "old"), ("new",)]
-    assert "stale" not in str(made.log)
+    written = [one[2:] for one in made.log if one[:2] == ("put", "gateway")]
+    assert written == [("old", "new"), ("new", "old"), ("new",)]
+    assert made.variables["lb"] == {"metrics_token": "new"}
 
 
 def test_prometheus_is_given_one_token_at_each_step_that_its_targets_accept_then(rotated: Any) -> None:
@@ -104,3 +111,52 @@ def test_where_no_job_runs_nothing_is_changed(rotated: Any) -> None:
     with pytest.raises(DeployError, match="no job runs"):
         rotated(cluster)
     assert cluster.log == []
+
+
+class Interrupted(Exception):
+    """Ctrl-C."""
+
+
+class Processes:
+    """What each running process has read at its start. Whoever starts next, for whatever reason, reads the Variable."""
+
+    def __init__(self) -> None:
+        runs = ("kvstore", "kvfront", "gateway")
+        there = {name: {"metrics_token": "old"} for name in (*runs, "lb", "prometheus")}
+        self.cluster = Cluster(runs, there)
+        self.cluster.after_each = self._happened
+        self.read = {name: self.variable(name) for name in runs}
+        self.until = 0
+
+    def variable(self, name: str) -> tuple[str, ...]:
+        return tuple(self.cluster.variables[name]["metrics_token"].split())
+
+    def _happened(self, rolled: str) -> None:
+        if rolled:
+            self.read[rolled] = self.variable(rolled)
+        files = [*self.read.values(), *map(self.variable, (*self.read, "lb"))]
+        shown = {first for first, *_ in files} | {"\n".join(self.variable("prometheus"))}
+        assert all(shown <= set(accepted) for accepted in files), (shown, files)
+        self.until -= 1
+        if not self.until:
+            raise Interrupted
+
+
+A_ROTATION = 3 * (5 + 3)  # Variables that are written, and jobs that are rolled
+
+
+@pytest.mark.parametrize("first", range(1, A_ROTATION + 1))
+def test_a_rotation_that_was_interrupted_anywhere_is_finished_and_nobody_is_refused_meanwhile(
+    rotated: Any, first: int
+) -> None:
+    for second in range(1, A_ROTATION + 1):
+        processes = Processes()
+        for number, until in enumerate((first, second), 1):
+            processes.until, processes.cluster.new = until, f"new{number}"
+            with pytest.raises(Interrupted):
+                rotated(processes.cluster)
+        processes.until, processes.cluster.new = A_ROTATION + 1, "new3"
+        rotated(processes.cluster)
+        assert processes.until == 1  # every moment was looked at
+        variables = map(processes.variable, processes.cluster.variables)
+        assert {*processes.read.values(), *variables} == {("new3",)}

@@ -49,5 +49,5 @@ class OperatorGate:
 
 
 def accepted(token: Secret | None) -> tuple[str, ...]:
-    """Every token that is taken: while it is rotated there are two."""
+    """Every token that is taken: while it is rotated there are several."""
     return () if token is None else (token.value, *token.also)
