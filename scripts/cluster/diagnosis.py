@@ -105,9 +105,10 @@ def why_doomed(allocation: Json) -> tuple[str, str] | None:
                 return task, f"{kind}: {told}"
             stopped = kind in {"Killing", "Restart Signaled"} or (stopped and kind != "Started")
             if kind == "Terminated" and not stopped:
-                if ended or (allocation["ClientStatus"] == "failed" and event["Details"]["exit_code"] != "0"):
+                code = event["Details"]["exit_code"]
+                if state.get("Failed") or code == ended or (ended and code != "0"):
                     return task, f"it ends by itself: {told}"
-                ended = told
+                ended = code
     return None
 
 

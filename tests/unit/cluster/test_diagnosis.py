@@ -31,7 +31,12 @@ def allocation(*events: dict[str, Any], status: str = "running") -> dict[str, An
         "ID": "0a1b2c3d-4e5f",
         "NodeName": "client-1",
         "ClientStatus": status,
-        "TaskStates": {"gateway": {"Events": [{"Time": n} | one for n, one in enumerate(events)]}},
+        "TaskStates": {
+            "gateway": {
+                "Failed": status == "failed",
+                "Events": [{"Time": n} | one for n, one in enumerate(events)],
+            }
+        },
     }
 
 
@@ -40,6 +45,7 @@ def event(kind: str, told: str = "", **details: str) -> dict[str, Any]:
 
 
 ENDED = event("Terminated", "Exit Code: 1", exit_code="1")
+DONE = event("Terminated", "Exit Code: 0", exit_code="0")
 
 
 @pytest.mark.parametrize(
@@ -165,10 +171,12 @@ def test_a_plan_with_a_place_says_nothing() -> None:
         ([event("Driver Failure", "binary could not be found")], "pending"),
         ([ENDED, ENDED], "running"),
         ([ENDED], "failed"),
-        (
-            [event("Terminated", "Exit Code: 0", exit_code="0")] * 2,
-            "running",
-        ),  # a service that has nothing to do
+        ([DONE], "failed"),  # a service without restarts
+        ([ENDED, ENDED, event("Killing")], "complete"),  # Nomad has gone back meanwhile
+        ([DONE, DONE], "running"),  # a service that has nothing to do
+        ([DONE, ENDED], "running"),
+        ([ENDED, DONE, DONE], "running"),
+        ([ENDED, DONE, ENDED], "running"),
     ],
 )
 def test_an_allocation_that_will_not_come_up_is_known(events: list[dict[str, Any]], status: str) -> None:
@@ -184,7 +192,8 @@ def test_an_allocation_that_will_not_come_up_is_known(events: list[dict[str, Any
         [],
         [event("Started")],
         [ENDED],  # bad luck, once
-        [event("Terminated", "Exit Code: 0", exit_code="0")],
+        [DONE],
+        [ENDED, DONE],  # bad luck, then the end of a task that prepares
         [event("Template", "Missing: health.service(lb|passing)")],  # it waits for others
         [event("Killing"), ENDED, ENDED],  # somebody stopped it
         [event("Restart Signaled"), ENDED, event("Started"), event("Restart Signaled"), ENDED],  # a check did
@@ -205,10 +214,10 @@ def test_secrets_that_are_missing_are_named_where_the_token_may_list_them() -> N
     assert diagnosis.why_no_secrets(["lb"], "") is None  # refused: unknown
 
 
-def test_the_task_that_prepares_is_not_blamed_for_the_one_that_ends() -> None:
+@pytest.mark.parametrize("events", [[DONE], [ENDED, DONE]])
+def test_the_task_that_prepares_is_not_blamed_for_the_one_that_ends(events: list[dict[str, Any]]) -> None:
     failed = allocation(ENDED, ENDED, status="failed")
-    prepared = {"bootstrap": {"Events": [event("Terminated", "Exit Code: 0", exit_code="0")]}}
-    failed["TaskStates"] = prepared | failed["TaskStates"]
+    failed["TaskStates"] = {"bootstrap": {"Failed": False, "Events": events}} | failed["TaskStates"]
     assert (diagnosis.why_doomed(failed) or ("",))[0] == "gateway"
 
 
