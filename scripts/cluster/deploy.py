@@ -106,7 +106,7 @@ class Deployment:
         nodes, servers = ask("node", "status", "-json") or [], ask("server", "members", "-json")
         jobs = [ask("job", "run", "-output", *new, kept=old)["Job"] for new, old in map(self.filled, names)]
         used = {"the program nomad": nomad("version")[1].split()[1]}
-        used |= {f"the server {one['Name']}": one["Tags"]["build"] for one in servers}
+        used |= {f"the server {s['Name']}": s["Tags"]["build"] for s in servers if s["Status"] == "alive"}
         used |= {f"the client {one['Name']}": one["Version"] for one in nodes if one["Status"] == "ready"}
         driver = jobs[0]["TaskGroups"][0]["Tasks"][0]["Driver"]
         machines = max(int(said(job).get("machines", 1)) for job in jobs)

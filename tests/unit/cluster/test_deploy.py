@@ -35,7 +35,7 @@ class Program:
         self.memory_mb = 100
         self.machines = 1
         self.secrets = set(deploy.ORDER)
-        self.server = "1.11.3"
+        self.servers = {"server-1.global": ("alive", "1.11.3")}
 
     def __call__(
         self,
@@ -61,7 +61,10 @@ class Program:
                 raise DeployError("nomad job inspect: No job(s) with prefix or ID found")
             return {"Job": self.job}
         if words[:2] == ("server", "members"):
-            return [{"Name": "server-1.global", "Tags": {"build": self.server}}]
+            return [
+                {"Name": name, "Status": status, "Tags": {"build": build}}
+                for name, (status, build) in self.servers.items()
+            ]
         if words[:2] == ("node", "status"):
             return NODE if words[-1] == "n1" else [NODE]
         task = {"Driver": "raw_exec", "Resources": {"CPU": 100, "MemoryMB": self.memory_mb}}
@@ -137,8 +140,17 @@ def test_secrets_that_are_not_there_are_named_before_anything_is_submitted(progr
 
 
 def test_a_server_that_is_not_supported_is_refused(program: Program) -> None:
-    program.server = "1.10.5"
-    assert "the server server-1.global is Nomad 1.10.5" in refused(program)
+    program.servers["server-2.global"] = ("alive", "1.10.5")
+    assert "the server server-2.global is Nomad 1.10.5" in refused(program)
+
+
+@pytest.mark.parametrize("status", ["left", "failed"])
+def test_a_server_that_was_replaced_does_not_count_though_it_is_still_listed(
+    program: Program, status: str
+) -> None:
+    program.servers["server-0.global"] = (status, "1.8.4")
+    Deployment().run(["gateway"])
+    assert program.submitted != []
 
 
 @pytest.mark.parametrize("made", [{"arch": "arm64", "python": "3.11"}, {"arch": "amd64", "python": "3.12"}])
