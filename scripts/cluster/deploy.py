@@ -167,9 +167,10 @@ def give_up(deployment: Json, allocation: Json, task: str, reason: str) -> str:
     instance, told = allocation["ID"], str(deployment.get("StatusDescription"))
     last = nomad("alloc", "logs", "-stderr", "-tail", "-n", "5", instance, task, fine=(0, 1, LATE))[1]
     if deployment.get("Status") == "running":
-        nomad("deployment", "fail", "-detach", deployment["ID"], fine=(0, 1, LATE))  # where Nomad has not
-        told = nomad("deployment", "status", "-json", deployment["ID"], fine=(0, 1, LATE))[1]
-    so = "the old version goes on serving" if re.search("reverted|rolling", told) else "no version is healthy"
+        for words in (("fail", "-detach"), ("status", "-json")):  # the second where Nomad has failed it
+            told += nomad("deployment", *words, deployment["ID"], fine=(0, 1, LATE))[1]
+    so = "no version is healthy" if re.search("[Ff]ailed", told) else "what serves now is unknown"
+    so = "the old version goes on serving" if re.search("reverted|rolling", told) else so
     where = f"{so}. Instance {instance[:8]} on {allocation['NodeName']}, task {task}: {reason}."
     return "\n    ".join([where, *last.splitlines()]) + f"\n  More: nomad alloc status {instance[:8]}"
 

@@ -236,7 +236,11 @@ def test_a_nomad_that_is_silent_is_told_after_10_s_before_anything_is_submitted(
         ),
         ({"ID": "d", "Status": "running"}, 'Deployment "d" failed', "no version is healthy"),
         (
-            {"ID": "d", "Status": "failed", "StatusDescription": "... - rolling back to job version 3"},
+            {
+                "ID": "d",
+                "Status": "failed",
+                "StatusDescription": "Failed due to unhealthy allocations - rolling back to job version 3",
+            },
             "",
             "the old version goes on",
         ),
@@ -244,7 +248,7 @@ def test_a_nomad_that_is_silent_is_told_after_10_s_before_anything_is_submitted(
             {
                 "ID": "d",
                 "Status": "failed",
-                "StatusDescription": "... - no stable job version to auto revert to",
+                "StatusDescription": "Failed due to unhealthy allocations - no stable job version to auto revert to",
             },
             "",
             "no version is healthy",
@@ -260,6 +264,33 @@ def test_that_an_old_version_serves_is_said_when_nomad_says_so(
     told = deploy.give_up(deployment, allocation, "gateway", "it ends by itself: Exit Code: 1")
     assert told.startswith(sentence)
     assert told.endswith("\n    its last words\n  More: nomad alloc status 0a1b2c3d")
+
+
+RUNNING = {"ID": "d", "Status": "running", "StatusDescription": "Deployment is running"}
+
+
+@pytest.mark.parametrize(
+    ("failed", "status", "sentence"),
+    [
+        ('Deployment "d" failed. Auto-reverted to job version 3.', None, "the old version goes on serving."),
+        ('Deployment "d" failed', None, "no version is healthy."),
+        (None, json.dumps(RUNNING), "what serves now is unknown."),
+        (None, None, "what serves now is unknown."),
+    ],
+)
+def test_what_nomad_is_too_late_to_say_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, failed: str | None, status: str | None, sentence: str
+) -> None:
+    said = {"logs": None, "fail": failed, "status": status}
+
+    def answer(*words: str, **_: object) -> tuple[int, str]:
+        told = said[words[1]]
+        return (deploy.LATE, "") if told is None else (0, told)
+
+    monkeypatch.setattr(deploy, "nomad", answer)
+    allocation = {"ID": "0a1b2c3d-4e5f", "NodeName": "client-1", "JobVersion": 4}
+    told = deploy.give_up(RUNNING, allocation, "gateway", "Driver Failure: no file")
+    assert told.startswith(sentence)
 
 
 def test_the_cause_is_told_though_the_last_words_come_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
