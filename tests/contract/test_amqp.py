@@ -11,6 +11,7 @@ from random import Random
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from prometheus_client import REGISTRY
 from scripts.local.ports import Ports
 
 from dronedispatch.runtime import amqp, amqp_queues
@@ -21,7 +22,7 @@ from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.dead_letters import DeadLetters
 from dronedispatch.runtime.settings import AmqpSettings
 from support.real_parts import Part, broker_url, metadata_stores, rabbitmqctl, running_broker
-from support.waiting import patient_s, repeated_until, until, until_true
+from support.waiting import in_time, patient_s, repeated_until, until, until_true
 
 pytestmark = pytest.mark.real
 
@@ -254,6 +255,41 @@ async def test_a_publisher_whose_messages_a_stuck_queue_holds_up_says_that_the_b
     said = await asyncio.to_thread(rabbitmqctl, environ, "eval", f"sys:resume({held}).")
     assert said.returncode == 0, said.stdout + said.stderr
     await until(lambda: publisher.publishing, "it is confirmed", 60.0)
+
+
+class HeldSource(BrokerSource):
+    """Has no answer for the consumer of news.late until it is `released`."""
+
+    released: asyncio.Event
+
+    async def url(self) -> str:
+        task = asyncio.current_task()
+        if task is not None and task.get_name() == "consume news.late":
+            await self.released.wait()
+        return await super().url()
+
+
+async def test_a_process_is_connected_when_all_consumers_are_that_it_still_wants(
+    broker: tuple[Ports, Part],
+) -> None:
+    def connected() -> float | None:
+        return REGISTRY.get_sample_value("dd_amqp_connected", {"direction": "consume"})
+
+    consul, attached = ConsulClient("127.0.0.1:1"), asyncio.Event()
+    source = HeldSource(AmqpSettings(url=broker_url(broker[0])), consul)
+    source.released = asyncio.Event()
+    bus = Bus(source, work_queues=("work", "news"), fanouts=("news",))
+    bus.subscribe("news", "news.late", Inbox())
+    taken_back = bus.subscribe("news", "news.back", Inbox(), attached.set)
+    await in_time(attached.wait(), 30.0)
+    assert connected() == 0.0
+    source.released.set()
+    await until(lambda: connected() == 1.0, "both are connected", 30.0)
+    taken_back.cancel()
+    await until(taken_back.done, "it is taken back", 30.0)
+    assert connected() == 1.0
+    await bus.stop()
+    await consul.close()
 
 
 async def test_queues_with_other_arguments_end_nobodys_connection(broker: tuple[Ports, Part]) -> None:

@@ -33,6 +33,7 @@ from ulid import ULID
 from dronedispatch.runtime.amqp_queues import DEAD_LETTERS, Queues, delete_own, own_queue, trim_dead_letters
 from dronedispatch.runtime.away import Confirms
 from dronedispatch.runtime.backoff import full_jitter
+from dronedispatch.runtime.broker_connections import BrokerConnections
 from dronedispatch.runtime.broker_source import BrokerSource, NoBroker
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.logs import bind_request_id, current_request_id
@@ -41,9 +42,7 @@ from dronedispatch.runtime.loops import end, is_cancelled
 BUFFER_MAX = 10_000  # messages; the oldest goes first, counted: the periodic round finds the same facts
 IN_FLIGHT_MAX = 200
 CONFIRM_TIMEOUT_S = 10.0
-UNCONFIRMED_S = (
-    3.0  # a connection without a confirmation for so long is none: one queue that is stuck holds up all
-)
+UNCONFIRMED_S = 3.0  # a connection without a confirmation for so long is none: one stuck queue holds up all
 CLOSE_TIMEOUT_S = 5.0
 CONSUME_TIMEOUT_S = 60.0  # a queue whose replicas never formed stands there, and answers no consumer
 TEND_S = 2.0  # how often exchanges and bindings are declared again: it changes nothing where they stand
@@ -52,7 +51,6 @@ PUBLISHED = Counter("dd_amqp_published_total", "Messages by outcome", ["target",
 PUBLISHED_BYTES = Counter("dd_amqp_published_bytes_total", "Bytes of confirmed messages", ["target"])
 CONSUMED = Counter("dd_amqp_consumed_total", "Messages by outcome", ["queue", "outcome"])
 BUFFERED = Gauge("dd_amqp_buffered", "Messages waiting to be published")
-CONNECTED = Gauge("dd_amqp_connected", "Whether the connection is up", ["direction"])
 
 log = structlog.get_logger()
 
@@ -121,6 +119,7 @@ class Bus:
         self._stopping = False
         self._connected = False
         self._confirms = Confirms(clock or SystemClock())
+        self._connections = BrokerConnections()
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- publishing --------------------------------------------------------------------------------------------
@@ -372,28 +371,29 @@ class Bus:
 
     async def _keep_connected(self, direction: str, run: Run) -> None:
         failures = 0
-        gauge = CONNECTED.labels(direction.partition(" ")[0])
-        while True:
-            connection: AbstractConnection | None = None
-            try:
-                url = await self._source.url()
-                connection = await aio_pika.connect(url, timeout=5.0, ssl_context=self._source.tls)
-                channel = await connection.channel(publisher_confirms=True)
-                await self._queues.declare(connection, channel)
-                log.info("broker connected", direction=direction)
-                gauge.set(1)
-                failures = 0
-                await run(connection, channel)
-            except _FAULTS as exc:
-                if is_cancelled():  # and the library made a fault of it
-                    raise asyncio.CancelledError from exc
-                if failures == 0:
-                    log.warning("broker lost, retrying", direction=direction, error=repr(exc))
-            finally:
-                gauge.set(0)
-                if connection is not None:
-                    with contextlib.suppress(*_FAULTS):
-                        async with asyncio.timeout(CLOSE_TIMEOUT_S):  # a stopped broker does not answer
-                            await connection.close()
-            await asyncio.sleep(0.1 + full_jitter(failures, base_s=0.2, cap_s=3.0, rng=self._rng))
-            failures += 1
+        with self._connections.wanted(direction.partition(" ")[0]) as told_up:
+            while True:
+                connection: AbstractConnection | None = None
+                try:
+                    url = await self._source.url()
+                    connection = await aio_pika.connect(url, timeout=5.0, ssl_context=self._source.tls)
+                    channel = await connection.channel(publisher_confirms=True)
+                    await self._queues.declare(connection, channel)
+                    log.info("broker connected", direction=direction)
+                    told_up(True)
+                    failures = 0
+                    await run(connection, channel)
+                except _FAULTS as exc:
+                    if is_cancelled():  # and the library made a fault of it
+                        raise asyncio.CancelledError from exc
+                    if failures == 0:
+                        log.warning("broker lost, retrying", direction=direction, error=repr(exc))
+                finally:
+                    if not is_cancelled():
+                        told_up(False)
+                    if connection is not None:
+                        with contextlib.suppress(*_FAULTS):
+                            async with asyncio.timeout(CLOSE_TIMEOUT_S):  # a stopped broker does not answer
+                                await connection.close()
+                await asyncio.sleep(0.1 + full_jitter(failures, base_s=0.2, cap_s=3.0, rng=self._rng))
+                failures += 1
