@@ -88,13 +88,16 @@ class Hearing:
         now_s, positions = self._clock.monotonic_s(), self._positions
         if self._feed.wants_drones:
             self._looked_s = now_s
-            if (
-                positions is None or positions.done()
-            ):  # one that is being taken back still has the queue's name
+            # one that is being taken back still has the queue's name
+            if positions is None or positions.done():
                 queue = f"{DRONE_UPDATES}.{self._instance}"
                 self._positions = self._broker.subscribe(DRONE_UPDATES, queue, self.drones_updated)
-        elif positions is not None and now_s - self._looked_s >= POSITIONS_KEPT_S:
-            positions.cancel()
+        elif (
+            positions is not None
+            and now_s - self._looked_s >= POSITIONS_KEPT_S
+            and not positions.cancelling()
+        ):
+            positions.cancel()  # just once: another time would cut short how it ends
 
     async def once(self) -> str:
         """Whether the dispatcher is heard; after a silence the subscription is renewed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -18,9 +19,10 @@ from dronedispatch.fleet.messages import (
     DeliveryStatusChanged,
     DroneUpdates,
 )
-from dronedispatch.gateway.consumers import POSITIONS_KEPT_S, RENEW_MAX_S, Hearing
+from dronedispatch.gateway.consumers import POSITIONS_KEPT_S, RENEW_MAX_S, Handler, Hearing
 from dronedispatch.gateway.core.stream import DELIVERY, DRONES, Reader
 from dronedispatch.gateway.feed import Feed
+from dronedispatch.runtime.amqp import Message
 from dronedispatch.testing.broker import MemoryBus
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.kv import MemoryKV
@@ -230,6 +232,48 @@ async def test_positions_come_to_a_gateway_while_somebody_looks_at_drones_and_a_
     one.feed.enter({DRONES})
     await one.after(0.1)
     assert await one.flown()
+
+
+class SlowBroker:
+    """Its subscriptions take until `answers` is set to be taken back in good order."""
+
+    def __init__(self) -> None:
+        self.answers = asyncio.Event()
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    def subscribe(
+        self, exchange: str, queue: str, handler: Handler, attached: Callable[[], None] | None = None
+    ) -> asyncio.Task[None]:
+        self.tasks[exchange] = asyncio.create_task(self._subscribed())
+        return self.tasks[exchange]
+
+    async def _subscribed(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self.answers.wait()
+
+
+async def test_a_subscription_that_is_being_taken_back_is_not_hurried() -> None:
+    one, broker = Watched(), SlowBroker()
+    one.hearing = Hearing(broker, one.feed, one.clock, "gateway-1")
+    one.feed.enter({DRONES})
+    one.hearing.start()
+    await asyncio.sleep(0)
+    positions = broker.tasks[DRONE_UPDATES]
+    one.feed.leave({DRONES})
+    one.clock.advance(POSITIONS_KEPT_S)
+    for seq in range(1, 4):
+        await one.hearing.changed(Message(batch(seq, seq), "m", "r"))
+        await one.after(1.0)
+        await asyncio.sleep(0)
+    asked, ended = positions.cancelling(), positions.done()
+    broker.answers.set()
+    await asyncio.wait([positions])
+    one.feed.enter({DRONES})
+    await one.after(1.0)
+    assert (asked, ended) == (1, False)
+    assert broker.tasks[DRONE_UPDATES] is not positions
 
 
 @pytest.mark.parametrize(
