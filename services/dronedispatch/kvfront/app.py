@@ -22,11 +22,11 @@ from dronedispatch.kvfront.survey import Survey
 from dronedispatch.replication.driver import Driver
 from dronedispatch.replication.effects import Note
 from dronedispatch.replication.links import Links
+from dronedispatch.replication.pings import ping_client
 from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.health import Facts
-from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.service import create_service
@@ -55,7 +55,7 @@ class Front:
         self.clock = SystemClock()
         self._process = process
         token = settings.process.store_token
-        self.http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
+        self.http = ping_client(settings.process.service_secret, settings.ping_timeout_s)
         self.views = ViewStore(process.consul, probe_name=SERVICE)
         self.links = Links(
             self.http,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dronedispatch.replication.patience import PING_S
 from dronedispatch.runtime.settings import ProcessSettings
 
 
@@ -16,7 +17,7 @@ class Settings:
 
     process: ProcessSettings = field(default_factory=ProcessSettings)
     call_timeout_s: float = 0.5  # then the replica is silent, and probed before it is voted out
-    ping_timeout_s: float = 0.2  # two of them, before the second opinion
+    ping_timeout_s: float = PING_S  # two of them, before the second opinion
     opinion_timeout_s: float = 0.4  # the peer pings too
     deadline_s: float = 3.0
     min_in_sync: int = 1  # refuse writes (503) while fewer replicas of the slot are in sync

@@ -20,7 +20,7 @@ import structlog
 from dronedispatch.kv.wire import MSGPACK
 from dronedispatch.replication.calls import NOT_SENT, SILENT, AnyCall, AnyReply, decode_replies, encode_calls
 from dronedispatch.replication.effects import Pulse
-from dronedispatch.replication.patience import ReplicaPatience
+from dronedispatch.replication.patience import PING_MOST, PING_S, ReplicaPatience
 from dronedispatch.replication.pings import Pings
 from dronedispatch.replication.replica_connection import ReplicaConnection
 from dronedispatch.runtime.clock import Clock
@@ -41,8 +41,6 @@ SHARE: Final = 0.8
 LINGER_S: Final = 0.001
 """The longest that a batch waits to become so; the resolution of the loop's timers."""
 
-PING_MOST: Final = 10.0
-"""On a slow machine a ping waits for its answer up to so many times as long."""
 LAST_WORD_S: Final = 0.5
 """How old a batch may get whose replica has left. A replica that was voted out for its silence owes an older one."""
 
@@ -318,7 +316,7 @@ class Links:
         *,
         call_timeout_s: float,
         call_timeout_most_s: float = 0.0,
-        ping_timeout_s: float = 0.2,
+        ping_timeout_s: float = PING_S,
         prover: Prover | None = None,
     ) -> None:
         self.http = http

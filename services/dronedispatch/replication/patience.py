@@ -14,6 +14,10 @@ FACTOR: Final = 4.0
 """Silence says something when it has lasted so many times the longest of late."""
 REMEMBERED_S: Final = 10.0
 """What has taken long is remembered for once to twice this time."""
+PING_S: Final = 0.2
+"""After which a ping is silent on a machine that is quick."""
+PING_MOST: Final = 10.0
+"""On a slow one a ping waits for its answer up to so many times as long."""
 OVERSLEPT: Final = 1.5
 """Who looks up later than so many times its limit was asleep: what it has not heard proves nothing."""
 

@@ -6,10 +6,22 @@ import asyncio
 from collections.abc import Collection
 
 from dronedispatch.replication.effects import Pulse
-from dronedispatch.replication.patience import ReplicaPatience
+from dronedispatch.replication.patience import PING_MOST, PING_S, ReplicaPatience
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError, RequestNotSent
+from dronedispatch.runtime.http.proof import prover
+from dronedispatch.runtime.settings import Secret
+
+
+def ping_client(secret: Secret | None, ping_timeout_s: float = PING_S) -> HttpClient:
+    """For pings, and for asking others who ping: connecting, proof included, may take as long as the longest of them."""
+    return HttpClient(
+        connect_timeout_s=PING_MOST * ping_timeout_s,
+        connect_apart=True,
+        resend_on_reuse_reset=False,
+        prover=prover(secret),
+    )
 
 
 class Pings:

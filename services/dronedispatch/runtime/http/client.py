@@ -31,6 +31,8 @@ class HttpClient:
     `resend_on_reuse_reset`: a request whose kept connection closes before any byte of an answer is written once more
     on a fresh connection. Right for reads and for requests that the peer deduplicates; wrong for the store's hops,
     where the first copy may have been applied: there only RequestNotSent is definite.
+    `connect_apart`: a request's time begins anew when its new connection is there. Right where only a peer that is silent
+    shall run out of it: one that has just proved itself is not.
     `prover`: each new connection's peer proves that it is one of our services first (else RequestNotSent).
     `tls`: every connection is encrypted, and its peer shows a certificate for the address that it was called by.
     Use it inside a running event loop only. `close()` when done.
@@ -40,6 +42,7 @@ class HttpClient:
         self,
         *,
         connect_timeout_s: float = 1.0,
+        connect_apart: bool = False,
         idle_timeout_s: float = 60.0,
         connections_max: int = 64,
         resend_on_reuse_reset: bool,
@@ -48,6 +51,7 @@ class HttpClient:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._connect_timeout_s = connect_timeout_s
+        self._connect_apart = connect_apart
         self._idle_timeout_s = idle_timeout_s
         self._connections_max = connections_max
         self._resend = resend_on_reuse_reset
@@ -69,7 +73,7 @@ class HttpClient:
         body: bytes = b"",
         timeout_s: float,
     ) -> HttpResponse:
-        """Send one request and return the whole answer, whatever its status, within `timeout_s`.
+        """Send one request and return the whole answer, whatever its status, within `timeout_s` (see `connect_apart`).
 
         Raises RequestNotSent (definite), Broken, Malformed or TimedOut (indefinite), ValueError for a head that cannot be
         written. Cancelling the call closes its connection.
@@ -81,7 +85,7 @@ class HttpClient:
         try:
             await self._turn(lane, timeout_s)
             try:
-                return await self._send(lane.pool, method, data, deadline_s)
+                return await self._send(lane.pool, method, data, deadline_s, timeout_s)
             finally:
                 lane.turn.release()
         finally:
@@ -108,22 +112,32 @@ class HttpClient:
         except TimeoutError as error:
             raise RequestNotSent(lane.pool.peer, "every connection was busy until the deadline") from error
 
-    async def _send(self, pool: Pool, method: str, data: bytes, deadline_s: float) -> HttpResponse:
+    async def _send(
+        self, pool: Pool, method: str, data: bytes, deadline_s: float, timeout_s: float
+    ) -> HttpResponse:
         try:
-            return await self._exchange(pool, pool.take(), method, data, deadline_s)
+            return await self._exchange(pool, pool.take(), method, data, deadline_s, timeout_s)
         except TimedOut:
             raise
         except Broken as error:
             if not (self._resend and error.looks_like_an_idle_close):
                 raise
-        return await self._exchange(pool, None, method, data, deadline_s)
+        return await self._exchange(pool, None, method, data, deadline_s, timeout_s)
 
     async def _exchange(
-        self, pool: Pool, connection: Connection | None, method: str, data: bytes, deadline_s: float
+        self,
+        pool: Pool,
+        connection: Connection | None,
+        method: str,
+        data: bytes,
+        deadline_s: float,
+        timeout_s: float,
     ) -> HttpResponse:
         loop = asyncio.get_running_loop()
         if connection is None:
             connection = await pool.connect(max(0.0, deadline_s - loop.time()))
+            if self._connect_apart:
+                deadline_s = loop.time() + timeout_s
         collector = Collector(connection, loop.create_future(), self._response_bytes_max)
         timer = loop.call_at(deadline_s, collector.expire)
         try:
