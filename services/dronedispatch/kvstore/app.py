@@ -26,11 +26,11 @@ from dronedispatch.kvstore.settings import Settings
 from dronedispatch.kvstore.txn import LmdbTxn
 from dronedispatch.replication.calls import AnyCall, AnyReply
 from dronedispatch.replication.links import Links
+from dronedispatch.replication.pings import ping_client
 from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.health import Facts
-from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.service import create_service
@@ -77,7 +77,7 @@ class ReplicaServer:
         self.name = settings.name or settings.process.instance or f"kvstore-{disk.disk[:8]}"
         self.committer = Committer(self.engine, clock)
         self.views = ViewStore(process.consul, probe_name=self.name)
-        self.http = HttpClient(resend_on_reuse_reset=False, prover=prover(settings.process.service_secret))
+        self.http = ping_client(settings.process.service_secret)
         token = settings.process.store_token
         self.links = Links(
             self.http,

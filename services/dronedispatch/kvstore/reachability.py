@@ -8,15 +8,17 @@ from urllib.parse import quote
 
 import msgspec
 
+from dronedispatch.replication.patience import PING_MOST, PING_S
 from dronedispatch.runtime.auth import bearer
 from dronedispatch.runtime.discovery import Endpoint, ServiceWatch
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError
+from dronedispatch.runtime.loops import end
 from dronedispatch.runtime.settings import Secret
 
 ASKED_MAX = 3
-TIMEOUT_S = 1.0
-"""A coordinator pings before it answers."""
+TIMEOUT_S = 2 * PING_MOST * PING_S
+"""Before it answers, a coordinator pings, for which it may need a new connection, and both may take that long."""
 
 
 class _Opinion(msgspec.Struct):
@@ -38,7 +40,14 @@ class Reachability:
         if not known:
             return None
         asked = random.sample(known, min(ASKED_MAX, len(known)))
-        return any(await asyncio.gather(*map(self._ask, asked)))
+        opinions = [asyncio.create_task(self._ask(coordinator)) for coordinator in asked]
+        try:
+            for opinion in asyncio.as_completed(opinions):
+                if await opinion:
+                    return True
+            return False
+        finally:
+            await end(opinions)
 
     async def _ask(self, coordinator: Endpoint) -> bool:
         try:
