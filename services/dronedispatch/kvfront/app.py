@@ -75,7 +75,7 @@ class Front:
         self.coordinator = Coordinator(self.driver, self.clock, settings, self.why_not_ready)
         self.hint_flush = HintFlush(self.driver, self.http, token)
         self.sweep = Sweep(self.driver, settings.sweep_keys_max)
-        self.survey = Survey(self.views, self.http, self.clock)
+        self.survey = Survey(self.views, self.http, self.clock, self.links.patience)
         self._changed = asyncio.Event()
         self.views.on_change(lambda _view: self._changed.set())
         RUNNING.set_function(lambda: self.driver.running)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dronedispatch.replication.copies import Sighting, copies_of
+from dronedispatch.replication.patience import ReplicaPatience
 from dronedispatch.replication.view import View
 from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime.clock import Clock
@@ -17,6 +18,7 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError
 
 TIMEOUT_S = 1.0
+"""Longer where pings wait longer: a replica that is merely slow is not one that does not answer."""
 MISSES_MAX = 2
 """A replica that was silent for so many looks does not answer: a single pause is no reason to say so."""
 
@@ -31,10 +33,11 @@ class _Answer(msgspec.Struct):
 class Survey:
     """Run `once` now and then; the newest answers are `copies()`, `clocks` and `told`."""
 
-    def __init__(self, views: ViewStore, http: HttpClient, clock: Clock) -> None:
+    def __init__(self, views: ViewStore, http: HttpClient, clock: Clock, patience: ReplicaPatience) -> None:
         self._views = views
         self._http = http
         self._clock = clock
+        self._patience = patience
         self._misses: dict[str, int] = {}
         self.seen: dict[str, Sighting] = {}
         self.clocks: dict[str, float] = {}
@@ -71,9 +74,10 @@ class Survey:
     async def _look(self, view: View, name: str) -> bool:
         parts = urlsplit(view.replicas[name].url)
         asked_s = self._clock.wall_s()
+        limit_s = max(TIMEOUT_S, self._patience.ping_s(self._clock.monotonic_s()))
         try:
             response = await self._http.request(
-                "GET", parts.hostname or "", parts.port or 80, "/health", timeout_s=TIMEOUT_S
+                "GET", parts.hostname or "", parts.port or 80, "/health", timeout_s=limit_s
             )
             answer = msgspec.json.decode(response.body, type=_Answer)
         except (HttpError, msgspec.MsgspecError):

@@ -9,8 +9,12 @@ import pytest
 
 from dronedispatch.kvfront.app import Front
 from dronedispatch.kvfront.settings import Settings
+from dronedispatch.replication import view as views
+from dronedispatch.replication.copies import Sighting
 from dronedispatch.replication.effects import Pulse
+from dronedispatch.replication.hashing import assignment
 from dronedispatch.replication.patience import PING_MOST, PING_S
+from dronedispatch.replication.view import Replica
 from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.settings import ProcessSettings
@@ -55,3 +59,10 @@ async def test_its_ping_of_a_replica_that_is_as_slow_says_alive(slow: Slow) -> N
 async def test_it_waits_for_the_second_opinion_of_a_peer_that_is_as_slow(slow: Slow) -> None:
     slow.front.coordinators.value = (Endpoint("kvfront-2", "127.0.0.1", slow.other.port),)
     assert await slow.front.peers.opinion("A") is True
+
+
+async def test_its_survey_hears_a_replica_that_is_as_slow(slow: Slow) -> None:
+    replicas = {"A": Replica(slow.url, "A1")}
+    slow.front.views.cached = views.bootstrap("c", replicas, 1, assignment(("A",), 1), "me")
+    assert await slow.front.survey.once() == "1 of 1 replicas answer"
+    assert slow.front.survey.seen == {"A": Sighting("A1")}
