@@ -108,7 +108,7 @@ def _set_state(drone: str, verb: str, said: str, target: Target) -> int:
     if target.json:
         render.print_json(answer)
     else:
-        print(f"{answer['drone_id']} {said}")
+        print(render.plain(f"{answer['drone_id']} {said}"))
     return 0
 
 

@@ -80,9 +80,8 @@ class _Follower:
             if now_s - lost_s > max(60.0, self._api.system.timeout_s):
                 raise ToolError(f"{why}\ngo on later with: dronedispatch events --after {parser.last_id}")
             pause_s = min(PAUSE_S_MAX, 0.2 * 2 ** min(self._failures, 6)) * random.uniform(0.5, 1.0)
-            sys.stderr.write(
-                f"dronedispatch: {why.splitlines()[0]}; connecting again after event {parser.last_id or '(none)'}\n"
-            )
+            said = f"{why.splitlines()[0]}; connecting again after event {parser.last_id or '(none)'}"
+            sys.stderr.write(f"dronedispatch: {render.plain(said)}\n")
             time.sleep(pause_s)
         return 0
 
@@ -135,10 +134,7 @@ class _Follower:
         except ValueError:
             data = {"unreadable": event.data}
         if self._target.json:
-            print(
-                json.dumps({"event": event.name, "id": event.id or None, "data": data}, ensure_ascii=False),
-                flush=True,
-            )
+            render.print_json({"event": event.name, "id": event.id or None, "data": data}, line=True)
         else:
             print(render.plain(sentence_of(event, data)), flush=True)
         if self._left is not None:

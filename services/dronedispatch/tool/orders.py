@@ -100,7 +100,7 @@ def place(
     else:
         eta = answer.get("eta") or {}
         expected = f", expected {render.clock_time(eta.get('at'))} UTC" if eta else ""
-        print(f"{answer['id']} placed{expected}")
+        print(render.plain(f"{answer['id']} placed{expected}"))
     return 0
 
 
@@ -240,12 +240,11 @@ def watch(
 
 def _tell_step(order: str, line: Mapping[str, Any], target: Target) -> None:
     if target.json:
-        print(json.dumps({"delivery_id": order, **line}, ensure_ascii=False), flush=True)
+        render.print_json({"delivery_id": order, **line}, line=True)
         return
     drone = f"  {line['drone_id']}" if line["drone_id"] else ""
-    print(
-        f"{render.clock_time(line['at'])}  {line['to']:<11}{drone}  {render.plain(line['cause'])}", flush=True
-    )
+    said = f"{render.clock_time(line['at'])}  {line['to']:<11}{drone}  {line['cause']}"
+    print(render.plain(said), flush=True)
 
 
 Ids = Annotated[list[str], Parameter(help="their ids, one or several", consume_multiple=True)]
@@ -317,9 +316,9 @@ def each(orders: Sequence[str], work: Callable[[str], tuple[str, Any]], target: 
 
 def _tell(said: str, document: Any, target: Target) -> None:
     if target.json:
-        print(json.dumps(document, ensure_ascii=False), flush=True)
+        render.print_json(document, line=True)
     else:
-        print(said, flush=True)
+        print(render.plain(said), flush=True)
 
 
 def why(order: Annotated[str, Parameter(help="its id")], *, target: Target = NO_TARGET) -> int:

@@ -35,9 +35,9 @@ def console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_UNSEEN)
 
 
-def print_json(document: Any) -> None:
-    """Indented at a terminal; one line for a program."""
-    text = json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
+def print_json(document: Any, *, line: bool = False) -> None:
+    """Indented at a terminal; one line for a program, and wherever it is one of several (`line`)."""
+    text = json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() and not line else None)
     print(_BEYOND_JSON.sub(lambda one: f"\\u{ord(one[0]):04x}", text), flush=True)
 
 

@@ -130,7 +130,10 @@ def picture(
     parts: list[RenderableType] = [head]
     if trouble:
         parts.append(
-            Text(f"STALE: as it was {stale_s:.0f} s ago. {trouble.splitlines()[0]}", style="bold red")
+            Text(
+                f"STALE: as it was {stale_s:.0f} s ago. {render.plain(trouble.splitlines()[0])}",
+                style="bold red",
+            )
         )
     cut = rows is not None
     parts += [

@@ -37,7 +37,7 @@ def get(
         beside.replace(file)
     except OSError as error:
         raise ToolError(f"{file} cannot be written: {error.strerror}") from error
-    print(f"{file}: the city of version {etag}")
+    print(f"{file}: the city of version {render.plain(etag)}")
     return 0
 
 
@@ -132,7 +132,8 @@ def _tell(changes: list[ZoneChange], etag: str, target: Target) -> None:
         what = f": {one.what}" if one.what else ""
         screen.print(Text(render.plain(f"{one.sign} {one.kind} {one.id}{what}"), style=STYLES[one.sign]))
     screen.print(
-        f"{len(changes) or 'no'} difference{'' if len(changes) == 1 else 's'}; the city has version {etag}"
+        f"{len(changes) or 'no'} difference{'' if len(changes) == 1 else 's'}; "
+        f"the city has version {render.plain(etag)}"
     )
 
 

@@ -14,13 +14,14 @@ from rich.console import Console
 from dronedispatch.cli import SERVICES
 from dronedispatch.cli import main as start
 from dronedispatch.tool import render
+from dronedispatch.tool.api import Api
 from dronedispatch.tool.app import NAMES, main
 from dronedispatch.tool.diagnosis import Sights, diagnose, with_home
 from dronedispatch.tool.errors import WrongUse, sentence
-from dronedispatch.tool.events import sentence_of
+from dronedispatch.tool.events import _Follower, sentence_of
 from dronedispatch.tool.orders import body_of, position
 from dronedispatch.tool.sse import EventParser, StreamEvent
-from dronedispatch.tool.system import Target, found
+from dronedispatch.tool.system import ResolvedTarget, Target, found
 from dronedispatch.tool.top import Glance, picture, reasons
 from dronedispatch.tool.zone_diff import differences, same_city
 from dronedispatch.tool.zones import read_city
@@ -136,6 +137,15 @@ def test_a_text_of_somebody_elses_moves_no_cursor(capsys: pytest.CaptureFixture[
     told = capsys.readouterr().out
     assert not any(letter in told for letter in "\x1b\x9b\x7f")
     assert json.loads(told) == {"body": "a\x1b]52;\x9b1m\x7f"}
+
+
+def test_an_event_of_somebody_elses_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    api = Api(ResolvedTarget("http://h", None, None, 1.0))
+    follower = _Follower(api, "deliveries", Target(output="json"), 1, None)
+    follower._tell(StreamEvent("delivery", json.dumps({"cause": "\x9b2J"}), "3-1"))
+    told = capsys.readouterr().out
+    assert "\x9b" not in told
+    assert json.loads(told)["data"] == {"cause": "\x9b2J"}
 
 
 def test_a_position_is_latitude_first() -> None:

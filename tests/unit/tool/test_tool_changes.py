@@ -1,0 +1,66 @@
+"""What the tool says of changes to orders."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+
+import pytest
+
+from dronedispatch.tool import orders
+from dronedispatch.tool.api import Api
+from dronedispatch.tool.app import main
+from dronedispatch.tool.system import ResolvedTarget
+from support.scripted_api import Script, scripted
+
+Types = Callable[..., tuple[list[str], list[str]]]
+
+
+@pytest.fixture(autouse=True)
+def pauses_pass_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def sleep(pause_s: float) -> None:
+        now[0] += pause_s
+
+    def quick(system: ResolvedTarget) -> Api:
+        return Api(system, clock=lambda: now[0], sleep=sleep, rng=random.Random(1))
+
+    monkeypatch.setattr(orders, "Api", quick)
+
+
+@pytest.fixture
+def types(capsys: pytest.CaptureFixture[str]) -> Types:
+    """Types a command of `orders` at a scripted system: what it printed and what it said on standard error, line by line."""
+
+    def typed(answers: Script, *words: str, code: int) -> tuple[list[str], list[str]]:
+        with scripted(answers) as (url, _):
+            assert main(["orders", *words, "--url", url]) == code
+        said = capsys.readouterr()
+        return said.out.splitlines(), [line.replace(url, "URL") for line in said.err.splitlines()]
+
+    return typed
+
+
+def test_no_line_for_a_program_holds_what_a_terminal_obeys(types: Types) -> None:
+    steps = [{"at": None, "to": "delivered", "drone_id": None, "cause": "a\x9b2J"}]
+    order = {"id": "A", "status": "delivered", "history": steps}
+    both, _ = types(lambda _: (200, {}, order), "cancel", "A", "B", "-o", "json", code=0)
+    watched, _ = types(lambda _: (200, {}, order), "watch", "A", "-o", "json", code=0)
+    assert [json.loads(line) for line in both] == [order, order]
+    assert [json.loads(line) for line in watched] == [{"delivery_id": "A", **steps[0]}]
+    assert "\x9b" not in "".join(both + watched)
+
+
+def test_no_line_for_people_holds_what_a_terminal_obeys(types: Types) -> None:
+    steps = [{"at": None, "to": "delivered\x9b", "drone_id": "d\x1b", "cause": "c"}]
+    order = {"id": "A\x9b", "status": "delivered", "history": steps, "drone_id": "d\x1b"}
+    commands = (
+        ("cancel", "A", "B"),
+        ("watch", "A"),
+        ("place", "--from", "1,2", "--to", "1,2", "--weight", "1"),
+    )
+    lines = [line for words in commands for line in types(lambda _: (200, {}, order), *words, code=0)[0]]
+    assert len(lines) == 4
+    assert not any(letter in "".join(lines) for letter in "\x9b\x1b")
