@@ -222,13 +222,12 @@ def _judged(answer: ApiAnswer) -> ApiAnswer:
     if not isinstance(problem, dict):
         problem = {"title": f"the system answers {answer.status}"}
     if answer.headers.get("x-outcome") == "unknown" or answer.status in {502, 504}:
-        detail = problem.get("detail") or problem.get("title")
-        raise OutcomeNotKnown(f"it is not known whether this was done: {detail}")
+        raise OutcomeNotKnown(str(problem.get("detail") or problem.get("title")))
     raise ApiRefused(answer.status, problem)
 
 
 def _as_read(error: ToolError) -> ToolError:
     """Of a read, nothing is in doubt: it has failed."""
     if isinstance(error, OutcomeNotKnown):
-        return NobodyAnswers(str(error).replace("it is not known whether this was done: ", ""))
+        return NobodyAnswers(str(error))
     return error

@@ -96,6 +96,5 @@ def _command(argv: Sequence[str]) -> str:
 
 def _say(text: str, code: int) -> int:
     sys.stdout.flush()
-    said = "\n".join(map(render.plain, text.splitlines()))
-    sys.stderr.write(f"dronedispatch: {said}\n")
+    sys.stderr.write(f"dronedispatch: {render.plain_lines(text)}\n")
     return code

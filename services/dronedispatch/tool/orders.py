@@ -307,9 +307,11 @@ def each(orders: Sequence[str], work: Callable[[str], tuple[str, Any]], target: 
     for order in orders:
         try:
             _tell(*work(order), target)
-        except (ApiRefused, NobodyAnswers, OutcomeNotKnown, WrongUse) as error:
+        except ToolError as error:
             sys.stdout.flush()
-            print(f"{order} not done: {render.plain(error)}", file=sys.stderr)
+            unknown = isinstance(error, OutcomeNotKnown)  # and its text begins so
+            verdict = "" if unknown else " not done"
+            print(f"{order}{verdict}: {render.plain_lines(error)}", file=sys.stderr)
             codes.append(error.code)
     return UNKNOWN if UNKNOWN in codes else max(codes)
 

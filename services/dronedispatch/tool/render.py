@@ -46,6 +46,11 @@ def plain(text: object) -> str:
     return "".join(letter if letter.isprintable() else "�" for letter in str(text))
 
 
+def plain_lines(text: object) -> str:
+    """The same, with the text's own lines."""
+    return "\n".join(map(plain, str(text).splitlines()))
+
+
 def word(status: object) -> Text:
     """A status in its colour."""
     return Text(plain(status), style=COLOURS.get(str(status), ""))

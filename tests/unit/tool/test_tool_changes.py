@@ -1,10 +1,11 @@
-"""What the tool says of changes to orders."""
+"""What the tool says of changes to orders: done, not done and unknown are told apart, and the way back is named."""
 
 from __future__ import annotations
 
 import json
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,8 @@ from dronedispatch.tool.system import ResolvedTarget
 from support.scripted_api import Script, scripted
 
 Types = Callable[..., tuple[list[str], list[str]]]
+Answer = tuple[int, dict[str, str], Any]
+LOST: Answer = (504, {"X-Outcome": "unknown"}, {"title": "no word", "detail": "the store is silent"})
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +44,36 @@ def types(capsys: pytest.CaptureFixture[str]) -> Types:
         return said.out.splitlines(), [line.replace(url, "URL") for line in said.err.splitlines()]
 
     return typed
+
+
+def cancelled(order: str) -> Answer:
+    return 200, {}, {"id": order, "status": "cancelled"}
+
+
+def test_of_several_an_unknown_outcome_is_no_failure(types: Types) -> None:
+    printed, said = types(lambda n: cancelled("A") if n == 1 else LOST, "cancel", "A", "B", code=4)
+    assert printed == ["A cancelled"]
+    assert said == [
+        "B: unknown whether order B was cancelled: the store is silent",
+        "look with: dronedispatch orders get B --url URL, or type the same again: it is safe",
+    ]
+
+
+def test_of_several_a_refusal_is_told_line_by_line(types: Types) -> None:
+    refusal: Answer = (
+        409,
+        {},
+        {"title": "Too late", "detail": "it is on board\x1b[2J", "status_now": "in-progress"},
+    )
+    printed, said = types(lambda n: refusal if n == 1 else cancelled("B"), "cancel", "A", "B", code=1)
+    assert printed == ["B cancelled"]
+    assert said == ["A not done: Too late: it is on board�[2J", "  it is in-progress now"]
+
+
+def test_one_unknown_outcome_outweighs_every_failure(types: Types) -> None:
+    refusal: Answer = (409, {}, {"title": "Too late"})
+    _, said = types(lambda n: refusal if n == 1 else LOST, "cancel", "A", "B", code=4)
+    assert [line.split(" ", 2)[1] for line in said[:2]] == ["not", "unknown"]
 
 
 def test_no_line_for_a_program_holds_what_a_terminal_obeys(types: Types) -> None:
