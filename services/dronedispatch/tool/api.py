@@ -22,6 +22,7 @@ PAUSE_S = 0.2
 PAUSE_S_MAX = 3.0
 BODY_BYTES_MAX = 64 * 1024 * 1024
 SAFE = ("GET", "HEAD")
+LEAVE_DOUBT = {412, 429}  # refusals of a second try: the first one may be the cause, or was let in before
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,12 @@ class Api:
                 answer = self._once(method, path, query, body, headers, min(left_s, TRY_S_MAX))
             except (OutcomeNotKnown, NobodyAnswers, ApiRefused) as error:
                 unsure = unsure or isinstance(error, OutcomeNotKnown)
-                retry = isinstance(error, NobodyAnswers | OutcomeNotKnown) or (
-                    isinstance(error, ApiRefused) and error.status == 503
-                )
+                status = error.status if isinstance(error, ApiRefused) else None
+                retry = status in {None, 503}
                 pause_s = min(PAUSE_S_MAX, PAUSE_S * 2**attempt) * self.rng.uniform(0.5, 1.0)
                 if not (may_repeat and retry) or self.clock() + pause_s + 0.1 >= deadline_s:
-                    if unsure and method not in SAFE and not isinstance(error, OutcomeNotKnown) and retry:
+                    in_doubt = unsure and method not in SAFE and (retry or status in LEAVE_DOUBT)
+                    if in_doubt and not isinstance(error, OutcomeNotKnown):
                         raise OutcomeNotKnown(
                             f"an earlier try may have been carried out; then: {error}"
                         ) from error
@@ -92,13 +93,14 @@ class Api:
             return answer
         raise AssertionError("unreachable")
 
-    def change(self, path: str, asked: str, look: str, body: object = None) -> Any:
-        """The decoded answer of a POST that sets a state. Raises NobodyAnswers, ApiRefused, and OutcomeNotKnown with
-        the command that shows whether what was `asked` is so: `look`.
+    def change(self, path: str, asked: str, look: str, body: object = None, etag: str | None = None) -> Any:
+        """The decoded answer of a POST that sets a state, of the version `etag` alone where one is given. Raises
+        NobodyAnswers, ApiRefused, and OutcomeNotKnown with the command that shows whether what was `asked` is so: `look`.
         """
         try:
             given = None if body is None else json.dumps(body).encode()
-            return self.ask("POST", path, body=given, repeatable=True).document
+            headers = {"If-Match": etag} if etag else None
+            return self.ask("POST", path, body=given, headers=headers, repeatable=True).document
         except OutcomeNotKnown as error:
             raise OutcomeNotKnown(
                 f"unknown whether {asked}: {error}\n"

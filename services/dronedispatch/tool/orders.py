@@ -289,13 +289,25 @@ def _set(orders: Sequence[str], name: str, value: object, target: Target) -> int
 
     def one(order: str) -> tuple[str, Any]:
         path = f"/deliveries/{segment(order)}"
-        before = api.get(path)[name]
-        asked = f"the {name} of order {order} was changed"
-        after = api.change(f"{path}/{name}", asked, f"orders get {order}", {name: value})
-        was, now = ("none" if given is None else given for given in (before, after[name]))
-        return f"{after['id']} {name} {was} -> {now}", after
+        read = api.ask("GET", path)
+        was = _worded(read.document[name])
+        asked = f"the {name} of order {order} was changed from {was} to {_worded(value)}"
+        etag = read.headers.get("etag")
+        try:
+            after = api.change(f"{path}/{name}", asked, f"orders get {order}", {name: value}, etag)
+        except ApiRefused as error:
+            if error.status != 412:
+                raise
+            raise ToolError(
+                f"order {order} changed while its {name} was being set: nothing was done. Type the same again"
+            ) from error
+        return f"{after['id']} {name} {was} -> {_worded(after[name])}", after
 
     return each(orders, one, target)
+
+
+def _worded(value: object) -> object:
+    return "none" if value is None else value
 
 
 def each(orders: Sequence[str], work: Callable[[str], tuple[str, Any]], target: Target) -> int:

@@ -73,10 +73,18 @@ def test_a_write_that_is_not_repeatable_is_sent_once_and_unknown() -> None:
     assert len(seen) == 1
 
 
-def test_a_refusal_for_want_of_a_store_after_a_lost_answer_is_still_unknown() -> None:
-    with scripted(lambda n: (0, {}, None) if n == 1 else (503, {}, {"title": "busy"})) as (url, _):
+@pytest.mark.parametrize("status", [503, 412, 429])
+def test_a_refusal_that_the_lost_try_may_have_escaped_or_caused_is_still_unknown(status: int) -> None:
+    with scripted(lambda n: (0, {}, None) if n == 1 else (status, {}, {"title": "no"})) as (url, _):
         asked = api(url, timeout_s=1.0)
         with pytest.raises(OutcomeNotKnown, match="an earlier try"):
+            asked.ask("POST", "/deliveries", body=b"{}", repeatable=True)
+
+
+def test_a_refusal_that_the_lost_try_met_too_is_definite() -> None:
+    with scripted(lambda n: (0, {}, None) if n == 1 else (422, {}, {"title": "no"})) as (url, _):
+        asked = api(url, timeout_s=1.0)
+        with pytest.raises(ApiRefused):
             asked.ask("POST", "/deliveries", body=b"{}", repeatable=True)
 
 

@@ -18,6 +18,7 @@ from support.scripted_api import Script, scripted
 Types = Callable[..., tuple[list[str], list[str]]]
 Answer = tuple[int, dict[str, str], Any]
 LOST: Answer = (504, {"X-Outcome": "unknown"}, {"title": "no word", "detail": "the store is silent"})
+PENDING: Answer = (200, {"ETag": '"7"'}, {"id": "B", "priority": 3, "deadline": None})
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +75,33 @@ def test_one_unknown_outcome_outweighs_every_failure(types: Types) -> None:
     refusal: Answer = (409, {}, {"title": "Too late"})
     _, said = types(lambda n: refusal if n == 1 else LOST, "cancel", "A", "B", code=4)
     assert [line.split(" ", 2)[1] for line in said[:2]] == ["not", "unknown"]
+
+
+def test_an_unknown_change_names_the_way_back(types: Types) -> None:
+    _, said = types(lambda n: PENDING if n == 1 else LOST, "priority", "8", "B", code=4)
+    assert said[0] == (
+        "dronedispatch: unknown whether the priority of order B was changed from 3 to 8: the store is silent"
+    )
+
+
+def test_a_change_is_made_only_to_what_was_read(types: Types) -> None:
+    moved: Answer = (
+        412,
+        {},
+        {"title": "It has changed", "detail": "delivery B has changed", "status_now": "assigned"},
+    )
+    printed, said = types(lambda n: PENDING if n == 1 else moved, "deadline", "none", "B", code=1)
+    assert printed == []
+    assert said == [
+        "dronedispatch: order B changed while its deadline was being set: nothing was done. Type the same again"
+    ]
+
+
+def test_a_version_that_the_lost_try_may_itself_have_made_is_unknown(types: Types) -> None:
+    moved: Answer = (412, {}, {"title": "It has changed"})
+    answers = {1: PENDING, 2: LOST}
+    _, said = types(lambda n: answers.get(n, moved), "priority", "8", "B", code=4)
+    assert said[0].endswith("from 3 to 8: an earlier try may have been carried out; then: It has changed")
 
 
 def test_no_line_for_a_program_holds_what_a_terminal_obeys(types: Types) -> None:
