@@ -70,6 +70,15 @@ def test_a_call_is_tried_from_the_page_and_answers(page: Page, visit: Visit) -> 
     assert visit.faults == []
 
 
+def test_a_name_in_a_description_is_set_as_code_wherever_it_stands(page: Page) -> None:
+    expect(page.locator("#page :not(pre, textarea)").filter(has_text="`")).to_have_count(0)
+    expect(page.locator("header p code").first).to_have_text("errors")
+    expect(page.locator("#list_deliveries > p code").filter(has_text="next").first).to_be_attached()
+    expect(page.locator("#list_deliveries td code").filter(has_text="next").first).to_be_attached()
+    expect(page.locator("#schema-DeliveryPage li code").filter(has_text="after").first).to_be_attached()
+    expect(page.locator("#schema-Problem > p code")).to_have_text(["type", "status", "detail"])
+
+
 def test_axe_finds_nothing_in_any_theme(page: Page) -> None:
     page.evaluate(AXE.read_text(encoding="utf-8"))
     page.get_by_label("Search").fill("place")  # a call that is open, and forms: all others are made alike

@@ -1,7 +1,7 @@
 // The OpenAPI document as a page: search, examples, try it, copy as curl.
 
 import { $, h } from "./dom.js";
-import { form, kinds, named } from "./docs_schema.js";
+import { form, kinds, named, prose } from "./docs_schema.js";
 import { tryIt } from "./docs_try.js";
 
 const page = $("#page");
@@ -36,7 +36,7 @@ function show(spec) {
 function top(spec) {
   return h("header", {},
     h("h1", {}, `${spec.info.title} API `, h("small", {}, spec.info.version)),
-    h("p", {}, spec.info.description),
+    h("p", {}, ...prose(spec.info.description)),
     h("p", {}, h("a", { href: "/openapi.json" }, "openapi.json"), " · ", h("a", { href: "/problems" }, "problems"), " · ", h("a", { href: "/dashboard" }, "dashboard")));
 }
 
@@ -59,18 +59,18 @@ function search() {
 function group(spec, tag) {
   const calls = Object.entries(spec.paths).flatMap(([path, methods]) =>
     Object.entries(methods).filter(([, call]) => call.tags.includes(tag.name)).map(([method, call]) => operation(spec, method, path, call)));
-  return h("section", { class: "group" }, h("h2", {}, tag.name), h("p", {}, tag.description), ...calls);
+  return h("section", { class: "group" }, h("h2", {}, tag.name), h("p", {}, ...prose(tag.description)), ...calls);
 }
 
 function operation(spec, method, path, call) {
   const words = `${method} ${path} ${call.operationId} ${call.summary} ${call.description || ""} ${call.parameters.map((one) => one.name).join(" ")}`;
   return h("details", { class: `operation ${method}`, id: call.operationId, "data-words": words.toLowerCase() },
-    h("summary", {}, h("b", {}, method.toUpperCase()), h("code", {}, path), h("span", {}, call.summary), call.security ? h("em", {}, "operator token") : null),
+    h("summary", {}, h("b", {}, method.toUpperCase()), h("code", {}, path), h("span", {}, ...prose(call.summary)), call.security ? h("em", {}, "operator token") : null),
     h("p", {}, "operationId ", h("code", {}, call.operationId)),
-    call.description ? h("p", {}, call.description) : null,
-    table("Parameters", ["name", "in", "what", "form"], call.parameters.map((one) => [one.name, one.in, one.description || "", form(one.schema)])),
+    call.description ? h("p", {}, ...prose(call.description)) : null,
+    table("Parameters", ["name", "in", "what", "form"], call.parameters.map((one) => [one.name, one.in, h("span", {}, ...prose(one.description)), form(one.schema)])),
     call.requestBody ? body(call.requestBody) : null,
-    table("Answers", ["status", "what", "form"], Object.entries(call.responses).map(([status, one]) => [status, one.description, answerForm(one)])),
+    table("Answers", ["status", "what", "form"], Object.entries(call.responses).map(([status, one]) => [status, h("span", {}, ...prose(one.description)), answerForm(one)])),
     tryIt(spec, method, path, call));
 }
 
@@ -110,7 +110,7 @@ function events(spec) {
 function schemas(spec) {
   return h("section", { class: "schemas group" }, h("h2", {}, "Forms"),
     ...Object.entries(spec.components.schemas).map(([name, schema]) =>
-      h("section", { id: named(name), "data-words": name.toLowerCase() }, h("h3", {}, name), schema.description ? h("p", {}, schema.description) : null, form(schema))));
+      h("section", { id: named(name), "data-words": name.toLowerCase() }, h("h3", {}, name), schema.description ? h("p", {}, ...prose(schema.description)) : null, form(schema))));
 }
 
 read();

@@ -4,6 +4,9 @@ import { h } from "./dom.js";
 
 const BOUNDS = ["minimum", "exclusiveMinimum", "maximum", "minLength", "maxLength", "minItems", "pattern", "format", "const"];
 
+// A description's text; what stands between backticks is code.
+export const prose = (text = "") => text.split(/`([^`]+)`/).map((piece, i) => (i % 2 ? h("code", {}, piece) : piece));
+
 export const named = (name) => `schema-${name}`;
 
 // A parameter's words to choose from, if it has some.
@@ -30,7 +33,7 @@ function members(schema) {
   const list = h("ul", {});
   for (const [name, one] of Object.entries(schema.properties)) {
     const must = (schema.required || []).includes(name);
-    list.append(h("li", {}, h("code", {}, name), must ? "" : " (optional)", " ", form(one), one.description ? ` – ${one.description}` : ""));
+    list.append(h("li", {}, h("code", {}, name), must ? "" : " (optional)", " ", form(one), one.description ? " – " : "", ...prose(one.description)));
   }
   return list;
 }
