@@ -56,6 +56,19 @@ OVERDRAWN = """async (figures) => {
 }"""
 
 
+PLACED = """async () => {
+    const { placeOrder } = await import("/dashboard/js/api.js");
+    const order = { origin: { lat: 41.89, lon: 12.49 }, destination: { lat: 41.91, lon: 12.53 }, weight: 1 };
+    const placed = [];
+    for (let n = 0; n < 3; n += 1) placed.push((await placeOrder(order)).id);
+    return placed;
+}"""
+CANCELLED = """async (id) => {
+    const { change } = await import("/dashboard/js/api.js");
+    await change(id, "cancel");
+}"""
+
+
 @pytest.fixture(scope="module")
 def visit(browser: Browser) -> Iterator[Visit]:
     """One live page for all tests here."""
@@ -150,3 +163,21 @@ def test_no_figure_is_drawn_over_by_its_own_chart_at_any_size(visit: Visit) -> N
         page.set_viewport_size({"width": width, "height": height})
         assert page.evaluate(OVERDRAWN, figures) == []
     page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_a_focus_that_was_given_away_is_not_taken_back(visit: Visit) -> None:
+    page = visit.page
+    page.click("[data-tab=deliveries]")
+    placed = page.evaluate(PLACED)
+    page.click("#delivery-chips [data-status=pending]")
+    row = page.locator(f"#delivery-table tr[data-id='{placed[0]}']")
+    row.focus()
+    page.click("#delivery-tally")
+    assert page.evaluate("document.activeElement === document.body")
+    page.evaluate(CANCELLED, placed[0])
+    expect(row).to_have_count(0)
+    assert page.evaluate("document.activeElement === document.body")
+    page.locator(f"#delivery-table tr[data-id='{placed[1]}']").focus()
+    page.evaluate(CANCELLED, placed[1])  # and one that vanishes from under it leaves it to its neighbour
+    expect(page.locator("#delivery-table tbody tr:focus")).to_have_count(1)
+    page.click("#delivery-chips [data-status=pending]")

@@ -20,9 +20,15 @@ export class FocusKeeper {
     if (!element.closest("dialog")) this.outside = this.last;
   }
 
-  // Who presses on an empty place gives the focus away; nothing has vanished then.
+  // Who presses on an empty place gives the focus away: nothing has vanished then, and when it vanishes later, that takes
+  // nobody's focus. What had it before a dialog is kept for the dialog's end.
   look() {
-    if (document.activeElement !== document.body || !this.last || usable(this.last.element)) return;
+    if (document.activeElement !== document.body) return;
+    if (this.last && usable(this.last.element)) {
+      if (this.outside === this.last) this.outside = null;
+      this.last = null;
+      return;
+    }
     const left = [this.last, this.outside].filter(Boolean).flatMap(({ element, way }) => [element, ...way]);
     for (const one of left) {
       if (!usable(one)) continue;
