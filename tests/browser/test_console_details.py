@@ -15,6 +15,15 @@ from support.quiet_town import quiet_town
 pytestmark = pytest.mark.real
 
 SIZES = ((1440, 900), (1024, 768), (390, 844))
+INSERTED = """addEventListener("DOMContentLoaded", () => {
+    let failed = 0;
+    const onerror = () => { document.documentElement.dataset.failed = failed += 1; };
+    const insert = (tag, fields) =>
+        document.head.append(Object.assign(document.createElement(tag), fields, { onerror }));
+    insert("script", { src: "https://extension.invalid/a.js" });
+    insert("link", { rel: "stylesheet", href: "https://extension.invalid/a.css" });
+    insert("script", { src: "/no-part-of-it.js" });
+})"""
 BATTERY = """async () => {
     const { BatteryLog } = await import("/dashboard/js/battery_log.js");
     const log = new BatteryLog();
@@ -110,6 +119,22 @@ def test_a_page_that_lost_a_part_of_itself_says_so_and_is_loaded_again(
     expect(page.locator(whole)).to_be_attached()
     expect(said).to_have_count(0)
     assert page.evaluate("[...document.styleSheets].length") >= 2
+    context.close()
+
+
+def test_a_part_that_is_not_of_the_page_may_fail_and_nothing_is_loaded_again(
+    visit: Visit, browser: Browser
+) -> None:
+    context = browser.new_context()
+    context.add_init_script(INSERTED)
+    page = context.new_page()
+    loads: list[str] = []
+    page.on("request", lambda request: loads.append(request.url) if request.is_navigation_request() else None)
+    page.goto(visit.page.url)
+    expect(page.locator("html")).to_have_attribute("data-failed", "3")
+    expect(page.locator("#link")).to_have_attribute("data-state", "live")
+    expect(page.locator("#lost")).to_have_count(0)
+    assert len(loads) == 1
     context.close()
 
 

@@ -1,6 +1,8 @@
 // A page needs each of its scripts and sheets. A browser asks for each once: a network that changes meanwhile (another
 // Wi-Fi, a new interface) loses one, and the page would stand there for ever. This says so, and loads the page again.
 //
+// What somebody else has put into the page (a browser's extension) may fail: it would fail again after every load.
+//
 // A plain script, before all others and without them.
 
 (() => {
@@ -8,6 +10,7 @@
   const FIRST_MS = 500;
   const LONGEST_MS = 30_000;
   const LOST = "Not all of this page was loaded. It is being loaded again.";
+  const PARTS = `${location.origin}/dashboard/`;
   let lost = false;
 
   // A browser may forbid storage: then every try waits as long as the first.
@@ -46,8 +49,12 @@
     }
   }
 
+  const isPart = (element) =>
+    (element instanceof HTMLScriptElement && element.src.startsWith(PARTS)) ||
+    (element instanceof HTMLLinkElement && element.rel === "stylesheet" && element.href.startsWith(PARTS));
+
   addEventListener("error", ({ target }) => {
-    if (lost || !(target instanceof HTMLScriptElement || (target instanceof HTMLLinkElement && target.rel === "stylesheet"))) return;
+    if (lost || !isPart(target)) return;
     lost = true;
     say();
     again(count());
