@@ -55,7 +55,7 @@ cd /
 ip=$(command -v ip || true)
 [ -z "$ip" ] || "$ip" link set lo up
 echo ready
-exec bash -c 'trap "exit 0" TERM INT; while read -r -t 60 || [ $? -gt 128 ]; do :; done'
+exec bash -c 'trap "exit 0" TERM INT; while read -r -t 1 || [ $? -gt 128 ]; do :; done'
 """
 
 
