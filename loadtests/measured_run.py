@@ -63,7 +63,7 @@ class MeasuredRun:
             self.broken.append(f"the server's clock is not known: {exc}")
         if (difference := self._offset.sentence()) is not None:
             log.warning(difference)
-        self.began = datetime.now(UTC) + timedelta(seconds=self._offset.best_s)
+        self.began = self._offset.earliest(datetime.now(UTC))
 
     def again(self) -> None:
         """Count from now on: Locust forgets what it saw while customers were coming (--reset-stats)."""

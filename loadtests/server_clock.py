@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 LOOKS = 7
@@ -31,6 +31,10 @@ class Offset:
     def best_s(self) -> float:
         """What to add to this machine's time; 0 while nothing shows that the clocks differ."""
         return (self.low_s + self.high_s) / 2.0 if self.certain else 0.0
+
+    def earliest(self, now: datetime) -> datetime:
+        """The earliest that it may be at the server when it is `now` here: it stamps nothing before that from now on."""
+        return now + timedelta(seconds=self.low_s)
 
     def sentence(self) -> str | None:
         """For people; None when the clocks agree."""

@@ -123,6 +123,13 @@ def test_a_clock_that_is_off_is_found_within_a_fifth_of_a_second(ahead_s: float)
 def test_a_clock_that_is_right_as_far_as_can_be_seen_is_not_corrected(ahead_s: float) -> None:
     found = looking(ahead_s)
     assert (found.best_s, found.sentence()) == (0.0, None)
+    assert found.low_s <= ahead_s
+
+
+@pytest.mark.parametrize("ahead_s", [-3600.0, -2.5, -0.05, 0.0, 0.05, 0.6, 37.2])
+def test_nothing_that_the_server_stamps_from_now_on_is_from_before_the_test(ahead_s: float) -> None:
+    began = looking(ahead_s).earliest(START)
+    assert timedelta() <= START + timedelta(seconds=ahead_s) - began < timedelta(seconds=0.3)
 
 
 def test_looks_that_contradict_each_other_leave_the_whole_range() -> None:
