@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -113,11 +114,17 @@ class Witness:
         for drone in (await self.running.stored(Drone, DRONE_PREFIX)).values():
             self.checker.see_drone(drone)
         page = await self.running.kv.scan(tag="open=1", limit=2000)
-        suspects = self.checker.suspects(decode(Delivery, item.value) for item in page.items)
-        for ids in suspects.values():  # no snapshot: read again, one after the other
-            again = [await self.running.kv.get(DELIVERY_PREFIX + name) for name in ids]
-            self.checker.confirm(decode(Delivery, item.value) for item in again if item is not None)
+        await self.look_for_pairs(decode(Delivery, item.value) for item in page.items)
         self.looks += 1
+
+    async def look_for_pairs(self, deliveries: Iterable[Delivery]) -> None:
+        """Of what was read while the system went on: a drone on two deliveries may be one that has changed in between."""
+        for ids in self.checker.suspects(deliveries).values():
+            self.checker.confirm_twice(await self._read(ids), await self._read(ids))
+
+    async def _read(self, ids: Sequence[str]) -> list[Delivery]:
+        items = [await self.running.kv.get(DELIVERY_PREFIX + name) for name in ids]
+        return [decode(Delivery, item.value) for item in items if item is not None]
 
 
 class Tormentor:
@@ -199,7 +206,7 @@ async def trial(running: Running, arguments: argparse.Namespace) -> bool:
     for delivery_id in arrivals.accepted:
         checker.accept(delivery_id)
     say(f"{len(arrivals.accepted)} orders accepted; waiting until they have ended")
-    verdict = await _judged(running, checker, arguments.settle_s)
+    verdict = await _judged(running, witness, arguments.settle_s)
     for task in (looking, watching):
         task.cancel()
     await asyncio.gather(looking, watching, return_exceptions=True)
@@ -238,20 +245,21 @@ async def _tell_lives(running: Running, verdict: FlowVerdict) -> None:
                 say(f"  {name} {line.at} {line.to} by {line.drone_id}: {line.cause}")
 
 
-async def _judged(running: Running, checker: FlowChecker, settle_s: float) -> FlowVerdict:
+async def _judged(running: Running, witness: Witness, settle_s: float) -> FlowVerdict:
     """The verdict once nothing is wrong any more, or when the time is over."""
     end_s = time.monotonic() + settle_s
     while True:
         try:
             deliveries = await running.stored(Delivery, DELIVERY_PREFIX)
             drones = await running.stored(Drone, DRONE_PREFIX)
+            await witness.look_for_pairs(deliveries.values())
         except KVError as exc:
             if time.monotonic() > end_s:
                 raise
             say(f"the store does not answer: {exc}")
             await asyncio.sleep(2.0)
             continue
-        verdict = checker.verdict(deliveries, drones)
+        verdict = witness.checker.verdict(deliveries, drones, snapshot=False)
         if not (verdict.stuck or verdict.busy_without_delivery) or time.monotonic() > end_s:
             return verdict
         await asyncio.sleep(2.0)

@@ -93,19 +93,33 @@ class FlowChecker:
                 held[delivery.drone_id].append(delivery.id)
         return {drone: tuple(ids) for drone, ids in held.items() if len(ids) > 1}
 
+    def confirm_twice(self, first: Iterable[Delivery], second: Iterable[Delivery]) -> None:
+        """Suspects, read twice, one by one: who did not change in between was on two when the second reading began."""
+        unchanged = {delivery.id: len(delivery.history) for delivery in first}
+        self.confirm(one for one in second if unchanged.get(one.id) == len(one.history))
+
     def confirm(self, deliveries: Iterable[Delivery]) -> None:
-        """Suspected pairs, read again one after the other: who is still on two is guilty."""
+        """All of one moment: who is on two is guilty."""
         self._double.update(f"{drone}: {', '.join(ids)}" for drone, ids in self.suspects(deliveries).items())
 
     def verdict(
-        self, deliveries: Mapping[str, Delivery], drones: Mapping[str, Drone], *, settled: bool = True
+        self,
+        deliveries: Mapping[str, Delivery],
+        drones: Mapping[str, Drone],
+        *,
+        settled: bool = True,
+        snapshot: bool = True,
     ) -> FlowVerdict:
-        """Judge. `settled`: the system has had time to finish, so that what is open is stuck."""
+        """Judge. `settled`: the system has had time to finish, so that what is open is stuck.
+
+        `snapshot`: the records are all of one moment. Pairs in what was read meanwhile are for `confirm_twice`.
+        """
         for drone in drones.values():
             self.see_drone(drone)
         ours = [deliveries[name] for name in sorted(self.accepted) if name in deliveries]
         open_ids = {delivery.id for delivery in deliveries.values() if delivery.status not in _ENDED}
-        self.confirm(deliveries.values())
+        if snapshot:
+            self.confirm(deliveries.values())
         return FlowVerdict(
             accepted=len(self.accepted),
             delivered=sum(delivery.status == "delivered" for delivery in ours),

@@ -86,6 +86,20 @@ def test_a_drone_on_two_deliveries_is_found() -> None:
     assert list(judge(checker).violations) == ["on_two_deliveries"]
 
 
+def test_what_was_read_while_it_changed_is_no_drone_on_two_deliveries() -> None:
+    order = a_delivery()
+    first, then = assigned(order), assigned(a_delivery())
+    scanned = {
+        first.id: first,
+        then.id: then,
+    }  # the one before it was delivered, the other after its drone was free
+    checker = FlowChecker()
+    checker.confirm_twice([first, then], [delivered(order), then])
+    assert checker.verdict(scanned, {}, settled=False, snapshot=False).violations == {}
+    checker.confirm_twice([first, then], [first, then])
+    assert list(judge(checker).violations) == ["on_two_deliveries"]
+
+
 def test_a_battery_below_zero_is_found() -> None:
     checker = FlowChecker()
     checker.see_telemetry(telemetry_for(battery_pct=-0.1))
