@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -153,16 +154,27 @@ async def without(system: ThreeHosts, name: str, probe: Probe, begin: Hurt, end:
     finally:
         await asyncio.to_thread(end, system, machine)
     await until(lambda: system.passing().get("rabbitmq") == len(HOSTS), "the broker is back", 60)
+    await until(lambda: running_brokers(system) == len(HOSTS), "the brokers are one again", 60)
+
+
+def rabbitmqctl(system: ThreeHosts, *words: str) -> subprocess.CompletedProcess[str]:
+    """On the probe's host, which is never hurt by being cut off."""
+    machine = system.machines[PROBE]
+    program = str(local_broker.server().with_name("rabbitmqctl"))
+    return machine.host.run((program, *words), system.broker_environment(machine), timeout_s=600)
+
+
+def running_brokers(system: ThreeHosts) -> int:
+    """By the cluster's own word: Consul may not have noticed yet that one had paused."""
+    told = rabbitmqctl(system, "cluster_status", "--formatter", "json")
+    return len(json.loads(told.stdout)["running_nodes"]) if told.returncode == 0 else 0
 
 
 def keep_metadata_in(system: ThreeHosts, store: str) -> None:
     """Khepri is a feature flag of the whole cluster, and there is no way back."""
     if store == "mnesia":
         return
-    first = system.machines["server-1"]
-    program = str(local_broker.server().with_name("rabbitmqctl"))
-    words = (program, "enable_feature_flag", "--opt-in", "khepri_db")
-    told = first.host.run(words, system.broker_environment(first), timeout_s=600)
+    told = rabbitmqctl(system, "enable_feature_flag", "--opt-in", "khepri_db")
     assert told.returncode == 0, told.stdout + told.stderr
 
 
