@@ -72,6 +72,29 @@ PLACED = """async () => {
     for (let n = 0; n < 3; n += 1) placed.push((await placeOrder(order)).id);
     return placed;
 }"""
+TAKEN_BACK = """async (others) => {
+    const [{ ActionDialog }, { PRIORITY }, { change, placeOrder }] = await Promise.all(
+        ["bulk", "actions", "api"].map((one) => import(`/dashboard/js/${one}.js`)),
+    );
+    const dialog = document.querySelector("#action").cloneNode(true);
+    document.body.append(dialog);
+    const shown = new ActionDialog(dialog, { onChanged: () => {} });
+    const order = { origin: { lat: 41.89, lon: 12.49 }, destination: { lat: 41.91, lon: 12.53 }, weight: 1 };
+    const { id } = await placeOrder(order);
+    const of = { deadline: { deadline: "2030-12-31T23:59:00.000Z" }, priority: { priority: 3 } };
+    const meanwhile = (name) => name && change(id, name, of[name]);
+    await shown.open(PRIORITY, [id]);
+    shown.input.value = "9";
+    await meanwhile(others[0]);
+    await shown.carryOut();
+    const said = [dialog.querySelector("[data-part=sum]").textContent];
+    await meanwhile(others[1]);
+    await shown.takeBack();
+    said.push(dialog.querySelector("[data-part=sum]").textContent);
+    dialog.close();
+    dialog.remove();
+    return [...said, (await PRIORITY.read(id)).one.priority];
+}"""
 CANCELLED = """async (id) => {
     const { change } = await import("/dashboard/js/api.js");
     await change(id, "cancel");
@@ -206,3 +229,18 @@ def test_a_focus_that_was_given_away_is_not_taken_back(visit: Visit) -> None:
     page.evaluate(CANCELLED, placed[1])  # and one that vanishes from under it leaves it to its neighbour
     expect(page.locator("#delivery-table tbody tr:focus")).to_have_count(1)
     page.click("#delivery-chips [data-status=pending]")
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (["deadline", None], ["1 done, 0 not.", "1 taken back, 0 not.", 0]),
+        ([None, "deadline"], ["1 done, 0 not.", "1 taken back, 0 not.", 0]),
+        (["priority", None], ["0 done, 1 not.", "0 taken back, 0 not.", 3]),
+        ([None, "priority"], ["1 done, 0 not.", "0 taken back, 1 not.", 3]),
+    ],
+)
+def test_a_change_is_made_and_taken_back_on_an_order_that_moved_on_but_no_value_of_another_is_overwritten(
+    visit: Visit, others: list[str | None], said: list[str | int]
+) -> None:
+    assert visit.page.evaluate(TAKEN_BACK, others) == said

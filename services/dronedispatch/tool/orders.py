@@ -29,6 +29,7 @@ Status = Literal["pending", "assigned", "in-progress", "delivered", "cancelled",
 ENDED = {"delivered", "cancelled", "failed"}
 PAGE = 500
 POLL_S = 1.0
+SET_TRIES = 5  # of a change, while others change the same order
 NO_TARGET = Target()
 
 
@@ -289,19 +290,21 @@ def _set(orders: Sequence[str], name: str, value: object, target: Target) -> int
 
     def one(order: str) -> tuple[str, Any]:
         path = f"/deliveries/{segment(order)}"
-        read = api.ask("GET", path)
-        was = _worded(read.document[name])
-        asked = f"the {name} of order {order} was changed from {was} to {_worded(value)}"
-        etag = read.headers.get("etag")
-        try:
-            after = api.change(f"{path}/{name}", asked, f"orders get {order}", {name: value}, etag)
-        except ApiRefused as error:
-            if error.status != 412:
-                raise
-            raise ToolError(
-                f"order {order} changed while its {name} was being set: nothing was done. Type the same again"
-            ) from error
-        return f"{after['id']} {name} {was} -> {_worded(after[name])}", after
+        for _ in range(SET_TRIES):
+            read = api.ask("GET", path)
+            was = _worded(read.document[name])
+            asked = f"the {name} of order {order} was changed from {was} to {_worded(value)}"
+            etag = read.headers.get("etag")
+            try:
+                after = api.change(f"{path}/{name}", asked, f"orders get {order}", {name: value}, etag)
+            except ApiRefused as error:
+                if error.status != 412:
+                    raise
+                continue  # the system moved the order on between the two: what it is now is read, and told
+            return f"{after['id']} {name} {was} -> {_worded(after[name])}", after
+        raise ToolError(
+            f"order {order} changed {SET_TRIES} times while its {name} was being set: nothing was done. Type the same again"
+        )
 
     return each(orders, one, target)
 

@@ -90,11 +90,20 @@ def test_a_change_is_made_only_to_what_was_read(types: Types) -> None:
         {},
         {"title": "It has changed", "detail": "delivery B has changed", "status_now": "assigned"},
     )
-    printed, said = types(lambda n: PENDING if n == 1 else moved, "deadline", "none", "B", code=1)
+    printed, said = types(lambda n: PENDING if n % 2 else moved, "deadline", "none", "B", code=1)
     assert printed == []
     assert said == [
-        "dronedispatch: order B changed while its deadline was being set: nothing was done. Type the same again"
+        "dronedispatch: order B changed 5 times while its deadline was being set: nothing was done. Type the same again"
     ]
+
+
+def test_a_change_to_an_order_that_moved_on_tells_from_what_it_was_changed(types: Types) -> None:
+    moved: Answer = (412, {}, {"title": "It has changed"})
+    newer: Answer = (200, {}, {"id": "B", "priority": 5})
+    after: Answer = (200, {}, {"id": "B", "priority": 8})
+    answers = {1: PENDING, 2: moved, 3: newer, 4: after}
+    printed, _ = types(lambda n: answers[n], "priority", "8", "B", code=0)
+    assert printed == ["B priority 5 -> 8"]
 
 
 def test_a_version_that_the_lost_try_may_itself_have_made_is_unknown(types: Types) -> None:

@@ -5,6 +5,7 @@ import { shortId } from "./format.js";
 
 const AT_ONCE = 6; // a browser opens six connections to a host
 const CHOSEN_MAX = 200;
+const TRIES = 4; // of a change, while others change something else of the same record
 
 export class ActionDialog {
   // `hands`: {session, onChanged(record, kind)}.
@@ -61,13 +62,13 @@ export class ActionDialog {
     const round = (this.round += 1);
     this.stage("preview");
     for (const row of this.rows) {
-      row.before = row.etag = row.result = row.trouble = null;
+      row.before = row.seen = row.result = row.trouble = null;
       setText(row.say, "reading…");
     }
     await each(this.rows, async (row) => {
       try {
-        const { one, etag } = await this.action.read(row.id);
-        [row.before, row.etag] = [one, etag];
+        row.seen = await this.action.read(row.id);
+        row.before = row.seen.one;
       } catch (refused) {
         row.trouble = refused.message;
       }
@@ -97,7 +98,7 @@ export class ActionDialog {
     const round = (this.round += 1);
     this.stage("running");
     const todo = this.rows.filter((row) => row.may);
-    await each(todo, (row) => this.one(row, () => action.act(row.id, value, row.etag), "done", action));
+    await each(todo, (row) => this.one(row, () => changed(action, action.act, row.id, value, row.seen), "done", action));
     if (round !== this.round) return;
     const done = todo.filter((row) => row.result);
     setText(this.sum, `${done.length} done, ${todo.length - done.length} not.`);
@@ -111,9 +112,9 @@ export class ActionDialog {
     const done = this.rows.filter((row) => row.result);
     const act = action.undoWith || action.act;
     await each(done, (row) => {
-      const { etag } = row.result;
+      const seen = row.result;
       row.result = null;
-      return this.one(row, () => act(row.id, action.undo(row.before), etag), "taken back", action);
+      return this.one(row, () => changed(action, act, row.id, action.undo(row.before), seen), "taken back", action);
     });
     if (round !== this.round) return;
     const undone = done.filter((row) => row.result);
@@ -149,6 +150,21 @@ export class ActionDialog {
 }
 
 const named = (action, id) => (action.kind === "delivery" ? shortId(id) : id);
+
+// `act` on the record that was seen. The system moves an order on while somebody looks at it: where what is to be changed
+// still stands as it was seen, the change is tried on the newer record; a value that another has set is left to its owner.
+async function changed(action, act, id, value, seen) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await act(id, value, seen.etag);
+    } catch (refused) {
+      if (refused.problem?.status !== 412 || !action.undo || tries === TRIES) throw refused;
+      const now = await action.read(id);
+      if (action.undo(now.one) !== action.undo(seen.one)) throw refused;
+      seen = now;
+    }
+  }
+}
 
 function sentence(refused) {
   const { status } = refused.problem || {};
