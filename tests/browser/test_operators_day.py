@@ -77,8 +77,8 @@ def work_of_a_morning(hand: Hand) -> None:
     expect(card).to_contain_text("2030")
 
 
-def work_on_many(hand: Hand) -> None:
-    """8 search, 9 several at once and back, 10 cancel, several and one."""
+def work_on_many(hand: Hand, waiting: str = "pending") -> None:
+    """8 search, 9 several at once and back, 10 cancel, several and one that is `waiting`: pending, or assigned."""
     page = hand.page
     placed = page.locator("#card .whole code").inner_text()
     hand.leave()
@@ -107,7 +107,7 @@ def work_on_many(hand: Hand) -> None:
     hand.leave()
     hand.press("#delivery-bulk [data-bulk=none]")
 
-    hand.press("#delivery-chips [data-status=pending]")
+    hand.press(f"#delivery-chips [data-status={waiting}]")
     hand.open_row("#delivery-table")
     hand.press("#card [data-action=cancel]")
     expect(page.locator("#action tbody")).to_contain_text("cancelled for good")
@@ -118,7 +118,7 @@ def work_on_many(hand: Hand) -> None:
     expect(page.locator("#card")).not_to_contain_text("none yet")  # it never gets a drone
     hand.leave()
     expect(page.locator("#card")).to_be_hidden()
-    hand.press("#delivery-chips [data-status=pending]")
+    hand.press(f"#delivery-chips [data-status={waiting}]")
 
 
 def work_on_the_fleet(hand: Hand) -> None:
