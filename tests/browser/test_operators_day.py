@@ -89,6 +89,7 @@ def work_on_many(hand: Hand, waiting: str = "pending") -> None:
     expect(page.locator("#system-search [data-part=answer]")).to_contain_text("found in the system")
     expect(page.locator("#delivery-table tbody tr").first).to_have_attribute("data-id", placed)
     hand.write("#delivery-search", "")
+    expect(page.locator("#system-search [data-part=answer]")).to_be_empty()
 
     hand.pick("#delivery-table", 2)
     hand.press("#delivery-bulk [data-bulk=priority]")

@@ -39,7 +39,15 @@ export class Search {
       this.begin();
     });
     this.more.addEventListener("click", () => this.goOn());
+    for (const field of [input, this.from, this.to]) field.addEventListener("input", () => this.forget());
     this.round = 0;
+  }
+
+  // What was found is an answer to what was asked: when that is typed anew, it says nothing any more.
+  forget() {
+    this.round += 1;
+    this.more.hidden = true;
+    setText(this.answer, "");
   }
 
   begin() {
