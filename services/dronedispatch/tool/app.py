@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Literal
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 from rich.console import Console
 
 from dronedispatch.tool import checkout, dead_letters, doctor, drones, events, orders, render, top, zones
@@ -80,7 +80,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def one_line(error: CycloptsError) -> str:
-    """The library's words in one line."""
+    """The library's words in one line, but for those that only its makers understand."""
+    if isinstance(error, UnusedCliTokensError):
+        return f"more words than it takes: {' '.join(error.unused_tokens or [])}"
     return " ".join(str(error).split())
 
 

@@ -67,7 +67,7 @@ def line(one: Mapping[str, Any]) -> tuple[object, ...]:
     )
 
 
-def get(drone: Annotated[str, Parameter(help="its id")], *, target: Target = NO_TARGET) -> int:
+def get(drone: Annotated[str, Parameter(help="its id")], /, *, target: Target = NO_TARGET) -> int:
     """Show one drone and its stops."""
     one = Api(found(target)).get(f"/drones/{segment(drone)}")
     if target.json:
@@ -92,12 +92,12 @@ def get(drone: Annotated[str, Parameter(help="its id")], *, target: Target = NO_
     return 0
 
 
-def drain(drone: Annotated[str, Parameter(help="its id")], *, target: Target = NO_TARGET) -> int:
+def drain(drone: Annotated[str, Parameter(help="its id")], /, *, target: Target = NO_TARGET) -> int:
     """Take a drone out of service: it finishes what it carries, and is given no more."""
     return _set_state(drone, "decommission", "leaves service after what it carries", target)
 
 
-def undrain(drone: Annotated[str, Parameter(help="its id")], *, target: Target = NO_TARGET) -> int:
+def undrain(drone: Annotated[str, Parameter(help="its id")], /, *, target: Target = NO_TARGET) -> int:
     """Bring a drone back into service."""
     return _set_state(drone, "recommission", "comes back into service", target)
 

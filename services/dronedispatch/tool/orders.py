@@ -162,7 +162,7 @@ def listed(api: Api, limit: int, query: Mapping[str, object]) -> list[dict[str, 
     return rows
 
 
-def get(order: Annotated[str, Parameter(help="its id")], *, target: Target = NO_TARGET) -> int:
+def get(order: Annotated[str, Parameter(help="its id")], /, *, target: Target = NO_TARGET) -> int:
     """Show one order with its history."""
     show(Api(found(target)).get(f"/deliveries/{segment(order)}"), target)
     return 0
@@ -210,6 +210,7 @@ def show(one: Mapping[str, Any], target: Target) -> None:
 
 def watch(
     order: Annotated[str, Parameter(help="its id")],
+    /,
     *,
     within: Annotated[float, Parameter(help="give up after so many seconds")] = 3600.0,
     target: Target = NO_TARGET,
@@ -338,7 +339,7 @@ def _tell(said: str, document: Any, target: Target) -> None:
         print(render.plain(said), flush=True)
 
 
-def why(order: Annotated[str, Parameter(help="its id")], *, target: Target = NO_TARGET) -> int:
+def why(order: Annotated[str, Parameter(help="its id")], /, *, target: Target = NO_TARGET) -> int:
     """Say why an order is where it is, and what keeps each drone from it."""
     answer = Api(found(target)).get(f"/deliveries/{segment(order)}/why")
     if target.json:

@@ -118,6 +118,7 @@ def picture(
     head = Text.assemble(
         (url, "bold"),
         "  ",
+        Text("was " if trouble else ""),
         render.word(glance.health.get("health", "?")),
         f"  {render.clock_time(figures.get('at'))} UTC",
     )

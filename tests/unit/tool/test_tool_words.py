@@ -37,7 +37,10 @@ from dronedispatch.tool.zones import read_city
         (["orders", "place", "--from", "1,2", "--to", "1,2", "--weight", "1", "--key", ""], "--key"),
         (["orders", "list", "--status", "lost"], "lost"),
         (["orders", "list", "--limit", "0"], "--limit"),
-        (["orders", "get"], "order"),
+        (["orders", "get"], "parameter ORDER requires"),
+        (["orders", "watch"], "parameter ORDER requires"),
+        (["drones", "undrain"], "parameter DRONE requires"),
+        (["events", "list"], "more words than it takes: list"),
         (["orders", "get", ""], "empty"),
         (["orders", "explode"], "explode"),
         (["orders", "list", "--no-such"], "--no-such"),
@@ -319,6 +322,7 @@ def test_a_picture_that_is_old_says_so() -> None:
     screen.print(picture(Glance({"health": "healthy"}, figures, [], []), "http://h", 12.0, "no answer"))
     shown = screen.file.getvalue()  # type: ignore[attr-defined]
     assert "STALE: as it was 12 s ago. no answer" in shown
+    assert "http://h  was healthy  00:00:00 UTC" in shown
     assert "3 in the air" in shown
 
 
