@@ -24,18 +24,21 @@ def autoscale_by_type(
 ) -> tuple[list[SetStatus], list[str]]:
     """(activations, ids of idle drones that may retire), of every class.
 
-    Kept in reserve, idle or charging: `ready_share` of the class, and one for each waiting order.
+    Kept in reserve, idle or charging: `ready_share` of the class, and one for each waiting order; and for each waiting
+    order one that is idle, for those that charge are late.
     """
     activations: list[SetStatus] = []
     retiring: list[str] = []
     backlog = Counter(class_for(delivery.weight_kg) for delivery in pending)
     members = _by_kind(cached, cached.in_service)
     waiting = _by_kind(cached, cached.in_service & (cached.idle | cached.charging))
+    idle = _by_kind(cached, cached.in_service & cached.idle)
     uncovered = 0
     for kind in DroneType:
         orders = backlog[kind]
-        wanted = math.ceil(world.tuning.ready_share * members[KINDS[kind]]) + orders + uncovered
-        missing = wanted - waiting[KINDS[kind]]
+        unserved = orders + uncovered
+        wanted = math.ceil(world.tuning.ready_share * members[KINDS[kind]]) + unserved
+        missing = max(wanted - waiting[KINDS[kind]], unserved - idle[KINDS[kind]])
         sleepers = np.flatnonzero(cached.asleep & (cached.kind == KINDS[kind]))
         cause = f"{orders} {kind} orders wait"
         activations += [

@@ -1,8 +1,9 @@
 """Which pairs of a drone and an order are worth a thought: all in a small round, the nearest in a large one.
 
 A full matrix grows with drones times orders. In a city of thousands nobody is served by a drone from the far end, so each
-order looks at the nearest drones that can lift it, and, when orders outnumber drones, each drone at the nearest orders
-that it can lift: the number of pairs grows with the larger of both, and trees make finding them n log n.
+order looks at the nearest drones that can lift it, among them some with the battery to fly it at once; and, when orders
+outnumber drones, each drone at the nearest orders that it can lift. The number of pairs grows with the larger of both, and
+trees make finding them n log n.
 """
 
 from __future__ import annotations
@@ -10,21 +11,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from dronedispatch.dispatcher.core.feasibility import needed_pct
 from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows, Stance
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
+from dronedispatch.fleet.energy import FlightModel
 
 ALL_PAIRS_MAX = 4_000  # up to here the full matrix is cheaper than trees
 # Drones that an order looks at, of those free at once, of those on their way to another order, and of those free later.
 # Each kind by itself: where many are on their way, the ten nearest would else be no one that could start.
 PROMPT_NEAREST, HELD_NEAREST, LATER_NEAREST = 10, 4, 6
+# And of those free at once that have the battery for it: after a busy hour the ten nearest may all have to charge first,
+# with hundreds of charged ones behind them. Their batteries are told apart in steps: a tree each.
+ABLE_NEAREST, ABLE_STEP_PCT, ABLE_MAX_PCT = 6, 25.0, 90.0
 ORDERS_NEAREST = 10  # orders a drone looks at when there are more orders than drones
 CLASSES_KG = tuple(sorted(PAYLOAD_MAX_KG.values()))
+Mask = npt.NDArray[np.bool_]
 
 
-def candidate_pairs(fleet: FleetArrays, orders: OrderArrays, held: dict[int, int]) -> tuple[Rows, Rows]:
+def candidate_pairs(
+    fleet: FleetArrays, orders: OrderArrays, held: dict[int, int], flight: FlightModel
+) -> tuple[Rows, Rows]:
     """(rows, cols), each pair once. `held`: drone row -> order row; those pairs are always among them."""
     n, m = len(fleet), len(orders)
     if n * m <= ALL_PAIRS_MAX:
@@ -39,6 +49,7 @@ def candidate_pairs(fleet: FleetArrays, orders: OrderArrays, held: dict[int, int
     for stances, many, few in kinds:
         group, nearest = np.isin(fleet.stance, stances), few if m > n else many
         found.extend(_drones_near_orders(fleet, orders, group, nearest))
+    found.extend(_able_near_orders(fleet, orders, flight))
     if m > n:
         found.extend(_orders_near_drones(fleet, orders))
     keys = np.sort(np.concatenate(found))  # np.unique hashes: ten times as long as sorting
@@ -48,16 +59,37 @@ def candidate_pairs(fleet: FleetArrays, orders: OrderArrays, held: dict[int, int
 
 
 def _drones_near_orders(
-    fleet: FleetArrays, orders: OrderArrays, group: np.ndarray[tuple[int], np.dtype[np.bool_]], nearest: int
+    fleet: FleetArrays, orders: OrderArrays, group: Mask, nearest: int, wanting: Mask | None = None
 ) -> Iterator[Rows]:
+    """Of the orders that are `wanting` (all), and the drones of the group."""
     lighter = 0.0
     for class_kg in CLASSES_KG:
-        cols = np.flatnonzero((orders.weight_kg > lighter) & (orders.weight_kg <= class_kg))
+        of_class = (orders.weight_kg > lighter) & (orders.weight_kg <= class_kg)
+        cols = np.flatnonzero(of_class if wanting is None else of_class & wanting)
         rows = np.flatnonzero(group & (fleet.payload_max_kg >= class_kg))
         lighter = class_kg
         if cols.size and rows.size:
             picked = _nearest(fleet.xy_m[rows], orders.origin_m[cols], nearest)
             yield (rows[picked] * len(orders) + cols[:, None]).ravel()
+
+
+def _able_near_orders(fleet: FleetArrays, orders: OrderArrays, flight: FlightModel) -> Iterator[Rows]:
+    """By what an order needs from its origin on, rounded up: the way to it is part of what is rounded."""
+    classes_kg = np.array(CLASSES_KG)
+    lifted = np.minimum(np.searchsorted(classes_kg, orders.weight_kg), len(classes_kg) - 1)
+    need_pct = needed_pct(
+        flight,
+        payload_max_kg=classes_kg[lifted],
+        weight_kg=orders.weight_kg,
+        pickup_m=np.zeros(len(orders)),
+        delivery_m=orders.delivery_m,
+        return_m=orders.return_m,
+    )
+    bound_pct = np.minimum(np.ceil(need_pct / ABLE_STEP_PCT) * ABLE_STEP_PCT, ABLE_MAX_PCT)
+    prompt = (fleet.stance == Stance.NOW) | (fleet.stance == Stance.PLUGGED)
+    for pct in np.unique(bound_pct):
+        able = prompt & (fleet.battery_pct - fleet.unseen_pct >= pct)
+        yield from _drones_near_orders(fleet, orders, able, ABLE_NEAREST, bound_pct == pct)
 
 
 def _orders_near_drones(fleet: FleetArrays, orders: OrderArrays) -> Iterator[Rows]:

@@ -64,7 +64,7 @@ def weigh(
     if all_pairs:
         rows, cols = np.divmod(np.arange(len(fleet) * len(orders)), max(1, len(orders)))
     else:
-        rows, cols = candidate_pairs(fleet, orders, held)
+        rows, cols = candidate_pairs(fleet, orders, held, world.flight)
     rho = costs.load_of(len(pending), len(fleet))
     origins = [delivery.origin for delivery in orders.deliveries]
     cached = drones.cached
