@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -72,16 +73,18 @@ async def workload_of(store: Store) -> AsyncIterator[Callable[[int], Workload]]:
 async def play(store: Store, workload: Workload, fault: Fault, name: str) -> None:
     """Begin and end `fault` under way. A fault that nobody felt fails: it has shown nothing.
 
-    Whether an operation is under way at the right moment is chance: it is begun again until somebody feels it.
+    Whether an operation is under way at the right moment is chance, and how long it must last to be felt is the machine's
+    affair: it is begun again, for twice as long each time, until somebody feels it.
     """
+    lengths_s = (min(HELD_S, fault.hold_s * 2**n) for n in itertools.count())
 
     async def felt() -> bool:
-        return await play_once(store, workload, fault, name)
+        return await play_once(store, workload, fault, name, next(lengths_s))
 
     await until_true(felt, f"{fault.name} on {name} is felt by somebody", PLAYS_S)
 
 
-async def play_once(store: Store, workload: Workload, fault: Fault, name: str) -> bool:
+async def play_once(store: Store, workload: Workload, fault: Fault, name: str, hold_s: float) -> bool:
     """Whether somebody felt it."""
     before = await asyncio.to_thread(evidence, store)
     operations = workload.operations
@@ -90,7 +93,7 @@ async def play_once(store: Store, workload: Workload, fault: Fault, name: str) -
         await held(store, fault, before)
         await workload.goes_on(1)
     else:
-        await let_run(fault.hold_s)
+        await let_run(hold_s)
     during = await asyncio.to_thread(evidence, store)
     await asyncio.to_thread(fault.end, store, name)
     await asyncio.to_thread(wait_whole, store)
