@@ -47,6 +47,7 @@ COUNT_EVERY_S = 300.0
 CORRECT_EVERY_S = 30.0  # while the dispatcher is heard without a gap
 SHOWN_MAX = 20_000  # deliveries whose shown version is remembered
 TELEMETRY_QUIET_S = 3.0  # without messages for so long, positions come from the store
+FIGURES_S = 3.0  # older than that no figures are left to stand before who watches, whatever the store does
 ASKED_S = 10.0  # a request for the figures keeps them warm for so long
 
 WATCHERS = Gauge("dd_gateway_watchers", "Open event streams")
@@ -82,6 +83,7 @@ class Feed:
         self._counted_s: float | None = None
         self._dispatcher_ahead_s = float("inf")  # its wall clock, of our monotonic one, by its last batch
         self._telemetry_s = -TELEMETRY_QUIET_S
+        self._figures_s = 0.0  # when they were shown
         self._correcting = asyncio.Lock()
 
     # -- readers -----------------------------------------------------------------------------------------------
@@ -268,6 +270,13 @@ class Feed:
             self._show_figures()
         return f"{len(self._ledger.open)} open deliveries, watched"
 
+    async def keep_figures_fresh(self) -> str:
+        """Show them by what was heard while a correction waits for the store."""
+        if self.board.figures is None or self._clock.monotonic_s() - self._figures_s < FIGURES_S:
+            return "figures are fresh"
+        self._show_figures()
+        return "figures shown without a correction"
+
     def _doubtful(self) -> bool:
         now_s = self._clock.monotonic_s()
         quiet = self.wants_drones and now_s - self._telemetry_s > TELEMETRY_QUIET_S
@@ -357,6 +366,7 @@ class Feed:
         return self._ledger.figures(self._clock.wall_s(), self.board.fleet.statuses(), self._speed())
 
     def _show_figures(self) -> None:
+        self._figures_s = self._clock.monotonic_s()
         self.board.show_figures(encode(self._now()))
         self._notify()
 

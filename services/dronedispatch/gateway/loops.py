@@ -18,6 +18,7 @@ from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.loops import Loop
 
 FOLLOW_UP_MS = 100
+FRESH_S = 1.0
 HISTORY_S = 8.0
 
 
@@ -54,6 +55,7 @@ def loops(
         Loop("zones", zones_once, settings.zones_poll_s),
         Loop("forecast", forecast.refresh, settings.forecast_poll_s),
         Loop("picture", feed.correct, settings.picture_poll_s, wake=feed.wake),
+        Loop("figures", feed.keep_figures_fresh, FRESH_S),
         Loop("follow_up", follow_up_once, 0.01),
         Loop("sweep", lambda: sweep(kv, clock), settings.sweep_s, jitter=1.0),
         Loop("history", history.once, HISTORY_S, jitter=1.0),

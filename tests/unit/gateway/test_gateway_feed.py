@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from dronedispatch.gateway.core.stream import FIGURES, Reader
-from dronedispatch.gateway.feed import ASKED_S, Feed
+from dronedispatch.gateway.feed import ASKED_S, CORRECT_EVERY_S, FIGURES_S, Feed
+from dronedispatch.kv.client import Page
+from dronedispatch.kv.errors import Unavailable
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.kv import MemoryKV
 
@@ -28,3 +34,49 @@ async def test_a_new_reader_is_shown_no_figures_from_before_nobody_watched() -> 
     assert not shown(second)
     await feed.correct()
     assert shown(second)
+
+
+class AwayKV(MemoryKV):
+    """A store that answers until it is away."""
+
+    away = False
+
+    async def scan(self, **asked: Any) -> Page:
+        if self.away:
+            raise Unavailable("no replica answers")
+        return await super().scan(**asked)
+
+
+async def test_figures_go_on_by_what_is_heard_while_the_store_does_not_answer() -> None:
+    clock = FakeClock()
+    kv = AwayKV(clock)
+    feed = Feed(kv, clock, 100, lambda: 1.0)
+    feed.enter([FIGURES])
+    await feed.correct()
+    reader = Reader(feed.board, {FIGURES}, None)
+    assert shown(reader)
+
+    kv.away = True
+    clock.advance(CORRECT_EVERY_S)
+    with pytest.raises(Unavailable):
+        await feed.correct()
+    assert not shown(reader)
+    await feed.keep_figures_fresh()
+    assert shown(reader)
+
+    clock.advance(FIGURES_S / 2)
+    await feed.keep_figures_fresh()
+    assert not shown(reader)  # they are fresh
+
+
+async def test_figures_that_were_never_counted_are_not_shown() -> None:
+    clock = FakeClock()
+    kv = AwayKV(clock)
+    kv.away = True
+    feed = Feed(kv, clock, 100, lambda: 1.0)
+    feed.enter([FIGURES])
+    with pytest.raises(Unavailable):
+        await feed.correct()
+    clock.advance(FIGURES_S)
+    await feed.keep_figures_fresh()
+    assert not shown(Reader(feed.board, {FIGURES}, None))
