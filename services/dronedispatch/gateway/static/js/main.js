@@ -23,7 +23,9 @@ import { DeliveryTable, DroneTable } from "./tables.js";
 import { World } from "./world.js";
 
 const TABLES_MS = 400;
+const FIGURES_OLD_MS = 6000; // three times what a gateway waits between two
 let lastFigures = null;
+let figuresAt = 0; // performance.now() of the last ones
 let following = null; // the id of the drone that stays in the middle
 const LEGEND = [
   ["idle", "idle"], ["busy", "busy"], ["charging", "charging"], ["retiring", "retiring"], ["inactive", "inactive"],
@@ -221,6 +223,7 @@ function sayNews({ state, age_ms }) {
   if (state === "stale") say(state, `stale: nothing heard for ${Math.round(age_ms / 1000)} s`);
   else if (map.trouble) say("connecting", `not all is drawn: ${map.trouble}`);
   else if (state === "live" && world.cityBehind) say("connecting", "reading the new city");
+  else if (state === "live" && lastFigures && performance.now() - figuresAt > FIGURES_OLD_MS) say("connecting", `key figures of ${clock(lastFigures.at)}`);
   else say(state);
 }
 
@@ -280,6 +283,7 @@ const rows = new Pace(drawTables);
 
 function showFigures(figures) {
   lastFigures = figures;
+  figuresAt = performance.now();
   tiles.show(figures);
 }
 

@@ -1,0 +1,52 @@
+"""What an operator is told when an answer is lost, a session ends, a clock is wrong or a browser forbids its storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from support.aside import aside
+from support.quiet_town import quiet_town
+
+pytestmark = pytest.mark.real
+
+PLACE = """async (number) => {
+    const { placeOrder } = await import("/dashboard/js/api.js");
+    const order = { origin: { lat: 41.89, lon: 12.49 }, destination: { lat: 41.91, lon: 12.53 }, weight: 1 };
+    const placed = [];
+    for (let n = 0; n < number; n += 1) placed.push((await placeOrder(order)).id);
+    return placed;
+}"""
+
+
+@pytest.fixture(scope="module")
+def town() -> Iterator[str]:
+    with aside(quiet_town) as (_, url):
+        yield url
+
+
+@pytest.fixture
+def page(browser: Browser, town: str) -> Iterator[Page]:
+    """A live page of its own for each test: several end sessions and spoil answers."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    one = context.new_page()
+    live(one, town)
+    yield one
+    context.close()
+
+
+def live(page: Page, url: str, place: str = "") -> None:
+    page.goto(f"{url}/dashboard{place}")
+    expect(page.locator("#link")).to_have_attribute("data-state", "live")
+
+
+def open_action(page: Page, name: str, order: str) -> None:
+    page.locator(f"#delivery-table tr[data-id='{order}'] input").check()
+    page.click(f"#delivery-bulk [data-bulk={name}]")
+
+
+def test_figures_that_are_old_are_said_to_be(page: Page) -> None:
+    page.evaluate("droneDispatch.stream.handlers.figures = () => {}")
+    expect(page.locator("#link")).to_contain_text("key figures of")
