@@ -19,6 +19,16 @@ PLACE = """async (number) => {
     for (let n = 0; n < number; n += 1) placed.push((await placeOrder(order)).id);
     return placed;
 }"""
+TEN_MINUTES_AHEAD = """(() => {
+    const Real = Date;
+    window.Date = class extends Real {
+        constructor(...given) {
+            if (given.length) super(...given);
+            else super(Real.now() + 600_000);
+        }
+        static now() { return Real.now() + 600_000; }
+    };
+})()"""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +55,20 @@ def live(page: Page, url: str, place: str = "") -> None:
 def open_action(page: Page, name: str, order: str) -> None:
     page.locator(f"#delivery-table tr[data-id='{order}'] input").check()
     page.click(f"#delivery-bulk [data-bulk={name}]")
+
+
+def test_a_clock_that_is_wrong_makes_no_order_late_and_none_ten_minutes_old(
+    browser: Browser, page: Page, town: str
+) -> None:
+    [placed] = page.evaluate(PLACE, 1)
+    context = browser.new_context()
+    context.add_init_script(TEN_MINUTES_AHEAD)
+    other = context.new_page()
+    live(other, town)
+    row = other.locator(f"#delivery-table tr[data-id='{placed}']")
+    expect(row).not_to_contain_text("min")
+    expect(other.locator("[data-exception=waiting]")).not_to_contain_text("1 ")
+    context.close()
 
 
 def test_figures_that_are_old_are_said_to_be(page: Page) -> None:

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { actionsFor } from "./actions.js";
 import { h, setText } from "./dom.js";
 import { clock, duration, kept, moments, place, secondsBetween, transition } from "./format.js";
+import { now } from "./now.js";
 import { hashOf } from "./place.js";
 
 const WHY_MS = 5000; // while it waits, the reason may be another one soon
@@ -28,7 +29,7 @@ export class DeliveryCard {
   }
 
   draw(one) {
-    const done = one.ended_at || new Date().toISOString();
+    const done = one.ended_at || new Date(now()).toISOString();
     const { facts } = this;
     facts.set("Drone", one.drone_id ? { key: one.drone_id, node: () => h("a", { href: hashOf({ kind: "drone", id: one.drone_id }), class: "mono" }, one.drone_id) } : one.ended_at ? "none" : "none yet");
     facts.set("ETA", one.eta && !one.ended_at ? clock(one.eta.at) : null);

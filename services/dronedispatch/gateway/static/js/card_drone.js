@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { droneActionsFor } from "./actions.js";
 import { h, meter, setText } from "./dom.js";
 import { clock, duration, moments, place, secondsBetween, shortId } from "./format.js";
+import { now } from "./now.js";
 import { hashOf } from "./place.js";
 import { remainingStops } from "./stops.js";
 
@@ -55,7 +56,7 @@ export class DroneCard {
     facts.set("Queues at", one.queued_at);
     facts.set("Position", place(one.pos));
     facts.set("Service", one.decommissioned ? "out of service" : null);
-    facts.set("Last contact", whole?.at ? `${clock(whole.at)}, ${duration(secondsBetween(whole.at, new Date().toISOString()))} ago` : null);
+    facts.set("Last contact", whole?.at ? `${clock(whole.at)}, ${duration(secondsBetween(whole.at, new Date(now()).toISOString()))} ago` : null);
     setText(this.note, one.silent ? `Silent: ${one.battery_pct > 0 ? "its drone_sim flies on without it" : "its battery is empty"}.` : whole?.cause ? `${one.status} since ${clock(whole.status_at)}: ${moments(whole.cause)}` : "");
     const points = this.hands.batteries.points(this.id);
     this.chart.hidden = !points;
@@ -69,7 +70,7 @@ export class DroneCard {
     const { whole } = this;
     if (!whole) return;
     const eta = (id) => this.world.deliveries.get(id)?.eta?.at || null;
-    const stops = remainingStops(whole, this.pace, eta, Date.now());
+    const stops = remainingStops(whole, this.pace, eta, now());
     this.stops.set(stops.map((stop) => ({
       time: stop.at ? clock(stop.at) : "not known",
       text: `${STOPS[stop.kind]} ${stop.station || (stop.delivery_id ? shortId(stop.delivery_id) : "")}`.trim(),

@@ -1,6 +1,16 @@
 // Values as people read them.
 
-let local = localStorage.getItem("zone") === "local";
+import { now } from "./now.js";
+
+let local = remembered() === "local";
+
+function remembered() {
+  try {
+    return localStorage.getItem("zone");
+  } catch {
+    return null; // storage is forbidden
+  }
+}
 
 export const zone = () => (local ? "local" : "UTC");
 
@@ -38,8 +48,8 @@ export function clock(moment) {
   const utc = at.toISOString();
   const day = local ? `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}` : utc.slice(0, 10);
   const time = local ? `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}` : utc.slice(11, 19);
-  const now = new Date();
-  const today = local ? `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}` : now.toISOString().slice(0, 10);
+  const here = new Date(now());
+  const today = local ? `${here.getFullYear()}-${two(here.getMonth() + 1)}-${two(here.getDate())}` : here.toISOString().slice(0, 10);
   return day === today ? time : `${day} ${time}`;
 }
 

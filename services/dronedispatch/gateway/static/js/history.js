@@ -2,6 +2,7 @@
 
 import { $, h, setText } from "./dom.js";
 import { count, duration } from "./format.js";
+import { now } from "./now.js";
 
 const SPANS = [["1 h", 1], ["3 h", 3], ["12 h", 12], ["24 h", 24], ["7 days", 168]];
 const AGAIN_MS = 30_000;
@@ -109,7 +110,7 @@ export class History {
   }
 
   ask(accept) {
-    const from = new Date(Date.now() - this.hours * 3_600_000).toISOString();
+    const from = new Date(now() - this.hours * 3_600_000).toISOString();
     return fetch(`/figures?from=${encodeURIComponent(from)}`, { headers: { Accept: accept }, signal: AbortSignal.timeout(15_000) });
   }
 

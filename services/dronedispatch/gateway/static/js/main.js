@@ -12,6 +12,7 @@ import { clock, setLocal, zone } from "./format.js";
 import { SystemHealth } from "./health.js";
 import { CityMap } from "./map.js";
 import { NoFlyDrawing } from "./no_fly.js";
+import { now, told } from "./now.js";
 import { OrderForm } from "./order_form.js";
 import { Pace } from "./pace.js";
 import { startTheme } from "./palette.js";
@@ -134,7 +135,7 @@ function drawExceptions() {
     figures: lastFigures,
     health: health?.document,
   };
-  bar.draw(seen, Date.now());
+  bar.draw(seen, now());
 }
 
 function openTab(name) {
@@ -303,7 +304,10 @@ const stream = new Stream(
     },
     figures: showFigures,
     zones: (event) => readCity(event.version),
-    beat: (event) => world.isOlderThan(event.zones) && readCity(event.zones),
+    beat: (event) => {
+      told(event.at);
+      if (world.isOlderThan(event.zones)) readCity(event.zones);
+    },
     reset: () => {
       readListsAgain();
       readCity();
@@ -327,7 +331,7 @@ choose(place.read(), true);
 
 let seen = -1;
 setInterval(() => {
-  setText($("#clock .time"), clock(new Date().toISOString()));
+  setText($("#clock .time"), clock(new Date(now()).toISOString()));
   sayZone();
   if (following && world.drones.has(following)) locate(following);
   const second = Math.floor(Date.now() / 1000); // ages grow even when nothing happens

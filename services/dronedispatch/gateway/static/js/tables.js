@@ -4,6 +4,7 @@ import { DELIVERY_ACTIONS, DRONE_ACTIONS } from "./actions.js";
 import { badge, h, meter, setText } from "./dom.js";
 import { clock, count, duration, shortId } from "./format.js";
 import { Grid } from "./grid.js";
+import { now } from "./now.js";
 
 const ROWS_MAX = 250;
 
@@ -121,7 +122,7 @@ class Table {
   }
 }
 
-const lived = (d) => ((d.ended_at ? Date.parse(d.ended_at) : Date.now()) - Date.parse(d.created_at)) / 1000;
+const lived = (d) => ((d.ended_at ? Date.parse(d.ended_at) : now()) - Date.parse(d.created_at)) / 1000;
 const LAST = "\uffff"; // what has no such value comes after all that do
 const DELIVERY_STATUSES = ["pending", "assigned", "in-progress", "delivered", "cancelled", "failed"];
 
