@@ -57,6 +57,27 @@ def open_action(page: Page, name: str, order: str) -> None:
     page.click(f"#delivery-bulk [data-bulk={name}]")
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "said"),
+    [
+        (502, {"X-Outcome": "unknown"}, "perhaps done"),
+        (503, {"X-Outcome": "unknown"}, "perhaps done"),
+        (504, {}, "perhaps done"),
+        (503, {}, "not done"),
+    ],
+)
+def test_what_may_have_been_done_is_never_called_not_done(
+    page: Page, status: int, headers: dict[str, str], said: str
+) -> None:
+    [placed] = page.evaluate(PLACE, 1)
+    page.route(
+        "**/priority", lambda route: route.fulfill(status=status, headers=headers, json={"title": "gone"})
+    )
+    open_action(page, "priority", placed)
+    page.locator("#action [data-part=apply]").click()
+    expect(page.locator("#action tbody td.failed")).to_contain_text(said)
+
+
 def test_a_clock_that_is_wrong_makes_no_order_late_and_none_ten_minutes_old(
     browser: Browser, page: Page, town: str
 ) -> None:
@@ -69,6 +90,41 @@ def test_a_clock_that_is_wrong_makes_no_order_late_and_none_ten_minutes_old(
     expect(row).not_to_contain_text("min")
     expect(other.locator("[data-exception=waiting]")).not_to_contain_text("1 ")
     context.close()
+
+
+def test_an_order_of_which_nobody_knows_is_placed_again_as_the_same_order(page: Page) -> None:
+    keys: list[str] = []
+
+    def answer(route: Route) -> None:
+        if route.request.method == "GET":
+            route.fallback()
+            return
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) <= 4:
+            route.fulfill(status=502, headers={"X-Outcome": "unknown"}, json={"title": "it broke"})
+        else:
+            route.fallback()
+
+    page.route("**/deliveries", answer)
+    page.click("[data-tab=order]")
+    ends = {
+        "origin.lat": "41.89",
+        "origin.lon": "12.49",
+        "destination.lat": "41.91",
+        "destination.lon": "12.53",
+    }
+    for _ in range(2):
+        for name, value in ends.items():
+            page.fill(f"[name='{name}']", value)
+        page.click("text=Place the order")
+        expect(page.locator("#order-answer")).to_be_visible()
+        if len(keys) < 5:
+            expect(page.locator("#order-answer")).to_contain_text("Perhaps placed")
+            page.click("text=Place the order")
+        expect(page.locator("#order-answer")).to_contain_text("is stored")
+    assert len(keys) == 6
+    assert len(set(keys[:5])) == 1
+    assert keys[5] != keys[0]  # what was settled is another order
 
 
 def test_figures_that_are_old_are_said_to_be(page: Page) -> None:

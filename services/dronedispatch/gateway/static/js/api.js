@@ -2,9 +2,10 @@
 const DEADLINE_MS = 15_000;
 
 export class Refused extends Error {
-  constructor(problem) {
+  // `unknown`: nobody can say whether what was asked for was done.
+  constructor(problem, unknown = false) {
     super(problem.detail || problem.title || "refused");
-    this.problem = problem;
+    Object.assign(this, { problem, unknown });
   }
 }
 
@@ -14,17 +15,18 @@ async function call(path, options = {}, seen = {}) {
     answer = await fetch(path, { signal: AbortSignal.timeout(DEADLINE_MS), ...options });
   } catch (error) {
     const why = error.name === "TimeoutError" ? "the system is silent" : error.message;
-    throw new Refused({ title: "no answer", detail: `No answer: ${why}` });
+    throw new Refused({ title: "no answer", detail: `No answer: ${why}` }, true);
   }
   seen.etag = answer.headers.get("ETag");
   let body;
   try {
     body = await answer.json();
   } catch (error) {
-    if (answer.ok) throw new Refused({ title: "no answer", detail: `The answer was cut: ${error.message}` });
+    if (answer.ok) throw new Refused({ title: "no answer", detail: `The answer was cut: ${error.message}` }, true);
     body = {};
   }
-  if (!answer.ok) throw new Refused({ status: answer.status, ...body });
+  const unknown = answer.headers.get("X-Outcome") === "unknown" || answer.status === 502 || answer.status === 504;
+  if (!answer.ok) throw new Refused({ status: answer.status, ...body }, unknown);
   return body;
 }
 
@@ -92,21 +94,31 @@ export async function health() {
   return document;
 }
 
-// One key for one press of the button: a repetition after a lost answer is the same order.
+let unsettled = null; // {text, key}: an order of which nobody could say whether it was placed
+
+// One key for one press of the button: a repetition after a lost answer is the same order. So is the next press, when nobody
+// could say what became of the first.
 export async function placeOrder(order) {
-  const key = freshKey();
+  const text = JSON.stringify(order);
+  const key = unsettled?.text === text ? unsettled.key : freshKey();
+  let unknown = unsettled?.key === key;
+  unsettled = null;
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await post("/deliveries", order, { "Idempotency-Key": key });
     } catch (refused) {
+      unknown ||= refused.unknown;
       const again = refused.problem.status === undefined || refused.problem.status >= 500;
-      if (!again || attempt === 3) throw refused;
+      if (!again || attempt === 3) {
+        if (again && unknown) unsettled = { text, key };
+        throw new Refused(refused.problem, again && unknown);
+      }
       await new Promise((done) => setTimeout(done, 300 * 2 ** attempt));
     }
   }
 }
 
-// The newest deliveries, and all open ones however old.
+// The newest deliveries, and all open ones however old and however many.
 export async function someDeliveries() {
   const queries = ["limit=200", "status=pending&limit=500", "status=assigned&limit=500", "status=in-progress&limit=500"];
   const pages = await Promise.all(queries.map((query) => call(`/deliveries?${query}`)));

@@ -170,7 +170,7 @@ function sentence(refused) {
   const { status } = refused.problem || {};
   if (status === 412) return "not done: it has changed since you looked";
   if (status === 401) return "not done: the session has ended, sign in again";
-  if (status === 504 || status === undefined) return `perhaps done: ${refused.message}; look again`;
+  if (refused.unknown !== false) return `perhaps done: ${refused.message}; look again`;
   return `not done: ${refused.message}`;
 }
 

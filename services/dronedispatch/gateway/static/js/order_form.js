@@ -134,6 +134,7 @@ function wrongFields(problem) {
 }
 
 function wrongText(refused) {
+  if (refused.unknown) return `Perhaps placed: ${refused.message}. Place it again as it is: it becomes one order, not two.`;
   const errors = refused.problem.errors || [];
   return errors.length > 1 ? errors.map((error) => `${error.field}: ${error.detail}`).join("; ") : refused.message;
 }
