@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from dronedispatch.testing.gateway import OPERATOR_TOKEN
 from support.aside import aside
 from support.quiet_town import quiet_town
 
@@ -52,6 +53,13 @@ def live(page: Page, url: str, place: str = "") -> None:
     expect(page.locator("#link")).to_have_attribute("data-state", "live")
 
 
+def sign_in(page: Page) -> None:
+    page.click("#operator")
+    page.fill("#sign-in [name=token]", OPERATOR_TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.locator("#operator")).to_have_text("Sign out")
+
+
 def open_action(page: Page, name: str, order: str) -> None:
     page.locator(f"#delivery-table tr[data-id='{order}'] input").check()
     page.click(f"#delivery-bulk [data-bulk={name}]")
@@ -92,6 +100,45 @@ def test_a_clock_that_is_wrong_makes_no_order_late_and_none_ten_minutes_old(
     context.close()
 
 
+def test_who_signs_in_in_one_tab_is_signed_in_in_the_other(page: Page, town: str) -> None:
+    other = page.context.new_page()
+    live(other, town)
+    sign_in(page)
+    other.click("[data-tab=drones]")
+    other.locator("#drone-table tbody tr input").first.check()
+    other.click("#drone-bulk [data-bulk=out]")
+    expect(other.locator("#action")).to_be_visible()
+    expect(other.locator("#sign-in")).to_be_hidden()
+    expect(other.locator("#operator")).to_have_text("Sign out")
+
+
+def test_a_session_that_ends_in_the_middle_is_begun_anew_in_the_same_dialog(page: Page) -> None:
+    sign_in(page)
+    page.click("[data-tab=drones]")
+    page.locator("#drone-table tbody tr input").first.check()
+    page.click("#drone-bulk [data-bulk=out]")
+    dialog = page.locator("#action")
+    expect(dialog.locator("tbody")).to_contain_text("retires now")
+    page.context.clear_cookies()
+    dialog.locator("[data-part=apply]").click()
+    expect(page.locator("#sign-in")).to_be_visible()
+    page.fill("#sign-in [name=token]", OPERATOR_TOKEN)
+    page.keyboard.press("Enter")
+    expect(dialog.locator("tbody td.done")).to_contain_text("done")
+    page.context.clear_cookies()
+    dialog.locator("[data-part=undo]").click()
+    page.fill("#sign-in [name=token]", OPERATOR_TOKEN)
+    page.keyboard.press("Enter")
+    expect(dialog.locator("tbody td.done")).to_contain_text("taken back")
+
+
+def test_a_token_of_letters_that_no_header_can_carry_is_not_the_operators(page: Page) -> None:
+    page.click("#operator")
+    page.fill("#sign-in [name=token]", "пароль")
+    page.keyboard.press("Enter")
+    expect(page.locator("#sign-in output")).to_have_text("This is not the operator's token.")
+
+
 def test_an_order_of_which_nobody_knows_is_placed_again_as_the_same_order(page: Page) -> None:
     keys: list[str] = []
 
@@ -125,6 +172,12 @@ def test_an_order_of_which_nobody_knows_is_placed_again_as_the_same_order(page: 
     assert len(keys) == 6
     assert len(set(keys[:5])) == 1
     assert keys[5] != keys[0]  # what was settled is another order
+
+
+def test_a_session_is_not_shown_for_longer_than_it_lasts(page: Page) -> None:
+    shown = "{ signed_in: true, until: new Date(Date.now() - 900).toISOString() }"
+    page.evaluate(f"droneDispatch.session.show({shown})")
+    expect(page.locator("#operator")).to_have_text("Sign in")
 
 
 def test_figures_that_are_old_are_said_to_be(page: Page) -> None:

@@ -84,7 +84,10 @@ export const drone = (id) => call(`/drones/${encodeURIComponent(id)}`);
 export const why = (id) => call(`/deliveries/${encodeURIComponent(id)}/why`);
 
 export const session = () => call("/session", { cache: "no-store" });
-export const signIn = (token) => post("/session", undefined, { Authorization: `Bearer ${token}` });
+export async function signIn(token) {
+  if (/[^\x20-\x7e]/.test(token)) throw new Refused({ status: 401, title: "no token has such letters" }); // nor can a header carry them
+  return post("/session", undefined, { Authorization: `Bearer ${token}` });
+}
 export const signOut = () => call("/session", { method: "DELETE" });
 
 // Of the process that answers, and of what it serves with: ready or not, the document is the answer.

@@ -32,7 +32,8 @@ export class ActionDialog {
   }
 
   async open(action, ids) {
-    if (action.operator && !(await this.hands.session.wanted())) return;
+    const { session } = this.hands;
+    if (action.operator && !session.signedIn && !(await session.wanted())) return;
     this.action = action;
     this.rows = ids.slice(0, CHOSEN_MAX).map((id) => ({ id, say: h("td", {}), before: null }));
     setText(this.title, this.rows.length === 1 ? `${action.title}: ${named(action, ids[0])}` : `${action.title}: ${this.rows.length} chosen`);
@@ -97,6 +98,12 @@ export class ActionDialog {
     const value = this.value();
     const round = (this.round += 1);
     this.stage("running");
+    if (!(await this.allowed(action))) {
+      if (round !== this.round) return;
+      this.stage("preview");
+      this.showPreview();
+      return;
+    }
     const todo = this.rows.filter((row) => row.may);
     await each(todo, (row) => this.one(row, () => changed(action, action.act, row.id, value, row.seen), "done", action));
     if (round !== this.round) return;
@@ -110,6 +117,10 @@ export class ActionDialog {
     const round = (this.round += 1);
     this.stage("running");
     const done = this.rows.filter((row) => row.result);
+    if (!(await this.allowed(action))) {
+      if (round === this.round) this.stage("done", true, done.length < this.rows.length);
+      return;
+    }
     const act = action.undoWith || action.act;
     await each(done, (row) => {
       const seen = row.result;
@@ -120,6 +131,11 @@ export class ActionDialog {
     const undone = done.filter((row) => row.result);
     setText(this.sum, `${undone.length} taken back, ${done.length - undone.length} not.`);
     this.stage("done", false, true);
+  }
+
+  // A session may have ended since the dialog was opened.
+  async allowed(action) {
+    return !action.operator || this.hands.session.wanted();
   }
 
   async one(row, act, word, action) {

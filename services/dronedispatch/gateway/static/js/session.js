@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { $, setText } from "./dom.js";
+import { now } from "./now.js";
 
 export class OperatorSession {
   constructor(button, dialog) {
@@ -23,19 +24,23 @@ export class OperatorSession {
       this.form.reset();
       for (const go of this.waiting.splice(0)) go(this.signedIn);
     });
+    document.addEventListener("visibilitychange", () => document.hidden || this.read()); // another tab may have begun or ended it
     this.read();
   }
 
   async read() {
+    clearTimeout(this.again);
     try {
       this.show(await api.session());
     } catch {
-      setTimeout(() => this.read(), 3000); // nobody answers: then nobody is signed in either
+      this.again = setTimeout(() => this.read(), 3000); // nobody answers: then nobody is signed in either
     }
   }
 
   show({ signed_in, until }) {
     this.signedIn = signed_in;
+    clearTimeout(this.again);
+    if (until) this.again = setTimeout(() => this.read(), Math.max(0, Date.parse(until) - now()) + 1000);
     setText($("span", this.button), signed_in ? "Sign out" : "Sign in");
     this.button.title = signed_in ? `Signed in as the operator until ${until}` : "Sign in as the operator";
     document.body.dataset.operator = String(signed_in);
@@ -46,10 +51,11 @@ export class OperatorSession {
     this.dialog.showModal();
   }
 
-  // Whether the operator is signed in; who is not is asked for the token first.
-  wanted() {
-    if (this.signedIn) return Promise.resolve(true);
-    this.dialogOpen();
+  // Whether the operator is signed in, by the system's own word; who is not is asked for the token first.
+  async wanted() {
+    await this.read();
+    if (this.signedIn) return true;
+    if (!this.dialog.open) this.dialogOpen();
     return new Promise((done) => this.waiting.push(done));
   }
 
