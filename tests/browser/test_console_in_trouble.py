@@ -86,6 +86,60 @@ def test_what_may_have_been_done_is_never_called_not_done(
     expect(page.locator("#action tbody td.failed")).to_contain_text(said)
 
 
+def test_a_link_to_an_order_that_could_not_be_read_opens_it_when_it_can(page: Page, town: str) -> None:
+    [placed] = page.evaluate(PLACE, 1)
+    broken = [True]
+
+    def answer(route: Route) -> None:
+        if broken:
+            route.fulfill(status=503, json={"title": "away", "detail": "no gateway is there"})
+        else:
+            route.continue_()
+
+    page.route(f"**/deliveries/{placed}", answer)
+    page.route("**/deliveries?*", lambda route: route.fulfill(json={"deliveries": [], "next": None}))
+    live(page, town, f"#order={placed}")
+    page.reload()
+    expect(page.locator("#card")).to_contain_text("cannot be read now: no gateway is there")
+    broken.clear()
+    expect(page.locator("#card .badge")).to_have_text("pending")
+
+
+def test_an_order_that_cannot_be_read_just_now_does_not_leave_the_page(page: Page) -> None:
+    [placed] = page.evaluate(PLACE, 1)
+    row = page.locator(f"#delivery-table tr[data-id='{placed}']")
+    expect(row).to_be_visible()
+    page.route(f"**/deliveries/{placed}", lambda route: route.fulfill(status=503, json={"title": "away"}))
+    page.route("**/deliveries?*", lambda route: route.fulfill(json={"deliveries": [], "next": None}))
+    for _ in range(2):  # it is asked for until it is known whether it is there
+        with page.expect_response(f"**/deliveries/{placed}"):
+            page.evaluate("droneDispatch.stream.handle('reset', {})")
+    expect(row).to_be_visible()
+    page.unroute(f"**/deliveries/{placed}")
+    page.route(f"**/deliveries/{placed}", lambda route: route.fulfill(status=404, json={"title": "none"}))
+    expect(row).to_have_count(0)
+
+
+def test_all_open_orders_are_read_however_many_there_are(page: Page, town: str) -> None:
+    page.evaluate(PLACE, 3)
+    every = page.evaluate("fetch('/deliveries?limit=500').then((answer) => answer.json())")["deliveries"]
+
+    def one_a_page(route: Route) -> None:
+        """Of those that wait one a page, of the rest none: as if there were five hundred times as many."""
+        query = route.request.url.partition("?")[2]
+        if "status=pending" not in query:
+            route.fulfill(json={"deliveries": [], "next": None})
+            return
+        after = query.partition("after=")[2].partition("&")[0]
+        at = next((n + 1 for n, one in enumerate(every) if one["id"] == after), 0)
+        more = every[at]["id"] if at + 1 < len(every) else None
+        route.fulfill(json={"deliveries": every[at : at + 1], "next": more})
+
+    page.route("**/deliveries?*", one_a_page)
+    live(page, town)
+    expect(page.locator("#delivery-table tbody tr")).to_have_count(len(every))
+
+
 def test_a_clock_that_is_wrong_makes_no_order_late_and_none_ten_minutes_old(
     browser: Browser, page: Page, town: str
 ) -> None:

@@ -123,7 +123,17 @@ export async function placeOrder(order) {
 
 // The newest deliveries, and all open ones however old and however many.
 export async function someDeliveries() {
-  const queries = ["limit=200", "status=pending&limit=500", "status=assigned&limit=500", "status=in-progress&limit=500"];
-  const pages = await Promise.all(queries.map((query) => call(`/deliveries?${query}`)));
-  return pages.flatMap((page) => page.deliveries);
+  const newest = async () => (await deliveries("limit=200")).deliveries;
+  return (await Promise.all([newest(), ...["pending", "assigned", "in-progress"].map(allOf)])).flat();
+}
+
+async function allOf(status) {
+  const query = new URLSearchParams({ status, limit: 500 });
+  const found = [];
+  for (;;) {
+    const page = await deliveries(query);
+    found.push(...page.deliveries);
+    if (!page.next) return found;
+    query.set("after", page.next);
+  }
 }

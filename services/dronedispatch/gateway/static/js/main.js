@@ -173,7 +173,7 @@ async function readDelivery(id) {
   try {
     take([await api.delivery(id)]);
   } catch (refused) {
-    missing({ kind: "delivery", id, text: refused.problem.status === 404 ? `There is no order ${id}.` : `Order ${id} cannot be read now: ${refused.message}` });
+    missing("delivery", id, refused, `There is no order ${id}.`, `Order ${id}`);
   }
 }
 
@@ -182,13 +182,20 @@ async function readDrone(id) {
   try {
     await api.drone(id);
   } catch (refused) {
-    missing({ kind: "drone", id, text: refused.problem.status === 404 ? `There is no drone ${id}.` : `Drone ${id} cannot be read now: ${refused.message}` });
+    missing("drone", id, refused, `There is no drone ${id}.`, `Drone ${id}`);
   }
 }
 
-function missing(what) {
-  card.missing = what;
+// What could not be read is asked for again while its card is open; what does not exist is not.
+function missing(kind, id, refused, none, name) {
+  const gone = refused.problem.status === 404;
+  card.missing = { kind, id, text: gone ? none : `${name} cannot be read now: ${refused.message}` };
   drawTables();
+  if (gone) return;
+  setTimeout(() => {
+    const { chosen } = world;
+    if (chosen?.kind === kind && chosen.id === id) choose(chosen, true);
+  }, TRY_AGAIN_MS);
 }
 
 function locate(id) {
@@ -275,8 +282,10 @@ async function readLists() {
   const missing = world.reconcile(await api.someDeliveries());
   const found = await Promise.allSettled(missing.slice(0, 100).map((id) => api.delivery(id)));
   world.setDeliveries(found.filter((one) => one.status === "fulfilled").map((one) => one.value));
-  world.drop(missing.filter((id, at) => !found[at] || found[at].status === "rejected"));
+  world.drop(missing.filter((id, at) => !found[at] || found[at].reason?.problem?.status === 404));
   drawTables();
+  const unread = found.find((one) => one.status === "rejected" && one.reason.problem?.status !== 404);
+  if (unread) throw unread.reason; // it may be open still: it stays, and all is read again
 }
 
 const readListsAgain = persistently(readLists);
