@@ -193,6 +193,49 @@ def test_a_token_of_letters_that_no_header_can_carry_is_not_the_operators(page: 
     expect(page.locator("#sign-in output")).to_have_text("This is not the operator's token.")
 
 
+def test_a_year_has_four_digits_in_every_field_for_a_moment(page: Page) -> None:
+    fields = page.locator("#system-search [type=datetime-local]")
+    [placed] = page.evaluate(PLACE, 1)
+    page.click("#system-search summary")
+    open_action(page, "deadline", placed)
+    field = page.locator("#action [name=deadline]")
+    field.focus()
+    page.keyboard.type("01022030")
+    page.keyboard.type("0304AM")
+    expect(field).to_have_value("2030-01-02T03:04")
+    assert (
+        page.evaluate("import('/dashboard/js/format.js').then((m) => m.momentOf('20261-01-01T00:00'))")
+        is None
+    )
+    for at in range(2):
+        expect(fields.nth(at)).to_have_attribute("max", "9999-12-31T23:59")
+
+
+def test_a_time_of_ordering_narrows_the_table_to_what_was_ordered_then(page: Page) -> None:
+    page.evaluate(PLACE, 1)
+    rows = page.locator("#delivery-table tbody tr")
+    expect(rows).not_to_have_count(0)
+    page.click("#system-search summary")
+    page.fill("#system-search [name=to]", "2020-01-01T00:00")
+    expect(rows).to_have_count(0)
+    expect(page.locator("#delivery-empty")).to_contain_text("was ordered")
+    page.click("#delivery-empty [data-clear]")
+    expect(rows).not_to_have_count(0)
+
+
+def test_what_could_not_be_read_for_a_preview_can_be_read_again(page: Page) -> None:
+    [placed] = page.evaluate(PLACE, 1)
+    page.route(
+        f"**/deliveries/{placed}", lambda route: route.fulfill(status=503, json={"title": "away"}), times=1
+    )
+    open_action(page, "priority", placed)
+    dialog = page.locator("#action")
+    expect(dialog.locator("tbody")).to_contain_text("away")
+    dialog.locator("[data-part=again]").click()
+    expect(dialog.locator("tbody")).to_contain_text("pending, priority 0")
+    expect(dialog.locator("[data-part=apply]")).to_be_enabled()
+
+
 def test_an_order_of_which_nobody_knows_is_placed_again_as_the_same_order(page: Page) -> None:
     keys: list[str] = []
 

@@ -1,7 +1,7 @@
 // One action on one or many: first what it would do to each, then a result for each, then the way back where there is one.
 
 import { $, h, setText } from "./dom.js";
-import { shortId } from "./format.js";
+import { LAST_MOMENT, shortId } from "./format.js";
 
 const AT_ONCE = 6; // a browser opens six connections to a host
 const CHOSEN_MAX = 200;
@@ -50,7 +50,7 @@ export class ActionDialog {
     this.input = null;
     this.fieldBox.replaceChildren();
     if (!field) return;
-    this.input = h("input", { name: field.name, type: field.type, min: field.min, max: field.max, step: field.type === "datetime-local" ? 60 : 1 });
+    this.input = h("input", { name: field.name, type: field.type, min: field.min, ...(field.type === "datetime-local" ? { max: LAST_MOMENT, step: 60 } : { max: field.max, step: 1 }) });
     this.input.addEventListener("input", () => this.showPreview());
     this.fieldBox.append(h("label", {}, field.label(), this.input));
   }
@@ -89,6 +89,7 @@ export class ActionDialog {
     }
     const may = this.rows.filter((row) => row.may).length;
     this.apply.disabled = may === 0;
+    this.again.hidden = !this.rows.some((row) => row.trouble);
     setText(this.sum, may === this.rows.length ? "" : `${may} of ${this.rows.length} will be changed.`);
   }
 

@@ -37,7 +37,12 @@ export function fieldOf(moment) {
   return new Date(at.getTime() - (local ? 60_000 * at.getTimezoneOffset() : 0)).toISOString().slice(0, 16);
 }
 
-export const momentOf = (text) => (text ? new Date(local ? text : `${text}Z`).toISOString() : null);
+export function momentOf(text) {
+  const at = new Date(local ? text : `${text}Z`);
+  return Number.isNaN(at.getTime()) ? null : at.toISOString();
+}
+
+export const LAST_MOMENT = "9999-12-31T23:59"; // for a field's `max`: without it a year has six digits, and is no moment of ours
 
 const two = (n) => String(n).padStart(2, "0");
 

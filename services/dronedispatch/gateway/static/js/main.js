@@ -68,12 +68,14 @@ const place = new Place((what) => choose(what, true));
 const search = new Search($("#system-search"), $("#delivery-search"), {
   onChoose: choose,
   onFound: take,
+  onSpan: drawTables,
   status: () => deliveries.status,
   isDrone: (id) => world.drones.has(id),
 });
 for (const table of [deliveries, drones]) {
   $("[data-clear]", table.empty).addEventListener("click", () => {
     table.search.value = "";
+    search.clear();
     table.setStatus(null);
     bar.clear();
   });
@@ -213,6 +215,7 @@ async function showPlaced(id) {
 }
 
 function drawTables() {
+  deliveries.within = search.within;
   deliveries.draw();
   drones.draw();
   card.draw();

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { $, setText } from "./dom.js";
-import { clock, count, momentOf } from "./format.js";
+import { LAST_MOMENT, clock, count, momentOf } from "./format.js";
 
 const WHOLE = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 const BEGINNING = /^[0-7][0-9A-HJKMNP-TV-Z]{3,24}$/;
@@ -25,7 +25,7 @@ export function meaning(text, { status, from, to, isDrone }) {
 }
 
 export class Search {
-  // `hands`: {onChoose, onFound(deliveries), status(), isDrone(id)}.
+  // `hands`: {onChoose, onFound(deliveries), onSpan(), status(), isDrone(id)}.
   constructor(root, input, hands) {
     this.root = root;
     this.input = input;
@@ -40,7 +40,22 @@ export class Search {
     });
     this.more.addEventListener("click", () => this.goOn());
     for (const field of [input, this.from, this.to]) field.addEventListener("input", () => this.forget());
+    for (const field of [this.from, this.to]) field.max = LAST_MOMENT;
+    root.addEventListener("input", () => hands.onSpan());
+    $("details", root).addEventListener("toggle", () => hands.onSpan());
     this.round = 0;
+  }
+
+  // Whether `delivery` was ordered in the time that is given; null: no time is.
+  get within() {
+    const [from, to] = [this.from, this.to].map((field) => momentOf(field.value));
+    if (!$("details", this.root).open || !(from || to)) return null;
+    return ({ created_at: at }) => !(from && Date.parse(at) < Date.parse(from)) && !(to && Date.parse(at) > Date.parse(to));
+  }
+
+  clear() {
+    this.from.value = this.to.value = "";
+    this.forget();
   }
 
   // What was found is an answer to what was asked: when that is typed anew, it says nothing any more.

@@ -20,6 +20,7 @@ class Table {
     this.empty = document.querySelector(`#${name}-empty`);
     this.status = null;
     this.exception = null; // {label, ids}: these alone are shown
+    this.within = null; // whether a record is of the time that is searched; null: no time is given
     this.picked = new Set();
     this.order = { column: null, sign: 1 };
     const table = document.querySelector(`#${name}-table`);
@@ -104,7 +105,7 @@ class Table {
     if (this.pane.hidden || !this.columns) return;
     const wanted = this.search.value.trim().toLowerCase();
     const all = this.all();
-    const found = all.filter((one) => (!this.exception || this.exception.ids.has(one.id)) && (!this.status || one.status === this.status) && (!wanted || this.text(one).toLowerCase().includes(wanted)));
+    const found = all.filter((one) => (!this.within || this.within(one)) && (!this.exception || this.exception.ids.has(one.id)) && (!this.status || one.status === this.status) && (!wanted || this.text(one).toLowerCase().includes(wanted)));
     const shown = this.sorted(found).slice(0, ROWS_MAX);
     const { chosen } = this.world;
     this.grid.draw(shown, chosen && chosen.kind === this.kind ? chosen.id : null, this.picked);
@@ -116,7 +117,7 @@ class Table {
 
   whyEmpty(known, wanted) {
     const what = this.kind === "delivery" ? "order" : "drone";
-    const narrowed = [this.exception && `is “${this.exception.label}”`, this.status && `is ${this.status}`, wanted && `has “${wanted}” in it`].filter(Boolean);
+    const narrowed = [this.exception && `is “${this.exception.label}”`, this.status && `is ${this.status}`, wanted && `has “${wanted}” in it`, this.within && "was ordered in that time"].filter(Boolean);
     if (!narrowed.length) return known ? "" : `No ${what} yet.`;
     return `None of the ${count(known)} ${what}s that this page knows ${narrowed.join(" and ")}.`;
   }
