@@ -30,6 +30,9 @@ TEN_MINUTES_AHEAD = """(() => {
         static now() { return Real.now() + 600_000; }
     };
 })()"""
+NO_STORAGE = """Object.defineProperty(window, "localStorage", {
+    get() { throw new DOMException("denied", "SecurityError"); },
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +194,17 @@ def test_a_token_of_letters_that_no_header_can_carry_is_not_the_operators(page: 
     page.fill("#sign-in [name=token]", "пароль")
     page.keyboard.press("Enter")
     expect(page.locator("#sign-in output")).to_have_text("This is not the operator's token.")
+
+
+def test_a_browser_that_forbids_storage_shows_the_page(browser: Browser, town: str) -> None:
+    context = browser.new_context()
+    context.add_init_script(NO_STORAGE)
+    page = context.new_page()
+    live(page, town)
+    page.click("#clock")
+    expect(page.locator("#clock")).to_contain_text("local")
+    page.click("#theme")
+    context.close()
 
 
 def test_a_year_has_four_digits_in_every_field_for_a_moment(page: Page) -> None:

@@ -17,7 +17,11 @@ export const zone = () => (local ? "local" : "UTC");
 // Times in the viewer's own zone, or in UTC as the API says them; remembered by this browser.
 export function setLocal(wanted) {
   local = wanted;
-  localStorage.setItem("zone", zone());
+  try {
+    localStorage.setItem("zone", zone());
+  } catch {
+    // forbidden: it lasts as long as the page
+  }
 }
 
 export function duration(seconds) {
