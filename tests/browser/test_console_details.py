@@ -95,6 +95,16 @@ TAKEN_BACK = """async (others) => {
     dialog.remove();
     return [...said, (await PRIORITY.read(id)).one.priority];
 }"""
+FITTED = """async () => {
+    const { fitting } = await import("/dashboard/js/ground.js");
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.font = "600 11px sans-serif";
+    return ["NORTH-WEST", "W".repeat(9) + "I".repeat(191), "שכונה ".repeat(30)].flatMap((name) =>
+        [100, 40, 2].map((width) => {
+            const said = fitting(pen, name, width);
+            return pen.measureText(said).width <= width && (said === name ? name : said.length > 1 ? "cut" : said);
+        }));
+}"""
 CANCELLED = """async (id) => {
     const { change } = await import("/dashboard/js/api.js");
     await change(id, "cancel");
@@ -211,6 +221,29 @@ def test_no_figure_is_drawn_over_by_its_own_chart_at_any_size(visit: Visit) -> N
         page.set_viewport_size({"width": width, "height": height})
         assert page.evaluate(OVERDRAWN, figures) == []
     page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_a_name_is_drawn_no_wider_than_its_area(visit: Visit) -> None:
+    whole, cut, none = "NORTH-WEST", "cut", ""
+    assert visit.page.evaluate(FITTED) == [whole, cut, none, cut, cut, none, cut, cut, none]
+
+
+@pytest.mark.parametrize(("width", "height"), [(844, 390), (720, 450), (320, 640), (360, 225)])
+def test_rows_are_seen_in_a_window_as_low_as_a_phone_on_its_side_or_a_page_at_400_percent(
+    visit: Visit, width: int, height: int
+) -> None:
+    page = visit.page
+    page.evaluate(PLACED)
+    page.set_viewport_size({"width": width, "height": height})
+    assert page.evaluate("document.querySelector('#figures').clientHeight") >= 60
+    for tab in ("deliveries", "drones"):
+        page.click(f"[data-tab={tab}]")
+        assert page.evaluate(f"document.querySelector('#pane-{tab} .scroller').clientHeight") >= 100
+    page.click("[data-tab=order]")
+    page.locator("#order-form [type=submit]").scroll_into_view_if_needed()
+    expect(page.locator("#order-form [type=submit]")).to_be_in_viewport()
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.click("[data-tab=deliveries]")
 
 
 def test_a_focus_that_was_given_away_is_not_taken_back(visit: Visit) -> None:

@@ -69,7 +69,17 @@ function middle(view, ring) {
   const points = ring.slice(0, -1).map(([lon, lat]) => view.metres(lat, lon));
   const x = points.reduce((sum, p) => sum + p.x, 0) / points.length;
   const y = points.reduce((sum, p) => sum + p.y, 0) / points.length;
-  return { x: view.px(x), y: view.py(y), top: Math.min(...points.map((p) => view.py(p.y))), left: Math.min(...points.map((p) => view.px(p.x))) };
+  return { x: view.px(x), y: view.py(y), top: Math.min(...points.map((p) => view.py(p.y))), left: Math.min(...points.map((p) => view.px(p.x))), right: Math.max(...points.map((p) => view.px(p.x))) };
+}
+
+// As much of a name as is no wider than its area: the next one's stands beside it.
+export function fitting(ctx, text, width) {
+  const wide = (one) => ctx.measureText(one).width;
+  if (wide(text) <= width) return text;
+  const letters = [...text];
+  letters.length = Math.max(0, Math.ceil((letters.length * width) / wide(text)));
+  while (letters.length && wide(`${letters.join("")}…`) > width) letters.pop();
+  return letters.length ? `${letters.join("")}…` : "";
 }
 
 function zoneLabel(ctx, view, zone) {
@@ -78,7 +88,7 @@ function zoneLabel(ctx, view, zone) {
   ctx.textAlign = "left";
   ctx.fillStyle = palette.label;
   ctx.globalAlpha = 0.75;
-  ctx.fillText((zone.properties.name || zone.properties.id).toUpperCase(), at.left + 10, at.top + 20);
+  ctx.fillText(fitting(ctx, (zone.properties.name || zone.properties.id).toUpperCase(), at.right - at.left - 16), at.left + 10, at.top + 20);
   ctx.globalAlpha = 1;
 }
 
