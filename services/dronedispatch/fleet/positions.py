@@ -37,7 +37,9 @@ class Plane:
     def to_point(self, pos: LatLon) -> Point:
         metres_a_degree = math.radians(1.0) * EARTH_RADIUS_M
         return Point(
-            _shorter(pos.lon - self.middle.lon) * metres_a_degree * math.cos(math.radians(self.middle.lat)),
+            (near_lon(pos.lon, self.middle.lon) - self.middle.lon)
+            * metres_a_degree
+            * math.cos(math.radians(self.middle.lat)),
             (pos.lat - self.middle.lat) * metres_a_degree,
         )
 
@@ -45,17 +47,20 @@ class Plane:
         metres_a_degree = math.radians(1.0) * EARTH_RADIUS_M
         return LatLon(
             lat=self.middle.lat + point.y_m / metres_a_degree,
-            lon=_shorter(
-                self.middle.lon + point.x_m / (metres_a_degree * math.cos(math.radians(self.middle.lat)))
+            lon=near_lon(
+                self.middle.lon + point.x_m / (metres_a_degree * math.cos(math.radians(self.middle.lat))), 0.0
             ),
         )
 
 
-def _shorter(lon_deg: float) -> float:
-    """The same longitude in -180..180: a city may lie across the antimeridian."""
-    if lon_deg > 180.0:
-        return lon_deg - 360.0
-    return lon_deg + 360.0 if lon_deg < -180.0 else lon_deg
+def near_lon(lon: float, middle: float) -> float:
+    """The same longitude within 180 degrees of `middle`: a city may lie across the antimeridian.
+
+    Turned before anything is subtracted: 180 and -180 are one meridian to the last bit, and no slit is left along it.
+    """
+    if lon - middle > 180.0:
+        return lon - 360.0
+    return lon + 360.0 if lon - middle < -180.0 else lon
 
 
 def distance_m(a: Point, b: Point) -> float:

@@ -124,13 +124,13 @@ def test_a_city_of_two_islands_has_no_way_between_them() -> None:
     assert paths.why_not_reached(a) is None
 
 
-def test_a_city_across_the_antimeridian_is_one_city() -> None:
+def taveuni(west: float = 179.95, east: float = -179.95) -> Document:
     """RFC 7946, 3.1.9: cut in two at 180 degrees."""
-    west = [[[179.95, -16.6], [180.0, -16.6], [180.0, -16.5], [179.95, -16.5], [179.95, -16.6]]]
-    east = [[[-180.0, -16.6], [-179.95, -16.6], [-179.95, -16.5], [-180.0, -16.5], [-180.0, -16.6]]]
-    both = {"type": "MultiPolygon", "coordinates": [west, east]}
-    point = {"type": "Point", "coordinates": [179.98, -16.55]}
-    document = {
+    this = [[[west, -16.6], [180.0, -16.6], [180.0, -16.5], [west, -16.5], [west, -16.6]]]
+    that = [[[-180.0, -16.6], [east, -16.6], [east, -16.5], [-180.0, -16.5], [-180.0, -16.6]]]
+    both = {"type": "MultiPolygon", "coordinates": [this, that]}
+    point = {"type": "Point", "coordinates": [180.0, -16.55]}
+    return {
         "type": "FeatureCollection",
         "features": [
             generated_cities.feature("boundary", "taveuni", both),
@@ -138,7 +138,15 @@ def test_a_city_across_the_antimeridian_is_one_city() -> None:
             generated_cities.feature("charge_point", "dock", point, zone="all", capacity=2),
         ],
     }
-    city = parse_city(document, "taveuni")
+
+
+@pytest.mark.parametrize(("west", "east"), [(179.7103214, -179.8685876), (179.7783277, -179.9923674)])
+def test_no_slit_is_left_where_a_city_was_cut(west: float, east: float) -> None:
+    assert parse_city(taveuni(west, east), "taveuni").boundary.shape.geom_type == "Polygon"
+
+
+def test_a_city_across_the_antimeridian_is_one_city() -> None:
+    city = parse_city(taveuni(), "taveuni")
     assert 10_000 < city.diameter_m < 20_000
     a, b = LatLon(lat=-16.55, lon=179.96), LatLon(lat=-16.55, lon=-179.96)
     assert city.why_not_here(a) is None
