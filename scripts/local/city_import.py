@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from shapely.geometry.base import BaseGeometry
 
 from dronedispatch.fleet.city import BOUNDARY_CORNERS_MAX
 from dronedispatch.fleet.geojson import FEATURES_MAX, CityInvalid
-from dronedispatch.fleet.positions import EARTH_RADIUS_M, LatLon, Plane, Point
+from dronedispatch.fleet.positions import EARTH_RADIUS_M, LatLon, Plane, Point, near_lon
 
 Document = dict[str, Any]
 ISLAND_M2 = 250_000.0  # a part of the city that is smaller is left out
@@ -36,6 +37,7 @@ GROUND_MIN_M2 = 10_000.0  # what covers less is no city, or its numbers are no d
 ZONE_MIN_M2 = 100.0  # a sliver between two quarters is no zone, and may vanish as its corners are rounded
 GRID_MAX = 200_000  # places that are looked at when charge points are spread
 DECIMALS = 7
+EARTH = shapely.box(-180.0, -90.0, 180.0, 90.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,8 @@ def _byground(boundary: BaseGeometry) -> int:
 def spread(boundary: BaseGeometry, count: int) -> list[Point]:
     """Places that divide the ground evenly (Lloyd, 1982), the same for the same boundary; each part of it has one."""
     room = boundary.simplify(30.0).buffer(-60.0)  # a rough coast costs a buffer the square of its corners
-    free = boundary if room.is_empty else room
+    narrow = [part for part in shapely.get_parts(boundary) if not part.intersects(room)]
+    free = ground(shapely.geometrycollections([room, *narrow]))
     west, south, east, north = free.bounds
     box = (east - west) * (north - south)
     step = max(np.sqrt(free.area / 4_000.0), np.sqrt(box / GRID_MAX), 1.0)
@@ -247,13 +250,26 @@ def _slug(name: str, taken: set[str]) -> str:
 def _feature(kind: str, feature_id: str, name: str, shape: BaseGeometry, plane: Plane) -> Document:
     def degrees(xy: np.ndarray) -> np.ndarray:
         spots = [plane.to_latlon(Point(float(x), float(y))) for x, y in xy]
-        return np.round([(spot.lon, spot.lat) for spot in spots], DECIMALS)
+        return np.round([(near_lon(spot.lon, plane.middle.lon), spot.lat) for spot in spots], DECIMALS)
 
-    geometry = shapely.transform(shapely.orient_polygons(shape), degrees)
+    geometry = shapely.transform(shape, degrees)
     if not geometry.is_valid:  # rounding, or a neck that the simplification has closed to a point
-        geometry = shapely.orient_polygons(ground(shapely.make_valid(geometry)))
+        geometry = ground(shapely.make_valid(geometry))
+    geometry = shapely.orient_polygons(_cut(geometry))
     return {
         "type": "Feature",
         "properties": {"kind": kind, "id": feature_id, "name": name},
         "geometry": json.loads(shapely.to_geojson(geometry)),
     }
+
+
+def _cut(shape: BaseGeometry) -> BaseGeometry:
+    """At 180 degrees, if it lies across (RFC 7946, 3.1.9): read as they stand, both halves are on the earth."""
+    west, _, east, _ = shape.bounds
+    if west >= -180.0 and east <= 180.0:
+        return shape
+    halves = []
+    for turn in ((-360.0, 0.0), (0.0, 0.0), (360.0, 0.0)):
+        half = shapely.transform(shape, partial(np.add, turn)).intersection(EARTH)
+        halves.append(shapely.transform(ground(half), partial(np.round, decimals=DECIMALS)))
+    return ground(shapely.geometrycollections(halves))

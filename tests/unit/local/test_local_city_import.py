@@ -11,6 +11,7 @@ import pytest
 from scripts.local import city as command
 from scripts.local.city_import import ISLANDS_MAX, Made, Wish, make_city
 from scripts.local.city_source import NoQuarters
+from shapely import Point
 
 from dronedispatch.fleet.city import City, parse_city
 from dronedispatch.fleet.geojson import refuse_strange_names, why_not_wgs84
@@ -94,6 +95,23 @@ CITIES: dict[str, tuple[object, float]] = {  # what, and its ground in square ki
         21.3,
     ),
     "counted on across the antimeridian": (collection(feature(polygon(square(179.97, -17, 0.06)))), 42.6),
+    "wider on either side of the antimeridian than on it": (
+        collection(
+            feature(
+                polygon(
+                    [
+                        [179.96, -0.03],
+                        [180, -0.005],
+                        [-179.96, -0.03],
+                        [-179.96, 0.03],
+                        [180, 0.005],
+                        [179.96, 0.03],
+                    ]
+                )
+            )
+        ),
+        34.6,
+    ),
     "counted from 0 to 360": (collection(feature(polygon(square(355.0)))), 3.04),
     "null and empty geometries beside one": (
         collection(
@@ -331,6 +349,25 @@ def test_a_place_that_cannot_be_written_to_is_one_sentence(tmp_path: Path) -> No
     file.write_text(json.dumps(A))
     with pytest.raises(SystemExit, match="cannot write"):
         command.main(["import", str(file), "-o", str(tmp_path / "nowhere" / "city.json")])
+
+
+def test_a_city_across_the_antimeridian_is_cut_there_and_every_half_is_where_it_was() -> None:
+    east = [[[-180, -17], [-179.97, -17], [-179.97, -16.97], [-180, -16.97]]]
+    made = make_city({"type": "MultiPolygon", "coordinates": [[square(179.97, -17, 0.03)], east]}, Wish())
+    boundary = made.document["features"][0]["geometry"]
+    assert boundary["type"] == "MultiPolygon"
+    assert sorted({lon for part in boundary["coordinates"] for lon, _ in part[0]}) == [
+        -180,
+        -179.97,
+        179.97,
+        180,
+    ]
+
+
+def test_an_island_too_narrow_to_keep_room_on_both_sides_has_a_charge_point_too() -> None:
+    key = [[5.1, 52.0], [5.1014, 52.0], [5.1014, 52.05], [5.1, 52.05], [5.1, 52.0]]
+    _, city = city_of({"type": "MultiPolygon", "coordinates": [[square(5.0, 52.0, 0.05)], [key]]})
+    assert all(any(part.contains(Point(at)) for at in city.charge_xy_m) for part in city.boundary.shape.geoms)
 
 
 def archipelago(count: int) -> Any:
