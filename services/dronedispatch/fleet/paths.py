@@ -104,11 +104,6 @@ class Paths:
     # -- is there a way ----------------------------------------------------------------------------------------------
 
     @property
-    def walls(self) -> bool:
-        """Whether anything is in the way of a straight line between two places of the city."""
-        return self._space is not None
-
-    @property
     def divided(self) -> bool:
         """Whether there are parts of the city without a way between them."""
         return self._space is not None and bool(self._mesh.component.max() > 0)

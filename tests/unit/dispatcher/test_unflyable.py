@@ -120,21 +120,32 @@ def test_an_order_that_only_waits_for_a_busy_drone_is_not_unflyable() -> None:
     assert not made.unflyable
 
 
-def test_a_drone_on_its_way_to_a_place_that_is_walled_in_gives_the_order_back() -> None:
-    made = plan(
-        flying("d", "o", km(0, 0)),
-        order("o", km(3, 3), km(-4, 3), status=DeliveryStatus.ASSIGNED, drone_id="d"),
-        city=around(3, 3),
-    )
+CUT_OFF = {
+    "walled in": ((4.0, 3.0), around(4, 3)),
+    "in an area": ((4.0, 3.0), with_areas((3, 2, 5, 4))),
+    "outside the city": ((400.0, 3.0), OPEN),
+    "outside a city with areas": ((400.0, 3.0), with_areas((-3, 2, -2, 4))),
+}
+
+
+@pytest.mark.parametrize("where", CUT_OFF)
+def test_a_drone_on_its_way_to_a_place_that_is_cut_off_gives_the_order_back(where: str) -> None:
+    place, city = CUT_OFF[where]
+    parcel = order("o", km(*place), km(-4, 3), status=DeliveryStatus.ASSIGNED, drone_id="d")
+    made = plan(flying("d", "o", km(0, 0)), parcel, city=city)
     assert [undo.delivery_id for undo in made.undos] == ["o"]
     assert [free.drone_id for free in made.frees] == ["d"]
 
 
-def test_a_parcel_on_board_whose_destination_is_walled_in_ends_after_the_bound_and_frees_its_drone() -> None:
+@pytest.mark.parametrize("where", CUT_OFF)
+def test_a_parcel_on_board_whose_destination_is_cut_off_ends_after_the_bound_and_frees_its_drone(
+    where: str,
+) -> None:
+    place, city = CUT_OFF[where]
     on_board = flying("d", "o", km(0, 0), done=1)
-    parcel = order("o", km(3, 3), km(-4, 3), status=DeliveryStatus.IN_PROGRESS, drone_id="d")
-    waits = plan(on_board, parcel, city=around(-4, 3))
-    ends = plan(on_board, parcel, city=around(-4, 3), for_s={"o": CALM.give_up_after_s})
+    parcel = order("o", km(-4, 3), km(*place), status=DeliveryStatus.IN_PROGRESS, drone_id="d")
+    waits = plan(on_board, parcel, city=city)
+    ends = plan(on_board, parcel, city=city, for_s={"o": CALM.give_up_after_s})
     assert not waits.fails
     assert "cannot be reached any more" in waits.unflyable["o"]
     assert [(fail.delivery_id, fail.drone_id) for fail in ends.fails] == [("o", "d")]

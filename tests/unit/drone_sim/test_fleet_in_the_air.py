@@ -178,7 +178,18 @@ async def test_a_registered_drone_is_inactive_until_the_dispatcher_wakes_it(town
     assert decode(Drone, item.value).status is DroneStatus.INACTIVE
 
 
-async def test_a_drone_with_no_way_to_its_stop_hovers_and_never_enters_an_area(town: Town) -> None:
+ROUND_THE_STOP = [
+    (-300, 200, 300, 300),
+    (-300, -300, 300, -200),
+    (-300, -300, -200, 300),
+    (200, -300, 300, 300),
+]
+
+
+@pytest.mark.parametrize("boxes", [ROUND_THE_STOP, [(-300, -300, 300, 300)]], ids=["round it", "over it"])
+async def test_a_drone_with_no_way_to_its_stop_hovers_and_never_enters_an_area(
+    town: Town, boxes: list[tuple[int, int, int, int]]
+) -> None:
     fleet = town.add_fleet(1)
     await town.ticks(2)
     await send_off(town, drone_id(0))
@@ -186,7 +197,6 @@ async def test_a_drone_with_no_way_to_its_stop_hovers_and_never_enters_an_area(t
     flown = fleet.state.crafts[drone_id(0)]
     goal = flown.path[-1]
     document = json.loads(json.dumps(default_city().open_sky().document))
-    boxes = [(-300, 200, 300, 300), (-300, -300, 300, -200), (-300, -300, -200, 300), (200, -300, 300, 300)]
     for number, (west, south, east, north) in enumerate(boxes):
         corners = [(west, south), (east, south), (east, north), (west, north), (west, south)]
         ring = [at_plane().to_latlon(Point(goal.x_m + x_m, goal.y_m + y_m)) for x_m, y_m in corners]
@@ -208,9 +218,13 @@ async def test_a_drone_with_no_way_to_its_stop_hovers_and_never_enters_an_area(t
     assert fleet.state.crafts[drone_id(0)].at != here
 
 
-async def test_a_fleet_far_from_a_new_city_is_shipped_there(town: Town) -> None:
+async def test_a_fleet_far_from_a_new_city_is_shipped_there_and_flies_to_no_place_of_the_old_one(
+    town: Town,
+) -> None:
     fleet = town.add_fleet(3)
     await town.ticks(2)
+    await send_off(town, drone_id(0))
+    await fleet.tick(BEAT)
     document = json.loads(json.dumps(default_city().open_sky().document))
 
     def moved(part: object) -> object:
@@ -226,6 +240,10 @@ async def test_a_fleet_far_from_a_new_city_is_shipped_there(town: Town) -> None:
     for craft in fleet.state.crafts.values():
         assert city.why_not_here(city.plane.to_latlon(craft.at)) is None
         assert craft.battery_pct == 100.0
+    here = fleet.state.crafts[drone_id(0)].at
+    await fleet.tick(BEAT)
+    assert fleet.state.crafts[drone_id(0)].walled_in
+    assert fleet.state.crafts[drone_id(0)].at == here
 
 
 async def test_a_drone_stands_at_no_charge_point_that_is_gone(town: Town) -> None:

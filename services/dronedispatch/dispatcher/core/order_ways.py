@@ -38,13 +38,15 @@ class OrderWays:
         return ways_m[:, 0], ways_m[:, 1 : 1 + docks], ways_m[:, 1 + docks :]
 
     def regions(self, places: Sequence[Point]) -> Rows:
-        """As `Paths.regions`, of the ends of orders."""
+        """As `Paths.regions`, of the ends of orders; below 0, too, outside the city and in an area: nobody flies there."""
         new = [place for place in dict.fromkeys(places) if place not in self._regions]
         if len(self._regions) + len(new) > KEPT_MAX:
             self._regions.clear()
             new = list(dict.fromkeys(places))
         if new:
-            self._regions.update(zip(new, self.paths.regions(xy_of(new)).tolist(), strict=True))
+            xy = xy_of(new)
+            numbers = np.where(self.paths.city.inside(xy), self.paths.regions(xy), -1)
+            self._regions.update(zip(new, numbers.tolist(), strict=True))
         return np.array([self._regions[place] for place in places], dtype=np.int64)
 
     def _measured(self, trips: Sequence[tuple[Point, Point]]) -> Array:

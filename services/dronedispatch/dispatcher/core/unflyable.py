@@ -87,8 +87,7 @@ def give_up(
             found.reasons[delivery.id] = reason
             if _over(world, delivery.id):
                 found.fails.append(Fail(delivery.id, delivery.version, None, None, reason))
-    if ways.paths.walls:
-        _on_the_way(world, drones, deliveries, taken, found, ways)
+    _on_the_way(world, drones, deliveries, taken, found, ways)
     return found
 
 

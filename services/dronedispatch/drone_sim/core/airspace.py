@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from dronedispatch.fleet.city import City
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
 from dronedispatch.fleet.energy import FlightModel
@@ -32,7 +34,8 @@ class CityAirspace:
         return self.city.why_not_here(pos) is None and self._paths.why_not_reached(point) is None
 
     def path(self, start: Point, end: Point) -> tuple[Point, ...]:
-        return self._paths.route(start, end)
+        """None to a place outside the city or in an area: who is there may leave, and nobody flies there."""
+        return self._paths.route(start, end) if self.city.inside(np.array([end]))[0] else ()
 
     def speed_mps(self, kind: DroneType) -> float:
         return self._flight.cruise_mps
