@@ -105,6 +105,13 @@ FITTED = """async () => {
             return pen.measureText(said).width <= width && (said === name ? name : said.length > 1 ? "cut" : said);
         }));
 }"""
+ACROSS = """async () => {
+    const { Projection } = await import("/dashboard/js/projection.js");
+    const view = new Projection();
+    view.setCity([[179.95, -16.6], [180, -16.5], [-180, -16.5], [-179.97, -16.6]]);
+    const east = view.metres(-16.55, -179.97);
+    return [view.metres(-16.55, 179.95).x, east.x, view.degrees(east.x, east.y).lon].map(Math.round);
+}"""
 CANCELLED = """async (id) => {
     const { change } = await import("/dashboard/js/api.js");
     await change(id, "cancel");
@@ -121,6 +128,10 @@ def visit(browser: Browser) -> Iterator[Visit]:
         expect(one.page.locator("#link")).to_have_attribute("data-state", "live")
         yield one
         context.close()
+
+
+def test_a_city_across_the_antimeridian_is_drawn_as_one(visit: Visit) -> None:
+    assert visit.page.evaluate(ACROSS) == [-4264, 4264, -180]
 
 
 @pytest.mark.parametrize(

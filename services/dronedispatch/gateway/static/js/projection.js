@@ -2,6 +2,11 @@
 
 const METRES_A_DEGREE = (Math.PI / 180) * 6371008.8;
 
+// The same longitude within 180 degrees of `middle`: a city may lie across the antimeridian.
+function near(lon, middle) {
+  return lon - 360 * Math.round((lon - middle) / 360);
+}
+
 export class Projection {
   constructor() {
     this.lat0 = 41.89;
@@ -18,19 +23,19 @@ export class Projection {
   setCity(positions) {
     const range = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
     const [south, north] = range(positions.map((p) => p[1]));
-    const [west, east] = range(positions.map((p) => p[0]));
+    const [west, east] = range(positions.map((p) => near(p[0], positions[0][0])));
     this.lat0 = (south + north) / 2;
-    this.lon0 = (west + east) / 2;
+    this.lon0 = near((west + east) / 2, 0);
     this.box = { a: this.metres(south, west), b: this.metres(north, east) };
     if (!this.touched) this.fit();
   }
 
   metres(lat, lon) {
-    return { x: (lon - this.lon0) * METRES_A_DEGREE * Math.cos((this.lat0 * Math.PI) / 180), y: (lat - this.lat0) * METRES_A_DEGREE };
+    return { x: (near(lon, this.lon0) - this.lon0) * METRES_A_DEGREE * Math.cos((this.lat0 * Math.PI) / 180), y: (lat - this.lat0) * METRES_A_DEGREE };
   }
 
   degrees(x, y) {
-    return { lat: this.lat0 + y / METRES_A_DEGREE, lon: this.lon0 + x / (METRES_A_DEGREE * Math.cos((this.lat0 * Math.PI) / 180)) };
+    return { lat: this.lat0 + y / METRES_A_DEGREE, lon: near(this.lon0 + x / (METRES_A_DEGREE * Math.cos((this.lat0 * Math.PI) / 180)), 0) };
   }
 
   px(x) { return this.width / 2 + (x - this.x) * this.scale; }
