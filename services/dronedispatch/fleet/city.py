@@ -197,6 +197,8 @@ def _area(feature: Feature, plane: Plane) -> Area:
 def _charge_point(feature: Feature, plane: Plane, zones: Set[str]) -> ChargePoint:
     pos = position_of(feature)
     capacity, zone = feature.properties.get("capacity"), feature.properties.get("zone")
+    if isinstance(capacity, float) and capacity.is_integer():  # JSON does not tell 8.0 from 8
+        capacity = int(capacity)
     if isinstance(capacity, bool) or not isinstance(capacity, int) or not 1 <= capacity <= CAPACITY_MAX:
         raise CityInvalid(
             f"{feature.path}.properties.capacity", f"must be a whole number of 1 to {CAPACITY_MAX}"

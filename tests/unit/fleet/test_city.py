@@ -64,6 +64,9 @@ def test_the_default_city_has_four_zones_with_a_charge_point_each_and_no_fly_are
         (put("zone", "properties", "id", ""), "features[1].properties.id"),
         (put("zone", "geometry", "type", "Point"), "features[1].geometry.type"),
         (put("charge_point", "properties", "capacity", 0), "features[2].properties.capacity"),
+        (put("charge_point", "properties", "capacity", 2.5), "features[2].properties.capacity"),
+        (put("charge_point", "properties", "capacity", 1e300), "features[2].properties.capacity"),
+        (put("charge_point", "properties", "capacity", float("nan")), "features[2].properties.capacity"),
         (put("charge_point", "properties", "capacity", True), "features[2].properties.capacity"),
         (put("charge_point", "properties", "zone", "nowhere"), "features[2].properties.zone"),
         (
@@ -85,6 +88,13 @@ def test_what_is_no_city_is_refused_by_the_name_of_the_field(
     with pytest.raises(CityInvalid) as refused:
         parse_city(document, "1.1")
     assert refused.value.field.startswith(field)
+
+
+def test_a_whole_number_is_one_with_a_point_too() -> None:
+    """JSON does not tell 3.0 from 3."""
+    document = rome()
+    put("charge_point", "properties", "capacity", 3.0)(document)
+    assert repr(parse_city(document, "1.1").charge_points[0].capacity) == "3"
 
 
 @pytest.mark.parametrize("document", [None, [], 3, "city", {}])
