@@ -327,6 +327,8 @@ async def test_another_sites_page_and_another_hosts_name_are_refused(
 async def test_repeated_parameters_and_headers_are_refused_and_a_double_slash_is_404(api: Api) -> None:
     status, body = await send(api, CALLS[1], None, url="/deliveries?limit=1&limit=1")
     assert (status, body["field"]) == (400, "limit")
+    status, body = await send(api, CALLS[1], None, url="/deliveries?=1")
+    assert (status, body["field"]) == (400, "query")
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "a"), ("Content-Type", "application/json")]
     async with api.http.post("/deliveries", data=msgspec.json.encode(ORDER), headers=headers) as answer:
         assert (answer.status, (await answer.json(content_type=None))["field"]) == (400, "Idempotency-Key")

@@ -28,7 +28,7 @@ def parameters(kind: type[T], args: Mapping[str, Sequence[str]]) -> T:
     errors: list[FieldError] = []
     for name, texts in args.items():
         if name not in kinds:
-            shown = printable(name)[:SHOWN_CHARS_MAX]
+            shown = printable(name)[:SHOWN_CHARS_MAX] or "query"
             errors.append(FieldError(shown, f"unknown parameter; known: {', '.join(kinds) or 'none'}"))
         elif len(texts) != 1:
             errors.append(FieldError(name, "is given more than once"))
