@@ -49,6 +49,27 @@ async def test_why_of_a_waiting_order_is_the_active_dispatchers_answer_and_a_sta
     assert (status, body["summary"], body["status"]) == (200, "no heavy drone is idle", "pending")
 
 
+async def test_why_of_a_parcel_on_board_is_its_record_and_what_the_dispatcher_knows_besides() -> None:
+    async with serving(_dispatcher({"summary": "is assigned", "doubt": "a wall"})) as active:
+        gateway = MemoryGateway(dispatchers=[Endpoint("one", "127.0.0.1", active)])
+        async with serving(gateway.app) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+            api = Api(gateway, http)
+            placed = (await api.place())["id"]
+            item = await gateway.kv.get(delivery_key(placed))
+            assert item is not None
+            given = move_delivery(
+                decode(Delivery, item.value),
+                DeliveryStatus.ASSIGNED,
+                at="t",
+                cause="c",
+                drone_id="drone-00001",
+            )
+            await gateway.kv.put(item.key, encode(given))
+            _, told, _ = await api.call("GET", f"/deliveries/{placed}/why")
+    assert told["summary"].startswith("given to drone-00001 at")
+    assert told["summary"].endswith("; it fails unless that changes: a wall")
+
+
 def _dispatcher(answer: dict[str, object] | None) -> Sanic[Any, Any]:
     app = create_web("dispatcher", ProcessSettings(registration="off"), ready=lambda: None)
 

@@ -147,6 +147,9 @@ def test_a_parcel_on_board_whose_destination_is_cut_off_ends_after_the_bound_and
     waits = plan(on_board, parcel, city=city)
     ends = plan(on_board, parcel, city=city, for_s={"o": CALM.give_up_after_s})
     assert not waits.fails
+    told = explain(world(on_board, parcel, city=city), NOW_S, "o")
+    assert told is not None
+    assert told.doubt == waits.unflyable["o"]
     assert "cannot be reached any more" in waits.unflyable["o"]
     assert [(fail.delivery_id, fail.drone_id) for fail in ends.fails] == [("o", "d")]
     assert [free.drone_id for free in ends.frees] == ["d"]

@@ -166,10 +166,17 @@ def test_everything_that_is_wrong_with_a_query_is_named_at_once() -> None:
     assert {error.field for error in caught.value.errors} == {"limit", "x", "status", "after"}
 
 
-def test_the_dispatcher_is_asked_about_waiting_orders_alone() -> None:
+def test_waiting_orders_need_the_dispatcher_and_one_on_board_is_told_what_it_knows_besides() -> None:
     assert needs_dispatcher(DELIVERY)
     ended = msgspec.structs.replace(DELIVERY, status=DeliveryStatus.FAILED, ended_at="t")
     assert not needs_dispatcher(ended)
     assert explain(ended, None)["summary"] == "failed at t"
-    answer = explain(DELIVERY, {"summary": "no drone is idle", "status": "other", "drones": []})
+    flown = msgspec.structs.replace(DELIVERY, status=DeliveryStatus.IN_PROGRESS, drone_id="d", eta=None)
+    assert explain(flown, {"summary": "is in-progress", "doubt": None}) == explain(flown, None)
+    own = explain(flown, None)["summary"]
+    assert explain(flown, {"doubt": "a wall"})["summary"] == f"{own}; it fails unless that changes: a wall"
+    answer = explain(
+        DELIVERY, {"summary": "no drone is idle", "status": "other", "drones": [], "doubt": None}
+    )
     assert (answer["summary"], answer["status"]) == ("no drone is idle", "pending")
+    assert "doubt" not in answer

@@ -43,12 +43,16 @@ class DroneReason(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Why(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of GET /why/{delivery_id}; `drones`: those that fit first, by the time of their pick-up."""
+    """The answer of GET /why/{delivery_id}; `drones`: those that fit first, by the time of their pick-up.
+
+    `doubt`: why an order that has a drone fails unless that changes; None: it goes its way.
+    """
 
     delivery_id: str
     status: DeliveryStatus
     summary: str
     drones: tuple[DroneReason, ...] = ()
+    doubt: str | None = None
 
 
 def explain(world: World, now_s: float, delivery_id: str, plan: Plan | None = None) -> Why | None:
@@ -58,10 +62,12 @@ def explain(world: World, now_s: float, delivery_id: str, plan: Plan | None = No
     if delivery is None:
         return None
     if delivery.status is not DeliveryStatus.PENDING:
+        doubt = (plan or plan_round(world, now_s)).unflyable.get(delivery_id)
         return Why(
             delivery_id=delivery_id,
             status=delivery.status,
-            summary=_on_the_way(delivery, plan or plan_round(world, now_s)),
+            summary=f"is {delivery.status} with {delivery.drone_id}",
+            doubt=doubt,
         )
     chosen, summary = _verdict(plan or plan_round(world, now_s), delivery_id)
     cached = cache_of(world)
@@ -74,12 +80,6 @@ def explain(world: World, now_s: float, delivery_id: str, plan: Plan | None = No
         key=lambda one: (not one.fits, one.pickup_in_s is None, one.pickup_in_s or 0.0, one.drone_id)
     )
     return Why(delivery_id=delivery_id, status=delivery.status, summary=summary, drones=tuple(reasons))
-
-
-def _on_the_way(delivery: DeliverySnapshot, plan: Plan) -> str:
-    said = f"is {delivery.status} with {delivery.drone_id}"
-    reason = plan.unflyable.get(delivery.id)
-    return said if reason is None else f"{said}, and fails unless that changes: {reason}"
 
 
 def _verdict(plan: Plan, delivery_id: str) -> tuple[str | None, str]:

@@ -8,22 +8,25 @@ from dronedispatch.fleet.deliveries import TERMINAL, Delivery, DeliveryStatus
 
 
 def needs_dispatcher(delivery: Delivery) -> bool:
-    """Only an order that waits raises a question that the record does not answer."""
+    """An order that waits is explained by nobody else; of one that has a drone, the record says enough without it."""
     return delivery.status is DeliveryStatus.PENDING
 
 
 def explain(delivery: Delivery, answer: Mapping[str, object] | None) -> dict[str, object]:
-    """The document of GET /deliveries/{id}/why; `answer`: the dispatcher's, for a pending one that it knows."""
+    """The document of GET /deliveries/{id}/why; `answer`: the dispatcher's, for an open one that it knows."""
     own: dict[str, object] = {
         "delivery_id": delivery.id,
         "status": delivery.status.value,
         "summary": _summary(delivery),
     }
-    if needs_dispatcher(delivery):
-        own[
-            "drones"
-        ] = []  # of a round that has not looked at it yet; the dispatcher's answer lays its own over this
-    return own | dict(answer or {}) | {"delivery_id": delivery.id, "status": delivery.status.value}
+    told = dict(answer or {})
+    doubt = told.pop("doubt", None)
+    if not needs_dispatcher(delivery):
+        return own | {"summary": f"{own['summary']}; it fails unless that changes: {doubt}"} if doubt else own
+    own[
+        "drones"
+    ] = []  # of a round that has not looked at it yet; the dispatcher's answer lays its own over this
+    return own | told | {"delivery_id": delivery.id, "status": delivery.status.value}
 
 
 def _summary(delivery: Delivery) -> str:

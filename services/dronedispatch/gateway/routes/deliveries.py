@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sanic import HTTPResponse, Request
 
-from dronedispatch.fleet.deliveries import Delivery
+from dronedispatch.fleet.deliveries import TERMINAL, Delivery
 from dronedispatch.gateway.changes import Changes, DeliveryAsStored
 from dronedispatch.gateway.core import export
 from dronedispatch.gateway.core.headers import IDEMPOTENCY_KEY
@@ -17,6 +17,7 @@ from dronedispatch.gateway.dispatcher_client import DispatcherClient
 from dronedispatch.gateway.lists import Lists
 from dronedispatch.gateway.orders import OrderPlacement
 from dronedispatch.gateway.routes import input as given
+from dronedispatch.runtime.problems import Problem
 from dronedispatch.runtime.web import json_answer
 
 
@@ -63,8 +64,12 @@ class DeliveryRoutes:
         no_query(given.arguments(request))
         delivery = await self._lists.delivery(given.delivery_id(delivery_id))
         answer = None
-        if needs_dispatcher(delivery):
-            answer = await self._dispatcher.why(delivery.id, request.ctx.request_id)
+        if delivery.status not in TERMINAL:
+            try:
+                answer = await self._dispatcher.why(delivery.id, request.ctx.request_id)
+            except Problem:
+                if needs_dispatcher(delivery):
+                    raise
             if answer is None:  # it may have ended between our look and the dispatcher's
                 delivery = await self._lists.delivery(delivery.id)
         return json_answer(explain(delivery, answer))
