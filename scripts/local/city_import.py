@@ -254,7 +254,7 @@ def _feature(kind: str, feature_id: str, name: str, shape: BaseGeometry, plane: 
 
     geometry = shapely.transform(shape, degrees)
     if not geometry.is_valid:  # rounding, or a neck that the simplification has closed to a point
-        geometry = ground(shapely.make_valid(geometry))
+        geometry = _sound(geometry)
     geometry = shapely.orient_polygons(_cut(geometry))
     return {
         "type": "Feature",
@@ -271,5 +271,12 @@ def _cut(shape: BaseGeometry) -> BaseGeometry:
     halves = []
     for turn in ((-360.0, 0.0), (0.0, 0.0), (360.0, 0.0)):
         half = shapely.transform(shape, partial(np.add, turn)).intersection(EARTH)
-        halves.append(shapely.transform(ground(half), partial(np.round, decimals=DECIMALS)))
+        halves.append(_sound(ground(half)))
     return ground(shapely.geometrycollections(halves))
+
+
+def _sound(shape: BaseGeometry) -> BaseGeometry:
+    """On the grid of what is written, where nothing crosses itself; each part by itself, since one may be a line by now."""
+    parts = [part if part.is_valid else shapely.make_valid(part) for part in shapely.get_parts(shape)]
+    kept = shapely.set_precision(shapely.union_all([ground(part) for part in parts]), 10.0**-DECIMALS)
+    return ground(shapely.transform(kept, partial(np.round, decimals=DECIMALS)))

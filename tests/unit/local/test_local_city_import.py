@@ -370,6 +370,16 @@ def test_an_island_too_narrow_to_keep_room_on_both_sides_has_a_charge_point_too(
     assert all(any(part.contains(Point(at)) for at in city.charge_xy_m) for part in city.boundary.shape.geoms)
 
 
+def test_a_quarter_with_a_part_that_is_a_point_once_rounded_is_a_zone() -> None:
+    x, y = 139.7037308, 35.7025506
+    speck = [[x - 2e-8, y], [x + 2e-8, y], [x, y + 2e-8], [x - 2e-8, y]]
+    corner = [[139.7028671, 35.7030358], [139.7036434, 35.7024826], [139.7038892, 35.7032384]]
+    quarter = {"type": "MultiPolygon", "coordinates": [[[*corner, corner[0]]], [speck]]}
+    source = collection(feature(polygon(square(139.7, 35.7))), feature(quarter, {"name": "Corner"}))
+    made = make_city(source, Wish(tolerance_m=0.0))
+    assert [zone.name for zone in parse_city(made.document, "v").zones] == ["quarter 1", "Corner"]
+
+
 def archipelago(count: int) -> Any:
     """Squares of half a square kilometre, a kilometre apart."""
     corners = [(5.0 + 0.02 * (number % 20), 52.0 + 0.015 * (number // 20)) for number in range(count)]
