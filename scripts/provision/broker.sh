@@ -32,7 +32,7 @@ TEXT
 # A user for each service, one for operators, and no guest: a broker that starts with definitions makes none of its own.
 broker_definitions() {
   local tree
-  tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+  tree=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
   PYTHONPATH="$tree:$tree/services" PYTHONDONTWRITEBYTECODE=1 python3 -m scripts.cluster.broker_users "$DD_SECRETS"
 }
 

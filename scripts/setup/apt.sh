@@ -3,6 +3,8 @@
 #
 # Every function that changes the machine is bounded in time and says what it does before it does it.
 
+unset PYTHONHOME # the user's, of another Python: as venv's own activate does it
+
 say() { printf '%s\n' "$*"; }
 
 # Ends the script with one sentence and what to do. Exit code 1: the machine lacks something.

@@ -38,6 +38,22 @@ def test_every_script_explains_itself(script: Path) -> None:
 
 
 @pytest.mark.parametrize("script", executables(), ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_what_a_user_has_set_for_his_shell_and_his_python_changes_no_script(script: Path) -> None:
+    """A CDPATH makes `cd` print and go elsewhere; a PYTHONHOME keeps another Python from starting."""
+    done = subprocess.run(
+        [script.relative_to(CHECKOUT), "--help"],
+        cwd=CHECKOUT,
+        env={**os.environ, "CDPATH": ".", "PYTHONHOME": "/nowhere"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage" in done.stdout.lower()
+
+
+@pytest.mark.parametrize("script", executables(), ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_a_wrong_option_is_refused(script: Path) -> None:
     done = subprocess.run(
         [script, "--no-such-option"], cwd="/", capture_output=True, text=True, timeout=600, check=False
