@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import sys
 from pathlib import Path
 
 from scripts.local.home import DEFAULT
@@ -151,3 +152,7 @@ def parse(arguments: list[str]) -> Request:
     return Request(
         home=parsed.home.expanduser().absolute(), detach=parsed.detach, fresh=parsed.fresh, given=given
     )
+
+
+if __name__ == "__main__":  # scripts/up --help, and a look at its options before anything is installed
+    parse(sys.argv[1:])

@@ -7,10 +7,10 @@ unset PYTHONHOME # the user's, of another Python: as venv's own activate does it
 # run_local MODULE ARGUMENT...: does not come back. --help needs nothing but a Python.
 run_local() {
   local argument
-  if [[ ! -x $root/.venv/bin/python ]]; then
+  if [[ ! -x $root/.venv/bin/python ]] && python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     for argument in "${@:2}"; do
       case "$argument" in
-        -h | --help) PYTHONPATH=$root exec python3 -P -m "scripts.local.$1" "${@:2}" ;;
+        -h | --help) PYTHONPATH=$root:$root/services exec python3 -P -m "scripts.local.$1" "${@:2}" ;;
       esac
     done
   fi

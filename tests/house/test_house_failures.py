@@ -126,7 +126,7 @@ def test_a_failure_is_one_sentence_and_a_code(script: str, arguments: Sequence[s
 def bare_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts as a fresh clone has them: nothing installed."""
     folder = tmp_path_factory.mktemp("clone")
-    for room in ("scripts", "loadtests"):
+    for room in ("scripts", "loadtests", "services"):
         shutil.copytree(CHECKOUT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("requirements.txt", "requirements-dev.txt", "pyproject.toml"):
         shutil.copy(CHECKOUT / name, folder / name)
@@ -142,6 +142,15 @@ def test_without_an_environment_a_command_says_what_makes_one(bare_checkout: Pat
     done = run([str(bare_checkout / "scripts" / script), *arguments])
     fails_like_a_tool(done, "scripts/install-tools")
     assert not (bare_checkout / ".venv").exists()
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "logs", "scale", "city", "test", "check"])
+def test_without_an_environment_a_command_explains_itself_all_the_same(
+    bare_checkout: Path, command: str
+) -> None:
+    done = run([str(bare_checkout / "scripts" / command), "--help"])
+    assert done.returncode == 0, done.stderr
+    assert "usage" in done.stdout.lower()
 
 
 @pytest.fixture(scope="module")
