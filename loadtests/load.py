@@ -10,7 +10,7 @@ from pathlib import Path
 
 from loadtests import stored
 from loadtests.slo import THRESHOLDS
-from scripts.local.home import DEFAULT, Home
+from scripts.local.home import DEFAULT, Home, named
 from scripts.local.ports import Ports, is_taken
 from scripts.local.system import of_home
 from scripts.local.trouble import Trouble
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     add("--host", metavar="URL", help="an lb of any system (default: that of --home)")
     add(
         "--home",
-        type=Path,
+        type=named,
         metavar="DIR",
         help="which system of this machine (default: .run)",
     )
@@ -121,7 +121,7 @@ def locate(options: argparse.Namespace) -> None:
     Raises Trouble when nothing was ever started in a home that was named.
     """
     ports = Ports()
-    home = Home((options.home or DEFAULT).expanduser().absolute())
+    home = Home(options.home or DEFAULT)
     if options.host is None and (options.home is not None or home.recall() is not None):
         running = of_home(home)
         ports = running.options.ports

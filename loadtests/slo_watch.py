@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from loadtests import access_log, slo, stored
+from scripts.local.home import DEFAULT, named
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,8 +27,8 @@ def parser() -> argparse.ArgumentParser:
     add("--host", default="http://127.0.0.1:8080", metavar="URL", help="an lb (default: %(default)s)")
     add(
         "--home",
-        type=Path,
-        default=Path(".run"),
+        type=named,
+        default=DEFAULT,
         metavar="DIR",
         help="of scripts/up, for its log (default: .run)",
     )

@@ -34,6 +34,7 @@ from loadtests.bench.chaos_copies import may_take
 from loadtests.bench.chaos_faults import FAULTS, clean_up, wanted_faults
 from loadtests.bench.chaos_health import Page, Spell, longest_gaps, said_beside_truth
 from loadtests.bench.running import Running, command_line, opened, say, start, stop
+from scripts.local.home import named
 
 from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, DRONE_PREFIX, Unreadable, decode, drone_key
@@ -288,7 +289,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--settle-s", type=float, default=300.0, help="how long the orders have to end afterwards")
     add("--keep", action="store_true", help="when something is wrong, leave logs and data behind")
-    add("--running", type=Path, metavar="HOME", help="torment the system that runs in this home")
+    add("--running", type=named, metavar="HOME", help="torment the system that runs in this home")
     return command
 
 
@@ -304,7 +305,7 @@ def main() -> int:
     logs.configure("chaos", "chaos", "error")
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # a broker that dies is what we are here for
     if arguments.running is not None:
-        return 0 if uvloop.run(run(arguments, arguments.running.absolute())) else 1
+        return 0 if uvloop.run(run(arguments, arguments.running)) else 1
     place = Path(tempfile.mkdtemp(prefix="dd-chaos-"))
     clean = False
     try:

@@ -21,6 +21,7 @@ from loadtests.bench.arrivals import Arrivals, share
 from loadtests.bench.running import Running, command_line, opened, say, started
 from rich.console import Console
 from rich.table import Table
+from scripts.local.home import named
 
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, unstamp
@@ -216,7 +217,7 @@ def parser() -> argparse.ArgumentParser:
     add("--tick-ms", type=int, default=1000)
     add("--orders-per-s", type=float, default=20.0)
     add("--seconds", type=float, default=120.0)
-    add("--running", type=Path, metavar="HOME", help="measure the system that runs in this home")
+    add("--running", type=named, metavar="HOME", help="measure the system that runs in this home")
     return command
 
 
@@ -239,7 +240,7 @@ def main() -> int:
     arguments = parser().parse_args()
     logs.configure("fleet", "fleet", "error")
     if arguments.running is not None:
-        return 0 if uvloop.run(run(arguments, arguments.running.absolute())) else 1
+        return 0 if uvloop.run(run(arguments, arguments.running)) else 1
     options = [
         f"--drones={arguments.drones}",
         f"--drone-sims={arguments.drone_sims}",

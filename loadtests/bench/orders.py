@@ -24,6 +24,7 @@ from loadtests.bench.orders_client import Client, Outcome
 from loadtests.bench.orders_cost import Cost, Sample, measure_h, sample
 from loadtests.bench.orders_report import Row, draw, markdown, print_row
 from loadtests.bench.running import Running, command_line, opened, say, started
+from scripts.local.home import named
 
 from dronedispatch.fleet.documents import DRONE_PREFIX
 from dronedispatch.fleet.drones import Drone, DroneStatus
@@ -221,7 +222,7 @@ def parser() -> argparse.ArgumentParser:
     add("--idle-seconds", type=float, default=IDLE_S, help="how long to watch the idle system (default: 15)")
     add("--search", action="store_true", help="then look for the highest rate with every target met")
     add("--burst", type=float, default=0.0, metavar="RATE", help="then offer RATE a second for 30 s")
-    add("--running", type=Path, metavar="HOME", help="measure the system that runs in this home")
+    add("--running", type=named, metavar="HOME", help="measure the system that runs in this home")
     return command
 
 
@@ -235,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise SystemExit(f"nothing was measured: {exc}") from exc
     say(f"H = {1e6 * h_s:.1f} us (CPU of one GET through HAProxy)")
     if options.running is not None:
-        rows, missed = uvloop.run(measure(options, options.running.absolute(), h_s))
+        rows, missed = uvloop.run(measure(options, options.running, h_s))
     else:
         names = ("drones", "speed", "gateways", "kvfronts", "port_base", "seed")
         system = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]

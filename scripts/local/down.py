@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
 from scripts.local import leftovers, system
-from scripts.local.home import DEFAULT, Home
+from scripts.local.home import DEFAULT, Home, named
 from scripts.local.trouble import run_command
 
 
@@ -18,9 +17,9 @@ def main() -> None:
         prog="scripts/down", description="Stop the system of a home; its data is kept."
     )
     parser.add_argument(
-        "--home", type=Path, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
+        "--home", type=named, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
     )
-    home = Home(parser.parse_args(sys.argv[1:]).home.expanduser().absolute())
+    home = Home(parser.parse_args(sys.argv[1:]).home)
 
     def command() -> int:
         if not home.root.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import fcntl
@@ -10,7 +11,6 @@ import json
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from typing import Any
 from scripts.local.trouble import Trouble
 
 from dronedispatch.fleet.traffic import TRAFFIC
+from dronedispatch.runtime.home import whole
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-DEFAULT = Path(os.environ.get("DD_HOME") or CHECKOUT / ".run").expanduser().absolute()
+DEFAULT = whole(os.environ.get("DD_HOME") or CHECKOUT / ".run")
 AMQP_SERVICES = tuple(TRAFFIC)  # each with a user of its own at the broker
 
 
@@ -33,10 +34,21 @@ SECRETS = (
     *("store", "operator", "metrics", "service", "amqp_password"),
     *(password_name(service) for service in AMQP_SERVICES),
 )
+ROOMS = ("data", "logs", "tokens", "etc")
 SOCKET_PATH_BYTES_MAX = (
     100  # a Unix socket's path ends at 103 bytes on macOS, 107 on Linux; supervisor adds a suffix
 )
+TEMPORARY = Path(
+    "/tmp"
+)  # whatever TMPDIR says: another terminal has another one, and must find the same socket
 FREE_BYTES_MIN = 500 * 1024 * 1024
+
+
+def named(text: str) -> Path:
+    """What was typed after --home."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: name a folder")
+    return whole(text)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,7 +84,7 @@ class Home:
         if len(os.fsencode(inside)) <= SOCKET_PATH_BYTES_MAX:
             return inside
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"dronedispatch-{os.getuid()}-{digest}" / "supervisor.sock"
+        return TEMPORARY / f"dronedispatch-{os.getuid()}-{digest}" / "supervisor.sock"
 
     def secret(self, name: str) -> Path:
         """The file of one secret, readable by its owner only."""
@@ -81,6 +93,17 @@ class Home:
     def log(self, process: str) -> Path:
         """Where a process's output goes."""
         return self.logs / f"{process}.log"
+
+    def check_ours(self) -> None:
+        """Raises Trouble when what a home would hold is there and nobody's home: --fresh would remove it."""
+        if (self.root / "system.json").exists() or self.secret("store").exists():
+            return
+        theirs = [name for name in ROOMS if (self.root / name).is_dir() and any((self.root / name).iterdir())]
+        if theirs:
+            raise Trouble(
+                f"{self.root} has {' and '.join(theirs)} of something else and is no home: "
+                "name an empty folder with --home DIR"
+            )
 
     def prepare(self) -> None:
         """Create the directories and every missing secret. Raises Trouble when the disk is nearly full."""
@@ -102,7 +125,7 @@ class Home:
 
     def empty(self) -> None:
         """Remove data, logs and secrets; the lock stays. Only while nothing runs here."""
-        for directory in (self.data, self.logs, self.root / "tokens", self.root / "etc"):
+        for directory in (self.root / name for name in ROOMS):
             if directory.exists():
                 shutil.rmtree(directory)
         for file in (self.root / "system.json", self.supervisor_config):

@@ -11,7 +11,7 @@ from collections import deque
 from pathlib import Path
 
 from scripts.local import transitions
-from scripts.local.home import DEFAULT, Home
+from scripts.local.home import DEFAULT, Home, named
 from scripts.local.system import home_argument
 from scripts.local.trouble import Trouble, run_command
 
@@ -108,10 +108,10 @@ def main() -> None:
         "--order", metavar="ID", help="only the transitions of this order, of all processes, by time"
     )
     parser.add_argument(
-        "--home", type=Path, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
+        "--home", type=named, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
     )
     arguments = parser.parse_args(sys.argv[1:])
-    home = Home(arguments.home.expanduser().absolute())
+    home = Home(arguments.home)
 
     def command() -> int:
         files = chosen(home, arguments.names)

@@ -8,8 +8,10 @@ import math
 import sys
 from pathlib import Path
 
-from scripts.local.home import DEFAULT
+from scripts.local.home import DEFAULT, named
 from scripts.local.ports import BASE_DEFAULT, Ports
+
+from dronedispatch.runtime.home import whole
 
 INSTANCES_MAX = 32
 
@@ -89,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     add("--detach", action="store_true", help="leave it running and return (stop it with scripts/down)")
     add(
         "--home",
-        type=Path,
+        type=named,
         default=DEFAULT,
         metavar="DIR",
         help="where data, logs and secrets live (default: .run)",
@@ -131,7 +133,7 @@ def _add_system(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--city",
-        type=lambda text: str(Path(text).expanduser().absolute()),
+        type=lambda text: str(whole(text)),
         metavar="FILE",
         help="a city document, stored at the start (make one with scripts/city import; default: the stored one, or Rome)",
     )
@@ -149,9 +151,7 @@ def parse(arguments: list[str]) -> Request:
     parsed = parser().parse_args(arguments)
     names = [field.name for field in dataclasses.fields(Options)]
     given = {name: getattr(parsed, name) for name in names if getattr(parsed, name) is not None}
-    return Request(
-        home=parsed.home.expanduser().absolute(), detach=parsed.detach, fresh=parsed.fresh, given=given
-    )
+    return Request(home=parsed.home, detach=parsed.detach, fresh=parsed.fresh, given=given)
 
 
 if __name__ == "__main__":  # scripts/up --help, and a look at its options before anything is installed

@@ -6,11 +6,10 @@ import argparse
 import dataclasses
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from scripts.local import broker, system
-from scripts.local.home import DEFAULT, Home
+from scripts.local.home import DEFAULT, Home, named
 from scripts.local.options import INSTANCES_MAX
 from scripts.local.system import System, Watch, home_argument
 from scripts.local.trouble import Trouble, run_command
@@ -53,10 +52,10 @@ def main() -> None:
     )
     parser.add_argument("count", type=int, help=f"1..{INSTANCES_MAX}")
     parser.add_argument(
-        "--home", type=Path, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
+        "--home", type=named, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
     )
     arguments = parser.parse_args(sys.argv[1:])
-    home = Home(arguments.home.expanduser().absolute())
+    home = Home(arguments.home)
 
     def command() -> int:
         if not 1 <= arguments.count <= INSTANCES_MAX:

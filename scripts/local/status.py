@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.local import system
-from scripts.local.home import DEFAULT, Home
+from scripts.local.home import DEFAULT, Home, named
 from scripts.local.system import System, home_argument
 from scripts.local.trouble import Trouble, run_command
 
@@ -141,11 +141,11 @@ def main() -> None:
         "Exit code 0: all healthy; 3: all serve, some are degraded; 1: some do not serve.",
     )
     parser.add_argument(
-        "--home", type=Path, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
+        "--home", type=named, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
     arguments = parser.parse_args(sys.argv[1:])
-    home = Home(arguments.home.expanduser().absolute())
+    home = Home(arguments.home)
 
     def command() -> int:
         running = system.of_home(home)

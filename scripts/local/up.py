@@ -96,6 +96,7 @@ def say(text: str) -> None:
 def bring_up(request: Request, environ: Mapping[str, str]) -> System:
     """Make the home's system run as asked; returns it healthy. Raises Trouble."""
     home = Home(request.home)
+    home.check_ours()
     with home.claim():
         if Supervisor(home).answers():
             return _already_there(request, home)

@@ -29,12 +29,17 @@ def checkout() -> Path | None:
     return root if (root / "scripts" / "up").is_file() else None
 
 
+def whole(name: str | os.PathLike[str]) -> Path:
+    """A home's one name, however it was typed: without `~`, `..` and links. An unknown user's `~` stays, as in a shell."""
+    return Path(os.path.realpath(os.path.expanduser(name)))
+
+
 def home_folder(given: Path | None, environ: Mapping[str, str]) -> Path:
     """The home that was named: by an option, by DD_HOME, or the default of scripts/up."""
     if given is not None:
-        return given.expanduser().absolute()
+        return whole(given)
     if told := environ.get(HOME_VARIABLE):
-        return Path(told).expanduser().absolute()
+        return whole(told)
     return (checkout() or Path.cwd()) / ".run"
 
 

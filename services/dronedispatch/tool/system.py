@@ -97,7 +97,7 @@ def _token(target: Target, home: HomeFound | None, environ: Mapping[str, str]) -
 
 def _read(path: Path) -> str:
     try:
-        token = path.expanduser().read_text(encoding="ascii").strip()
+        token = Path(os.path.expanduser(path)).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ToolError(f"the token file {path} cannot be read: {reason}") from error

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 from scripts.local.home import SECRETS, SOCKET_PATH_BYTES_MAX, Home
+from scripts.local.options import parse
+from scripts.local.system import System
 from scripts.local.trouble import Trouble, from_os_error
+from scripts.local.up import bring_up
+
+from dronedispatch.runtime.home import home_folder
 
 
 def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
@@ -72,3 +77,67 @@ def test_a_nearly_full_disk_is_one_sentence_before_anything_is_written(
     with pytest.raises(Trouble, match="only 3 MB are free"):
         Home(tmp_path / "home").prepare()
     assert not (tmp_path / "home" / "data").exists()
+
+
+@pytest.mark.parametrize("room", ["data", "logs", "tokens", "etc"])
+def test_a_folder_of_somebody_elses_is_no_home_and_fresh_forgets_nothing_of_it(
+    tmp_path: Path, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`scripts/up --fresh --home /` would have removed /etc."""
+    monkeypatch.setattr(System, "check_ports", lambda *_: pytest.fail("it would have started"))
+    theirs = tmp_path / room / "theirs"
+    theirs.parent.mkdir()
+    theirs.touch()
+    with pytest.raises(Trouble, match=rf"{room} of something else.*--home DIR"):
+        bring_up(parse(["--fresh", "--home", str(tmp_path)]), {})
+    assert [path.name for path in tmp_path.iterdir()] == [room]
+    assert theirs.exists()
+
+
+def test_a_home_whose_first_start_was_cut_short_is_one(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.prepare()
+    (home.data / "consul").mkdir()
+    home.check_ours()
+
+
+def test_a_folder_with_other_things_in_it_may_become_a_home(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "data").mkdir()
+    Home(tmp_path).check_ours()
+
+
+def test_every_spelling_of_a_home_is_the_same_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "link").symlink_to("home")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for text in ("home", "./home/", "home/../home", "link", "~/link", f"{tmp_path}/link/."):
+        assert parse(["--home", text]).home == tmp_path / "home"
+        assert home_folder(Path(text), {}) == tmp_path / "home"
+        assert home_folder(None, {"DD_HOME": text}) == tmp_path / "home"
+
+
+def test_a_home_of_an_unknown_user_is_a_name_as_it_is_to_a_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse(["--home", "~no-such-user/x"]).home == tmp_path / "~no-such-user" / "x"
+    assert home_folder(Path("~no-such-user/x"), {}) == tmp_path / "~no-such-user" / "x"
+
+
+def test_an_empty_name_is_no_home(capsys: pytest.CaptureFixture[str]) -> None:
+    """A variable that is not set: `--home "$HERE"` would have meant the working directory."""
+    with pytest.raises(SystemExit):
+        parse(["--home", ""])
+    assert "--home: it is empty" in capsys.readouterr().err
+
+
+def test_where_the_control_socket_of_a_deep_home_is_hangs_on_no_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = Home(tmp_path / ("x" * 150))
+    before = deep.supervisor_socket
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert deep.supervisor_socket == before
