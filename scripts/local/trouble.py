@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
+from dronedispatch.runtime import output
+
 
 class Trouble(Exception):
     """One clear sentence about what is wrong, and what to do. A command prints it and ends with exit code 1."""
@@ -55,7 +57,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _interrupt_no_more(_number: int, _frame: FrameType | None) -> None:
-    os.write(2, b"still tidying up\n")  # no print: a print may be what was interrupted
+    with contextlib.suppress(OSError):  # nobody reads it
+        os.write(2, b"still tidying up\n")  # no print: a print may be what was interrupted
 
 
 @contextlib.contextmanager
@@ -76,25 +79,35 @@ def not_interrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+def _tell(sentence: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it: `2>&1 | head`
+        print(sentence, file=sys.stderr, flush=True)
+
+
 def run_command(command: Callable[[], int], home: Callable[[], Path]) -> None:
     """Run a command's body; a Trouble or an OSError becomes its one sentence on stderr. Ends the process."""
     interruptible()
+    output.ensure()
     try:
         code = command()
         sys.stdout.flush()
     except Trouble as trouble:
-        print(f"error: {trouble}", file=sys.stderr)
+        _tell(f"error: {trouble}")
         code = 1
     except ModuleNotFoundError as missing:  # scripts/up alone does not bring what tests and benchmarks import
-        print(f"error: {missing.name} is not installed: run scripts/install-tools --dev", file=sys.stderr)
+        _tell(f"error: {missing.name} is not installed: run scripts/install-tools --dev")
         code = 1
     except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.drop()
         code = 128 + signal.SIGPIPE
     except OSError as error:
-        print(f"error: {from_os_error(error, home())}", file=sys.stderr)
+        sentence = str(from_os_error(error, home()))
+        if output.takes_nothing():
+            output.drop()
+            sentence = f"standard output takes nothing ({error.strerror}): write to another place"
+        _tell(f"error: {sentence}")
         code = 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _tell("interrupted")
         code = 130
     raise SystemExit(code)

@@ -17,6 +17,8 @@ from scripts.local.supervisor import Supervisor
 from scripts.local.system import System, home_argument
 from scripts.local.trouble import Trouble, interruptible, run_command
 
+from dronedispatch.runtime import output
+
 BELONGS_TO_DATA = ("kvstores", "rf")
 
 
@@ -89,8 +91,11 @@ def addresses(running: System) -> str:
 
 
 def say(text: str) -> None:
-    """One line of progress, at once."""
-    print(text, flush=True)
+    """One line of progress, at once. A reader that has gone (a pager, a closed terminal) stops nothing by that."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        output.drop()
 
 
 def bring_up(request: Request, environ: Mapping[str, str]) -> System:
@@ -119,7 +124,7 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
             wanted.launch()
             wanted.start(lambda line: say(f"  {line}"))
             _suit(wanted)
-        except (KeyboardInterrupt, Trouble) as why:
+        except (KeyboardInterrupt, Trouble, OSError) as why:
             if isinstance(why, KeyboardInterrupt) or not request.detach:
                 say("Stopping what was started")
                 stop(wanted)

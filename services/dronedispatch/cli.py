@@ -14,6 +14,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
 
+from dronedispatch.runtime import output
 from dronedispatch.runtime.settings import SettingsError, variables
 
 SERVICES = {
@@ -25,6 +26,7 @@ SERVICES = {
     "drone-sim": "the simulated fleet",
 }
 
+BROKEN_PIPE = 141
 
 TOOL = {
     "orders": "place, list, get, watch, cancel, why",
@@ -118,8 +120,27 @@ def light_imports() -> Iterator[None]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Returns the exit code: 2 for a wrong call or a wrong setting."""
-    arguments = sys.argv[1:] if argv is None else argv
+    """Returns the exit code: 2 for a wrong call or a wrong setting, 141 when nobody reads what it says any more."""
+    output.ensure()
+    try:
+        code = run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough
+        output.drop()
+        return BROKEN_PIPE
+    except OSError as error:
+        if not output.takes_nothing():
+            raise
+        output.drop()
+        sys.stderr.write(
+            f"dronedispatch: standard output takes nothing ({error.strerror}): write to another place\n"
+        )
+        return 1
+    return code
+
+
+def run(arguments: list[str]) -> int:
+    """As `main`, for an output that is as it should be."""
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
         sys.stdout.write(usage())
         return 0 if arguments else 2

@@ -86,6 +86,20 @@ def test_who_interrupts_again_and_again_leaves_nothing_running(tmp_path: Path) -
     assert leftovers.pids_of(home) == []
 
 
+def test_a_start_whose_reader_has_gone_is_stopped_by_ctrl_c_all_the_same(tmp_path: Path) -> None:
+    """`scripts/up | tee FILE`: the Ctrl-C ends tee first."""
+    home = Home(tmp_path / "home")
+    words = ["scripts/up", "--home", str(home.root), "--port-base", str(free_ports().base)]
+    with started(words) as child:
+        said_until(child, "consul is healthy")
+        assert child.stdout is not None
+        child.stdout.close()
+        child.stdout = None  # communicate() shall not read it
+        os.killpg(child.pid, signal.SIGINT)
+        assert child.wait(DEADLINE_S) == 130
+    assert leftovers.pids_of(home) == []
+
+
 def test_a_benchmark_that_is_interrupted_while_its_system_starts_leaves_nothing_running() -> None:
     words = ["scripts/bench", "fleet", "--drones", "9", "--port-base", str(free_ports().base)]
     with started(words) as child:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -26,7 +25,7 @@ NAMES = (
     "dead-letters",
     "completion",
 )
-INTERRUPTED, BROKEN_PIPE = 130, 141
+INTERRUPTED = 130
 
 
 def command_line() -> App:
@@ -73,9 +72,6 @@ def main(argv: Sequence[str]) -> int:
         return _say(str(error), error.code)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
     return code if isinstance(code, int) else 0
 
 
