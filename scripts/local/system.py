@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,8 @@ from scripts.local.programs import run
 from scripts.local.supervisor import State, Supervisor, configuration, descriptors_possible
 from scripts.local.table import Program
 from scripts.local.trouble import Trouble, not_interrupted
+
+from dronedispatch.runtime.home import argument
 
 HEALTHY_WITHIN_S = 300.0  # of a machine five times slower than ours, with others at work on it
 DEATHS_MAX = 6  # a process that ends so often while we wait for it will not get well by itself
@@ -332,10 +335,11 @@ class Watch:
         if since_s is None or time.monotonic() - since_s < COPY_WITHIN_S:
             return
         home, consul_port = self._system.home, self._system.options.ports.consul_http
+        store = shlex.quote(str(home.secret("store")))
         raise Trouble(
             "the store's files are a copy, and no replica has the ones that they were made of. If this is the whole store, "
             f"copied while it stood still: CONSUL_HTTP_ADDR=127.0.0.1:{consul_port} "
-            f"STORE_TOKEN_FILE={home.secret('store')} dronedispatch kvctl adopt, then scripts/status{home_argument(home)}"
+            f"STORE_TOKEN_FILE={store} dronedispatch kvctl adopt, then scripts/status{home_argument(home)}"
         )
 
     def _blame_a_connection(self, name: str) -> None:
@@ -359,7 +363,7 @@ def _last_words(system: System, name: str) -> str:
 
 def home_argument(home: Home) -> str:
     """What the other scripts must be told to find this home: nothing for the default one."""
-    return "" if home.root == DEFAULT else f" --home {home.root}"
+    return "" if home.root == DEFAULT else f" {argument(home.root)}"
 
 
 def options_from(facts: Mapping[str, Any]) -> Options:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -64,15 +65,16 @@ def addresses(running: System) -> str:
     """What a newcomer wants to open, and how to place the first order."""
     ports, home, public = running.options.ports, running.home, public_url(running)
     here = os.path.relpath(home.root) if home.root.is_relative_to(CHECKOUT) else str(home.root)
+    tokens = {name: shlex.quote(f"{here}/tokens/{name}") for name in ("operator", "amqp_password")}
     load = "scripts/load" if ports.base == 8080 else f"scripts/load --host {public} --web-port {ports.locust}"
     rows = [
         ("Dashboard", f"{public}/dashboard"),
         ("API", f"{public}/docs"),
-        ("Load balancer", f"http://127.0.0.1:{ports.lb_control}/  (token: cat {here}/tokens/operator)"),
+        ("Load balancer", f"http://127.0.0.1:{ports.lb_control}/  (token: cat {tokens['operator']})"),
         ("Consul", f"http://127.0.0.1:{ports.consul_http}/ui"),
     ]
     if running.own_broker:
-        who = f"(user dronedispatch, password: cat {here}/tokens/amqp_password)"
+        who = f"(user dronedispatch, password: cat {tokens['amqp_password']})"
         rows.append(("RabbitMQ", f"http://127.0.0.1:{ports.amqp_management}/  {who}"))
     rows += [
         ("Load test", f"{load}  (then open http://127.0.0.1:{ports.locust})"),

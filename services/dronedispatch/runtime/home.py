@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,11 @@ def checkout() -> Path | None:
 def whole(name: str | os.PathLike[str]) -> Path:
     """A home's one name, however it was typed: without `~`, `..` and links. An unknown user's `~` stays, as in a shell."""
     return Path(os.path.realpath(os.path.expanduser(name)))
+
+
+def argument(root: Path) -> str:
+    """What a command that is printed is told to find this home, as a shell reads it."""
+    return f"--home {shlex.quote(str(root))}"
 
 
 def home_folder(given: Path | None, environ: Mapping[str, str]) -> Path:
@@ -97,7 +103,7 @@ def needed_home(root: Path) -> HomeFound:
     """The home that was named. Raises NoHome when nothing was ever started there."""
     found = find_home(root)
     if found is None:
-        raise NoHome(f"nothing was ever started in {root}: run scripts/up --home {root}")
+        raise NoHome(f"nothing was ever started in {root}: run scripts/up {argument(root)}")
     return found
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from dronedispatch.runtime.home import argument
 from dronedispatch.tool.errors import ApiRefused, NobodyAnswers, OutcomeNotKnown, ToolError
 from dronedispatch.tool.system import ResolvedTarget
 
@@ -171,7 +172,7 @@ class Api:
     def next_command(self, verb: str) -> str:
         """The command line that looks at this very system."""
         home = self.system.home
-        return f"dronedispatch {verb} " + (f"--home {home.root}" if home else f"--url {self.system.url}")
+        return f"dronedispatch {verb} " + (argument(home.root) if home else f"--url {self.system.url}")
 
     def _connected(self, within_s: float) -> http.client.HTTPConnection:
         parts = urlsplit(self.system.url)
@@ -193,7 +194,7 @@ class Api:
         except OSError as error:
             home = self.system.home
             start = (
-                f"scripts/up --home {home.root}"
+                f"scripts/up {argument(home.root)}"
                 if home
                 else "scripts/up, or name another with --home or --url"
             )

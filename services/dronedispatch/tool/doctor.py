@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from dronedispatch.runtime.home import checkout
+from dronedispatch.runtime.home import argument, checkout
 from dronedispatch.tool import render
 from dronedispatch.tool.api import Api
 from dronedispatch.tool.diagnosis import Sights, diagnose
@@ -41,7 +41,7 @@ def doctor(
 ) -> int:
     """Say what is wrong with the system and what to type: 0 when nothing is, 1 when something is."""
     system = found(target)
-    home = f" --home {system.home.root}" if system.home else ""
+    home = f" {argument(system.home.root)}" if system.home else ""
     seen = _door(system)
     if nomad:
         seen = replace(seen, **_nomad())

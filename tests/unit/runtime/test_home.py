@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 from scripts.local.broker import USER
 from scripts.local.home import Home
 from scripts.local.options import Options
-from scripts.local.system import System, remember
+from scripts.local.system import System, home_argument, remember
 from scripts.local.table import service_environment
-from scripts.local.up import public_url
+from scripts.local.up import addresses, public_url
 
 from dronedispatch.runtime.home import (
     NoHome,
@@ -21,6 +22,8 @@ from dronedispatch.runtime.home import (
     home_folder,
     needed_home,
 )
+from dronedispatch.tool.api import Api
+from dronedispatch.tool.system import ResolvedTarget
 
 
 def started(folder: Path, **options: Any) -> System:
@@ -74,3 +77,16 @@ def test_a_home_that_is_named_overrules_the_environment(tmp_path: Path) -> None:
 def test_a_system_that_is_named_in_the_environment_is_not_mixed_with_a_home() -> None:
     given = {"CONSUL_HTTP_ADDR": "elsewhere:1"}
     assert environment_for(None, given) == given
+
+
+def test_a_command_that_is_printed_names_a_home_as_a_shell_reads_it(tmp_path: Path) -> None:
+    folder = tmp_path / "Bob's home #1; x"
+    system = started(folder)
+    words = ["--home", str(folder)]
+    assert shlex.split(home_argument(system.home)) == words
+    with pytest.raises(NoHome) as told:
+        needed_home(folder / "no")
+    assert shlex.split(str(told.value).partition("scripts/up ")[2]) == ["--home", str(folder / "no")]
+    api = Api(ResolvedTarget("http://127.0.0.1:9", None, needed_home(folder), 1.0))
+    assert shlex.split(api.next_command("doctor"))[2:] == words
+    assert f"cat {shlex.quote(str(folder / 'tokens' / 'operator'))}" in addresses(system)
