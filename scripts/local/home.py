@@ -48,7 +48,12 @@ def named(text: str) -> Path:
     """What was typed after --home."""
     if not text:
         raise argparse.ArgumentTypeError("it is empty: name a folder")
-    return whole(text)
+    folder = whole(text)
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError("it is no text in UTF-8: name another folder") from error
+    return folder
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

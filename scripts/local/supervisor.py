@@ -21,13 +21,22 @@ from scripts.local.table import HOME_MARK, Program, marks
 from scripts.local.trouble import Trouble
 
 DESCRIPTORS_WANTED = 16_384
+DESCRIPTORS_MIN = 4_096  # Consul ends at once with less than its 4,000 connections and 20
 RPC_TIMEOUT_S = 60.0
 
 
 def _escape(text: str) -> str:
-    if '"' in text or "\n" in text:
-        raise Trouble(f"a quotation mark or a line break cannot be passed to a process: {text!r}")
+    if re.search(r'["\n\r]|\s[;#]', text):
+        raise Trouble(
+            f"{text!r} cannot be passed to a process (a quotation mark, a line break, or a blank before ; or #): "
+            "choose another"
+        )
     return text.replace("%", "%%")
+
+
+def _twice(escaped: str) -> str:
+    """For the lines that supervisord expands twice."""
+    return escaped.replace("%", "%%")
 
 
 def _environment(variables: Mapping[str, str]) -> str:
@@ -49,7 +58,7 @@ def _program(process: Program, home: Home) -> list[str]:
         "stopsignal=TERM",
         f"stopwaitsecs={process.stop_wait_s}",
         "redirect_stderr=true",
-        f"stdout_logfile={_escape(str(home.log(process.name)))}",
+        f"stdout_logfile={_twice(_escape(str(home.log(process.name))))}",
         "stdout_logfile_maxbytes=32MB",
         "stdout_logfile_backups=1",
     ]
@@ -73,7 +82,7 @@ def configuration(
         f"directory={_escape(str(home.root))}",
         f"minfds={descriptors}",
         "umask=077",
-        f"environment={_environment({**inherited, HOME_MARK: str(home.root)})}",
+        f"environment={_twice(_environment({**inherited, HOME_MARK: str(home.root)}))}",
         *(["user=root"] if root else []),  # supervisord warns about root unless it is asked for
         "",
         "[unix_http_server]",
@@ -92,6 +101,16 @@ def descriptors_possible() -> int:
     """How many open files supervisord may ask for: what we want, or the hard limit of this session."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(DESCRIPTORS_WANTED, hard)
+
+
+def check_descriptors() -> None:
+    """Raises Trouble when this session may not open the files that a system has open."""
+    possible = descriptors_possible()
+    if possible < DESCRIPTORS_MIN:
+        raise Trouble(
+            f"this session may open {possible} files, and a system wants {DESCRIPTORS_MIN}: raise its hard limit "
+            f"(ulimit -n {DESCRIPTORS_WANTED}, or a new login), then run this again"
+        )
 
 
 def restarts_in(log: str) -> dict[str, int]:

@@ -165,12 +165,9 @@ class System:
                 f"supervisord does not answer after {SUPERVISOR_WITHIN_S:.0f} s: see {self.home.supervisor_log}"
             )
         if child.poll() is not None:
-            words = (
-                (self.home.logs / "supervisord.stderr").read_text(encoding="utf-8", errors="replace").strip()
-            )
-            raise Trouble(
-                f"supervisord ended at once: {words.splitlines()[-1] if words else 'it said nothing'}"
-            )
+            said = (self.home.logs / "supervisord.stderr").read_text(encoding="utf-8", errors="replace")
+            lines = [line for line in said.splitlines() if line.strip() and not line.startswith("For help")]
+            raise Trouble(f"supervisord ended at once: {lines[-1] if lines else 'it said nothing'}")
 
     def start(self, report: Report) -> None:
         """Start every process, foundations first, and wait until each is healthy. Raises Trouble."""

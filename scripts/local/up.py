@@ -14,7 +14,7 @@ from typing import Any
 from scripts.local import chargers, leftovers, options, overrides, system
 from scripts.local.home import CHECKOUT, Home, write_private
 from scripts.local.options import Options, Request
-from scripts.local.supervisor import Supervisor
+from scripts.local.supervisor import Supervisor, check_descriptors
 from scripts.local.system import System, home_argument
 from scripts.local.trouble import Trouble, interruptible, run_command
 
@@ -115,6 +115,7 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
         why_not = why_not_listen(wanted.options.listen, environ)
         if why_not is not None:
             raise Trouble(why_not)
+        check_descriptors()
         home.prepare()
         overrides.check(wanted.processes, environ)
         wanted.check_ports(say)

@@ -133,6 +133,13 @@ def test_an_empty_name_is_no_home(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--home: it is empty" in capsys.readouterr().err
 
 
+def test_a_name_that_is_no_text_is_no_home(capsys: pytest.CaptureFixture[str]) -> None:
+    """Configurations are text: a byte that is none was a traceback after half of the files."""
+    with pytest.raises(SystemExit):
+        parse(["--home", "/tmp/\udcff"])
+    assert "--home: it is no text in UTF-8" in capsys.readouterr().err
+
+
 def test_where_the_control_socket_of_a_deep_home_is_hangs_on_no_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+import shlex
 from pathlib import Path
 
 import pytest
 from scripts.local.home import Home
 from scripts.local.leftovers import end_with
-from scripts.local.supervisor import Supervisor, configuration, restarts_in
+from scripts.local.supervisor import Supervisor, check_descriptors, configuration, restarts_in
 from scripts.local.table import RUN_MARK, Program
 from scripts.local.trouble import Trouble
 from supervisor.options import ServerOptions
@@ -62,9 +64,45 @@ def test_a_supervisord_that_a_test_has_started_ends_with_the_run_of_the_suites(
             launched.terminate()
 
 
-def test_what_cannot_be_quoted_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Trouble, match="cannot be passed"):
-        configuration([process(X='a"b')], Home(tmp_path), {}, descriptors=1024, root=False)
+@pytest.mark.parametrize("text", ['a"b', "a\nb", "a ;b", "a\t#b"])
+def test_what_cannot_be_quoted_is_refused(tmp_path: Path, text: str) -> None:
+    """supervisord takes what follows a blank and ; or # for a comment, quoted or not."""
+    with pytest.raises(Trouble, match=r"cannot be passed.*choose another"):
+        configuration([process(X=text)], Home(tmp_path), {}, descriptors=1024, root=False)
+    with pytest.raises(Trouble, match=r"cannot be passed.*choose another"):
+        configuration([], Home(tmp_path / text), {}, descriptors=1024, root=False)
+
+
+@pytest.mark.parametrize(
+    "name", ["Bob's home", "50% off", "back\\slash", "$HOME `x`", "é ü", "a;b#c", "(x86) [y]"]
+)
+def test_any_other_home_is_read_back_unchanged(tmp_path: Path, name: str) -> None:
+    home = Home(tmp_path / name)
+    home.prepare()
+    program = dataclasses.replace(process(X=name), command=(f"/{name}/prog",), directory=home.root)
+    text = configuration([program], home, {"TZ": name}, descriptors=1024, root=False)
+    options = as_supervisord_reads_it(text, tmp_path)
+    [group] = options.process_group_configs
+    [one] = group.process_configs
+    assert one.environment["X"] == one.environment["TZ"] == name
+    assert one.environment["DRONEDISPATCH_HOME"] == str(home.root)
+    assert one.stdout_logfile == str(home.log("gateway-1"))
+    assert shlex.split(one.command) == [f"/{name}/prog"]
+    assert one.directory == options.directory == str(home.root)
+    assert options.pidfile == str(home.root / "supervisord.pid")
+    assert options.logfile == str(home.supervisor_log)
+    assert options.childlogdir == str(home.logs)
+    assert [server["file"] for server in options.server_configs] == [str(home.supervisor_socket)]
+
+
+def test_a_session_that_may_open_too_few_files_is_told_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (64, 300))
+    with pytest.raises(Trouble, match=r"may open 300 files.*ulimit -n"):
+        check_descriptors()
+    monkeypatch.setattr("resource.getrlimit", lambda _: (64, 65_536))
+    check_descriptors()
 
 
 def test_only_ends_that_nobody_asked_for_count_as_restarts() -> None:
