@@ -11,7 +11,7 @@ from typing import Any
 from scripts.local import broker, system
 from scripts.local.home import DEFAULT, Home, named
 from scripts.local.options import INSTANCES_MAX
-from scripts.local.system import System, Watch, home_argument
+from scripts.local.system import System, Watch
 from scripts.local.trouble import Trouble, run_command
 
 COUNTED = {
@@ -64,9 +64,7 @@ def main() -> None:
         with home.claim():
             running = system.of_home(home)
             if not running.supervisor.answers():
-                raise Trouble(
-                    f"no system runs in {home.root}: start one with scripts/up{home_argument(home)}"
-                )
+                raise system.not_running(home)
             scale(running, arguments.service, arguments.count)
         print(f"{arguments.service}: {arguments.count}, all healthy")
         return 0

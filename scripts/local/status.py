@@ -14,8 +14,8 @@ from typing import Any
 
 from scripts.local import system
 from scripts.local.home import DEFAULT, Home, named
-from scripts.local.system import System, home_argument
-from scripts.local.trouble import Trouble, run_command
+from scripts.local.system import System
+from scripts.local.trouble import run_command
 
 
 def memory_mb(pids: Iterable[int]) -> dict[int, float]:
@@ -150,7 +150,7 @@ def main() -> None:
     def command() -> int:
         running = system.of_home(home)
         if not running.supervisor.answers():
-            raise Trouble(f"no system runs in {home.root}: start one with scripts/up{home_argument(home)}")
+            raise system.not_running(home)
         found = rows(running)
         if arguments.json:
             print(json.dumps(found, indent=2))

@@ -11,6 +11,7 @@ import resource
 import socket
 import subprocess
 import sys
+import xml.parsers.expat
 import xmlrpc.client
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from scripts.local.trouble import Trouble
 DESCRIPTORS_WANTED = 16_384
 DESCRIPTORS_MIN = 4_096  # Consul ends at once with less than its 4,000 connections and 20
 RPC_TIMEOUT_S = 60.0
+SHUTDOWN_STATE = 6  # the fault code of a supervisord that ends
 
 
 def _escape(text: str) -> str:
@@ -132,6 +134,14 @@ class State:
     why: str
 
 
+_HALF_ANSWERS = (
+    http.client.HTTPException,
+    xmlrpc.client.ProtocolError,
+    xmlrpc.client.ResponseError,
+    xml.parsers.expat.ExpatError,
+)
+
+
 class _UnixTransport(xmlrpc.client.Transport):
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -163,7 +173,14 @@ class Supervisor:
             "http://localhost/RPC2", transport=_UnixTransport(self._home.supervisor_socket)
         )
         with proxy:
-            yield proxy.supervisor
+            try:
+                yield proxy.supervisor
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode != SHUTDOWN_STATE:
+                    raise
+                raise ConnectionResetError("supervisord ends just now") from fault
+            except _HALF_ANSWERS as error:
+                raise ConnectionResetError(f"supervisord gave half an answer: {error!r}") from error
 
     def answers(self) -> bool:
         """Whether a supervisord serves this home."""

@@ -374,6 +374,16 @@ def options_from(facts: Mapping[str, Any]) -> Options:
         ) from error
 
 
+def not_running(home: Home) -> Trouble:
+    """The sentence for a home whose supervisord does not answer."""
+    up = f"scripts/up{home_argument(home)}"
+    if leftovers.pids_of(home):
+        return Trouble(
+            f"the supervisord of {home.root} was killed or is silent, and its processes run on without it: run {up} again"
+        )
+    return Trouble(f"no system runs in {home.root}: start one with {up}")
+
+
 def of_home(home: Home) -> System:
     """The system that was last started in `home`. Raises Trouble when there was none."""
     facts = home.recall()

@@ -199,7 +199,7 @@ def watch(running: System) -> None:
                 told[name] = count
         time.sleep(1.0)
     if leftovers.pids_of(running.home):
-        raise Trouble("supervisord was killed and its processes run on without it: run scripts/up again")
+        raise system.not_running(running.home)
     say("The system was stopped from elsewhere.")
 
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shlex
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from scripts.local.home import Home
 from scripts.local.leftovers import end_with
 from scripts.local.supervisor import Supervisor, check_descriptors, configuration, restarts_in
+from scripts.local.system import not_running
 from scripts.local.table import RUN_MARK, Program
 from scripts.local.trouble import Trouble
 from supervisor.options import ServerOptions
@@ -112,3 +116,46 @@ def test_only_ends_that_nobody_asked_for_count_as_restarts() -> None:
         "INFO exited: lb-1 (exit status 0; expected)\n"
     )
     assert restarts_in(log) == {"gateway-1": 1, "lb-1": 1}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"HTTP/1.0 200 OK\r\ncontent-type: text/xml\r\n\r\n<?xml version='1.0'?><method",
+        b"HTTP/1.0 500 Internal Server Error\r\n\r\n",
+        b"what?\r\n",
+    ],
+)
+def test_half_an_answer_of_one_that_was_killed_is_none(tmp_path: Path, words: bytes) -> None:
+    home = Home(tmp_path)
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(home.supervisor_socket))
+        listener.listen()
+        listener.settimeout(20.0)
+
+        def killed_meanwhile() -> None:
+            with contextlib.suppress(OSError):  # xmlrpc asks once more when it is cut off
+                while True:
+                    caller, _ = listener.accept()
+                    with caller:
+                        caller.recv(65_536)
+                        caller.sendall(words)
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(killed_meanwhile)
+            supervisor = Supervisor(home)
+            assert not supervisor.answers()
+            with pytest.raises(OSError, match=r"half an answer|reset|Broken"):
+                supervisor.states()
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_processes_that_run_on_without_their_supervisord_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After kill -9 of it, status said that no system runs."""
+    home = Home(tmp_path)
+    monkeypatch.setattr("scripts.local.leftovers.pids_of", lambda _: [])
+    assert "no system runs in" in str(not_running(home))
+    monkeypatch.setattr("scripts.local.leftovers.pids_of", lambda _: [4711])
+    assert "run on without it: run scripts/up" in str(not_running(home))
