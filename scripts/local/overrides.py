@@ -5,15 +5,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Mapping
 
-from scripts.local.table import PREFIXES, Program, inherited
+from scripts.local.table import PREFIXES, SHARED, Program, inherited
 from scripts.local.trouble import Trouble
 
 from dronedispatch.runtime.settings import SettingsError, load
 
 
 def check(processes: Iterable[Program], environ: Mapping[str, str]) -> None:
-    """Raises Trouble for a variable with a prefix of ours that its service would refuse."""
-    if not any(name.startswith(PREFIXES) for name in environ):
+    """Raises Trouble for a variable of ours that its service would refuse."""
+    if not any(name.startswith(PREFIXES) or name in SHARED for name in environ):
         return
     for process in processes:
         package = process.service.replace("-", "_")

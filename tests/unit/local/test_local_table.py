@@ -92,3 +92,6 @@ def test_a_wrong_setting_in_the_callers_environment_is_told_before_anything_star
     for wrong in ({"KVFRONT_DRAIN": "5"}, {"GATEWAY_STORE_TIMEOUT_S": "-1"}, {"LB_RETRIES": "perhaps"}):
         with pytest.raises(Trouble, match=f"{next(iter(wrong))[:8]}.*--settings"):
             overrides.check(services, wrong)
+    with pytest.raises(Trouble, match=r"AMQP_URL='nonsense': expected amqp"):
+        overrides.check(services, {"AMQP_URL": "nonsense"})
+    overrides.check(services, {"AMQP_URL": "amqp://me:p%40ss@broker.example:5672/%2F"})
