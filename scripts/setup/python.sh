@@ -17,10 +17,21 @@ run_local() {
   run_module "scripts.local.$1" "${@:2}"
 }
 
+# venv_is_here: whether the programs of .venv name this very folder, and not one from which it was moved or copied.
+venv_is_here() {
+  local named
+  named=$(sed -n '1,2s/^.*[!" ]\(\/.*\)\/bin\/python.*$/\1/p' "$root/.venv/bin/dronedispatch" 2>/dev/null | sed -n 1p)
+  [[ $named -ef $root/.venv ]]
+}
+
 # run_module NAME ARGUMENT...: does not come back.
 run_module() {
   if [[ ! -x $root/.venv/bin/python ]]; then
     echo "error: nothing is installed in this checkout yet: run scripts/install-tools" >&2
+    exit 1
+  fi
+  if ! venv_is_here; then
+    echo "error: this checkout was moved or copied since its set-up, or that was cut short: run scripts/install-tools" >&2
     exit 1
   fi
   PYTHONPATH=$root exec "$root/.venv/bin/python" -P -m "$1" "${@:2}"

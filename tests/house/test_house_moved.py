@@ -1,0 +1,72 @@
+"""A checkout that was moved or copied after its set-up: its environment still names the old place."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from scripts.local.home import CHECKOUT
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """With an environment that looks up to date; what its programs begin with is each test's."""
+    folder = tmp_path / "my checkout"
+    shutil.copytree(CHECKOUT / "scripts", folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("requirements.txt", "requirements-dev.txt", "pyproject.toml"):
+        shutil.copy(CHECKOUT / name, folder / name)
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    sums = (
+        "{ cat requirements.txt; sed '/^\\[tool/,$d' pyproject.toml; } | cksum >.venv/.requirements.txt.stamp"
+    )
+    subprocess.run(["sh", "-c", sums], cwd=folder, check=True)
+    return folder
+
+
+def made_at(checkout: Path, place: Path, form: str) -> None:
+    (checkout / ".venv" / "bin" / "dronedispatch").write_text(form.format(f"{place}/.venv/bin/python"))
+
+
+def said(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [checkout / words[0], *words[1:]], cwd="/", capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+FORMS = (
+    "#!{}\n",
+    "#!/bin/sh\n'''exec' \"{}\" \"$0\" \"$@\"\n' '''\n",
+    "#!/bin/sh\n'''exec' {} \"$0\" \"$@\"\n",
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_environment_of_another_place_is_made_anew(checkout: Path, form: str) -> None:
+    """The programs of a moved checkout were not found, and a copied one ran the code of the first."""
+    made_at(checkout, checkout.with_name("old"), form)
+    assert ".venv would be made" in said(checkout, "scripts/setup/venv", "--check").stdout
+    done = said(checkout, "scripts/status")
+    assert done.returncode == 1
+    assert "was moved or copied" in done.stderr
+    assert "scripts/install-tools" in done.stderr
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_environment_of_this_place_is_kept_by_whatever_name_it_is_reached(
+    checkout: Path, form: str
+) -> None:
+    link = checkout.with_name("link")
+    link.symlink_to(checkout)
+    for made, reached in ((checkout, checkout), (checkout, link), (link, checkout)):
+        made_at(checkout, made, form)
+        assert "satisfied" in said(reached, "scripts/setup/venv", "--check").stdout
+
+
+def test_a_start_in_a_moved_checkout_goes_on_to_its_set_up(checkout: Path) -> None:
+    made_at(checkout, checkout.with_name("old"), FORMS[0])
+    (checkout / "scripts" / "install-tools").write_text("#!/bin/sh\necho the set-up; exit 7\n")
+    assert said(checkout, "scripts/up").stdout == "the set-up\n"
