@@ -1,7 +1,8 @@
-"""A checkout that was moved or copied after its set-up: its environment still names the old place."""
+"""The set-up of a checkout that was moved or copied, whose environment still names the old place; and of a user with settings."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -70,3 +71,18 @@ def test_a_start_in_a_moved_checkout_goes_on_to_its_set_up(checkout: Path) -> No
     made_at(checkout, checkout.with_name("old"), FORMS[0])
     (checkout / "scripts" / "install-tools").write_text("#!/bin/sh\necho the set-up; exit 7\n")
     assert said(checkout, "scripts/up").stdout == "the set-up\n"
+
+
+def test_where_a_user_has_pip_install_is_not_where_the_set_up_does(checkout: Path) -> None:
+    """PIP_USER, on some hosts set for everybody, ended the set-up; PIP_TARGET filled another folder."""
+    python = checkout / ".venv" / "bin" / "python"
+    python.unlink()
+    python.write_text('#!/bin/sh\ncase "$*" in *"pip install"*) env ;; esac >>"${0%/bin/*}/told"\n')
+    python.chmod(0o755)
+    theirs = {"PIP_USER": "1", "PIP_TARGET": "/theirs", "PIP_PREFIX": "/theirs", "PIP_ROOT": "/theirs"}
+    done = subprocess.run(
+        [checkout / "scripts" / "setup" / "venv"], env={**os.environ, **theirs}, timeout=600, check=False
+    )
+    assert done.returncode == 0
+    told = (checkout / ".venv" / "told").read_text().splitlines()
+    assert {line for line in told if line.startswith(tuple(theirs))} == {"PIP_USER=0"}
