@@ -6,6 +6,7 @@ examples/client.py [http://127.0.0.1:8080] [--no-wait]
 
 from __future__ import annotations
 
+import http.client
 import json
 import random
 import sys
@@ -26,14 +27,19 @@ _ENDED = {"delivered", "cancelled", "failed"}
 
 
 def call(url: str, body: object = None, key: str | None = None) -> tuple[int, Any]:
-    """(status, document). Raises OSError where there is no answer at all."""
+    """(status, document). Raises OSError where there is no answer at all, or none of a DroneDispatch."""
     headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
     data = None if body is None else json.dumps(body).encode()
     try:
         with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=20) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:  # an answer too: a problem document that names the field
-        return error.code, json.load(error)
+        try:
+            return error.code, json.load(error)
+        except ValueError:
+            raise OSError(f"{error.code} without a document") from error
+    except (ValueError, http.client.HTTPException) as error:
+        raise OSError(f"no answer of a DroneDispatch: {error!r}") from error
 
 
 def place(url: str) -> str:
@@ -57,7 +63,10 @@ def follow(url: str, delivery_id: str) -> str:
     seen = ""
     deadline_s = time.monotonic() + PATIENCE_S
     while seen not in _ENDED and time.monotonic() < deadline_s:
-        status, document = call(f"{url}/deliveries/{delivery_id}")
+        try:
+            status, document = call(f"{url}/deliveries/{delivery_id}")
+        except OSError:  # a read is asked again, whatever became of it
+            status, document = 0, None
         if status == 200 and document["status"] != seen:
             seen = document["status"]
             print(f"{delivery_id} {seen}")
@@ -66,9 +75,13 @@ def follow(url: str, delivery_id: str) -> str:
 
 
 def main() -> int:
-    """0: delivered (or placed, with --no-wait)."""
+    """0: delivered (or placed, with --no-wait). 2: a wrong call."""
     words = [word for word in sys.argv[1:] if word != "--no-wait"]
-    url = words[0] if words else "http://127.0.0.1:8080"
+    if words and not words[0].startswith(("http://", "https://")):
+        asked = words[0] in {"-h", "--help"}
+        print(__doc__, file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
+    url = words[0].rstrip("/") if words else "http://127.0.0.1:8080"
     delivery_id = place(url)
     print(f"placed {delivery_id}")
     return 0 if "--no-wait" in sys.argv or follow(url, delivery_id) == "delivered" else 1

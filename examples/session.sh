@@ -2,6 +2,12 @@
 # One order by curl: placed, repeated, followed, explained. scripts/up first.
 #   examples/session.sh [http://127.0.0.1:8080]
 set -euo pipefail
+usage="One order by curl: examples/session.sh [http://127.0.0.1:8080]   (scripts/up first)"
+case "${1:-http://}" in
+  http://* | https://*) ;;
+  -h | --help) echo "$usage"; exit 0 ;;
+  *) echo "$usage" >&2; exit 2 ;;
+esac
 url=${1:-http://127.0.0.1:8080}
 key="session-$RANDOM-$$"
 

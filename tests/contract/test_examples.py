@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pytest
 from scripts.local.home import CHECKOUT
 
 from dronedispatch.testing.gateway import MemoryGateway
@@ -46,3 +47,29 @@ async def test_the_python_client_places_one_order() -> None:
 
     assert code == 0, said
     assert deliveries(gateway) == [f"delivery:{said.removeprefix('placed ').strip()}"]
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", b"HTTP/1.1 404 N\r\n\r\n", b"no\r\n"]
+)
+async def test_the_python_client_takes_somebody_elses_server_for_none_of_ours(answer: bytes) -> None:
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answered, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        code, said = await run(sys.executable, EXAMPLES / "client.py", f"http://127.0.0.1:{port}")
+    assert code == 1
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("word", ["--help", "nowhere", "--no-such"])
+async def test_an_example_that_is_called_wrongly_says_how_it_is_called(word: str) -> None:
+    for name in ("client.py", "session.sh"):
+        code, said = await run(EXAMPLES / name, word)
+        assert code == (0 if word == "--help" else 2)
+        assert f"examples/{name} [http://127.0.0.1:8080]" in said
+        assert "Traceback" not in said

@@ -1,4 +1,4 @@
-"""The set-up of a checkout that was moved or copied, whose environment still names the old place; and of a user with settings."""
+"""The set-up of a checkout that was moved or copied, whose environment names the old place; and of a user with settings."""
 
 from __future__ import annotations
 
