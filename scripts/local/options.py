@@ -50,6 +50,8 @@ class Options:
             raise ValueError(f"--tick-ms {self.tick_ms} is outside 50..60000")
         if not (math.isfinite(self.speed) and 0 < self.speed <= 1000):
             raise ValueError(f"--speed {self.speed} is not above 0 and at most 1000")
+        if ":" in self.listen or not self.listen:
+            raise ValueError(f"--listen {self.listen} is no IPv4 address and no name")
         if self.city and not Path(self.city).is_file():
             raise ValueError(f"--city {self.city} is no file")
         if not (math.isfinite(self.orders_per_minute) and 0 <= self.orders_per_minute <= 6000):

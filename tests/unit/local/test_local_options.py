@@ -29,6 +29,7 @@ def facts(**changed: Any) -> dict[str, Any]:
         {"speed": float("inf")},
         {"orders_per_minute": -1.0},
         {"port_base": 80},
+        {"listen": "::1"},  # supervisord, which holds the socket, knows no IPv6
     ],
 )
 def test_an_impossible_option_is_refused_in_one_sentence(wrong: dict[str, Any]) -> None:
