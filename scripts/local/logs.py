@@ -61,7 +61,7 @@ class Tail:
     def last(self, count: int) -> list[str]:
         """The last lines; what comes after them is new."""
         self._open()
-        return list(deque(self._handle, maxlen=count)) if self._handle else []
+        return list(deque(self._handle, maxlen=min(count, sys.maxsize))) if self._handle else []
 
     def new(self) -> list[str]:
         """Lines since the last call."""

@@ -97,3 +97,11 @@ def test_a_package_that_only_the_development_set_has_is_one_sentence(
         trouble.run_command(command, Path)
     assert ended.value.code == 1
     assert capsys.readouterr().err == "error: psutil is not installed: run scripts/install-tools --dev\n"
+
+
+def test_more_lines_than_any_log_has_are_all_of_them(tmp_path: Path) -> None:
+    log = tmp_path / "gateway-1.log"
+    log.write_text("one\ntwo\n", encoding="utf-8")
+    tail = Tail(log)
+    assert tail.last(10**30) == ["one\n", "two\n"]
+    tail.close()
