@@ -100,7 +100,13 @@ class Home:
         return self.logs / f"{process}.log"
 
     def check_ours(self) -> None:
-        """Raises Trouble when what a home would hold is there and nobody's home: --fresh would remove it."""
+        """Raises Trouble when what a home would hold is there and nobody's home: --fresh would remove it; and when RabbitMQ
+        cannot start below this path: with an apostrophe in it 3.10 stands at "Starting broker" for ever.
+        """
+        if "'" in str(self.root):
+            raise Trouble(
+                f"RabbitMQ cannot keep its data below {self.root}: name a folder without ' by --home DIR"
+            )
         if (self.root / "system.json").exists() or self.secret("store").exists():
             return
         theirs = [name for name in ROOMS if (self.root / name).is_dir() and any((self.root / name).iterdir())]

@@ -101,6 +101,13 @@ def test_a_home_whose_first_start_was_cut_short_is_one(tmp_path: Path) -> None:
     home.check_ours()
 
 
+def test_a_home_below_which_the_broker_does_not_start_is_refused_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(Trouble, match="without ' by --home"):
+        Home(tmp_path / "Bob's drone").check_ours()
+
+
 def test_a_folder_with_other_things_in_it_may_become_a_home(tmp_path: Path) -> None:
     (tmp_path / "lost+found").mkdir()
     (tmp_path / "data").mkdir()
