@@ -70,12 +70,18 @@ class Session:
         await self.http.close()
         await self.consul.close()
 
+    def _no_consul(self, error: ConsulError) -> CannotDo:
+        return CannotDo(
+            f"Consul at {self.consul.address} does not answer: {error.__cause__ or error}; "
+            "--home DIR asks that of a home, CONSUL_HTTP_ADDR names another"
+        )
+
     async def endpoints(self, service: str, *, passing: bool = True) -> tuple[Endpoint, ...]:
         """The passing (or all registered) instances of `service`. Raises CannotDo when Consul does not answer."""
         try:
             _, found = await self.consul.health(service, passing=passing, consistent=True)
         except ConsulError as error:
-            raise CannotDo(f"Consul at {self.consul.address} does not answer: {error}") from error
+            raise self._no_consul(error) from error
         return found
 
     async def store(self) -> HttpKV:
@@ -90,7 +96,7 @@ class Session:
         try:
             _, document, index = await self.consul.kv_get(VIEW_KEY, consistent=True)
         except ConsulError as error:
-            raise CannotDo(f"Consul at {self.consul.address} does not answer: {error}") from error
+            raise self._no_consul(error) from error
         if document is None:
             return None, 0
         try:
