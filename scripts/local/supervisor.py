@@ -142,13 +142,28 @@ _HALF_ANSWERS = (
 )
 
 
+class _Connection(http.client.HTTPConnection):
+    """Closed with what it answered: an answer that was read by half keeps the socket open."""
+
+    _answer: http.client.HTTPResponse | None = None
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        self._answer = super().getresponse()
+        return self._answer
+
+    def close(self) -> None:
+        super().close()
+        if self._answer is not None:
+            self._answer.close()
+
+
 class _UnixTransport(xmlrpc.client.Transport):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = str(path)
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection("localhost", timeout=RPC_TIMEOUT_S)
+        connection = _Connection("localhost", timeout=RPC_TIMEOUT_S)
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         channel.settimeout(RPC_TIMEOUT_S)
         try:

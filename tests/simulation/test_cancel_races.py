@@ -15,7 +15,7 @@ from dronedispatch.fleet.drones import DroneStatus
 from dronedispatch.gateway.changes import Changes
 from dronedispatch.gateway.delivery_requests import DeliveryRequests
 from dronedispatch.runtime.problems import Problem
-from dronedispatch.testing.fleet import a_delivery, at_km
+from dronedispatch.testing.fleet import a_delivery, a_place
 from dronedispatch.testing.slow_kv import SlowKV
 from dronedispatch.testing.town import Town
 
@@ -40,7 +40,7 @@ class Customers:
 
     async def order(self, number: int) -> None:
         for _ in range(number):
-            origin, destination = (at_km(self.rng.uniform(-4, 4), self.rng.uniform(-4, 4)) for _ in range(2))
+            origin, destination = (a_place(self.rng) for _ in range(2))
             wall_s = self.town.clock.wall_s()
             delivery = a_delivery(
                 id=str(ULID.from_timestamp(wall_s)),

@@ -81,10 +81,13 @@ class Keyboard:
 
     def moment(self, selector: str) -> None:
         self.reach(selector)
-        for keys in ("12", "31", "2030"):
+        for keys in (
+            "12",
+            "31",
+            "2030",
+            "1159PM",
+        ):  # after four digits of a year the field goes on to the hour
             self.page.keyboard.type(keys)
-        self.page.keyboard.press("ArrowRight")
-        self.page.keyboard.type("1159PM")
 
     def tab(self, name: str) -> None:
         self.press("#skip")

@@ -50,7 +50,7 @@ from dronedispatch.kv.single_key_ops import SingleKeyOps
 from dronedispatch.runtime.amqp import Message
 from dronedispatch.testing.broker import MemoryBus
 from dronedispatch.testing.clock import FakeClock
-from dronedispatch.testing.fleet import a_delivery, a_drone, at_km
+from dronedispatch.testing.fleet import a_delivery, a_drone, a_place
 from dronedispatch.testing.flow_checker import FlowChecker, FlowVerdict
 from dronedispatch.testing.kv import MemoryKV
 from dronedispatch.testing.town import Desk, FixedLead
@@ -267,8 +267,7 @@ class RoughWorld:
             name = drone_id(number)
             await self.kv.put(drone_key(name), encode(a_drone(name, type=class_of(number))))
         for number in range(ORDERS):
-            where = [at_km(self.rng.uniform(-4, 4), self.rng.uniform(-4, 4)) for _ in range(2)]
-            order = a_delivery(origin=where[0], destination=where[1], id=f"order-{number}")
+            order = a_delivery(origin=a_place(self.rng), destination=a_place(self.rng), id=f"order-{number}")
             await self.kv.put(delivery_key(order.id), encode(order), tags=delivery_tags(order))
             self.checker.accept(order.id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import msgspec
@@ -21,6 +22,14 @@ AT = stamp(START_WALL_S)
 def at_km(east_km: float, north_km: float) -> LatLon:
     """A position by its distance from the middle of the default city."""
     return PLANE.to_latlon(Point(east_km * 1000, north_km * 1000))
+
+
+def a_place(rng: Random, reach_km: float = 4.0) -> LatLon:
+    """Somewhere in the default city that a gateway accepts, at most so far east or north of its middle."""
+    while True:
+        place = at_km(rng.uniform(-reach_km, reach_km), rng.uniform(-reach_km, reach_km))
+        if default_city().why_not_here(place) is None:
+            return place
 
 
 def a_delivery(**changes: Any) -> Delivery:

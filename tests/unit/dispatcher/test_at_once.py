@@ -7,11 +7,9 @@ from random import Random
 
 import pytest
 
-from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import stamp, unstamp
-from dronedispatch.fleet.positions import LatLon, Point
-from dronedispatch.testing.fleet import a_delivery
+from dronedispatch.testing.fleet import a_delivery, a_place
 from dronedispatch.testing.town import Town
 
 
@@ -25,14 +23,6 @@ async def town() -> AsyncIterator[Town]:
     await town.close()
 
 
-def spot(rng: Random) -> LatLon:
-    city = default_city()
-    while True:
-        pos = city.plane.to_latlon(Point(rng.uniform(-8000, 8000), rng.uniform(-8000, 8000)))
-        if city.why_not_here(pos) is None:
-            return pos
-
-
 def first_assigned_s(delivery: Delivery) -> float:
     line = next(line for line in delivery.history if line.to is DeliveryStatus.ASSIGNED)
     return unstamp(line.at) - unstamp(delivery.created_at)
@@ -42,7 +32,9 @@ async def test_no_order_waits_for_its_first_drone_while_many_are_idle(town: Town
     rng = Random(3)
     for _ in range(60):
         created_at = stamp(town.clock.wall_s())
-        await town.order(a_delivery(origin=spot(rng), destination=spot(rng), created_at=created_at))
+        await town.order(
+            a_delivery(origin=a_place(rng, 8.0), destination=a_place(rng, 8.0), created_at=created_at)
+        )
         await town.tick()
     deliveries = await town.deliveries()
     busy = sum(drone.delivery_id is not None for drone in (await town.drones()).values())
@@ -53,7 +45,7 @@ async def test_no_order_waits_for_its_first_drone_while_many_are_idle(town: Town
 async def test_rounds_come_to_rest_when_orders_are_given_at_once_and_swapped_later(town: Town) -> None:
     rng = Random(4)
     for _ in range(80):
-        await town.order(a_delivery(origin=spot(rng), destination=spot(rng)))
+        await town.order(a_delivery(origin=a_place(rng, 8.0), destination=a_place(rng, 8.0)))
     await town.ticks(2)
     said = await town.desks[0].rounds.once()
     assert said == "nothing to do"

@@ -77,6 +77,15 @@ def test_an_order_whose_place_is_walled_in_waits_with_that_reason(end: str) -> N
     assert "cannot be reached" in told.summary
 
 
+@pytest.mark.parametrize("at", [km(3, 0), km(-3, 0)])
+def test_an_order_whose_place_lies_in_an_area_is_given_to_nobody(at: Point) -> None:
+    x, y = at.x_m / 1000, at.y_m / 1000
+    drones = [drone_at(f"drone-{n}", km(0, n)) for n in range(3)]
+    made = plan(*drones, order("it", km(3, 0), km(-3, 0)), city=with_areas((x - 1, y - 1, x + 1, y + 1)))
+    assert made.assigns == ()
+    assert "no drone can fly it" in made.holds[0].reason
+
+
 def test_it_fails_with_the_reason_when_that_has_lasted_too_long() -> None:
     parts = drone_at("d", km(0, 0)), order("o", km(3, 3), km(-4, 3))
     early = plan(*parts, city=around(3, 3), for_s={"o": CALM.give_up_after_s - 1})

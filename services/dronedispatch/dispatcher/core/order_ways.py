@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dronedispatch.dispatcher.core.world import DeliverySnapshot
-from dronedispatch.fleet.paths import Paths, xy_of
+from dronedispatch.fleet.paths import NO_WAY_M, Paths, xy_of
 from dronedispatch.fleet.positions import Point
 
 Array = npt.NDArray[np.float64]
@@ -50,9 +50,10 @@ class OrderWays:
         return np.array([self._regions[place] for place in places], dtype=np.int64)
 
     def _measured(self, trips: Sequence[tuple[Point, Point]]) -> Array:
-        """(n, 1 + 2 * charge points)."""
+        """(n, 1 + 2 * charge points). To an end outside the city or in an area there is none: nobody flies there."""
         docks = self.paths.city.charge_xy_m
         origins, destinations = (xy_of([trip[end] for trip in trips]) for end in (0, 1))
+        served = self.paths.city.inside(origins) & self.paths.city.inside(destinations)
         spots = np.repeat(np.concatenate([origins, destinations]), len(docks), axis=0)
         ways_m = self.paths.lengths_m(
             np.concatenate([origins, spots]),
@@ -60,4 +61,5 @@ class OrderWays:
         )
         count = len(trips)
         to_docks = ways_m[count:].reshape(2, count, len(docks))
-        return np.concatenate([ways_m[:count, None], to_docks[0], to_docks[1]], axis=1)
+        ways_m = np.concatenate([ways_m[:count, None], to_docks[0], to_docks[1]], axis=1)
+        return np.where(served[:, None], ways_m, NO_WAY_M)
