@@ -24,6 +24,7 @@ from scripts.local.trouble import Trouble
 DESCRIPTORS_WANTED = 16_384
 DESCRIPTORS_MIN = 4_096  # Consul ends at once with less than its 4,000 connections and 20
 RPC_TIMEOUT_S = 60.0
+LOOK_TIMEOUT_S = 15.0  # of a question that changes nothing: a stopped supervisord is told after it
 SHUTDOWN_STATE = 6  # the fault code of a supervisord that ends
 
 
@@ -158,14 +159,15 @@ class _Connection(http.client.HTTPConnection):
 
 
 class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timeout_s: float) -> None:
         super().__init__()
         self._path = str(path)
+        self._timeout_s = timeout_s
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = _Connection("localhost", timeout=RPC_TIMEOUT_S)
+        connection = _Connection("localhost", timeout=self._timeout_s)
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        channel.settimeout(RPC_TIMEOUT_S)
+        channel.settimeout(self._timeout_s)
         try:
             channel.connect(self._path)
         except OSError:
@@ -183,9 +185,9 @@ class Supervisor:
         self._home = home
 
     @contextlib.contextmanager
-    def _rpc(self) -> Iterator[Any]:
+    def _rpc(self, timeout_s: float = RPC_TIMEOUT_S) -> Iterator[Any]:
         proxy = xmlrpc.client.ServerProxy(
-            "http://localhost/RPC2", transport=_UnixTransport(self._home.supervisor_socket)
+            "http://localhost/RPC2", transport=_UnixTransport(self._home.supervisor_socket, timeout_s)
         )
         with proxy:
             try:
@@ -200,14 +202,14 @@ class Supervisor:
     def answers(self) -> bool:
         """Whether a supervisord serves this home."""
         try:
-            with self._rpc() as rpc:
+            with self._rpc(LOOK_TIMEOUT_S) as rpc:
                 return str(rpc.getState()["statename"]) == "RUNNING"
         except OSError:
             return False
 
     def pid(self) -> int:
         """supervisord's own process id."""
-        with self._rpc() as rpc:
+        with self._rpc(LOOK_TIMEOUT_S) as rpc:
             return int(rpc.getPID())
 
     def launch(self) -> subprocess.Popen[bytes]:
@@ -227,7 +229,7 @@ class Supervisor:
 
     def states(self) -> list[State]:
         """Every process, in the table's order."""
-        with self._rpc() as rpc:
+        with self._rpc(LOOK_TIMEOUT_S) as rpc:
             found = rpc.getAllProcessInfo()
         return [
             State(

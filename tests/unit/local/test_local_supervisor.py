@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import shlex
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -131,23 +132,41 @@ def test_half_an_answer_of_one_that_was_killed_is_none(tmp_path: Path, words: by
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
         listener.bind(str(home.supervisor_socket))
         listener.listen()
-        listener.settimeout(20.0)
+        over = threading.Event()
 
         def killed_meanwhile() -> None:
-            with contextlib.suppress(OSError):  # xmlrpc asks once more when it is cut off
-                while True:
-                    caller, _ = listener.accept()
-                    with caller:
-                        caller.recv(65_536)
-                        caller.sendall(words)
+            while True:  # xmlrpc asks once more when it is cut off
+                caller, _ = listener.accept()
+                with caller, contextlib.suppress(OSError):
+                    if over.is_set():
+                        return
+                    caller.recv(65_536)
+                    caller.sendall(words)
 
         with ThreadPoolExecutor(1) as pool:
             pool.submit(killed_meanwhile)
             supervisor = Supervisor(home)
-            assert not supervisor.answers()
-            with pytest.raises(OSError, match=r"half an answer|reset|Broken"):
-                supervisor.states()
-            listener.shutdown(socket.SHUT_RDWR)
+            try:
+                assert not supervisor.answers()
+                with pytest.raises(OSError, match=r"half an answer|reset|Broken"):
+                    supervisor.states()
+            finally:
+                over.set()
+                with socket.socket(socket.AF_UNIX) as last:
+                    last.connect(str(home.supervisor_socket))
+
+
+def test_a_stopped_supervisord_answers_nothing_and_is_not_waited_for_as_for_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+    monkeypatch.setattr("scripts.local.supervisor.LOOK_TIMEOUT_S", 0.01)
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(home.supervisor_socket))
+        listener.listen()  # the kernel takes the connection, nobody the question
+        assert not Supervisor(home).answers()
+        with pytest.raises(TimeoutError):
+            Supervisor(home).states()
 
 
 def test_processes_that_run_on_without_their_supervisord_are_told(
