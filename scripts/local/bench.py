@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+from collections.abc import Sequence
 
 from loadtests.bench.runs import ARTIFACTS, run
+from scripts.local.home import Home
+from scripts.local.supervisor import Supervisor
+from scripts.local.system import not_running
 from scripts.local.trouble import run_command
+
+from dronedispatch.runtime.home import whole
 
 NAMES = (
     "lb",
@@ -29,7 +36,18 @@ def main() -> None:
     if name not in NAMES:
         raise SystemExit(f"error: no benchmark {name!r}: there are {', '.join(NAMES)}")
 
-    run_command(lambda: run(name, arguments, ARTIFACTS / name), lambda: ARTIFACTS)
+    def command() -> int:
+        refuse_no_system(arguments)
+        return run(name, arguments, ARTIFACTS / name)
+
+    run_command(command, lambda: ARTIFACTS)
+
+
+def refuse_no_system(arguments: Sequence[str]) -> None:
+    """Raises Trouble where --running names a home in which nothing runs: before the machine's turn is waited for."""
+    for option, folder in itertools.pairwise(arguments):
+        if option == "--running" and not Supervisor(home := Home(whole(folder))).answers():
+            raise not_running(home)
 
 
 if __name__ == "__main__":
