@@ -19,7 +19,9 @@ from loadtests.bench.running import Running, say
 from scripts.local.table import program
 
 DAMAGED_PLACES = 400
-TMPFS_BYTES = 96 * 1024**2
+TMPFS_BYTES = (
+    512 * 1024**2
+)  # more than half an hour of orders: a replica that has outgrown its disk stays away
 FREEZABLE = ("dispatcher", "drone-sim", "kvstore", "kvfront", "gateway")
 EXCHANGES = ("delivery_changes", "delivery_status", "drone_updates", "drone_orders")
 
