@@ -11,7 +11,7 @@ from dronedispatch.testing.gateway import OPERATOR_TOKEN
 from support.aside import aside
 from support.axe import AXE, violations
 from support.browser_visit import Visit
-from support.quiet_town import quiet_town
+from support.quiet_town import PLACE, quiet_town
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.real
@@ -22,15 +22,6 @@ SIZES = ((1440, 900), (1024, 768), (390, 844))
 TABS = ("deliveries", "drones", "order")
 FITS = {"drone_id": "drone-00001", "reason": "fits after its drop-off of 01ARZ3NDEKTSV4RRFFQ69G5FAV"}
 WAITS = "waits since 2026-01-31T08:30:00.123Z; a drone is free at 2026-01-31T08:31:00Z"
-
-
-PLACE = """async (number) => {
-    const { placeOrder } = await import("/dashboard/js/api.js");
-    const order = { origin: { lat: 41.89, lon: 12.49 }, destination: { lat: 41.91, lon: 12.53 }, weight: 1 };
-    const placed = [];
-    for (let n = 0; n < number; n += 1) placed.push((await placeOrder(order)).id);
-    return placed;
-}"""
 
 
 INTERVALS = """const { setInterval: real } = window;

@@ -9,17 +9,10 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from dronedispatch.testing.gateway import OPERATOR_TOKEN
 from support.aside import aside
-from support.quiet_town import quiet_town
+from support.quiet_town import PLACE, quiet_town
 
 pytestmark = pytest.mark.real
 
-PLACE = """async (number) => {
-    const { placeOrder } = await import("/dashboard/js/api.js");
-    const order = { origin: { lat: 41.89, lon: 12.49 }, destination: { lat: 41.91, lon: 12.53 }, weight: 1 };
-    const placed = [];
-    for (let n = 0; n < number; n += 1) placed.push((await placeOrder(order)).id);
-    return placed;
-}"""
 TEN_MINUTES_AHEAD = """(() => {
     const Real = Date;
     window.Date = class extends Real {
