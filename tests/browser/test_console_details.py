@@ -95,6 +95,25 @@ TAKEN_BACK = """async (others) => {
     dialog.remove();
     return [...said, (await PRIORITY.read(id)).one.priority];
 }"""
+REOPENED = """async () => {
+    const { onClosed } = await import("/dashboard/js/dom.js");
+    const dialog = document.createElement("dialog");
+    document.body.append(dialog);
+    let closed = 0;
+    onClosed(dialog, () => { closed += 1; });
+    const told = () => new Promise((done) => dialog.addEventListener("close", () => setTimeout(done), { once: true }));
+    const said = [];
+    for (const again of [true, false]) {
+        const heard = told();
+        if (!dialog.open) dialog.showModal();
+        dialog.close();
+        if (again) dialog.showModal();
+        await heard;
+        said.push(closed);
+    }
+    dialog.remove();
+    return said;
+}"""
 FITTED = """async () => {
     const { fitting } = await import("/dashboard/js/ground.js");
     const pen = document.createElement("canvas").getContext("2d");
@@ -288,3 +307,25 @@ def test_a_change_is_made_and_taken_back_on_an_order_that_moved_on_but_no_value_
     visit: Visit, others: list[str | None], said: list[str | int]
 ) -> None:
     assert visit.page.evaluate(TAKEN_BACK, others) == said
+
+
+def test_a_dialog_that_is_opened_again_before_the_browser_tells_its_closing_is_open(visit: Visit) -> None:
+    assert visit.page.evaluate(REOPENED) == [0, 1]
+
+
+def test_an_action_that_is_opened_at_once_after_another_is_shown_whole(visit: Visit) -> None:
+    page = visit.page
+    page.evaluate(PLACED)
+    page.click("[data-tab=deliveries]")
+    page.click("#delivery-table tbody tr >> nth=0")
+    page.click("#card [data-action=priority]")
+    expect(page.locator("#action tbody")).to_contain_text("priority 0")
+    page.evaluate(
+        """() => {
+            document.querySelector("#action").close();
+            document.querySelector("#card [data-action=deadline]").click();
+        }"""
+    )
+    expect(page.locator("#action tbody")).to_contain_text("deadline none")
+    page.keyboard.press("Escape")
+    page.click("#card .close")

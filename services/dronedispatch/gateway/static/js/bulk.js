@@ -1,6 +1,6 @@
 // One action on one or many: first what it would do to each, then a result for each, then the way back where there is one.
 
-import { $, h, setText } from "./dom.js";
+import { $, h, onClosed, setText } from "./dom.js";
 import { LAST_MOMENT, shortId } from "./format.js";
 
 const AT_ONCE = 6; // a browser opens six connections to a host
@@ -27,7 +27,7 @@ export class ActionDialog {
     this.back.addEventListener("click", () => this.takeBack());
     this.again.addEventListener("click", () => this.preview());
     $("[data-close]", dialog).addEventListener("click", () => dialog.close());
-    dialog.addEventListener("close", () => (this.round += 1));
+    onClosed(dialog, () => (this.round += 1));
     this.round = 0; // counts what is shown: an answer to an earlier one is passed over
   }
 

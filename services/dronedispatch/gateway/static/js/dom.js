@@ -19,6 +19,11 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// A browser tells that a dialog has closed when it comes to it: by then the dialog may be open again, and that telling is old.
+export function onClosed(dialog, then) {
+  dialog.addEventListener("close", () => dialog.open || then());
+}
+
 // Copies `text`, and says so on itself for a moment.
 export function copyButton(text, label, word = "copy") {
   const button = h("button", { class: "copy", type: "button", "aria-label": label, title: label }, word);

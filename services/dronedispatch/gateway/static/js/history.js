@@ -1,6 +1,6 @@
 // The figures of the last hours, as the system keeps them: a reload forgets nothing. What is not known is a hole in the line.
 
-import { $, h, setText } from "./dom.js";
+import { $, h, onClosed, setText } from "./dom.js";
 import { count, duration } from "./format.js";
 import { now } from "./now.js";
 
@@ -93,7 +93,7 @@ export class History {
       this.note,
     );
     button.addEventListener("click", () => this.open());
-    dialog.addEventListener("close", () => clearInterval(this.timer));
+    onClosed(dialog, () => clearInterval(this.timer));
   }
 
   open() {

@@ -1,7 +1,7 @@
 // The operator's session: the token is typed once, the browser keeps a cookie that no script can read.
 
 import * as api from "./api.js";
-import { $, setText } from "./dom.js";
+import { $, onClosed, setText } from "./dom.js";
 import { now } from "./now.js";
 
 export class OperatorSession {
@@ -20,10 +20,7 @@ export class OperatorSession {
       this.signIn();
     });
     $("[data-close]", dialog).addEventListener("click", () => dialog.close());
-    dialog.addEventListener("close", () => {
-      this.form.reset();
-      for (const go of this.waiting.splice(0)) go(this.signedIn);
-    });
+    onClosed(dialog, () => this.goOn());
     document.addEventListener("visibilitychange", () => document.hidden || this.read()); // another tab may have begun or ended it
     this.read();
   }
@@ -46,7 +43,13 @@ export class OperatorSession {
     document.body.dataset.operator = String(signed_in);
   }
 
+  goOn() {
+    this.form.reset();
+    for (const go of this.waiting.splice(0)) go(this.signedIn);
+  }
+
   dialogOpen() {
+    this.goOn(); // the browser may not have told yet that it was closed
     this.answer.hidden = true;
     this.dialog.showModal();
   }
