@@ -35,6 +35,7 @@ from loadtests.bench.chaos_faults import FAULTS, clean_up, wanted_faults
 from loadtests.bench.chaos_health import Page, Spell, longest_gaps, said_beside_truth
 from loadtests.bench.running import Running, command_line, opened, say, start, stop
 from scripts.local.home import named
+from scripts.local.words import positive
 
 from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, DRONE_PREFIX, Unreadable, decode, drone_key
@@ -266,18 +267,25 @@ async def _judged(running: Running, witness: Witness, settle_s: float) -> FlowVe
         await asyncio.sleep(2.0)
 
 
-def parser() -> argparse.ArgumentParser:
+def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     command = command_line("chaos", __doc__)
     command.set_defaults(port_base=28480)  # its hours may pass beside another benchmark
     add = command.add_argument
-    add("--minutes", type=float, default=10.0)
-    add("--drones", type=int, default=2000)
-    add("--speed", type=float, default=15.0, help="simulated seconds in a second")
-    add("--orders-per-s", type=float, default=20.0)
-    add("--dispatchers", type=int, default=2)
-    add("--drone-sims", type=int, default=2, help="processes that share the fleet")
-    add("--every", type=float, nargs=2, default=(5.0, 10.0), metavar="S", help="seconds between two kills")
+    add("--minutes", type=positive(float), default=10.0)
+    add("--drones", type=positive(int), default=2000)
+    add("--speed", type=positive(float), default=15.0, help="simulated seconds in a second")
+    add("--orders-per-s", type=positive(float), default=20.0)
+    add("--dispatchers", type=positive(int), default=2)
+    add("--drone-sims", type=positive(int), default=2, help="processes that share the fleet")
+    add(
+        "--every",
+        type=positive(float),
+        nargs=2,
+        default=(5.0, 10.0),
+        metavar="S",
+        help="seconds between two kills",
+    )
     add("--kill", nargs="+", choices=KINDS, default=list(KINDS), help="what may be killed")
     add(
         "--fault",
@@ -290,7 +298,7 @@ def parser() -> argparse.ArgumentParser:
     add("--settle-s", type=float, default=300.0, help="how long the orders have to end afterwards")
     add("--keep", action="store_true", help="when something is wrong, leave logs and data behind")
     add("--running", type=named, metavar="HOME", help="torment the system that runs in this home")
-    return command
+    return command.parse_args(words)
 
 
 async def run(arguments: argparse.Namespace, home: Path) -> bool:
@@ -299,9 +307,8 @@ async def run(arguments: argparse.Namespace, home: Path) -> bool:
         return await trial(running, arguments)
 
 
-def main() -> int:
+def main(arguments: argparse.Namespace) -> int:
     """Exit code 0 when nothing was violated."""
-    arguments = parser().parse_args()
     logs.configure("chaos", "chaos", "error")
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # a broker that dies is what we are here for
     if arguments.running is not None:
@@ -338,4 +345,4 @@ def _on_a_system_of_its_own(arguments: argparse.Namespace, home: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(parsed(sys.argv[1:])))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,6 +23,7 @@ from loadtests.bench.arrivals import order, share
 from loadtests.bench.running import Running, command_line, opened, say, started
 from rich.console import Console
 from rich.table import Table
+from scripts.local.words import positive
 from ulid import ULID
 
 from dronedispatch.fleet.city import City, default_city, parse_city
@@ -171,14 +172,16 @@ async def measured(running: Running, arguments: argparse.Namespace) -> bool:
     return worse <= WORSE_MAX
 
 
-def parser() -> argparse.ArgumentParser:
+def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     command = command_line("city", __doc__)
-    command.add_argument("--seconds", type=float, default=120.0, help="of each of the two parts")
-    command.add_argument("--every-s", type=float, default=30.0, help="between two PUTs of the second part")
-    command.add_argument("--orders-per-s", type=float, default=20.0)
-    command.add_argument("--drones", type=int, default=400)
-    return command
+    command.add_argument("--seconds", type=positive(float), default=120.0, help="of each of the two parts")
+    command.add_argument(
+        "--every-s", type=positive(float), default=30.0, help="between two PUTs of the second part"
+    )
+    command.add_argument("--orders-per-s", type=positive(float), default=20.0)
+    command.add_argument("--drones", type=positive(int), default=400)
+    return command.parse_args(words)
 
 
 async def run(arguments: argparse.Namespace, home: Path) -> bool:
@@ -187,14 +190,9 @@ async def run(arguments: argparse.Namespace, home: Path) -> bool:
         return await measured(running, arguments)
 
 
-def main() -> int:
+def main(arguments: argparse.Namespace) -> int:
     """Exit code 0 when orders wait no more than WORSE_MAX times as long while the city is put."""
-    arguments = parser().parse_args()
     logs.configure("city", "city", "error")
-    options = [f"--drones={arguments.drones}", "--speed=15", f"--port-base={arguments.port_base}"]
-    with started("city", options) as home:
+    system = [f"--drones={arguments.drones}", "--speed=15", f"--port-base={arguments.port_base}"]
+    with started("city", system) as home:
         return 0 if uvloop.run(run(arguments, home)) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -23,6 +23,7 @@ from loadtests.bench.dispatch_plot import plot
 from loadtests.bench.dispatch_report import Measured, Table, measure
 from loadtests.bench.dispatch_scale import growth_exponent, time_kept, time_rounds
 from loadtests.bench.dispatch_world import simulate
+from scripts.local.words import positive
 
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.fleet.city import City, default_city
@@ -85,33 +86,33 @@ def run_all(cases: Sequence[Case], workers: int, log: Path, *, resume: bool = Fa
     return [runs[case] for case in cases]
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
+def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench dispatch", description=__doc__)
     names = [*BASELINES, OURS_NAME]
-    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--seeds", type=positive(int), default=50)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--orders", type=int, default=900)
-    parser.add_argument("--drones", type=int, default=DRONES_OF_LOADS)
+    parser.add_argument("--orders", type=positive(int), default=900)
+    parser.add_argument("--drones", type=positive(int), default=DRONES_OF_LOADS)
     parser.add_argument(
-        "--loads", type=float, nargs="*", default=list(LOADS), help="orders an hour for 18 drones"
+        "--loads", type=positive(float), nargs="*", default=list(LOADS), help="orders an hour for 18 drones"
     )
     parser.add_argument("--policies", nargs="+", choices=names, default=names)
     parser.add_argument("--no-saturation", action="store_true")
     parser.add_argument("--clustered", action="store_true", help="demand in quarters instead of uniform")
     parser.add_argument("--no-fly", action="store_true", help="with the no-fly areas of the default city")
-    parser.add_argument("--chargers", type=int, help="places a charge point (default: no limit)")
+    parser.add_argument("--chargers", type=positive(int), help="places a charge point (default: no limit)")
     parser.add_argument(
         "--hindsight", type=int, default=0, metavar="SEEDS", help="compare with all orders known"
     )
     parser.add_argument(
         "--scale", action="store_true", help="time a round at 1,000 and 10,000 drones as well"
     )
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=positive(int), default=1)
     parser.add_argument(
         "--resume", action="store_true", help="keep the results of an interrupted benchmark in --out"
     )
     parser.add_argument("--out", type=Path, default=Path(".artifacts/bench/dispatch"))
-    return parser.parse_args(argv)
+    return parser.parse_args(words)
 
 
 def scale_lines() -> list[str]:
@@ -129,9 +130,8 @@ def scale_lines() -> list[str]:
     ]
 
 
-def main(argv: list[str]) -> int:
+def main(args: argparse.Namespace) -> int:
     """Returns 1 when a drone was stranded, or an order of ours never delivered: that is no matter of figures."""
-    args = parse(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     demand_name = "clustered" if args.clustered else "uniform"
     lines = [
@@ -154,7 +154,3 @@ def main(argv: list[str]) -> int:
     print(text)
     wrong = any(run.stranded or (run.never and run.policy == OURS_NAME) for run in table.runs)
     return 1 if wrong else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

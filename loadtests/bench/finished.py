@@ -10,9 +10,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -23,6 +22,7 @@ from loadtests.bench.arrivals import order, spot
 from loadtests.bench.running import Running, command_line, opened, say, started
 from rich.console import Console
 from rich.table import Table
+from scripts.local.words import positive
 from ulid import ULID
 
 from dronedispatch.fleet.city import default_city
@@ -228,24 +228,19 @@ async def run(arguments: argparse.Namespace, home: Path) -> bool:
         return report(before, after, arguments.deliveries)
 
 
-def parser() -> argparse.ArgumentParser:
+def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     command = command_line("finished", __doc__)
     add = command.add_argument
-    add("--deliveries", type=int, default=100_000)
-    add("--requests", type=int, default=200, help="POSTs, and lists, of each measurement")
-    add("--idle-s", type=float, default=20.0, help="how long rounds alone are measured")
-    return command
+    add("--deliveries", type=positive(int), default=100_000)
+    add("--requests", type=positive(int), default=200, help="POSTs, and lists, of each measurement")
+    add("--idle-s", type=positive(float), default=20.0, help="how long rounds alone are measured")
+    return command.parse_args(words)
 
 
-def main() -> int:
+def main(arguments: argparse.Namespace) -> int:
     """Exit code 0 when nothing grew by more than GROWTH_MAX."""
-    arguments = parser().parse_args()
     logs.configure("finished", "finished", "error")
-    options = [f"--drones={DRONES}", "--speed=60", f"--port-base={arguments.port_base}"]
-    with started("finished", options) as home:
+    system = [f"--drones={DRONES}", "--speed=60", f"--port-base={arguments.port_base}"]
+    with started("finished", system) as home:
         return 0 if uvloop.run(run(arguments, home)) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

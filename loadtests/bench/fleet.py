@@ -9,9 +9,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from loadtests.bench.running import Running, command_line, opened, say, started
 from rich.console import Console
 from rich.table import Table
 from scripts.local.home import named
+from scripts.local.words import positive
 
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, unstamp
@@ -207,18 +207,18 @@ def report(found: Measured, running: Running) -> None:
     )
 
 
-def parser() -> argparse.ArgumentParser:
+def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     command = command_line("fleet", __doc__)
     add = command.add_argument
-    add("--drones", type=int, default=2000)
-    add("--drone-sims", type=int, default=1, help="processes that share the fleet")
-    add("--speed", type=float, default=15.0, help="simulated seconds in a second")
-    add("--tick-ms", type=int, default=1000)
-    add("--orders-per-s", type=float, default=20.0)
-    add("--seconds", type=float, default=120.0)
+    add("--drones", type=positive(int), default=2000)
+    add("--drone-sims", type=positive(int), default=1, help="processes that share the fleet")
+    add("--speed", type=positive(float), default=15.0, help="simulated seconds in a second")
+    add("--tick-ms", type=positive(int), default=1000)
+    add("--orders-per-s", type=positive(float), default=20.0)
+    add("--seconds", type=positive(float), default=120.0)
     add("--running", type=named, metavar="HOME", help="measure the system that runs in this home")
-    return command
+    return command.parse_args(words)
 
 
 async def run(arguments: argparse.Namespace, home: Path) -> bool:
@@ -235,13 +235,12 @@ async def run(arguments: argparse.Namespace, home: Path) -> bool:
     return met
 
 
-def main() -> int:
+def main(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the targets were met."""
-    arguments = parser().parse_args()
     logs.configure("fleet", "fleet", "error")
     if arguments.running is not None:
         return 0 if uvloop.run(run(arguments, arguments.running)) else 1
-    options = [
+    system = [
         f"--drones={arguments.drones}",
         f"--drone-sims={arguments.drone_sims}",
         f"--speed={arguments.speed}",
@@ -249,9 +248,5 @@ def main() -> int:
         f"--port-base={arguments.port_base}",
         f"--seed={arguments.seed}",
     ]
-    with started("fleet", options) as home:
+    with started("fleet", system) as home:
         return 0 if uvloop.run(run(arguments, home)) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,6 +18,7 @@ from loadtests.bench import kv_commit, kv_events, kv_kills
 from loadtests.bench.kv_client import Outcome, Peer, Plan
 from loadtests.bench.kv_peers import TOKEN, Peers
 from loadtests.bench.kv_plot import plot
+from scripts.local.words import listed, one_of, positive
 
 KEYS = 10_000
 VALUE_BYTES = 300
@@ -200,30 +201,39 @@ def measure_memory(peers: Peers, options: Any, figures: Figures) -> None:
     figures.add(f"RssAnon of a kvstore at {options.keys:,} keys (worst)", worst / 1e6, "MB", most=150.0)
 
 
-def options_of(arguments: Sequence[str]) -> argparse.Namespace:
+def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench kv", description=__doc__)
-    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument(
-        "--peers", default="etcd,consul,redis", help="to compare with (default: all that are installed)"
+        "--parts",
+        type=listed(one_of(PARTS)),
+        default=",".join(PARTS),
+        help=f"of {', '.join(PARTS)} (default: all)",
     )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement in a round")
-    parser.add_argument("--replicas", type=int, default=3)
-    parser.add_argument("--fronts", type=int, default=2)
-    parser.add_argument("--rf", type=int, default=2)
-    parser.add_argument("--kills", type=int, default=5, help="of each kind in failover; cycles of kills")
-    parser.add_argument("--keys", type=int, default=100_000, help="for rejoin and memory")
+    parser.add_argument(
+        "--peers",
+        type=listed(one_of(PROGRAMS)),
+        default="etcd,consul,redis",
+        help="to compare with (default: all that are installed)",
+    )
+    parser.add_argument("--rounds", type=positive(int), default=5)
+    parser.add_argument("--seconds", type=positive(float), default=4.0, help="of each measurement in a round")
+    parser.add_argument("--replicas", type=positive(int), default=3)
+    parser.add_argument("--fronts", type=positive(int), default=2)
+    parser.add_argument("--rf", type=positive(int), default=2)
+    parser.add_argument(
+        "--kills", type=positive(int), default=5, help="of each kind in failover; cycles of kills"
+    )
+    parser.add_argument("--keys", type=positive(int), default=100_000, help="for rejoin and memory")
     parser.add_argument("--out", type=Path, default=Path(".artifacts/bench/kv"))
-    return parser.parse_args(arguments)
+    return parser.parse_args(words)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(options: argparse.Namespace) -> int:
     """0: every bound was kept. 1: some was missed."""
-    options = options_of(sys.argv[1:] if arguments is None else arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    wanted = set(options.parts.split(","))
-    others: list[Peer] = [peer for peer in options.peers.split(",") if peer and _installed(peer)]
+    wanted = set(options.parts)
+    others: list[Peer] = [peer for peer in options.peers if _installed(peer)]
     figures = Figures()
     folder = Path(tempfile.mkdtemp(prefix="dd-bench-kv-", dir=options.out))
     peers = Peers(folder / "peers", rf=options.rf, replicas=options.replicas, fronts=options.fronts)
@@ -257,7 +267,3 @@ def _installed(peer: str) -> bool:
         say(f"{peer} is not installed: left out")
         return False
     return True
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -26,32 +26,39 @@ from loadtests.bench.lb_scenes import (
     silence,
     soak,
 )
-from loadtests.bench.lb_throughput import Plan, keep, measure, show
+from loadtests.bench.lb_throughput import LOADS, Plan, keep, measure, show
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from scripts.local.words import listed, one_of, positive
 
 from dronedispatch.testing.witness import witness
 
 HOME = Path(".artifacts/bench/lb")
 
 
-def arguments(argv: list[str]) -> argparse.Namespace:
+def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench lb", description=__doc__)
-    parser.add_argument("--loads", default="get,post,body,sse", help="some of get,post,body,sse")
-    parser.add_argument("--connections", default="16,64,256")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each run")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--loads", type=listed(one_of(LOADS)), default="get,post,body,sse", help="some of get,post,body,sse"
+    )
+    parser.add_argument("--connections", type=listed(positive(int)), default="16,64,256")
+    parser.add_argument("--seconds", type=positive(float), default=5.0, help="of each run")
+    parser.add_argument("--rounds", type=positive(int), default=3)
     parser.add_argument(
         "--corpus", action="store_true", help="the smuggling payloads: our decisions beside the peers'"
     )
-    parser.add_argument("--fuzz", type=int, metavar="N", help="N generated requests, ours against the peers")
+    parser.add_argument(
+        "--fuzz", type=positive(int), metavar="N", help="N generated requests, ours against the peers"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of --fuzz")
     parser.add_argument(
         "--failover", action="store_true", help="gateways and doors end under load: what clients see"
     )
-    parser.add_argument("--every", type=float, default=10.0, help="seconds between two kills of --failover")
-    parser.add_argument("--minutes", type=float, default=5.0, help="of --failover with kill -9")
+    parser.add_argument(
+        "--every", type=positive(float), default=10.0, help="seconds between two kills of --failover"
+    )
+    parser.add_argument("--minutes", type=positive(float), default=5.0, help="of --failover with kill -9")
     parser.add_argument(
         "--failing", action="store_true", help="every gateway fails: amplification and time to 503"
     )
@@ -62,17 +69,19 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--limiter", action="store_true", help="what passes a rate limit in 60 s")
     parser.add_argument(
-        "--clients", type=int, metavar="N", help="N clients, each with a limit of its own: memory"
+        "--clients", type=positive(int), metavar="N", help="N clients, each with a limit of its own: memory"
     )
-    parser.add_argument("--soak", type=int, metavar="N", help="N requests: growth of memory and descriptors")
+    parser.add_argument(
+        "--soak", type=positive(int), metavar="N", help="N requests: growth of memory and descriptors"
+    )
     parser.add_argument("--hop", action="store_true", help="an internal call by runtime/http and by aiohttp")
-    return parser.parse_args(argv)
+    return parser.parse_args(words)
 
 
 def compare_throughput(options: argparse.Namespace, console: Console) -> int:
     plan = Plan(
-        tuple(options.loads.split(",")),
-        tuple(int(part) for part in options.connections.split(",")),
+        options.loads,
+        options.connections,
         options.seconds,
         options.rounds,
     )
@@ -156,10 +165,10 @@ def judge_scene(found: Sequence[Finding], console: Console) -> int:
     return 0 if all(finding.good for finding in found) else 1
 
 
-def main(argv: list[str]) -> int:
+def main(given: argparse.Namespace) -> int:
     """0: every number reached; 1: one was missed; 2: a program is missing."""
     try:
-        return run(arguments(argv), Console(width=140))
+        return run(given, Console(width=140))
     except NotInstalled as missing:
         sys.stderr.write(f"scripts/bench lb: {missing}\n")
         return 2
@@ -186,7 +195,3 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if options.fuzz:
         return compare_fuzz(options, console)
     return compare_throughput(options, console)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -25,9 +25,12 @@ P99_RATIO_MAX = 2.0
 PACED = ("get", "post")  # also at half load, for p99
 
 
+LOADS = ("get", "post", "body", "sse")
+
+
 @dataclass(frozen=True)
 class Plan:
-    loads: tuple[str, ...] = ("get", "post", "body", "sse")
+    loads: tuple[str, ...] = LOADS
     connections: tuple[int, ...] = (16, 64, 256)
     seconds: float = 5.0
     rounds: int = 3

@@ -17,6 +17,7 @@ from itertools import pairwise
 
 import structlog
 from loadtests.bench.orders_cost import measure_h
+from scripts.local.words import positive
 
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, move_delivery, transition_fields
 from dronedispatch.runtime import logs
@@ -58,21 +59,26 @@ def cost_us(orders: int) -> tuple[float, int]:
     return float(done.stderr), written // orders
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Print the figures."""
+def parsed(words: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--orders", type=int, default=5000, help="whose lines are written (default: %(default)s)"
+        "--orders", type=positive(int), default=5000, help="whose lines are written (default: %(default)s)"
     )
     parser.add_argument(
-        "--at-most", type=float, default=3.0, metavar="H", help="an order (default: %(default)s)"
+        "--at-most", type=positive(float), default=3.0, metavar="H", help="an order (default: %(default)s)"
     )
     parser.add_argument("--write", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args(words)
     if given.orders < 1:
         parser.error("--orders is at least 1")
+    return given
+
+
+def main(given: argparse.Namespace) -> int:
+    """Print the figures."""
     if given.write is not None:
         write_lines(given.write)
         return 0
@@ -86,4 +92,4 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(parsed(sys.argv[1:])))

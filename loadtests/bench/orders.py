@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from loadtests.bench.orders_cost import Cost, Sample, measure_h, sample
 from loadtests.bench.orders_report import Row, draw, markdown, print_row
 from loadtests.bench.running import Running, command_line, opened, say, started
 from scripts.local.home import named
+from scripts.local.words import positive
 
 from dronedispatch.fleet.documents import DRONE_PREFIX
 from dronedispatch.fleet.drones import Drone, DroneStatus
@@ -208,27 +208,42 @@ async def burst(options: argparse.Namespace, running: Running, client: Client, s
     return [f"burst: {why}" for why in run.missed_in_a_burst()]
 
 
-def parser() -> argparse.ArgumentParser:
+def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     command = command_line("orders", __doc__)
     add = command.add_argument
-    add("--rates", type=float, nargs="+", default=[20.0, 100.0], help="orders a second (default: 20 100)")
-    add("--seconds", type=float, default=30.0, help="for how long at each rate (default: 30)")
-    add("--wait", type=float, default=120.0, help="seconds to wait for the last delivery (default: 120)")
-    add("--drones", type=int, default=3000)
-    add("--speed", type=float, default=120.0, help="simulated seconds in a second (default: 120)")
-    add("--gateways", type=int, default=3)
-    add("--kvfronts", type=int, default=2)
-    add("--idle-seconds", type=float, default=IDLE_S, help="how long to watch the idle system (default: 15)")
+    add(
+        "--rates",
+        type=positive(float),
+        nargs="+",
+        default=[20.0, 100.0],
+        help="orders a second (default: 20 100)",
+    )
+    add("--seconds", type=positive(float), default=30.0, help="for how long at each rate (default: 30)")
+    add(
+        "--wait",
+        type=positive(float),
+        default=120.0,
+        help="seconds to wait for the last delivery (default: 120)",
+    )
+    add("--drones", type=positive(int), default=3000)
+    add("--speed", type=positive(float), default=120.0, help="simulated seconds in a second (default: 120)")
+    add("--gateways", type=positive(int), default=3)
+    add("--kvfronts", type=positive(int), default=2)
+    add(
+        "--idle-seconds",
+        type=positive(float),
+        default=IDLE_S,
+        help="how long to watch the idle system (default: 15)",
+    )
     add("--search", action="store_true", help="then look for the highest rate with every target met")
     add("--burst", type=float, default=0.0, metavar="RATE", help="then offer RATE a second for 30 s")
     add("--running", type=named, metavar="HOME", help="measure the system that runs in this home")
-    return command
+    return command.parse_args(words)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(options: argparse.Namespace) -> int:
     """Exit code 0 when every target was met."""
-    options = parser().parse_args(arguments)
     logs.configure("orders", "orders", "error")
     try:
         h_s = measure_h()
@@ -249,7 +264,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for why in missed:
         say(f"MISSED {why}")
     return 1 if missed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,7 +14,6 @@ import contextlib
 import json
 import logging
 import shutil
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ import psutil
 import structlog
 from loadtests.bench.runs import ARTIFACTS
 from playwright.sync_api import sync_playwright
+from scripts.local.words import positive
 
 from dronedispatch.testing.gateway import MemoryGateway
 from dronedispatch.testing.serving import serving
@@ -79,25 +79,26 @@ WATCH = """async (seconds) => {
 }"""
 
 
-def parser() -> argparse.ArgumentParser:
+def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     command = argparse.ArgumentParser(
         prog="scripts/bench page", description="Frames a second and memory of the dashboard with many drones."
     )
-    command.add_argument("--drones", type=int, nargs="+", default=list(SIZES), metavar="N")
-    command.add_argument("--seconds", type=float, default=10.0, help="of watching each size (default: 10)")
+    command.add_argument("--drones", type=positive(int), nargs="+", default=list(SIZES), metavar="N")
+    command.add_argument(
+        "--seconds", type=positive(float), default=10.0, help="of watching each size (default: 10)"
+    )
     command.add_argument(
         "--heap-minutes", type=float, default=0.0, help="then look at the heap so long (0: not)"
     )
     command.add_argument(
         "--layers", default="all", choices=("all", "none"), help="switched on (default: all)"
     )
-    return command
+    return command.parse_args(words)
 
 
-def run(arguments: Sequence[str], out: Path) -> None:
+def main(given: argparse.Namespace, out: Path = ARTIFACTS / "page") -> int:
     """Print a line a size; figures and pictures go to `out`."""
-    options = parser().parse_args(arguments)
     out.mkdir(parents=True, exist_ok=True)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     found: list[dict[str, Any]] = []
@@ -108,30 +109,31 @@ def run(arguments: Sequence[str], out: Path) -> None:
         )
     with _gateway() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
-        for size in options.drones:
+        for size in given.drones:
             page = browser.new_page(viewport={"width": 1440, "height": 900})
-            found.append({"drones": size} | _one(page, url, size, options, out))
+            found.append({"drones": size} | _one(page, url, size, given, out))
             print(_line(found[-1]), flush=True)
             page.close()
         browser.close()
     (out / "page.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0
 
 
-def _one(page: Any, url: str, size: int, options: argparse.Namespace, out: Path) -> dict[str, Any]:
+def _one(page: Any, url: str, size: int, given: argparse.Namespace, out: Path) -> dict[str, Any]:
     page.goto(f"{url}/dashboard")
     page.wait_for_selector("#link[data-state=live]", timeout=120_000)
-    if options.layers == "none":
+    if given.layers == "none":
         for button in page.query_selector_all("#layers button"):
             button.click()
     page.evaluate("window.droneDispatch.stream.resting = true; window.droneDispatch.stream.letGo?.()")
     page.evaluate(TELL, size)
     page.wait_for_timeout(4000)  # trails
     spent_s = _cpu_s()
-    seen: dict[str, Any] = page.evaluate(WATCH, options.seconds)
+    seen: dict[str, Any] = page.evaluate(WATCH, given.seconds)
     seen["cpu_ms"] = 1000.0 * (_cpu_s() - spent_s) / seen["frames"]
     page.screenshot(path=out / f"page-{size}.png")
-    if options.heap_minutes > 0:
-        page.wait_for_timeout(options.heap_minutes * 60_000)
+    if given.heap_minutes > 0:
+        page.wait_for_timeout(given.heap_minutes * 60_000)
         seen["heap_later_mb"] = page.evaluate("performance.memory.usedJSHeapSize / 1e6")
     return seen
 
@@ -180,12 +182,3 @@ def _gateway() -> Iterator[str]:
         loop, ended = stop[0]
         loop.call_soon_threadsafe(ended.set)
         thread.join(30)
-
-
-def main() -> None:
-    """Entry point."""
-    run(sys.argv[1:], ARTIFACTS / "page")
-
-
-if __name__ == "__main__":
-    main()

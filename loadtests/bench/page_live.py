@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from playwright.sync_api import CDPSession, Page, sync_playwright
+from scripts.local.words import positive
 
 SLOW_FRAMES = "window.requestAnimationFrame = (draw) => setTimeout(() => draw(performance.now()), 500)"
 WATCH = """() => {
@@ -83,16 +84,20 @@ def measure(page: Page, devtools: CDPSession, url: str, minutes: int) -> dict[st
     return {"ages": told, "heap": heap}
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Print one JSON document."""
+def parsed(words: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--url", default="http://127.0.0.1:8080", help="of the load balancer (default: %(default)s)"
     )
-    parser.add_argument("--minutes", type=int, default=10)
-    given = parser.parse_args(words)
+    parser.add_argument("--minutes", type=positive(int), default=10)
+    return parser.parse_args(words)
+
+
+def main(given: argparse.Namespace) -> int:
+    """Print one JSON document."""
     with sync_playwright() as playwright:
         program = shutil.which("chromium")
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
@@ -103,7 +108,3 @@ def main(words: Sequence[str] | None = None) -> int:
         browser.close()
     print(json.dumps(found, indent=1))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,10 +12,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,14 +186,13 @@ def measure(measured: Measured) -> Iterator[Promise]:
     yield from measured.returns()
 
 
-def parser() -> argparse.ArgumentParser:
+def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    return command_line("promises", __doc__)
+    return command_line("promises", __doc__).parse_args(words)
 
 
-def main() -> int:
+def main(given: argparse.Namespace) -> int:
     """Exit code 0 when every promise was kept."""
-    options = parser().parse_args()
     arguments = [
         f"--drones={DRONES}",
         f"--speed={SPEED}",
@@ -202,8 +200,8 @@ def main() -> int:
         f"--gateways={GATEWAYS}",
         "--dispatchers=2",
         "--orders-per-minute=600",
-        f"--port-base={options.port_base}",
-        f"--seed={options.seed}",
+        f"--port-base={given.port_base}",
+        f"--seed={given.seed}",
     ]
     kept = True
     with started("promises", arguments) as home:
@@ -211,7 +209,3 @@ def main() -> int:
             say(str(promise))
             kept = kept and promise.kept
     return 0 if kept else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,22 +1,25 @@
 """One run of a benchmark, noted: what was typed, on which machine, when, at which commit, and what it printed.
 
-`scripts/bench NAME ...` comes in here. The note is .artifacts/bench/NAME/run.json, the words output.txt beside it;
+A benchmark NAME is a module beside this one: `parsed(words)` gives its options, or ends with what is wrong with them, and
+`main(options)` measures and returns the exit code.
+
+The note is .artifacts/bench/NAME/run.json, the words output.txt beside it;
 `scripts/bench record` makes an entry of docs/benchmarks.md of them.
 """
 
 from __future__ import annotations
 
-import contextlib
+import argparse
 import datetime
+import importlib
 import json
 import os
 import platform
-import runpy
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -72,8 +75,20 @@ def commit() -> str:
         return "unknown"
 
 
-def run(name: str, arguments: Sequence[str], folder: Path) -> int:
-    """Run the benchmark `name` in this process and note it in `folder`; returns its exit code."""
+def run(
+    name: str,
+    arguments: Sequence[str],
+    folder: Path,
+    check: Callable[[argparse.Namespace], None] = lambda _options: None,
+) -> int:
+    """Run the benchmark `name` in this process and note it in `folder`; returns its exit code.
+
+    Wrong options, and those that `check` raises for, are refused before the machine's turn is waited for; the note of the
+    run before stays then.
+    """
+    module = importlib.import_module(f"loadtests.bench.{name.replace('-', '_')}")
+    options = module.parsed(arguments)
+    check(options)
     folder.mkdir(parents=True, exist_ok=True)
     note: dict[str, object] = {
         "command": shlex.join(["scripts/bench", name, *arguments]),
@@ -82,16 +97,12 @@ def run(name: str, arguments: Sequence[str], folder: Path) -> int:
         "commit": commit(),
     }
     began_s, code = time.monotonic(), 1
-    sys.argv = [f"scripts/bench {name}", *arguments]
     with (folder / "output.txt").open("w", encoding="utf-8") as kept:
         shown = sys.stdout
         sys.stdout = Tee(shown, kept)
         try:
-            with contextlib.nullcontext() if _only_asks(arguments) else turn():
-                runpy.run_module(
-                    f"loadtests.bench.{name.replace('-', '_')}", run_name="__main__", alter_sys=True
-                )
-            code = 0
+            with turn():
+                code = int(module.main(options))
         except SystemExit as ended:
             code = _code_of(ended)
         finally:
@@ -101,16 +112,8 @@ def run(name: str, arguments: Sequence[str], folder: Path) -> int:
     return code
 
 
-def _only_asks(arguments: Sequence[str]) -> bool:
-    return not {"-h", "--help"}.isdisjoint(arguments)
-
-
 def _code_of(ended: SystemExit) -> int:
     if isinstance(ended.code, str):
         print(ended.code, file=sys.stderr)
         return 1
     return ended.code or 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(run(sys.argv[1], sys.argv[2:], ARTIFACTS / sys.argv[1]))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
+import argparse
 import sys
-from collections.abc import Sequence
 
 from loadtests.bench.runs import ARTIFACTS, run
 from scripts.local.home import Home
 from scripts.local.supervisor import Supervisor
 from scripts.local.system import not_running
 from scripts.local.trouble import run_command
-
-from dronedispatch.runtime.home import whole
 
 NAMES = (
     "lb",
@@ -37,17 +34,16 @@ def main() -> None:
         raise SystemExit(f"error: no benchmark {name!r}: there are {', '.join(NAMES)}")
 
     def command() -> int:
-        refuse_no_system(arguments)
-        return run(name, arguments, ARTIFACTS / name)
+        return run(name, arguments, ARTIFACTS / name, refuse_no_system)
 
     run_command(command, lambda: ARTIFACTS)
 
 
-def refuse_no_system(arguments: Sequence[str]) -> None:
-    """Raises Trouble where --running names a home in which nothing runs: before the machine's turn is waited for."""
-    for option, folder in itertools.pairwise(arguments):
-        if option == "--running" and not Supervisor(home := Home(whole(folder))).answers():
-            raise not_running(home)
+def refuse_no_system(options: argparse.Namespace) -> None:
+    """Raises Trouble where --running names a home in which nothing runs."""
+    folder = getattr(options, "running", None)
+    if folder is not None and not Supervisor(home := Home(folder)).answers():
+        raise not_running(home)
 
 
 if __name__ == "__main__":

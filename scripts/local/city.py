@@ -7,10 +7,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
+
+from scripts.local.words import between
 
 if TYPE_CHECKING:  # what needs the checkout's environment is imported when it is used: --help does without
     from dronedispatch.fleet.city import City
@@ -48,28 +49,28 @@ def _add_import(command: argparse.ArgumentParser) -> None:
     add("--name", help="of the city (default: the file's name)")
     add(
         "--tolerance",
-        type=_between(float, 0.0, TOLERANCE_MAX_M),
+        type=between(float, 0.0, TOLERANCE_MAX_M),
         default=10.0,
         metavar="M",
         help="corners may move by so many metres (default: 10)",
     )
     add(
         "--gap",
-        type=_between(float, 0.0, GAP_MAX_M),
+        type=between(float, 0.0, GAP_MAX_M),
         default=20.0,
         metavar="M",
         help="gaps up to twice this are closed (default: 20)",
     )
     add(
         "--charge-points",
-        type=_between(int, 0, SPREAD_MAX),
+        type=between(int, 0, SPREAD_MAX),
         default=0,
         metavar="N",
         help="how many to spread (default: one for every 12 km²)",
     )
     add(
         "--capacity",
-        type=_between(int, 1, 10_000),
+        type=between(int, 1, 10_000),
         default=8,
         metavar="N",
         help="drones that charge at once at each (default: 8)",
@@ -83,19 +84,6 @@ def _add_import(command: argparse.ArgumentParser) -> None:
         help="a charge point; repeat it. None are spread then",
     )
     add("--picture", type=Path, metavar="FILE.svg", help="of the result (default: beside the document)")
-
-
-T = TypeVar("T", int, float)
-
-
-def _between(kind: Callable[[str], T], least: T, most: T) -> Callable[[str], T]:
-    def number(text: str) -> T:
-        value = kind(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"must be {least:g} to {most:g}, not {text}")
-        return value
-
-    return number
 
 
 def _place(text: str) -> tuple[float, float, int]:

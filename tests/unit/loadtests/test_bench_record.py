@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from loadtests.bench import runs
 from loadtests.bench.record import NotRecorded, entry_of, figure_of, placed
+from scripts.local.bench import NAMES
+from scripts.local.words import positive
 
 NOTE: dict[str, Any] = {
     "command": "scripts/bench orders --rate 3",
@@ -81,13 +88,81 @@ def test_a_section_that_is_not_there_is_said() -> None:
         placed(PAGE, "Dispatch", "new", "* **new**: 1\n")
 
 
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`scripts/bench probe [--cores N]`: prints the number, and misses its target above two."""
+
+    def parsed(words: Sequence[str]) -> argparse.Namespace:
+        parser = argparse.ArgumentParser(prog="scripts/bench probe")
+        parser.add_argument("--cores", type=positive(int), default=1)
+        return parser.parse_args(words)
+
+    def main(options: argparse.Namespace) -> int:
+        sys.stdout.write(f"{options.cores} cores\n")
+        return 1 if options.cores > 2 else 0
+
+    module = ModuleType("loadtests.bench.probe")
+    module.__dict__.update(parsed=parsed, main=main)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+@pytest.mark.parametrize(("cores", "code"), [(2, 0), (3, 1)])
 def test_a_run_is_noted_with_its_words_and_its_end(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    probe: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], cores: int, code: int
 ) -> None:
-    code = runs.run("finished", ["--help"], tmp_path)
+    assert runs.run("probe", ["--cores", str(cores)], tmp_path) == code
 
     note = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
-    assert code == note["exit"] == 0
-    assert note["command"] == "scripts/bench finished --help"
+    assert note["exit"] == code
+    assert note["command"] == f"scripts/bench probe --cores {cores}"
     assert "cores" in note["machine"]
-    assert (tmp_path / "output.txt").read_text(encoding="utf-8") == capsys.readouterr().out
+    assert (
+        (tmp_path / "output.txt").read_text(encoding="utf-8") == capsys.readouterr().out == f"{cores} cores\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["--cores", "0"], ["--cores", "few"], ["--no-such"], ["--help"]])
+def test_what_measures_nothing_waits_for_no_turn_and_leaves_the_last_run_as_it_is(
+    probe: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr(runs, "turn", lambda: pytest.fail("waits for the machine's turn"))
+    with pytest.raises(SystemExit):
+        runs.run("probe", words, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_reads_its_options_before_it_measures(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = importlib.import_module(f"loadtests.bench.{name.replace('-', '_')}")
+    assert module.main.__code__.co_argcount >= 1
+    for words, code, said in ((["--help"], 0, "usage: "), (["--no-such"], 2, "--no-such")):
+        with pytest.raises(SystemExit) as ended:
+            module.parsed(words)
+        assert ended.value.code == code
+        told = capsys.readouterr()
+        assert said in told.out + told.err
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("lb", "--loads", "get,put"),
+        ("lb", "--connections", "16,many"),
+        ("lb", "--connections", "0"),
+        ("kv", "--parts", "peers,all"),
+        ("kv", "--peers", "mongo"),
+        ("fleet", "--drones", "0"),
+        ("orders", "--seconds", "-1"),
+        ("orders", "--seconds", "nan"),
+        ("chaos", "--minutes", "inf"),
+        ("page_live", "--minutes", "0"),
+    ],
+)
+def test_a_value_with_which_nothing_can_be_measured_is_refused(
+    name: str, option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"loadtests.bench.{name}").parsed([option, value])
+    assert f"argument {option}: " in capsys.readouterr().err
