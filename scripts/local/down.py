@@ -8,6 +8,7 @@ import time
 
 from scripts.local import leftovers, system
 from scripts.local.home import DEFAULT, Home, named
+from scripts.local.system import home_argument
 from scripts.local.trouble import run_command
 
 
@@ -36,7 +37,11 @@ def main() -> None:
                 print(f"Nothing runs in {home.root}.")
                 return 0
             began_s = time.monotonic()
-            running.stop(print)
+            try:
+                running.stop(print)
+            except KeyboardInterrupt:
+                rest = f"what still runs is stopped by scripts/down{home_argument(home)}"
+                raise KeyboardInterrupt(rest) from None
             print(f"Stopped after {time.monotonic() - began_s:.1f} s; the data in {home.root} is kept.")
         return 0
 

@@ -107,7 +107,7 @@ def run_command(command: Callable[[], int], home: Callable[[], Path]) -> None:
             sentence = f"standard output takes nothing ({error.strerror}): write to another place"
         _tell(f"error: {sentence}")
         code = 1
-    except KeyboardInterrupt:
-        _tell("interrupted")
+    except KeyboardInterrupt as interrupted:  # with what is left to do, where something is
+        _tell(": ".join(["interrupted", *map(str, interrupted.args)]))
         code = 130
     raise SystemExit(code)
