@@ -36,6 +36,34 @@ broker_definitions() {
   PYTHONPATH="$tree:$tree/services" PYTHONDONTWRITEBYTECODE=1 python3 -m scripts.cluster.broker_users "$DD_SECRETS"
 }
 
+# The addresses that broker-watch is given: this machine's, then the other servers'.
+broker_watch_addresses() {
+  local pair
+  printf '%s' "$DD_ADDRESS"
+  for pair in $DD_SERVERS; do
+    if [[ ${pair#*=} != "$DD_ADDRESS" ]]; then printf ' %s' "${pair#*=}"; fi
+  done
+}
+
+broker_watch_unit() {
+  cat <<TEXT
+[Unit]
+Description=Starts RabbitMQ again where it does not come back by itself
+After=rabbitmq-server.service
+
+[Service]
+ExecStart=/usr/local/sbin/dronedispatch-broker-watch $(broker_watch_addresses)
+Restart=always
+RestartSec=5s
+NoNewPrivileges=yes
+ProtectSystem=full
+ProtectHome=yes
+
+[Install]
+WantedBy=multi-user.target
+TEXT
+}
+
 # The broker's entry in the catalogue of its machine's agent.
 broker_service() {
   cat <<TEXT

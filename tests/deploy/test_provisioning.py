@@ -166,7 +166,10 @@ def test_a_machine_gets_the_secrets_that_it_needs_and_no_more(machine: Machine) 
 
 def test_daemons_are_enabled_and_none_was_started(machine: Machine) -> None:
     wanted = machine.path("/etc/systemd/system/multi-user.target.wants")
-    assert {"consul.service", "nomad.service"} <= {path.name for path in wanted.iterdir()}
+    expected = {"consul.service", "nomad.service"}
+    if machine.name.startswith("server"):
+        expected |= {"rabbitmq-server.service", "rabbitmq-watch.service"}
+    assert expected <= {path.name for path in wanted.iterdir()}
     assert not machine.path("/usr/sbin/policy-rc.d").exists()
 
 
@@ -178,6 +181,11 @@ def test_a_server_has_a_broker_of_the_cluster_and_a_client_the_release(machine: 
         ]
         assert f"listeners.tcp.1         = {HOSTS[machine.name]}:5672" in broker
         assert not machine.path("/opt/dronedispatch/current").exists()
+        unit = machine.path("/etc/systemd/system/rabbitmq-watch.service").read_text()
+        (start,) = (line for line in unit.splitlines() if line.startswith("ExecStart="))
+        program, *addresses = start.partition("=")[2].split()
+        assert addresses == [HOSTS["server-3"], HOSTS["server-1"], HOSTS["server-2"]]
+        assert os.access(machine.path(program), os.X_OK)
         return
     done = machine.chroot.run(["/opt/dronedispatch/current/bin/dronedispatch", "--version"], {})
     assert done.stdout.startswith("dronedispatch "), done.stderr

@@ -24,6 +24,7 @@ from scripts.cluster.patience import Patience
 from scripts.local import broker as local_broker
 from scripts.local import consul as local_consul
 
+from support.broker_watch import start_watch
 from support.netns import Host, Network, network
 from support.waiting import wait_until
 
@@ -47,7 +48,7 @@ TOKENS: dict[str, tuple[str, ...]] = {
     "drone-sim": ("store", "metrics"),
     "lb": ("operator", "metrics"),
 }
-BROKER_STARTS = 4
+BROKER_REVIVALS = 3
 
 
 def tell(figures: str) -> None:
@@ -65,7 +66,7 @@ class Machine:
     folder: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     door: socket.socket | None = None  # the public socket of its lb, kept from one lb to the next
-    broker_starts: int = 0  # since the host came up
+    revivals: int = 0  # of its broker, since the host came up
 
     def consul(self, token: str) -> Consul:
         """This host's agent, to be asked from inside the host."""
@@ -179,8 +180,34 @@ class ThreeHosts:
             machine.running["consul"].send_signal(signal.SIGHUP)
         words = [str(local_broker.server())]
         environ = self.broker_environment(machine)
-        machine.broker_starts += 1
-        machine.running["rabbitmq"] = machine.host.start(words, environ, machine.folder / "rabbitmq.log")
+        log = machine.folder / "rabbitmq.log"
+        log.unlink(missing_ok=True)  # a log a start: what it says is of this one
+        machine.running["rabbitmq"] = machine.host.start(words, environ, log)
+        if (former := machine.running.pop("broker-watch", None)) is not None:
+            former.kill()
+            former.wait(timeout=600)
+            machine.host.processes.remove(former)
+        addresses = self.text(machine, "broker", "broker_watch_addresses").split()
+        machine.running["broker-watch"] = start_watch(
+            machine.host, addresses, machine.running["rabbitmq"], log, environ
+        )
+
+    def revive_brokers(self) -> None:
+        """Start a broker that has ended by itself again, as its systemd unit does. AssertionError when that is in vain.
+
+        RabbitMQ 3.10 can fail to come back into its cluster on a slow machine, and after a cut.
+        """
+        for machine in self.machines.values():
+            process = machine.running.get("rabbitmq")
+            if process is not None and process.poll() is not None:
+                machine.revivals += 1
+                assert machine.revivals <= BROKER_REVIVALS, self._end_of(machine, "rabbitmq")
+                self.start_broker(machine)
+
+    @staticmethod
+    def _end_of(machine: Machine, name: str) -> str:
+        log = (machine.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+        return f"{name} of {machine.name} ended with {machine.running[name].returncode}: {log[-800:]}"
 
     def broker_environment(self, machine: Machine) -> dict[str, str]:
         """For this host's broker, and for RabbitMQ's own tools there."""
@@ -277,7 +304,7 @@ class ThreeHosts:
     def start_all_of(self, machine: Machine) -> None:
         """A machine that comes back: the agents, then what was placed there."""
         self.start_consul(machine)
-        machine.broker_starts = 0
+        machine.revivals = 0
         self.start_broker(machine)
         for service in PLACES[machine.name]:
             self.start_service(machine, service)
@@ -330,24 +357,14 @@ class ThreeHosts:
         return {"rabbitmq": len(HOSTS)} | {service: placed.count(service) for service in sorted(set(placed))}
 
     def wait_healthy(self, ordinary_s: float) -> None:
-        """Until every instance passes in Consul; AssertionError at once when a process has ended by itself.
-
-        But a broker that ends while it starts is started again, as its systemd unit does: RabbitMQ 3.10 can fail to come
-        back into its cluster on a slow machine.
-        """
+        """Until every instance passes in Consul; AssertionError at once when a process has ended by itself."""
         wait_until(self._healthy_or_died, f"all pass: {self.expected()}", ordinary_s)
 
     def _healthy_or_died(self) -> bool:
+        self.revive_brokers()
         for machine in self.machines.values():
             for name, process in machine.running.items():
-                if process.poll() is not None:
-                    if name == "rabbitmq" and machine.broker_starts < BROKER_STARTS:
-                        self.start_broker(machine)
-                        return False
-                    log = (machine.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-                    raise AssertionError(
-                        f"{name} of {machine.name} ended with {process.returncode}: {log[-800:]}"
-                    )
+                assert process.poll() is None, self._end_of(machine, name)
         return self.passing() == self.expected()
 
     def view(self, name: str = "server-1") -> dict[str, Any]:
