@@ -21,6 +21,7 @@ from scripts.local.home import Home, write_private
 from scripts.local.table import HOME_MARK, Program, marks
 from scripts.local.trouble import Trouble
 
+SUPERVISE = Path(__file__).with_name("supervise.py")
 DESCRIPTORS_WANTED = 16_384
 DESCRIPTORS_MIN = 4_096  # Consul ends at once with less than its 4,000 connections and 20
 RPC_TIMEOUT_S = 60.0
@@ -218,7 +219,7 @@ class Supervisor:
         self._home.supervisor_socket.unlink(missing_ok=True)
         with (self._home.logs / "supervisord.stderr").open("wb") as errors:
             return subprocess.Popen(
-                [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._home.supervisor_config)],
+                [sys.executable, "-P", SUPERVISE, "-c", self._home.supervisor_config],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

@@ -1,15 +1,22 @@
-"""Structured logs: one JSON object a line on standard output, with the request id of whoever caused it."""
+"""Structured logs: one JSON object a line on standard output, with the request id of whoever caused it.
+
+No request fails or waits for its line ([log_output](log_output.py)).
+"""
 
 from __future__ import annotations
 
 import logging
-import sys
+from collections.abc import Callable
+from typing import TextIO, cast
 
 import msgspec
 import structlog
 from ulid import ULID
 
+from dronedispatch.runtime.log_output import LogOutput
+
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+STDOUT = 1
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -20,20 +27,28 @@ def _to_json(_logger: object, _name: str, event: structlog.typing.EventDict) -> 
 def configure(service: str, instance: str, level: str = "info") -> None:
     """Every later line of this process, the libraries' included, is JSON with `service` and `instance`."""
     structlog.contextvars.clear_contextvars()
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="at")
+    identify = _identify(service, instance)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        stamp,
         structlog.processors.format_exc_info,
-        _identify(service, instance),
+        identify,
     ]
+
+    def lost(lines: int) -> str:
+        told: structlog.typing.EventDict = {"event": "log lines lost", "lines": lines, "level": "warning"}
+        return _to_json(None, "", identify(None, "", stamp(None, "", told)))
+
+    output = LogOutput(STDOUT, lost)
     structlog.configure(
         processors=[*shared, _to_json],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, output)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -45,7 +60,9 @@ def configure(service: str, instance: str, level: str = "info") -> None:
     root.setLevel(max(_LEVELS[level], logging.WARNING))
 
 
-def _identify(service: str, instance: str) -> structlog.typing.Processor:
+def _identify(
+    service: str, instance: str
+) -> Callable[[object, str, structlog.typing.EventDict], structlog.typing.EventDict]:
     def add(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         event["service"] = service
         event["instance"] = instance
