@@ -4,7 +4,9 @@
 
 BROKER_ETC=${BROKER_ETC:-/etc/rabbitmq}
 
-# One cluster of the servers' brokers, on the private address only.
+# One cluster of the servers' brokers, on the private address only. `autoheal`: whoever lost sight of the others is made one
+# with them again. `pause_minority` leaves two sides for ever where they see each other again before either has paused; and
+# no side needs to pause, since a quorum queue confirms nothing without most of its members.
 broker_configuration() {
   cat <<TEXT
 listeners.tcp.1         = $DD_ADDRESS:5672
@@ -16,7 +18,7 @@ load_definitions        = $BROKER_ETC/definitions.json
 default_vhost           = dronedispatch
 cluster_name            = dronedispatch
 queue_leader_locator    = balanced
-cluster_partition_handling = pause_minority
+cluster_partition_handling = autoheal
 vm_memory_high_watermark.relative = 0.5
 disk_free_limit.absolute = 200MB
 

@@ -84,7 +84,7 @@ def test_a_broker_that_serves_nobody_though_it_sees_most_of_the_others_is_starte
     assert "could not be started again" in (watched.folder / "watch.log").read_text()
 
 
-def test_a_broker_that_sees_too_few_of_the_others_pauses_rightly(watched: Watched) -> None:
+def test_a_broker_that_sees_too_few_of_the_others_is_left_alone(watched: Watched) -> None:
     watched.watch()
     watched.looks(3 * LOOKS)
     assert watched.lines("restarted") == 0
