@@ -186,17 +186,15 @@ class ThreeHosts:
         if (former := machine.running.pop("broker-watch", None)) is not None:
             former.kill()
             former.wait(timeout=600)
-            machine.host.processes.remove(former)
+            with contextlib.suppress(ValueError):  # it went with its host
+                machine.host.processes.remove(former)
         addresses = self.text(machine, "broker", "broker_watch_addresses").split()
         machine.running["broker-watch"] = start_watch(
             machine.host, addresses, machine.running["rabbitmq"], log, environ
         )
 
     def revive_brokers(self) -> None:
-        """Start a broker that has ended by itself again, as its systemd unit does. AssertionError when that is in vain.
-
-        RabbitMQ 3.10 can fail to come back into its cluster on a slow machine, and after a cut.
-        """
+        """Start a broker that has ended by itself again, as its systemd unit does. AssertionError when that is in vain."""
         for machine in self.machines.values():
             process = machine.running.get("rabbitmq")
             if process is not None and process.poll() is not None:
