@@ -36,6 +36,8 @@ def decode(kind: type[T], body: bytes) -> T:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Unreadable(f"{kind.__name__}: {exc}") from exc
+    except RecursionError as exc:
+        raise Unreadable(f"{kind.__name__}: is nested too deeply") from exc
 
 
 def delivery_key(delivery_id: str) -> str:

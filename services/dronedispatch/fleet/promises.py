@@ -32,4 +32,7 @@ def kept_by(delivery: Delivery, eta: Eta | None) -> bool | None:
     """Whether it came by the ETA; None: that cannot be said."""
     if eta is None or delivery.delivered_at is None:
         return None
-    return unstamp(delivery.delivered_at) <= unstamp(eta.at)
+    try:
+        return unstamp(delivery.delivered_at) <= unstamp(eta.at)
+    except ValueError:  # a time that nobody can read
+        return None

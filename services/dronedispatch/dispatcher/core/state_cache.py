@@ -36,6 +36,7 @@ from dronedispatch.fleet.documents import (
     decode,
     delivery_key,
     drone_key,
+    unstamp,
 )
 from dronedispatch.fleet.drones import Drone, Telemetry
 from dronedispatch.fleet.energy import FlightModel
@@ -144,6 +145,7 @@ class StateCache:
         if known is not None and known.version >= item.version:
             return
         drone = decode(Drone, item.value)
+        unstamp(drone.status_at)
         self.put_drone(drone, item.version)
         self.failure_detector.expect(drone.id, now_s)
 

@@ -147,7 +147,10 @@ def drone_snapshot(
     ticks_missed: int = 0,
     heard: bool = True,
 ) -> DroneSnapshot:
-    """Join the two records. Without telemetry the drone is not `flying` and takes no part in a round."""
+    """Join the two records. Without telemetry the drone is not `flying` and takes no part in a round.
+
+    Raises ValueError for a time that cannot be read.
+    """
     charge = next((stop for stop in drone.orders.stops if stop.kind is StopKind.CHARGE), None)
     bound_for = None if charge is None else charge.station
     until_pct = 100.0 if charge is None or charge.until_pct is None else charge.until_pct
@@ -180,7 +183,9 @@ def drone_snapshot(
 
 
 def delivery_snapshot(delivery: Delivery, version: Version, plane: Plane) -> DeliverySnapshot:
-    """Raises ValueError for a time that cannot be read."""
+    """Raises ValueError for a time that cannot be read, in the history too: its lines are told."""
+    for line in delivery.history:
+        unstamp(line.at)
     return DeliverySnapshot(
         id=delivery.id,
         status=delivery.status,

@@ -1,0 +1,71 @@
+"""One record that nobody can read is set aside: it holds up no scan, no round and no other order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta, Transition
+from dronedispatch.fleet.documents import Unreadable, decode, delivery_key, drone_key, encode, telemetry_key
+from dronedispatch.fleet.messages import DeliveryRequested
+from dronedispatch.fleet.promises import kept_by
+from dronedispatch.testing.fleet import AT, a_delivery, a_drone, telemetry_for
+from dronedispatch.testing.town import Town
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+NO_TIME = "yesterday"
+
+
+@pytest.fixture
+async def town() -> AsyncIterator[Town]:
+    town = Town(speed=60.0)
+    town.add_fleet(6)
+    yield town
+    await town.close()
+
+
+async def delivered(town: Town, order: Delivery) -> bool:
+    await town.ticks(60)
+    return (await town.delivery(order.id)).status is DeliveryStatus.DELIVERED
+
+
+def test_a_document_that_is_nested_too_deeply_is_unreadable() -> None:
+    with pytest.raises(Unreadable, match="nested"):
+        decode(DeliveryRequested, b'{"more":' + DEEP + b"}")
+
+
+BROKEN = {
+    "nested": (delivery_key("broken"), b'{"more":' + DEEP + b"}"),
+    "history": (
+        delivery_key("broken"),
+        encode(
+            a_delivery(
+                id="broken",
+                history=(Transition(at=NO_TIME, from_=None, to=DeliveryStatus.PENDING, cause="ordered"),),
+            )
+        ),
+    ),
+    "drone": (drone_key("broken"), encode(a_drone("broken", status_at=NO_TIME))),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+async def test_a_record_with_a_part_that_cannot_be_read_is_set_aside_and_others_fly(
+    town: Town, what: str
+) -> None:
+    key, value = BROKEN[what]
+    await town.kv.put(key, value, tags=("open=1",))
+    await town.kv.put(telemetry_key("broken"), encode(telemetry_for("broken")))
+    desk = town.open_desk()
+    order = await town.order(a_delivery())
+    assert await delivered(town, order)
+    assert desk.rounds.cache.unreadable.keys() == {key}
+    item = await town.kv.get(key)
+    assert item is not None
+    assert item.value == value
+
+
+def test_whether_a_promise_was_kept_cannot_be_said_when_its_time_cannot_be_read() -> None:
+    promise = Eta(at=NO_TIME, confidence=0.5, basis="b")
+    assert kept_by(a_delivery(delivered_at=AT), promise) is None
