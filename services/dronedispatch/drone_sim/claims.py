@@ -7,7 +7,8 @@ carries the token of its slot's lock: an old holder that wakes up is fenced.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import structlog
 from prometheus_client import Gauge
@@ -17,6 +18,7 @@ from dronedispatch.kv.client import KVClient, Lease
 from dronedispatch.kv.errors import KVError, LockHeld
 from dronedispatch.kv.version import Version
 from dronedispatch.runtime.clock import Clock
+from dronedispatch.runtime.loops import end
 
 RENEW_SHARE = 0.3  # of the time to live: three tries before it runs out
 HELD = Gauge("dd_sim_slots", "Slots of the fleet that this process flies")
@@ -39,7 +41,7 @@ class Claims:
         names: Callable[[], tuple[str, Sequence[str]]],
         slots: int,
         ttl_ms: int,
-        adopt: Callable[[Sequence[int]], Awaitable[None]],
+        adopt: Callable[[Sequence[int]], Coroutine[Any, Any, None]],
         drop: Callable[[Sequence[int]], None],
     ) -> None:
         self._kv = kv
@@ -79,10 +81,22 @@ class Claims:
         claimed = await self._claim(share.claim, share.wanted - len(self._leases))
         new = [slot for slot in self._leases if slot not in self._adopted]
         if new:
-            await self._adopt(new)
-            self._adopted.update(slot for slot in new if slot in self._leases)
+            await self._take_over(new)
         HELD.set(len(self._adopted))
         return f"{len(self._leases)} slots of {self._slots}, {claimed} new"
+
+    async def _take_over(self, new: Sequence[int]) -> None:
+        """Leases are renewed meanwhile: to read a large fleet may take longer than they last."""
+        adopting = asyncio.create_task(self._adopt(new), name="adopt")
+        try:
+            while not (await asyncio.wait([adopting], timeout=self.renew_s))[0]:
+                await self._renew()
+        finally:
+            await end([adopting])
+        adopting.result()
+        self._adopted.update(slot for slot in new if slot in self._leases)
+        if lost := [slot for slot in new if slot not in self._leases]:
+            self._drop(lost)
 
     async def lose(self, slots: Sequence[int]) -> None:
         """Fenced: another process has them."""
