@@ -40,7 +40,13 @@ class FleetFlight:
         self.faults = FaultInjector(self.state, clock)
         self._flight = settings.flight.sped_up(settings.speed)
         self._registration = FleetRegistration(
-            kv, self.state, clock, fleet=settings.drones, seed=settings.seed, slots=settings.slots
+            kv,
+            self.state,
+            clock,
+            fleet=settings.drones,
+            seed=settings.seed,
+            slots=settings.slots,
+            range_m=self._flight.range_m,
         )
         self.claims = Claims(
             kv,
@@ -70,12 +76,12 @@ class FleetFlight:
     def _fly_in(self, city: City) -> None:
         air = CityAirspace(city, self._flight)
         self.simulation.fly_in(air)
-        self._registration.ship(air, self._flight.range_m)
+        self._registration.ship(air)
 
     async def _adopt(self, slots: Sequence[int]) -> None:
         if not self.zones.known:  # a fleet that is registered now is parked in the city of the store
             await self.zones.once()
-        await self._registration.adopt(slots, self.simulation.air)
+        await self._registration.adopt(slots, lambda: self.simulation.air)
 
     async def tick(self, beat: Beat) -> str:
         """One tick; slots that turned out to be another's are given up."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+import contextlib
+from collections.abc import Callable, Sequence, Set
 
 import msgspec
+import numpy as np
 import shapely
 import structlog
 
@@ -23,6 +25,7 @@ from dronedispatch.fleet.documents import (
     telemetry_key,
 )
 from dronedispatch.fleet.drones import Drone, DroneStatus, Telemetry, drone_tags
+from dronedispatch.fleet.paths import xy_of
 from dronedispatch.fleet.positions import Point
 from dronedispatch.kv.client import Cas, Get, Item, KVClient
 from dronedispatch.kv.errors import KVError, Unavailable, VersionConflict
@@ -36,10 +39,20 @@ log = structlog.get_logger()
 
 
 class FleetRegistration:
-    """`fleet`: how many drones the fleet has at least; `seed` places them; `slots` of all processes together."""
+    """`fleet`: how many drones the fleet has at least; `seed` places them; `slots` of all processes together;
+    `range_m`: how far a battery reaches.
+    """
 
     def __init__(
-        self, kv: KVClient, state: FleetState, clock: Clock, *, fleet: int, seed: int, slots: int
+        self,
+        kv: KVClient,
+        state: FleetState,
+        clock: Clock,
+        *,
+        fleet: int,
+        seed: int,
+        slots: int,
+        range_m: float,
     ) -> None:
         self._kv = kv
         self._state = state
@@ -47,13 +60,18 @@ class FleetRegistration:
         self._fleet = fleet
         self._seed = seed
         self._slots = slots
+        self._range_m = range_m
 
-    async def adopt(self, slots: Sequence[int], air: CityAirspace) -> int:
-        """Fly the drones of these slots from now on; return how many. Raises KVError: nothing was adopted."""
+    async def adopt(self, slots: Sequence[int], air_now: Callable[[], CityAirspace]) -> int:
+        """Fly the drones of these slots from now on; return how many. Raises KVError: nothing was adopted.
+
+        `air_now`: the airspace at the time of asking. The city may change while the store is read.
+        """
         ours = set(slots)
         drones = await self._stored(ours)
-        drones |= await self._create(ours, drones.keys(), air)
+        drones |= await self._create(ours, drones.keys())
         results = await self._kv.batch([Get(telemetry_key(name)) for name in drones])
+        air = air_now()
         loaded: list[tuple[Craft, Version | None, int]] = []
         for drone, result in zip(drones.values(), results, strict=True):
             if isinstance(result, KVError):
@@ -72,6 +90,7 @@ class FleetRegistration:
             loaded.append((craft_of(drone, told, air.plane), result.version, told.tick + CONTINUE_TICKS))
         for craft, version, tick in loaded:
             self._state.adopt(slot_of(craft.id, self._slots), craft, version, tick)
+        self.ship(air)
         log.info("slots adopted", slots=sorted(ours), drones=len(loaded))
         return len(loaded)
 
@@ -94,8 +113,10 @@ class FleetRegistration:
             if after is None:
                 return found
 
-    async def _create(self, ours: set[int], known: Set[str], air: CityAirspace) -> dict[str, Drone]:
-        """Create-only: a drone that is there already (unreadable ones too) is left as it is."""
+    async def _create(self, ours: set[int], known: Set[str]) -> dict[str, Drone]:
+        """Create-only: a drone that is there already (unreadable ones too) is left as it is, and flown if it is new to us:
+        a former holder may have registered it since.
+        """
         at = stamp(self._clock.wall_s())
         drones = [
             Drone(id=name, type=class_of(number), status=DroneStatus.INACTIVE, status_at=at)
@@ -108,24 +129,29 @@ class FleetRegistration:
         created: dict[str, Drone] = {}
         for drone, result in zip(drones, results, strict=True):
             if isinstance(result, VersionConflict):
+                with contextlib.suppress(Unreadable):  # the scan has reported it
+                    if result.current is not None:
+                        created[drone.id] = decode(Drone, result.current.value)
                 continue
             if isinstance(result, KVError):
                 raise Unavailable(f"{drone.id} was not registered: {result}")
             created[drone.id] = drone
         return created
 
-    def ship(self, air: CityAirspace, range_m: float) -> None:
+    def ship(self, air: CityAirspace) -> None:
         """The city is another one, beyond what a battery reaches: the fleet is brought there, full, with its orders."""
-        for name, craft in list(self._state.crafts.items()):
-            away_m = shapely.distance(air.city.boundary.shape, shapely.Point(craft.at))
-            if away_m > range_m:
-                home = self._home(name, air)
-                self._state.change(
-                    msgspec.structs.replace(
-                        craft, at=home, battery_pct=100.0, path=(), path_revision=None, arrived=False
-                    )
+        crafts = list(self._state.crafts.values())
+        spots, city = shapely.points(xy_of([craft.at for craft in crafts])), air.city.boundary.shape
+        for row in np.flatnonzero(~shapely.dwithin(city, spots, self._range_m)).tolist():
+            craft = crafts[row]
+            away_m = float(shapely.distance(city, spots[row]))
+            home = self._home(craft.id, air)
+            self._state.change(
+                msgspec.structs.replace(
+                    craft, at=home, battery_pct=100.0, path=(), path_revision=None, arrived=False
                 )
-                log.info("drone shipped to the new city", drone=name, away_km=round(float(away_m) / 1000.0))
+            )
+            log.info("drone shipped to the new city", drone=craft.id, away_km=round(away_m / 1000.0))
 
     def _home(self, name: str, air: CityAirspace) -> Point:
         homes = tuple(point.pos for point in air.city.charge_points)
