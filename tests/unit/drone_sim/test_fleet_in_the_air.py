@@ -10,12 +10,13 @@ import pytest
 
 from dronedispatch.drone_sim.core.placement import drone_id
 from dronedispatch.drone_sim.core.schedule import Beat
+from dronedispatch.drone_sim.faults import Fault, FaultKind
 from dronedispatch.drone_sim.fleet_flight import FleetFlight
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, ZONES_KEY, decode, drone_key, encode, telemetry_key
 from dronedispatch.fleet.drones import Commands, Drone, DroneStatus, Stop, StopKind, Telemetry
 from dronedispatch.fleet.positions import Plane, Point
-from dronedispatch.kv.client import Op
+from dronedispatch.kv.client import Cas, Op
 from dronedispatch.kv.errors import Unavailable
 from dronedispatch.testing.errands import send_off, updates
 from dronedispatch.testing.fleet import a_drone, telemetry_for
@@ -258,3 +259,20 @@ async def test_a_drone_stands_at_no_charge_point_that_is_gone(town: Town) -> Non
     await town.kv.put(ZONES_KEY, encode(document))
     await fleet.zones.once()
     assert fleet.state.crafts[drone_id(0)].docked is None
+
+
+async def test_what_happens_to_a_drone_while_a_tick_is_stored_is_told_by_the_next(town: Town) -> None:
+    fleet = town.add_fleet(1)
+    await town.ticks(2)
+    await send_off(town, drone_id(0))
+
+    def empty_it(op: Op) -> None:
+        if isinstance(op, Cas) and op.key == telemetry_key(drone_id(0)):
+            town.kv.after = lambda _op: None
+            assert fleet.faults.strike(Fault(drone_id=drone_id(0), kind=FaultKind.BATTERY, battery_pct=0.0))
+
+    town.kv.after = empty_it
+    for _ in range(2):
+        await fleet.tick(BEAT)
+    assert (await town.telemetry())[drone_id(0)].battery_pct == 0.0
+    assert fleet.faults.silent() == {drone_id(0)}

@@ -71,6 +71,7 @@ class FleetState:
         self._dock_versions: dict[str, Version | None] = {}
         self._stored: dict[str, Telemetry] = {}  # by our own writes
         self._untried: set[str] = set()  # a write of the former holder may still be under way
+        self._changed: set[str] = set()  # since the last tick was flown: what it writes does not tell that
 
     # -- who is flown --------------------------------------------------------------------------------------------
 
@@ -105,6 +106,7 @@ class FleetState:
         """Something else than a tick has changed this drone: others are to hear of it."""
         self.crafts[craft.id] = craft
         self.owed.add(craft.id)
+        self._changed.add(craft.id)
 
     def take_orders(self, drone: str, orders: Commands) -> None:
         """What its record says; nothing new changes nothing."""
@@ -124,6 +126,7 @@ class FleetState:
     def flown(self, crafts: Mapping[str, Craft]) -> None:
         """All of them after a tick."""
         self.crafts = dict(crafts)
+        self._changed.clear()
 
     # -- what is stored ------------------------------------------------------------------------------------------
 
@@ -163,8 +166,8 @@ class FleetState:
         ours = self.slot_of.keys()
         for drone in written.telemetry.keys() & ours:
             self._stored[drone], self._versions[drone] = written.telemetry[drone]
-            self.owed.discard(drone)
             self._untried.discard(drone)
+        self.owed -= (written.telemetry.keys() & ours) - self._changed
         self.owed |= (written.failed | written.conflicts.keys()) & ours
         self.unsure |= written.unsure & ours
         return [
