@@ -13,6 +13,7 @@ from dronedispatch.fleet.deliveries import Delivery
 from dronedispatch.fleet.dispatch_state import DESIRED_STATE_TAG
 from dronedispatch.fleet.documents import (
     DELIVERY_PREFIX,
+    DESIRED_STATE_PREFIX,
     DRONE_PREFIX,
     TELEMETRY_PREFIX,
     ZONES_KEY,
@@ -119,19 +120,25 @@ class Loader:
     async def open_deliveries(self) -> int:
         """Every open delivery, desired state and the zones. Raises KVError."""
         known = {delivery_key(name) for name in self._cache.deliveries}
-        found = await self._scan(tag=OPEN_TAG)
-        await self._scan(tag=DESIRED_STATE_TAG)
+        known |= self._unreadable(DELIVERY_PREFIX, DESIRED_STATE_PREFIX)
+        opened = await self._scan(tag=OPEN_TAG)
+        found = opened | await self._scan(tag=DESIRED_STATE_TAG)
         await self.keys([ZONES_KEY])
         await self.keys(known - found)  # ended meanwhile, or still named by a drone
-        return len(found)
+        return len(opened)
 
     async def fleet(self) -> int:
         """Every drone and its telemetry. Raises KVError."""
         known = {drone_key(name) for name in self._cache.drones}
+        known |= self._unreadable(DRONE_PREFIX, TELEMETRY_PREFIX)
         found = await self._scan(prefix=DRONE_PREFIX)
-        await self._scan(prefix=TELEMETRY_PREFIX)
-        await self.keys(known - found)
+        told = await self._scan(prefix=TELEMETRY_PREFIX)
+        await self.keys(known - found - told)
         return len(found)
+
+    def _unreadable(self, *prefixes: str) -> set[str]:
+        """Records that nobody could read: a scan that does not find them any more has them looked for."""
+        return {key for key in self._cache.unreadable if key.startswith(prefixes)}
 
     async def _scan(self, *, prefix: str | None = None, tag: str | None = None) -> set[str]:
         found: set[str] = set()

@@ -11,7 +11,7 @@ from dronedispatch.fleet.documents import Unreadable, decode, delivery_key, dron
 from dronedispatch.fleet.messages import DeliveryRequested
 from dronedispatch.fleet.promises import kept_by
 from dronedispatch.testing.fleet import AT, a_delivery, a_drone, telemetry_for
-from dronedispatch.testing.town import Town
+from dronedispatch.testing.town import SCAN_EVERY, Town
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 NO_TIME = "yesterday"
@@ -64,6 +64,17 @@ async def test_a_record_with_a_part_that_cannot_be_read_is_set_aside_and_others_
     item = await town.kv.get(key)
     assert item is not None
     assert item.value == value
+
+
+@pytest.mark.parametrize("key", [delivery_key("broken"), drone_key("broken"), telemetry_key("broken")])
+async def test_an_unreadable_record_that_was_deleted_is_reported_no_more(town: Town, key: str) -> None:
+    await town.kv.put(key, b"?", tags=("open=1",))
+    desk = town.open_desk()
+    await town.ticks(1)
+    assert desk.rounds.cache.unreadable.keys() == {key}
+    await town.kv.delete(key)
+    await town.ticks(SCAN_EVERY)
+    assert desk.rounds.cache.unreadable == {}
 
 
 def test_whether_a_promise_was_kept_cannot_be_said_when_its_time_cannot_be_read() -> None:
