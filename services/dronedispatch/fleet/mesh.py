@@ -164,11 +164,14 @@ class Mesh:
         line, triangle = _expanded(rows, a.of, a.triangle, len(a.xy))
         start, end = a.xy[rows[line]], b.xy[cols[line]]
         way = end - start
+        small = NEAR_M * _length(
+            way
+        )  # a line along a wall leaves by none of its ends if it must hit them exactly
         for edge in range(3):
             u = self.xy[self.triangles[triangle, edge]]
             v = self.xy[self.triangles[triangle, (edge + 1) % 3]]
             away = cross(v - u, start - u) / _length(v - u)
-            out = (away > NEAR_M) & (cross(u - start, way) >= 0.0) & (cross(way, v - start) >= 0.0)
+            out = (away > NEAR_M) & (cross(u - start, way) >= -small) & (cross(way, v - start) >= -small)
             if not out.any():
                 continue
             self._walk(

@@ -10,7 +10,7 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapely import LineString, Polygon
+from shapely import LineString, Polygon, affinity
 
 from dronedispatch.fleet.city import City, CityInvalid, parse_city
 from dronedispatch.fleet.free_space import COARSE, FINE, STEPS_MAX, CityTooComplex, free_space
@@ -99,6 +99,29 @@ def test_a_route_in_a_concave_city_stays_inside() -> None:
     route = paths.route(a, b)
     judge(city, a, route)
     assert paths.length_m(a, b) > 18_000.0
+
+
+@pytest.mark.parametrize("turn", range(0, 60, 5))
+def test_places_by_one_edge_with_a_dent_between_them_have_a_way_along_it(turn: int) -> None:
+    rim = affinity.rotate(
+        Polygon([(-500, -500), (0, -499), (500, -500), (500, 500), (-500, 500)]), turn, origin=(0, 0)
+    )
+    city = generated_cities.city(rim, [])
+    paths = Paths(city)
+    for away_m in range(150, 400, 30):
+        west, east = (
+            Point(*affinity.rotate(shapely.Point(x, -499.2), turn, origin=(0, 0)).coords[0])
+            for x in (-away_m, away_m + 3)
+        )
+        a, b = (nearby(city, place) for place in (west, east))
+        route = paths.route(a, b)
+        judge(city, a, route)
+        assert distance_m(a, b) < paths.length_m(a, b) < distance_m(a, b) + 12.0
+
+
+def nearby(city: City, place: Point) -> Point:
+    """`place` of the test's plane on the city's."""
+    return city.plane.to_point(generated_cities.PLANE.to_latlon(place))
 
 
 def test_a_way_is_as_short_as_the_one_over_all_corners_in_sight() -> None:
