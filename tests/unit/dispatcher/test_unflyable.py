@@ -164,6 +164,22 @@ def test_a_parcel_on_board_whose_destination_is_cut_off_ends_after_the_bound_and
     assert [free.drone_id for free in ends.frees] == ["d"]
 
 
+def test_a_drone_of_which_no_place_is_known_is_cut_off_from_nothing() -> None:
+    unseen = flying("d", "o", km(0, 0), done=1, flying=False)
+    parcel = order("o", km(-4, 3), km(4, 3), status=DeliveryStatus.IN_PROGRESS, drone_id="d")
+    made = plan(unseen, parcel, city=around(0, 0), for_s={"o": CALM.give_up_after_s})
+    assert not made.unflyable
+    assert not made.fails
+
+
+def test_a_parcel_that_fails_with_a_drone_of_which_no_place_is_known_was_seen_nowhere() -> None:
+    unseen = flying("d", "o", km(0, 0), done=1, flying=False)
+    parcel = order("o", km(-4, 3), km(4, 3), status=DeliveryStatus.IN_PROGRESS, drone_id="d")
+    given_up = plan(unseen, parcel, city=with_areas((3, 2, 5, 4)), for_s={"o": CALM.give_up_after_s})
+    silent = plan(replace(unseen, ticks_missed=CALM.silent_ticks), parcel)
+    assert [fail.last_at for fail in (*given_up.fails, *silent.fails)] == [None, None]
+
+
 # -- a charge point that is gone ----------------------------------------------------------------------------------
 
 

@@ -110,7 +110,7 @@ def _cure_orphan(delivery: DeliverySnapshot, drone: DroneSnapshot | None, cures:
     if delivery.status is DeliveryStatus.ASSIGNED:
         cures.undos.append(Undo(delivery.id, delivery.version, drone_id, f"{drone_id} does not hold it"))
         return
-    last_at = None if drone is None or not drone.flying else drone.at
+    last_at = None if drone is None else drone.last_at
     cause = f"{drone_id} had picked it up and no longer holds it: {_instead(drone)}"
     cures.fails.append(Fail(delivery.id, delivery.version, delivery.drone_id, last_at, cause))
 
@@ -134,5 +134,5 @@ def _recover(delivery: DeliverySnapshot, drone: DroneSnapshot, cures: Cures) -> 
         if drone.ticks_missed >= UNFLOWN_TICKS:
             return  # nobody holds its slot of the fleet: the parcel is where it was, and flies on when somebody does
         cause = f"{missed}, with the parcel on board"
-        cures.fails.append(Fail(delivery.id, delivery.version, drone.id, drone.at, cause))
+        cures.fails.append(Fail(delivery.id, delivery.version, drone.id, drone.last_at, cause))
     cures.frees.append(Free(drone.id, drone.version, missed, after_delivery=delivery.id))

@@ -157,7 +157,7 @@ def _on_the_way(
         reason = "its destination cannot be reached any more: no-fly areas or the boundary are before it"
         found.reasons[delivery.id] = reason
         if delivery.status is DeliveryStatus.IN_PROGRESS and _over(world, delivery.id):
-            found.fails.append(Fail(delivery.id, delivery.version, drone.id, drone.at, reason))
+            found.fails.append(Fail(delivery.id, delivery.version, drone.id, drone.last_at, reason))
             found.frees.append(Free(drone.id, drone.version, reason, after_delivery=delivery.id))
 
 
@@ -170,7 +170,8 @@ def _cut_off(ways: OrderWays, flown: Sequence[tuple[DeliverySnapshot, DroneSnaps
     regions = ways.regions([*ends, *begins])
     count = len(flown)
     cut = (regions[:count] < 0) | (regions[count:] < 0) | (regions[:count] != regions[count:])
-    maybe = np.flatnonzero(~cut) if paths.divided else np.zeros(0, dtype=np.int64)
+    seen = np.array([drone.flying for _, drone in flown], dtype=np.bool_)
+    maybe = np.flatnonzero(~cut & seen) if paths.divided else np.zeros(0, dtype=np.int64)
     here = paths.regions(xy_of([flown[i][1].at for i in maybe.tolist()]))
     for i, region in zip(maybe.tolist(), here.tolist(), strict=True):
         cut[i] = region != regions[i]

@@ -65,6 +65,11 @@ class DroneSnapshot:
         return self.stops_done if self.seen_seq == self.orders_seq else 0
 
     @property
+    def last_at(self) -> Point | None:
+        """Where it was seen last; None: nowhere."""
+        return self.at if self.flying else None
+
+    @property
     def stranded(self) -> bool:
         """Empty away from a charger, as it has told itself with its last power: from then on it is silent."""
         return self.flying and self.battery_pct <= 0.0 and self.station is None and self.queued_at is None
