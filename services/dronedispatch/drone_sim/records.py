@@ -78,10 +78,8 @@ class Records:
             if record is not None:
                 found.orders[drone] = record.orders
         for station, result in zip(stations, results, strict=False):
-            if result is None:
-                found.docks[station] = Dock(), None
-            elif isinstance(result, Item) and (dock := self._decoded(Dock, result)) is not None:
-                found.docks[station] = dock, result.version
+            if result is None or isinstance(result, Item):
+                found.docks |= self._dock(station, result)
         for drone, result in zip(telemetry, results, strict=False):
             if result is None or isinstance(result, Item):
                 found.telemetry[drone] = self._met(result)
@@ -104,7 +102,18 @@ class Records:
         for dock, result in zip(docks, results, strict=True):
             if isinstance(result, Version):
                 written.docks[dock.station] = dock.dock, result
+            elif isinstance(
+                result, VersionConflict
+            ):  # that of a charge point which is gone is read by no tick
+                written.docks |= self._dock(dock.station, result.current)
         return written
+
+    def _dock(self, station: str, item: Item | None) -> dict[str, tuple[Dock, Version | None]]:
+        """What is stored; nothing for what cannot be read."""
+        if item is None:
+            return {station: (Dock(), None)}
+        dock = self._decoded(Dock, item)
+        return {} if dock is None else {station: (dock, item.version)}
 
     def _learn(self, told: Telemetry, result: OpResult, written: Written) -> None:
         if isinstance(result, Version):

@@ -43,12 +43,13 @@ class TickInput:
 
 @dataclass(slots=True)
 class Written:
-    """What became of a batch of writes. `conflicts`: another version was there; `failed`: to be repeated; of those,
-    `fenced`: another process holds the drone's slot, and `unsure`: it may have been written.
+    """What became of a batch of writes. `docks`: as they are stored now, by us or by another. `conflicts`: another version
+    was there; `failed`: to be repeated; of those, `fenced`: another process holds the drone's slot, and `unsure`: it may
+    have been written.
     """
 
     telemetry: dict[str, tuple[Telemetry, Version]] = field(default_factory=dict)
-    docks: dict[str, tuple[Dock, Version]] = field(default_factory=dict)
+    docks: dict[str, tuple[Dock, Version | None]] = field(default_factory=dict)
     conflicts: dict[str, Met] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     fenced: set[str] = field(default_factory=set)
