@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -15,10 +15,10 @@ EARTH_RADIUS_M = 6_371_008.8  # mean radius, IUGG
 
 
 class LatLon(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """WGS84 degrees."""
+    """WGS84 degrees. A document with a place that is not on the earth cannot be read."""
 
-    lat: float
-    lon: float
+    lat: Annotated[float, msgspec.Meta(ge=-90, le=90)]
+    lon: Annotated[float, msgspec.Meta(ge=-180, le=180)]
 
 
 class Point(NamedTuple):

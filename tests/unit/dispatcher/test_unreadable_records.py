@@ -9,12 +9,14 @@ import pytest
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta, Transition
 from dronedispatch.fleet.documents import Unreadable, decode, delivery_key, drone_key, encode, telemetry_key
 from dronedispatch.fleet.messages import DeliveryRequested
+from dronedispatch.fleet.positions import LatLon
 from dronedispatch.fleet.promises import kept_by
 from dronedispatch.testing.fleet import AT, a_delivery, a_drone, telemetry_for
 from dronedispatch.testing.town import SCAN_EVERY, Town
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 NO_TIME = "yesterday"
+NO_PLACE = LatLon(1e308, 1e308)
 
 
 @pytest.fixture
@@ -46,6 +48,8 @@ BROKEN = {
             )
         ),
     ),
+    "origin": (delivery_key("broken"), encode(a_delivery(id="broken", origin=NO_PLACE))),
+    "place": (telemetry_key("broken"), encode(telemetry_for("broken", pos=NO_PLACE))),
     "drone": (drone_key("broken"), encode(a_drone("broken", status_at=NO_TIME))),
 }
 
@@ -55,8 +59,12 @@ async def test_a_record_with_a_part_that_cannot_be_read_is_set_aside_and_others_
     town: Town, what: str
 ) -> None:
     key, value = BROKEN[what]
-    await town.kv.put(key, value, tags=("open=1",))
-    await town.kv.put(telemetry_key("broken"), encode(telemetry_for("broken")))
+    good = {
+        drone_key("broken"): encode(a_drone("broken")),
+        telemetry_key("broken"): encode(telemetry_for("broken")),
+    }
+    for name, record in (good | {key: value}).items():
+        await town.kv.put(name, record, tags=("open=1",))
     desk = town.open_desk()
     order = await town.order(a_delivery())
     assert await delivered(town, order)
