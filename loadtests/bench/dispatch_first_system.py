@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dronedispatch.dispatcher.core.firstcome import class_for, pick_drone, who_can
+from dronedispatch.dispatcher.core.firstcome import pick_drone, who_can
 from dronedispatch.dispatcher.core.fleet_arrays import FleetArrays, Rows, ready_fleet
 from dronedispatch.dispatcher.core.lookahead import Decided
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
@@ -28,7 +28,7 @@ from dronedispatch.dispatcher.core.round import plan_with
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.tuning import Policy
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
-from dronedispatch.fleet.drones import DroneStatus
+from dronedispatch.fleet.drones import DroneStatus, lightest_for
 from dronedispatch.fleet.paths import paths_of
 
 CRITICAL_PCT = 30.0
@@ -78,7 +78,7 @@ class FirstSystem:
         self._still = all(drone.status is DroneStatus.IDLE for drone in drones) and not sent
         kinds = np.array([drone.type.value for drone in fleet.drones])
         for col, delivery in enumerate(orders.deliveries):
-            kind = class_for(delivery.weight_kg)
+            kind = lightest_for(delivery.weight_kg)
             rows = np.flatnonzero(idle & (kinds == kind.value))
             if not rows.size:
                 continue

@@ -26,6 +26,12 @@ PAYLOAD_MAX_KG: dict[DroneType, float] = {
     DroneType.MEDIUM: 7.0,
     DroneType.HEAVY: 10.0,
 }
+CLASSES_KG = tuple(sorted(PAYLOAD_MAX_KG.values()))
+
+
+def lightest_for(weight_kg: float) -> DroneType:
+    """The lightest class that carries the parcel; the heaviest for what nobody carries."""
+    return next((kind for kind, limit_kg in PAYLOAD_MAX_KG.items() if weight_kg <= limit_kg), DroneType.HEAVY)
 
 
 class DroneStatus(StrEnum):

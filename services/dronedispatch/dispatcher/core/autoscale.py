@@ -12,11 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dronedispatch.dispatcher.core.firstcome import class_for
 from dronedispatch.dispatcher.core.fleet_cache import KINDS, FleetCache, Mask
 from dronedispatch.dispatcher.core.plan import SetStatus
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, World
-from dronedispatch.fleet.drones import DroneStatus, DroneType
+from dronedispatch.fleet.drones import DroneStatus, DroneType, lightest_for
 
 
 def autoscale_by_type(
@@ -29,7 +28,7 @@ def autoscale_by_type(
     """
     activations: list[SetStatus] = []
     retiring: list[str] = []
-    backlog = Counter(class_for(delivery.weight_kg) for delivery in pending)
+    backlog = Counter(lightest_for(delivery.weight_kg) for delivery in pending)
     members = _by_kind(cached, cached.in_service)
     waiting = _by_kind(cached, cached.in_service & (cached.idle | cached.charging))
     idle = _by_kind(cached, cached.in_service & cached.idle)

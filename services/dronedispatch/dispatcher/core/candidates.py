@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from dronedispatch.dispatcher.core.feasibility import needed_pct
 from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows, Stance
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays
-from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
+from dronedispatch.fleet.drones import CLASSES_KG
 from dronedispatch.fleet.energy import FlightModel
 
 ALL_PAIRS_MAX = 4_000  # up to here the full matrix is cheaper than trees
@@ -28,7 +28,6 @@ PROMPT_NEAREST, HELD_NEAREST, LATER_NEAREST = 10, 4, 6
 # with hundreds of charged ones behind them. Their batteries are told apart in steps: a tree each.
 ABLE_NEAREST, ABLE_STEP_PCT, ABLE_MAX_PCT = 6, 25.0, 90.0
 ORDERS_NEAREST = 10  # orders a drone looks at when there are more orders than drones
-CLASSES_KG = tuple(sorted(PAYLOAD_MAX_KG.values()))
 Mask = npt.NDArray[np.bool_]
 
 

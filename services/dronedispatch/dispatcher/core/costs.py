@@ -30,7 +30,7 @@ from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays
 from dronedispatch.dispatcher.core.stations import Stops
 from dronedispatch.dispatcher.core.world import World
-from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
+from dronedispatch.fleet.drones import CLASSES_KG
 
 FULL_LOAD_BACKLOG = 0.5  # waiting orders a drone at which rho is 1
 VISIT = 0.30  # the detour of a visit to a charge point
@@ -47,7 +47,6 @@ CLASS = 1.0  # an order a drone by which the heavier class is scarcer than the p
 SCARCE_MAX = 2.0  # beyond it, no more
 TIE = 1e-4  # of a crossing: zone rank, and class steps above what the parcel needs
 FULL_PCT = 99.0
-CLASSES_KG = tuple(sorted(PAYLOAD_MAX_KG.values()))
 
 
 class Mode(IntEnum):

@@ -10,7 +10,7 @@ import numpy as np
 from dronedispatch.dispatcher.core.world import DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.dispatch_state import FREE_MAX, DispatchState, FreeDrone
-from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus, DroneType
+from dronedispatch.fleet.drones import DroneStatus, lightest_for
 from dronedispatch.fleet.paths import paths_of, xy_of
 from dronedispatch.fleet.positions import Point
 
@@ -33,11 +33,6 @@ def state_of(world: World, *, at: str, term: int) -> DispatchState:
         drones=dict(Counter(drone.status for drone in world.drones)),
         free=_soonest_free(world),
     )
-
-
-def lightest_for(weight_kg: float) -> DroneType:
-    """The lightest class that carries it (the heaviest one for what none carries)."""
-    return next((kind for kind, limit in PAYLOAD_MAX_KG.items() if weight_kg <= limit), DroneType.HEAVY)
 
 
 def _soonest_free(world: World) -> tuple[FreeDrone, ...]:

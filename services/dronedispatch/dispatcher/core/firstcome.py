@@ -11,10 +11,9 @@ from dronedispatch.dispatcher.core.feasibility import margins
 from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays
 from dronedispatch.dispatcher.core.world import World
-from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
+from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, lightest_for
 from dronedispatch.fleet.paths import paths_of
 
-_LIMITS_KG = tuple(PAYLOAD_MAX_KG.items())  # light to heavy
 BUCKET_M = 200.0  # pick_drone takes drones of one bucket for equally far
 
 Pick = Callable[[World, FleetArrays, OrderArrays, int, Rows, Array], int]
@@ -65,19 +64,11 @@ def pick_nearest(
     return int(among[np.lexsort((fleet.payload_max_kg[among], pickup_m[among]))[0]])
 
 
-def class_for(weight_kg: float) -> DroneType:
-    """The lightest class that carries the parcel; the heaviest for what nobody carries."""
-    for kind, limit_kg in _LIMITS_KG:
-        if weight_kg <= limit_kg:
-            return kind
-    return DroneType.HEAVY
-
-
 def pick_drone(
     world: World, fleet: FleetArrays, orders: OrderArrays, col: int, among: Rows, pickup_m: Array
 ) -> int:
     """The first system's rule: exact class only, by (distance bucket, zone rank, lowest battery)."""
-    exact = PAYLOAD_MAX_KG[class_for(float(orders.weight_kg[col]))]
+    exact = PAYLOAD_MAX_KG[lightest_for(float(orders.weight_kg[col]))]
     among = among[fleet.payload_max_kg[among] == exact]
     if not among.size:
         return -1
