@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -23,7 +22,7 @@ from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.kv.client import Item
 from dronedispatch.kv.version import Version
 from dronedispatch.testing.fleet import a_delivery, a_drone, at_km, telemetry_for
-from dronedispatch.testing.town import Town
+from dronedispatch.testing.town import SCAN_EVERY, Town
 
 
 @pytest.fixture
@@ -108,11 +107,12 @@ def test_a_delivery_whose_time_cannot_be_read_is_unreadable() -> None:
     assert cache.world(0.0).deliveries == ()
 
 
-def test_zones_that_are_no_city_leave_the_city_as_it_was() -> None:
-    cache = StateCache(FlightModel(), Tuning())
-    broken = json.dumps({"type": "FeatureCollection", "features": []}).encode()
-    assert cache.take(Item(ZONES_KEY, Version(1, 1), broken), 0.0) is not None
+async def test_zones_that_are_no_city_are_reported_and_leave_the_city_as_it_was(town: Town) -> None:
+    await town.kv.put(ZONES_KEY, encode({"type": "FeatureCollection", "features": []}))
+    await town.ticks(SCAN_EVERY)
+    cache = town.desks[0].rounds.cache
     assert cache.city == default_city()
+    assert cache.unreadable.keys() == {ZONES_KEY}
 
 
 def test_the_world_joins_a_drone_with_its_newest_telemetry_in_either_order() -> None:

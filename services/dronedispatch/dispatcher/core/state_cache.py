@@ -23,7 +23,7 @@ from dronedispatch.dispatcher.core.world import (
     delivery_snapshot,
     drone_snapshot,
 )
-from dronedispatch.fleet.city import City, CityInvalid, default_city
+from dronedispatch.fleet.city import City, default_city
 from dronedispatch.fleet.deliveries import TERMINAL, Delivery
 from dronedispatch.fleet.dispatch_state import DesiredState
 from dronedispatch.fleet.documents import (
@@ -40,7 +40,6 @@ from dronedispatch.fleet.documents import (
 )
 from dronedispatch.fleet.drones import Drone, Telemetry
 from dronedispatch.fleet.energy import FlightModel
-from dronedispatch.fleet.paths import city_of
 from dronedispatch.kv.client import Item
 from dronedispatch.kv.version import Version
 
@@ -112,7 +111,7 @@ class StateCache:
         """
         try:
             self._take(item, now_s)
-        except (Unreadable, ValueError, CityInvalid) as exc:
+        except (Unreadable, ValueError) as exc:
             self.forget(item.key)
             self.unreadable[item.key] = str(exc)
             return str(exc)
@@ -131,8 +130,6 @@ class StateCache:
             self.desired_states[item.key.removeprefix(DESIRED_STATE_PREFIX)] = StoredDesiredState(
                 desired, item.version
             )
-        elif item.key == ZONES_KEY:
-            self._take_zones(item)
 
     def _take_delivery(self, item: Item) -> None:
         known = self.deliveries.get(item.key.removeprefix(DELIVERY_PREFIX))
@@ -148,10 +145,6 @@ class StateCache:
         unstamp(drone.status_at)
         self.put_drone(drone, item.version)
         self.failure_detector.expect(drone.id, now_s)
-
-    def _take_zones(self, item: Item) -> None:
-        if not self.knows_city(item.version):
-            self.fly_in(city_of(item.value, str(item.version)), item.version)
 
     def knows_city(self, version: Version) -> bool:
         """Whether it, or a newer one, is the city already, or was found to be none."""
