@@ -18,7 +18,7 @@ from dronedispatch.drone_sim.core.slots import slot_of
 from dronedispatch.fleet.documents import (
     DRONE_PREFIX,
     Unreadable,
-    decode,
+    decode_named,
     drone_key,
     encode,
     stamp,
@@ -81,7 +81,7 @@ class FleetRegistration:
                 continue
             assert isinstance(result, Item)
             try:
-                told = decode(Telemetry, result.value)
+                told = decode_named(Telemetry, result.value, drone.id)
             except Unreadable as exc:
                 log.error(
                     "unreadable record, left alone: its drone does not fly", key=result.key, reason=str(exc)
@@ -104,7 +104,7 @@ class FleetRegistration:
                 if slot_of(name, self._slots) not in ours:
                     continue
                 try:
-                    found[name] = decode(Drone, item.value)
+                    found[name] = decode_named(Drone, item.value, name)
                 except Unreadable as exc:
                     log.error(
                         "unreadable record, left alone: its drone does not fly", key=item.key, reason=str(exc)
@@ -131,7 +131,7 @@ class FleetRegistration:
             if isinstance(result, VersionConflict):
                 with contextlib.suppress(Unreadable):  # the scan has reported it
                     if result.current is not None:
-                        created[drone.id] = decode(Drone, result.current.value)
+                        created[drone.id] = decode_named(Drone, result.current.value, drone.id)
                 continue
             if isinstance(result, KVError):
                 raise Unavailable(f"{drone.id} was not registered: {result}")

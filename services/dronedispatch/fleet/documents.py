@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+
+
+class Named(Protocol):
+    """A record that says who it is."""
+
+    @property
+    def id(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
 
 ZONES_KEY = "zones"
 DISPATCH_STATE_KEY = "dispatch_state"
@@ -38,6 +48,14 @@ def decode(kind: type[T], body: bytes) -> T:
         raise Unreadable(f"{kind.__name__}: {exc}") from exc
     except RecursionError as exc:
         raise Unreadable(f"{kind.__name__}: is nested too deeply") from exc
+
+
+def decode_named(kind: type[N], body: bytes, name: str) -> N:
+    """The record that lives under the key of `name`. Raises Unreadable, for one that is another's too."""
+    record = decode(kind, body)
+    if record.id != name:
+        raise Unreadable(f"{kind.__name__}: its id is {record.id[:40]!r}, and not that of its key")
+    return record
 
 
 def delivery_key(delivery_id: str) -> str:

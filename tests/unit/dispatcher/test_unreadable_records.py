@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from ulid import ULID
 
+from dronedispatch.drone_sim.core.placement import drone_id
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta, Transition
 from dronedispatch.fleet.documents import Unreadable, decode, delivery_key, drone_key, encode, telemetry_key
 from dronedispatch.fleet.messages import DeliveryRequested
@@ -16,6 +18,7 @@ from dronedispatch.testing.town import SCAN_EVERY, Town
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 NO_TIME = "yesterday"
+ORDER = str(ULID.from_int(7))
 NO_PLACE = LatLon(1e308, 1e308)
 
 
@@ -50,6 +53,9 @@ BROKEN = {
     ),
     "origin": (delivery_key("broken"), encode(a_delivery(id="broken", origin=NO_PLACE))),
     "place": (telemetry_key("broken"), encode(telemetry_for("broken", pos=NO_PLACE))),
+    "another order": (delivery_key("broken"), encode(a_delivery(id=ORDER))),
+    "another drone": (drone_key("broken"), encode(a_drone(drone_id(0)))),
+    "another drone's place": (telemetry_key("broken"), encode(telemetry_for(drone_id(0), tick=10**6))),
     "drone": (drone_key("broken"), encode(a_drone("broken", status_at=NO_TIME))),
 }
 
@@ -64,9 +70,10 @@ async def test_a_record_with_a_part_that_cannot_be_read_is_set_aside_and_others_
         telemetry_key("broken"): encode(telemetry_for("broken")),
     }
     for name, record in (good | {key: value}).items():
-        await town.kv.put(name, record, tags=("open=1",))
+        for _ in range(20):  # its version is greater than those of the others
+            await town.kv.put(name, record, tags=("open=1",))
     desk = town.open_desk()
-    order = await town.order(a_delivery())
+    order = await town.order(a_delivery(id=ORDER))
     assert await delivered(town, order)
     assert desk.rounds.cache.unreadable.keys() == {key}
     item = await town.kv.get(key)

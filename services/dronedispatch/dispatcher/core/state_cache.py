@@ -34,6 +34,7 @@ from dronedispatch.fleet.documents import (
     ZONES_KEY,
     Unreadable,
     decode,
+    decode_named,
     delivery_key,
     drone_key,
     unstamp,
@@ -124,7 +125,7 @@ class StateCache:
         elif item.key.startswith(DRONE_PREFIX):
             self._take_drone(item, now_s)
         elif item.key.startswith(TELEMETRY_PREFIX):
-            self._take_telemetry(decode(Telemetry, item.value), now_s)
+            self._take_telemetry(_telemetry(item), now_s)
         elif item.key.startswith(DESIRED_STATE_PREFIX):
             desired = decode(DesiredState, item.value)
             self.desired_states[item.key.removeprefix(DESIRED_STATE_PREFIX)] = StoredDesiredState(
@@ -132,16 +133,18 @@ class StateCache:
             )
 
     def _take_delivery(self, item: Item) -> None:
-        known = self.deliveries.get(item.key.removeprefix(DELIVERY_PREFIX))
+        name = item.key.removeprefix(DELIVERY_PREFIX)
+        known = self.deliveries.get(name)
         if known is not None and known.version >= item.version:
             return
-        self.put_delivery(decode(Delivery, item.value), item.version)
+        self.put_delivery(decode_named(Delivery, item.value, name), item.version)
 
     def _take_drone(self, item: Item, now_s: float) -> None:
-        known = self.drones.get(item.key.removeprefix(DRONE_PREFIX))
+        name = item.key.removeprefix(DRONE_PREFIX)
+        known = self.drones.get(name)
         if known is not None and known.version >= item.version:
             return
-        drone = decode(Drone, item.value)
+        drone = decode_named(Drone, item.value, name)
         unstamp(drone.status_at)
         self.put_drone(drone, item.version)
         self.failure_detector.expect(drone.id, now_s)
@@ -224,7 +227,7 @@ class StateCache:
 
         It may not when the record says less than the message, or when it shows that a silent drone flies.
         """
-        stored = decode(Telemetry, item.value)
+        stored = _telemetry(item)
         known, view = self.telemetry.get(stored.id), self._drone_views.get(stored.id)
         if view is not None and view.ticks_missed > 0:
             self._last_words[stored.id] = stored.tick
@@ -346,6 +349,10 @@ class StateCache:
                 ticks_missed=missed.get(name, 0),
                 heard=name in self._hearsay,
             )
+
+
+def _telemetry(item: Item) -> Telemetry:
+    return decode_named(Telemetry, item.value, item.key.removeprefix(TELEMETRY_PREFIX))
 
 
 def _same_but_for_time(a: Telemetry, b: Telemetry) -> bool:
