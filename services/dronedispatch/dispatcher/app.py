@@ -29,7 +29,7 @@ from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.leadership import ConsulLock
-from dronedispatch.runtime.loops import Tasks
+from dronedispatch.runtime.loops import Tasks, end
 from dronedispatch.runtime.neighbour_health import NeighbourHealth
 from dronedispatch.runtime.service import create_service
 from dronedispatch.runtime.web import ServiceProcess
@@ -105,8 +105,7 @@ class Dispatcher:
         """Give the lead to a standby (Consul away: it finds out by our check), and finish the round."""
         self.consumers.stop()
         if self._campaign is not None:
-            self._campaign.cancel()
-            await asyncio.gather(self._campaign, return_exceptions=True)
+            await end([self._campaign])
         with contextlib.suppress(ConsulError, TimeoutError):
             async with asyncio.timeout(RESIGN_S):
                 await self.lock.resign()

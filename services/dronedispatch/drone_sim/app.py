@@ -24,7 +24,7 @@ from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
-from dronedispatch.runtime.loops import Loop, Tasks
+from dronedispatch.runtime.loops import Loop, Tasks, end
 from dronedispatch.runtime.neighbour_health import NeighbourHealth
 from dronedispatch.runtime.service import create_service
 from dronedispatch.runtime.web import ServiceProcess
@@ -98,9 +98,7 @@ class DroneSim:
 
     async def leave(self) -> None:
         """Stop flying, and give the slots back, so that others fly on at once."""
-        for task in self._flying:
-            task.cancel()
-        await asyncio.gather(*self._flying, return_exceptions=True)
+        await end(self._flying)
         await self.fleet.claims.release_all()
 
     async def stop(self) -> None:
