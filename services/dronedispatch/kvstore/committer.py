@@ -1,7 +1,7 @@
 """Group commit: everything that arrived in one turn of the loop goes into one transaction and one sync.
 
 Inline (a sync takes less than two milliseconds): the transaction runs on the loop itself, which orders reads and writes.
-Threaded: on one thread of its own, while the next group gathers; what only reads is answered from what is committed.
+Threaded: on one thread of its own, while the next group gathers; what only reads is answered from what is synced.
 No reply leaves before the commit that holds what it says is synced (R9). What is in the journal only is brought to the data
 file when enough of it has gathered, or soon after the first of it.
 """

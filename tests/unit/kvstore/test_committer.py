@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -131,6 +132,32 @@ async def test_a_read_waits_for_the_sync_of_what_it_saw(tmp_path: Path) -> None:
     assert isinstance((await in_time(seen))[0], Found)
     assert engine.syncs == syncs + 1
     assert written.done()
+    await committer.close()
+    engine.close()
+
+
+async def test_on_a_thread_a_read_sees_nothing_that_is_not_synced_yet(tmp_path: Path) -> None:
+    engine = Counting(tmp_path / "disk", threaded=True)
+    committer = Committer(engine, SystemClock())
+    await ask(committer, apply(engine, "before"))
+    syncing, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        syncing.set()
+        go_on.wait(patient_s())
+
+    engine.before_sync = hold
+    written = committer.submit([apply(engine, "k")])
+    try:
+        await until(syncing.is_set, "it is committed and not synced")
+        during = await ask(committer, read(engine, "k"), read(engine, "before"))
+    finally:
+        go_on.set()
+    (applied,) = await in_time(written)
+    assert isinstance(applied, Applied)
+    assert during[0] == Found(None)
+    assert isinstance(during[1], Found) and during[1].record is not None
+    assert await ask(committer, read(engine, "k")) == [Found(applied.record)]
     await committer.close()
     engine.close()
 
