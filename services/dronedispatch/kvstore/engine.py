@@ -18,7 +18,7 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -370,11 +370,12 @@ class Engine:
             return txn.entries()
 
     def close(self) -> None:
-        """Note how far the file has come, then close it."""
-        self.checkpoint()
-        self._leave_alone()
-        if self._synced is not None:
-            self._synced.abort()
+        """Note how far the file has come, then close it. What has no room in the data file stays in the journal."""
+        with suppress(DiskFull):
+            self.checkpoint()
+        for txn in (self._txn, self._synced):
+            if txn is not None:
+                txn.abort()
         self.disk.env.sync(True)
         self.disk.note(synced=True)
         self.disk.close()
