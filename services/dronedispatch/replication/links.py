@@ -182,7 +182,7 @@ class Link:
                     connection.drop()
                     self._end(away, NOT_SENT)
                     return
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, ValueError):  # the last: a host's name that can be none
             self._end(away, NOT_SENT)
             return
         connection.free = self._idle.append

@@ -134,6 +134,14 @@ async def test_the_calls_of_one_turn_travel_in_one_batch_with_the_token(
     assert b"authorization: Bearer token\r\n" in replica.heads[0]
 
 
+async def test_a_replica_at_an_address_that_can_be_none_was_certainly_not_reached(links: Links) -> None:
+    links.follow({"r": "http://kvstore..example:80"}, lambda _name: False)
+    receiver = StubReceiver()
+    for turn in range(2):
+        put(links, receiver, 1, first=turn)
+        assert (await receiver.all_of(turn + 1))[turn] == NOT_SENT
+
+
 async def test_what_queues_while_batches_are_away_goes_with_the_next(
     replica: StubReplica, links: Links
 ) -> None:
