@@ -33,7 +33,10 @@ log = structlog.get_logger()
 
 
 class ReplicaDriver(Driver):
-    """A driver whose generators may also commit to the replica's own disk, probe Consul, and ask who reaches it."""
+    """A driver whose generators may also commit to the replica's own disk, probe Consul, and ask who reaches it.
+
+    `leaving`: it commits nothing any more. So a join under way ends, which would bring back a replica that has left.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class ReplicaDriver(Driver):
         reached: Callable[[], Coroutine[Any, Any, bool | None]],
     ) -> None:
         super().__init__(views, links, clock, second_opinion=_nobody)
+        self.leaving = False
         self._committer = committer
         self._reached = reached
 
@@ -58,6 +62,8 @@ class ReplicaDriver(Driver):
         return super().carry_out(request)
 
     async def _commit(self, request: Commit) -> Any:
+        if self.leaving:
+            raise NotCommitted("this replica leaves")
         try:
             return await self._committer.run(request.step)
         except DiskFull as error:
@@ -87,7 +93,6 @@ class Membership:
         self._clean_epoch = 0
         self._hold_down = HoldDown()
         self._no_room = False
-        self._leaving = False
         driver.views.on_change(self._changed)
 
     def _changed(self, _view: View) -> None:
@@ -98,7 +103,7 @@ class Membership:
         view = self._driver.views.cached
         if view is None:
             return "there is no view yet"
-        if self._leaving:
+        if self._driver.leaving:
             return "leaving"
         replica = view.replicas.get(self.name)
         if replica is None:
@@ -200,7 +205,7 @@ class Membership:
         asyncio.get_running_loop().call_later(HAND_OVER_MAX_S, self._lead_again)
 
     def _lead_again(self) -> None:
-        if not self._leaving:
+        if not self._driver.leaving:
             self._committer.handing_over = frozenset()
 
     async def leave(self, linger_s: float) -> str:
@@ -209,7 +214,7 @@ class Membership:
         A primary first begins no more writes there (it answers `joining`, so coordinators ask again a moment later) and lets
         those that it has applied reach the others: else their clients would be told "unknown".
         """
-        self._leaving = True
+        self._driver.leaving = True
         view = self._driver.views.cached
         if view is None:
             return "there is no view"
