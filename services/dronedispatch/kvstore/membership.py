@@ -28,6 +28,8 @@ from dronedispatch.runtime.clock import Clock
 FORGET_KEYS = 500
 HAND_OVER_S = 0.15
 HAND_OVER_MAX_S = 1.0
+LEAVE_MAX_S = 5.0
+"""A Consul that stands still must not hold up a stop until whoever asked for it ends it by force."""
 
 log = structlog.get_logger()
 
@@ -225,7 +227,11 @@ class Membership:
         )
         self._committer.handing_over = frozenset(shared)
         await asyncio.sleep(HAND_OVER_S)
-        result = await self._driver.run(leave(self.name))
+        try:
+            async with asyncio.timeout(LEAVE_MAX_S):
+                result = await self._driver.run(leave(self.name))
+        except TimeoutError:
+            result = f"Consul has not answered within {LEAVE_MAX_S:g} s"
         if isinstance(result, str):
             return f"could not leave: {result}"
         await asyncio.sleep(linger_s)
