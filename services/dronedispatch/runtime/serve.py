@@ -149,7 +149,10 @@ async def _stop(
             async with asyncio.timeout(3.0):
                 await process.consul.deregister(process.instance)
         await asyncio.sleep(settings.deregister_lag_s)
-    await server.before_stop()
+    try:
+        await server.before_stop()
+    except Exception as exc:  # what could not be handed over must not cut off what is being answered
+        log.error("could not hand over, stopping all the same", error=repr(exc), exc_info=exc)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.drain_s
     server.server.close()

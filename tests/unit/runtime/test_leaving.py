@@ -64,3 +64,24 @@ async def test_who_has_left_the_catalogue_is_not_entered_again_while_it_drains(
     await until(lambda: "svc-1" in catalogue.entries, "it is registered")
     await in_time(serve._stop(Server(), process, tasks, registrar))
     assert not catalogue.entries
+
+
+class Failing(Server):
+    """A server whose service cannot hand over what it has."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    async def before_stop(self) -> None:
+        raise KeyError("what it wanted to hand over")
+
+    async def after_stop(self) -> None:
+        self.stopped = True
+
+
+async def test_who_cannot_hand_over_finishes_its_answers_and_closes_all_the_same() -> None:
+    process = ServiceProcess("svc", ProcessSettings(registration="off"), lambda: None, Facts)
+    process.consul = Catalogue()  # type: ignore[assignment]
+    server = Failing()
+    await in_time(serve._stop(server, process, Tasks(on_death=print), None))
+    assert server.stopped
