@@ -78,7 +78,7 @@ async def _nobody(_node: str) -> bool | None:
 
 
 class Membership:
-    """Run `once` at every change of the view and now and then; `stop` before the process closes its door."""
+    """Run `once` at every change of the view and now and then; `leave` before the process closes its door."""
 
     def __init__(
         self, name: str, url: str, engine: Engine, committer: Committer, driver: ReplicaDriver
@@ -91,7 +91,7 @@ class Membership:
         self._engine = engine
         self._committer = committer
         self._driver = driver
-        self._kept_epoch = 0
+        self._kept_epoch = self._unkept_epoch = 0
         self._clean_epoch = 0
         self._hold_down = HoldDown()
         self._no_room = False
@@ -141,8 +141,11 @@ class Membership:
 
         try:
             await self._committer.run(keep)
-        except DiskFull as error:
-            log.warning("no room to keep the view", error=str(error))
+        except DiskFull as error:  # again at the next look: a mark that is not settled answers nobody
+            if self._unkept_epoch != view.epoch:
+                log.warning("no room to keep the view", error=str(error), epoch=view.epoch)
+            self._unkept_epoch = view.epoch
+            return
         self._kept_epoch = view.epoch
 
     async def _join(self) -> str:
