@@ -86,7 +86,6 @@ class Membership:
         self.name = name
         self.url = url
         self.wake = asyncio.Event()
-        self.joining = False
         self.last_join = "nothing to join yet"
         self._engine = engine
         self._committer = committer
@@ -162,11 +161,7 @@ class Membership:
         self._hold_down.lacks(began_s)
         if (wait_s := self._hold_down.wait_s(began_s)) > 0:
             return f"joins again in {wait_s:.0f} s: {self.last_join}"
-        self.joining = True
-        try:
-            result = await self._driver.run(join_once(self.name))
-        finally:
-            self.joining = False
+        result = await self._driver.run(join_once(self.name))
         now_s = clock.monotonic_s()
         if isinstance(result, str):
             self._hold_down.failed(now_s, cheap=isinstance(result, NotYet))
