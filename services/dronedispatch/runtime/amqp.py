@@ -357,7 +357,9 @@ class Bus:
             await dead.publish(letter, routing_key=DEAD_LETTERS, timeout=CONFIRM_TIMEOUT_S)
             CONSUMED.labels(queue, "undecodable").inc()
             await incoming.ack()
-        except Exception as exc:  # noqa: BLE001 - a consumer is a loop runner: one bad message must not end it
+        except (Exception, asyncio.CancelledError) as exc:  # a loop runner: one bad message must not end it
+            if is_cancelled():
+                raise
             log.warning("message not handled, again later", queue=queue, error=repr(exc))
             CONSUMED.labels(queue, "again").inc()
             await asyncio.sleep(0.05 + full_jitter(0, base_s=1.0, cap_s=1.0, rng=self._rng))

@@ -67,3 +67,30 @@ async def test_whatever_the_library_raises_a_consumer_connects_again(
     assert not consumer.done()
     await bus.stop()
     assert consumer.cancelled()
+
+
+class Incoming(SimpleNamespace):
+    """A message of the broker, and what was said of it."""
+
+    def __init__(self) -> None:
+        super().__init__(body=b"", message_id="m", correlation_id="c", said=[])
+
+    async def ack(self) -> None:
+        self.said.append("done")
+
+    async def nack(self, *, requeue: bool) -> None:
+        self.said.append("again" if requeue else "never")
+
+
+async def test_a_message_whose_handler_waited_for_something_given_up_comes_again() -> None:
+    async def handler(_message: Message) -> None:
+        await fails(asyncio.CancelledError())
+
+    incoming = Incoming()
+    bus = Bus(
+        BrokerSource(AmqpSettings(url="amqp://there"), ConsulClient("127.0.0.1:1")),
+        work_queues=("work",),
+        fanouts=(),
+    )
+    await in_time(bus._handle(SimpleNamespace(), "work", handler, incoming))  # type: ignore[arg-type]
+    assert incoming.said == ["again"]
