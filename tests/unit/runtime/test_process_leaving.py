@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +13,7 @@ from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.loops import Tasks
 from dronedispatch.runtime.settings import ProcessSettings
 from dronedispatch.runtime.web import ServiceProcess
+from support.virtual_time import pass_time
 from support.waiting import in_time, until
 
 pytestmark = pytest.mark.virtual_time
@@ -45,7 +45,7 @@ class Server:
     server = SimpleNamespace(close=lambda: None)
 
     async def before_stop(self) -> None:
-        await asyncio.sleep(3 * serve.REGISTRATION_CHECK_S)
+        await pass_time(3 * serve.REGISTRATION_CHECK_S)
 
     async def after_stop(self) -> None:
         """Nothing is left."""
