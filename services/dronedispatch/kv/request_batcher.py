@@ -143,23 +143,29 @@ class RequestBatcher(Generic[Q, R]):
             endpoint = self.choose()
             if endpoint is None:
                 if not self._endpoints():
-                    batch, self._queue = list(self._queue), deque()
-                    self._start(self._again(batch, "no coordinator is known"))
+                    left, self._queue = list(self._queue), deque()
+                    self._start(self._again(left, "no coordinator is known"))
                 return
             began_s = self._clock.monotonic_s()
-            self._away.setdefault(endpoint.id, []).append(began_s)
-            self._start(self._deliver(endpoint, self._take(), began_s))
+            if batch := self._take(began_s):
+                self._away.setdefault(endpoint.id, []).append(began_s)
+                self._start(self._deliver(endpoint, batch, began_s))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _take(self) -> list[Waiting[Q, R]]:
+    def _take(self, now_s: float) -> list[Waiting[Q, R]]:
+        """What goes with the next batch. What nobody waits for any longer goes nowhere: it has certainly not happened."""
         batch: list[Waiting[Q, R]] = []
         size = 0
         while self._queue and len(batch) < BATCH_OPS:
-            size += self._form.size(self._queue[0].op)
+            waiting = self._queue[0]
+            if waiting.done.done() or waiting.deadline_s <= now_s:
+                self._queue.popleft().settle(Unavailable("no coordinator could take it in time"))
+                continue
+            size += self._form.size(waiting.op)
             if batch and size > BATCH_BYTES:
                 break
             batch.append(self._queue.popleft())
@@ -194,6 +200,8 @@ class RequestBatcher(Generic[Q, R]):
         finally:  # cancelled, too
             timer.cancel()
             self._away[endpoint.id].remove(began_s)
+            if not self._away[endpoint.id]:
+                del self._away[endpoint.id]  # a coordinator that moved away leaves nothing behind
             keep = set(map(id, again))
             for waiting in batch:
                 if id(waiting) not in keep:

@@ -1,4 +1,4 @@
-"""kvctl recover: a view again, after Consul has lost it or was put back to an older state."""
+"""kvctl recover: a view again, after Consul has lost it, holds nonsense, or was put back to an older state."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def recovered(kept: View, current: View | None, states: Mapping[str, ReplicaStat
 
 async def recover(session: Session, parsed: argparse.Namespace) -> int:
     """See the module's promise; --accept-loss gives up what only lost disks held."""
-    current, index = await session.view()
+    current, index = await session.view(or_nonsense=True)
     states = await registered(session)
     if not states:
         raise CannotDo("no kvstore is registered: start them first, recovery asks all of them")

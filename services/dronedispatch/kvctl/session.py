@@ -91,8 +91,11 @@ class Session:
             raise CannotDo("no healthy kvfront is registered in Consul (is the store bootstrapped?)")
         return self.kv
 
-    async def view(self) -> tuple[View | None, int]:
-        """(view, ModifyIndex) as Consul's leader has them; (None, 0): there is none."""
+    async def view(self, *, or_nonsense: bool = False) -> tuple[View | None, int]:
+        """(view, ModifyIndex) as Consul's leader has them; (None, 0): there is none.
+
+        Raises CannotDo for a document that is no view; with `or_nonsense` it is (None, its index), for who replaces it.
+        """
         try:
             _, document, index = await self.consul.kv_get(VIEW_KEY, consistent=True)
         except ConsulError as error:
@@ -102,7 +105,9 @@ class Session:
         try:
             return views.decode(document), index
         except ValueError as error:
-            raise CannotDo(f"{VIEW_KEY} in Consul is {error}") from error
+            if or_nonsense:
+                return None, index
+            raise CannotDo(f"{VIEW_KEY} in Consul is {error}: run `dronedispatch kvctl recover`") from error
 
     async def needed_view(self) -> View:
         """The view. Raises CannotDo when there is none."""

@@ -24,6 +24,7 @@ from dronedispatch.kvfront.core.scanning import Query, scan
 from dronedispatch.kvfront.core.view_change import NOT_BOOTSTRAPPED
 from dronedispatch.kvfront.core.writing import LockWrite, Write, write
 from dronedispatch.kvfront.settings import Settings
+from dronedispatch.replication.calls import SCAN_BYTES
 from dronedispatch.replication.driver import Driver
 from dronedispatch.replication.effects import Steps
 from dronedispatch.replication.hashing import slot_of
@@ -160,19 +161,21 @@ class Coordinator(SingleKeyOps):
         limit: int = 500,
         reverse: bool = False,
     ) -> Page:
-        """See KVClient. Locks are listed only under their own prefix."""
+        """See KVClient. Locks are listed only under their own prefix. A page ends at SCAN_BYTES, too."""
         deadline_s = self._clock.monotonic_s() + self._settings.deadline_s
         items: list[Item] = []
+        size = 0
         while True:
             query = Query(prefix, tag, after, limit - len(items), reverse)
             listing = await self._driver.run(scan(query, deadline_s))
             if isinstance(listing, NotApplied):
                 raise _unavailable(listing)
-            items += [
-                Item(key, record.version, record.value, record.tags)
-                for key, record in listing.items
-                if _listed(key, prefix)
-            ]
+            for key, record in listing.items:
+                if _listed(key, prefix):
+                    items.append(Item(key, record.version, record.value, record.tags))
+                    size += len(record.value)
+                if size >= SCAN_BYTES:
+                    return Page(tuple(items), key)
             after = listing.next_after
             if after is None or len(items) >= limit or self._clock.monotonic_s() >= deadline_s:
                 return Page(tuple(items), after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from urllib.parse import quote
 
 import msgspec
 
@@ -45,7 +46,7 @@ class Peers:
                     "GET",
                     peer.address,
                     peer.port,
-                    f"/opinion/{replica}",
+                    f"/opinion/{quote(replica, safe='')}",
                     headers=self._headers,
                     timeout_s=self._timeout_s(),
                 )

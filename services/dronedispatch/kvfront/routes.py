@@ -16,7 +16,7 @@ from dronedispatch.runtime.web import json_answer, require_token
 def add_routes(app: Sanic[Any, Any], links: Callable[[], Links]) -> None:
     """Add GET /opinion/{replica}: what this coordinator sees of it, just now."""
 
-    @app.get("/opinion/<replica:str>", name="opinion")
+    @app.get("/opinion/<replica:str>", name="opinion", unquote=True)
     @require_token("store")
     async def opinion(_request: Request, replica: str) -> HTTPResponse:
         if links().get(replica) is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -15,7 +16,7 @@ from dronedispatch.kvstore import fast_path
 from dronedispatch.kvstore.committer import INLINE_FSYNC_S, Committer
 from dronedispatch.kvstore.core.cache import AnswerCache
 from dronedispatch.kvstore.disk import DamagedDisk, DiskRefused, fsync_s, open_disk
-from dronedispatch.kvstore.engine import Bounds, Engine
+from dronedispatch.kvstore.engine import Bounds, Engine, FatalDisk
 from dronedispatch.kvstore.local import LocalKV
 from dronedispatch.kvstore.loops import Housekeeping
 from dronedispatch.kvstore.membership import Membership, ReplicaDriver
@@ -23,7 +24,7 @@ from dronedispatch.kvstore.reachability import Reachability
 from dronedispatch.kvstore.routes import add_routes
 from dronedispatch.kvstore.set_aside import before_open, closed, set_aside
 from dronedispatch.kvstore.settings import Settings
-from dronedispatch.kvstore.txn import LmdbTxn
+from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
 from dronedispatch.replication.calls import AnyCall, AnyReply
 from dronedispatch.replication.links import Links
 from dronedispatch.replication.pings import ping_client
@@ -50,14 +51,28 @@ def open_engine(settings: Settings, cache: AnswerCache, bounds: Bounds, *, threa
             disk = open_disk(settings.data_dir, settings.map_bytes)
             try:
                 return Engine(disk, cache, bounds, threaded=threaded)
-            except DamagedDisk:
+            except BaseException:
                 disk.close()
                 raise
         except DamagedDisk as error:
             if attempt:
                 raise DiskRefused(f"{settings.data_dir}: a new data file is damaged, too: {error}") from error
             set_aside(settings.data_dir, str(error))
+        except (FatalDisk, DiskFull) as error:
+            raise DiskRefused(f"{settings.data_dir}: {error}") from error
     raise AssertionError("two attempts at most")
+
+
+def prepare(path: Path) -> float:
+    """Make the directory, and set aside what is damaged there; how long a sync takes. Raises DiskRefused."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        before_open(path)
+        return fsync_s(path)
+    except OSError as error:
+        raise DiskRefused(
+            f"{path}: {error.strerror or error}; a replica wants a directory that it can write"
+        ) from error
 
 
 class ReplicaServer:
@@ -66,9 +81,7 @@ class ReplicaServer:
     def __init__(self, settings: Settings, process: ServiceProcess) -> None:
         self.settings = settings
         clock = SystemClock()
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        before_open(settings.data_dir)
-        sync_s = fsync_s(settings.data_dir)
+        sync_s = prepare(settings.data_dir)
         threaded = settings.commit == "threaded" or (settings.commit == "auto" and sync_s >= INLINE_FSYNC_S)
         self.cache = AnswerCache(items_max=settings.cache_items_max, bytes_max=settings.cache_bytes_max)
         bounds = Bounds(settings.disk_reserve_bytes, settings.changes_max, settings.hint_bytes_max)

@@ -1,7 +1,7 @@
 """Group commit: everything that arrived in one turn of the loop goes into one transaction and one sync.
 
 Inline (a sync takes less than two milliseconds): the transaction runs on the loop itself, which orders reads and writes.
-Threaded: on one thread of its own, while the next group gathers; what only reads is answered from what is committed.
+Threaded: on one thread of its own, while the next group gathers; what only reads is answered from what is synced.
 No reply leaves before the commit that holds what it says is synced (R9). What is in the journal only is brought to the data
 file when enough of it has gathered, or soon after the first of it.
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -113,12 +114,8 @@ class Committer:
         done: asyncio.Future[list[AnyReply]] = asyncio.get_running_loop().create_future()
         batch = _Batch(calls, done)
         if self._thread is not None and self._only_reads(calls):
-            try:
-                with self._engine.reading() as txn:
-                    self._execute(txn, batch)
-            except DamagedDisk as error:
-                self._begin_anew(str(error))
-                raise
+            with self._ending(), self._engine.reading() as txn:
+                self._execute(txn, batch)
             self._answer(batch)
             return done
         self._enqueue(batch)
@@ -154,11 +151,11 @@ class Committer:
             self._under_way = asyncio.create_task(self._transact_on_thread(self._thread, group))
             return
         try:
-            write = self._transact(group)
+            with self._ending():
+                self._finish(group, self._transact(group))
         except BaseException as error:
             _fail(group, error)
             raise
-        self._finish(group, write)
 
     def _take(self) -> list[_Batch | _Job]:
         calls = 0
@@ -172,27 +169,25 @@ class Committer:
 
     async def _transact_on_thread(self, thread: ThreadPoolExecutor, group: list[_Batch | _Job]) -> None:
         try:
-            write = await asyncio.get_running_loop().run_in_executor(thread, self._transact, group)
+            with self._ending():
+                try:
+                    write = await asyncio.get_running_loop().run_in_executor(thread, self._transact, group)
+                finally:
+                    self._under_way = None
+                self._finish(group, write)
         except BaseException as error:
             _fail(group, error)
             raise
-        finally:
-            self._under_way = None
-        self._finish(group, write)
 
     def _finish(self, group: list[_Batch | _Job], write: LmdbTxn | None) -> None:
         """On the loop: publish what is committed, then let go the replies that are true for ever."""
         if write is None:
-            try:
-                self._refuse(group)
-            except DamagedDisk as error:
-                self._begin_anew(str(error))
-                raise
+            self._refuse(group)
         else:
             self._engine.publish(write)
         if write is not None and write.dirty:
             if self._thread is None:  # the thread has synced already
-                self._sync()
+                self._engine.sync()
             COMMITS.add()
             COMMIT_S.observe(self._clock.monotonic_s() - self._began_s)
             GROUP.observe(sum(len(entry.calls) if isinstance(entry, _Batch) else 1 for entry in group))
@@ -220,39 +215,30 @@ class Committer:
     def _checkpoint(self) -> None:
         self._checkpoint_at, self._checkpoint_soon = None, False
         try:
-            with self._engine.guarded():
+            with self._ending(), self._engine.guarded():
                 self._engine.checkpoint()
         except DiskFull:
             self._checkpoint_at = asyncio.get_running_loop().call_later(CHECKPOINT_S, self._checkpoint)
+        else:
+            CHECKPOINTS.add()
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Whoever finds that the disk fails, or that it cannot be read, ends this process."""
+        try:
+            yield
         except FatalDisk as error:
             self._end_process(str(error))
             raise
         except DamagedDisk as error:
             self._begin_anew(str(error))
-            raise
-        else:
-            CHECKPOINTS.add()
-
-    def _sync(self) -> None:
-        """What was committed is on the disk for sure: its replies may go."""
-        try:
-            self._engine.sync()
-        except FatalDisk as error:
-            self._end_process(str(error))
             raise
 
     def _transact(self, group: list[_Batch | _Job]) -> LmdbTxn | None:
         """Run and commit `group`; None: the disk was full at the commit, nothing of it happened."""
         self._began_s = self._clock.monotonic_s()
-        try:
-            with self._engine.guarded():
-                return self._carry_out(group)
-        except FatalDisk as error:
-            self._end_process(str(error))
-            raise
-        except DamagedDisk as error:
-            self._begin_anew(str(error))
-            raise
+        with self._engine.guarded():
+            return self._carry_out(group)
 
     def _carry_out(self, group: list[_Batch | _Job]) -> LmdbTxn | None:
         engine = self._engine
@@ -354,14 +340,19 @@ def _count(replies: list[AnyReply]) -> None:
 def _begin_anew(path: Path, reason: str) -> None:
     """Nothing that this file says can be trusted: end without another answer, and start again with a disk of another name.
 
-    The process takes its own place, with or without somebody who would start it again.
+    The process takes its own place, with or without somebody who would start it again. Where the disk takes no mark, it
+    ends: alive it would go on answering pings and nothing else, and nobody would vote it out.
     """
     log.critical("the data file cannot be read, starting again without it", error=reason)
-    mark(path, reason)
+    try:
+        mark(path, reason)
+    except (OSError, ValueError) as error:
+        _end_process(f"{reason}; and nothing can be noted beside it: {error}")
+        return
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _end_process(reason: str) -> None:
     """R9: what is on the disk is unknown, so nobody may hear another word of this process."""
-    log.critical("the disk failed a sync, ending the process", error=reason)
+    log.critical("the disk fails, ending the process", error=reason)
     os._exit(70)

@@ -63,10 +63,10 @@ class DamagedDisk(Exception):
 
 
 def is_damage(error: lmdb.Error) -> bool:
-    """Whether `error` speaks of what the file holds, and not of room, nor of the device (EIO)."""
+    """Whether `error` speaks of what the file holds, and not of room, nor of the device or the system (an errno)."""
     if isinstance(error, lmdb.MapFullError | lmdb.TxnFullError | lmdb.DiskError):
         return False
-    return error.code not in (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.ENOMEM, errno.EAGAIN)
+    return error.code <= 0 or error.code == errno.EINVAL
 
 
 class DiskNote(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,8 +69,8 @@ class Bounds:
 class Engine:
     """One replica's records and promises on one open disk, read through the answer cache.
 
-    `threaded`: write transactions run on a thread of their own, which then keeps off the cache, and without the journal:
-    the loop reads what LMDB has committed.
+    `threaded`: write transactions run on a thread of their own, which then keeps off the cache, and without the journal.
+    The loop reads what was there at the last `publish`: LMDB shows a commit to everybody before it is synced.
     """
 
     def __init__(self, disk: OpenDisk, cache: AnswerCache, bounds: Bounds, *, threaded: bool = False) -> None:
@@ -88,6 +88,7 @@ class Engine:
             threaded=threaded,
         )
         self._txn: lmdb.Transaction[bytes] | None = None
+        self._synced: lmdb.Transaction[bytes] | None = None
         self._journaled: list[Sequence[Change]] = list(disk.journaled)
         self._journaled_changes = 0
         self._to_sync = False
@@ -100,6 +101,7 @@ class Engine:
             except DiskFull:  # all stays in the journal, which the writer thread does not use
                 if threaded:
                     raise
+            self._show_synced()
             self._remember()
 
     @property
@@ -154,8 +156,18 @@ class Engine:
             if self._txn is not None and not self.threaded:
                 yield LmdbTxn(self._txn, self.tables, self._shared)
                 return
+            if self._synced is not None:
+                yield LmdbTxn(self._synced, self.tables, self._shared)
+                return
             with self.disk.env.begin() as txn:
                 yield LmdbTxn(txn, self.tables, self._shared)
+
+    def _show_synced(self) -> None:
+        """Threaded, and every commit is synced: `reading` sees all of it from now on."""
+        if self.threaded:
+            if self._synced is not None:
+                self._synced.abort()
+            self._synced = self.disk.env.begin()
 
     def begin(self) -> LmdbTxn:
         """Open the write transaction; exactly one of commit and abort must follow, on the same thread."""
@@ -198,38 +210,40 @@ class Engine:
         promises and for tombstones: a full store must still delete, and come back.
         """
         if self._room is None:
-            self._room = self._free_room()
+            assert self._txn is not None
+            self._room = self._free_room(LmdbTxn(self._txn, self.tables, self._shared))
         if self._room < size + 4096:
             raise DiskFull(
                 f"{self.bounds.reserve_bytes} bytes are reserved, {size} more would not be left free"
             )
         self._room -= size + 4096
 
-    def _free_room(self) -> int:
+    def _free_room(self, txn: LmdbTxn) -> int:
         """Bytes that records may take: of the file system with what the file holds free inside, or of the map."""
         env = self.disk.env
         info, page = env.info(), env.stat()["psize"]
-        held = self._held_pages() * page
+        held = self._held_pages(txn) * page
         inside = max(0, (info["last_pgno"] + 1) * page - held - INSIDE_SLACK_BYTES)
         on_disk = free_bytes(self.disk.path) + inside - self.bounds.reserve_bytes - COMMIT_BYTES
         in_map = info["map_size"] - held - _kept_back(info["map_size"])
         return int(min(on_disk, in_map))
 
-    def _held_pages(self) -> int:
-        with self.reading() as txn:
-            return sum(txn.pages(table) for table in range(len(self.tables.numbered)))
+    def _held_pages(self, txn: LmdbTxn) -> int:
+        return sum(txn.pages(table) for table in range(len(self.tables.numbered)))
 
     def used(self) -> tuple[float, float]:
         """(of the map's part for records, of the file system): the shares that are used, 0..1; free pages are not."""
         env = self.disk.env
         stat = os.statvfs(self.disk.path)
         map_size = env.info()["map_size"]
-        map_used = self._held_pages() * env.stat()["psize"] / (map_size - _kept_back(map_size))
+        with self.reading() as txn:
+            map_used = self._held_pages(txn) * env.stat()["psize"] / (map_size - _kept_back(map_size))
         return map_used, 1.0 - stat.f_bavail / stat.f_blocks if stat.f_blocks else 0.0
 
     def why_no_room(self) -> str | None:
         """The reason why records cannot be taken now; None: there is room for them."""
-        room = self._free_room()
+        with self.reading() as txn:
+            room = self._free_room(txn)
         if room >= ROOM_BYTES_MIN:
             return None
         free = free_bytes(self.disk.path)
@@ -326,7 +340,10 @@ class Engine:
                     txn.put(key, value, db=self.tables.numbered[table])
 
     def publish(self, write: LmdbTxn) -> None:
-        """Let everybody see what `write` has committed."""
+        """Let everybody see what `write` has committed; threaded, it is synced already."""
+        if write.dirty:
+            with self.guarded():
+                self._show_synced()
         shared, cache = self._shared, self.cache
         shared.state = write.state
         shared.hint_bytes += write.hint_bytes
@@ -353,9 +370,12 @@ class Engine:
             return txn.entries()
 
     def close(self) -> None:
-        """Note how far the file has come, then close it."""
-        self.checkpoint()
-        self._leave_alone()
+        """Note how far the file has come, then close it. What has no room in the data file stays in the journal."""
+        with suppress(DiskFull):
+            self.checkpoint()
+        for txn in (self._txn, self._synced):
+            if txn is not None:
+                txn.abort()
         self.disk.env.sync(True)
         self.disk.note(synced=True)
         self.disk.close()

@@ -28,12 +28,17 @@ from dronedispatch.runtime.clock import Clock
 FORGET_KEYS = 500
 HAND_OVER_S = 0.15
 HAND_OVER_MAX_S = 1.0
+LEAVE_MAX_S = 5.0
+"""A Consul that stands still must not hold up a stop until whoever asked for it ends it by force."""
 
 log = structlog.get_logger()
 
 
 class ReplicaDriver(Driver):
-    """A driver whose generators may also commit to the replica's own disk, probe Consul, and ask who reaches it."""
+    """A driver whose generators may also commit to the replica's own disk, probe Consul, and ask who reaches it.
+
+    `leaving`: it commits nothing any more. So a join under way ends, which would bring back a replica that has left.
+    """
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class ReplicaDriver(Driver):
         reached: Callable[[], Coroutine[Any, Any, bool | None]],
     ) -> None:
         super().__init__(views, links, clock, second_opinion=_nobody)
+        self.leaving = False
         self._committer = committer
         self._reached = reached
 
@@ -58,6 +64,8 @@ class ReplicaDriver(Driver):
         return super().carry_out(request)
 
     async def _commit(self, request: Commit) -> Any:
+        if self.leaving:
+            raise NotCommitted("this replica leaves")
         try:
             return await self._committer.run(request.step)
         except DiskFull as error:
@@ -70,7 +78,7 @@ async def _nobody(_node: str) -> bool | None:
 
 
 class Membership:
-    """Run `once` at every change of the view and now and then; `stop` before the process closes its door."""
+    """Run `once` at every change of the view and now and then; `leave` before the process closes its door."""
 
     def __init__(
         self, name: str, url: str, engine: Engine, committer: Committer, driver: ReplicaDriver
@@ -78,16 +86,14 @@ class Membership:
         self.name = name
         self.url = url
         self.wake = asyncio.Event()
-        self.joining = False
         self.last_join = "nothing to join yet"
         self._engine = engine
         self._committer = committer
         self._driver = driver
-        self._kept_epoch = 0
+        self._kept_epoch = self._unkept_epoch = 0
         self._clean_epoch = 0
         self._hold_down = HoldDown()
         self._no_room = False
-        self._leaving = False
         driver.views.on_change(self._changed)
 
     def _changed(self, _view: View) -> None:
@@ -98,7 +104,7 @@ class Membership:
         view = self._driver.views.cached
         if view is None:
             return "there is no view yet"
-        if self._leaving:
+        if self._driver.leaving:
             return "leaving"
         replica = view.replicas.get(self.name)
         if replica is None:
@@ -134,8 +140,11 @@ class Membership:
 
         try:
             await self._committer.run(keep)
-        except DiskFull as error:
-            log.warning("no room to keep the view", error=str(error))
+        except DiskFull as error:  # again at the next look: a mark that is not settled answers nobody
+            if self._unkept_epoch != view.epoch:
+                log.warning("no room to keep the view", error=str(error), epoch=view.epoch)
+            self._unkept_epoch = view.epoch
+            return
         self._kept_epoch = view.epoch
 
     async def _join(self) -> str:
@@ -152,11 +161,7 @@ class Membership:
         self._hold_down.lacks(began_s)
         if (wait_s := self._hold_down.wait_s(began_s)) > 0:
             return f"joins again in {wait_s:.0f} s: {self.last_join}"
-        self.joining = True
-        try:
-            result = await self._driver.run(join_once(self.name))
-        finally:
-            self.joining = False
+        result = await self._driver.run(join_once(self.name))
         now_s = clock.monotonic_s()
         if isinstance(result, str):
             self._hold_down.failed(now_s, cheap=isinstance(result, NotYet))
@@ -200,7 +205,7 @@ class Membership:
         asyncio.get_running_loop().call_later(HAND_OVER_MAX_S, self._lead_again)
 
     def _lead_again(self) -> None:
-        if not self._leaving:
+        if not self._driver.leaving:
             self._committer.handing_over = frozenset()
 
     async def leave(self, linger_s: float) -> str:
@@ -209,7 +214,7 @@ class Membership:
         A primary first begins no more writes there (it answers `joining`, so coordinators ask again a moment later) and lets
         those that it has applied reach the others: else their clients would be told "unknown".
         """
-        self._leaving = True
+        self._driver.leaving = True
         view = self._driver.views.cached
         if view is None:
             return "there is no view"
@@ -220,7 +225,11 @@ class Membership:
         )
         self._committer.handing_over = frozenset(shared)
         await asyncio.sleep(HAND_OVER_S)
-        result = await self._driver.run(leave(self.name))
+        try:
+            async with asyncio.timeout(LEAVE_MAX_S):
+                result = await self._driver.run(leave(self.name))
+        except TimeoutError:
+            result = f"Consul has not answered within {LEAVE_MAX_S:g} s"
         if isinstance(result, str):
             return f"could not leave: {result}"
         await asyncio.sleep(linger_s)

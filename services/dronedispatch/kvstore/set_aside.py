@@ -59,7 +59,7 @@ def before_open(path: Path) -> None:
     """Set aside what an earlier run has marked, and what two runs in a row may have died of."""
     marked = path / MARK_FILE
     if marked.exists():
-        set_aside(path, marked.read_text() or "marked as damaged")
+        set_aside(path, marked.read_text(errors="replace") or "marked as damaged")
         return
     lives = _short_lives(path)
     if (path / DATA_FILE).exists() and _suspicious(path, lives) and (why := why_unreadable(path)):
@@ -69,7 +69,7 @@ def before_open(path: Path) -> None:
 
 def _suspicious(path: Path, short_lives: int) -> bool:
     try:
-        said = (path / CLOSED_FILE).read_text()
+        said = (path / CLOSED_FILE).read_text(errors="replace")
     except OSError:
         return short_lives >= SUSPICIOUS or (path / DATA_FILE).stat().st_size <= MOMENT_BYTES
     return said != _stamp(path)

@@ -21,6 +21,8 @@ MUST_BE_ABSENT = Version(0, 0)
 """As `expected`: only if the key holds nothing or a tombstone. Stored versions begin at epoch 1."""
 MUST_EXIST = Version(0, 1)
 """As `expected`: only if the key holds a value."""
+SCAN_BYTES = 8 * 1024**2
+"""Of values in one page of a scan: 500 of 1 MiB each would fit no answer, and keep everybody else waiting."""
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -218,7 +220,7 @@ class Purged(Reply, frozen=True, tag=7):
 
 
 class Scanned(Reply, frozen=True, tag=8):
-    """In scan order. `more`: the limit cut it off, and the last key is how far it got."""
+    """In scan order. `more`: the limit, or SCAN_BYTES, cut it off, and the last key is how far it got."""
 
     entries: tuple[tuple[str, Version, Record | None], ...]
     more: bool

@@ -106,7 +106,7 @@ class Link:
         self._away: set[_Away] = set()
         self._idle: list[ReplicaConnection] = []
         self._connecting: set[asyncio.Task[None]] = set()
-        self._scheduled = False
+        self._scheduled = self._moved = False
         self._linger: asyncio.TimerHandle | None = None
 
     @property
@@ -182,10 +182,10 @@ class Link:
                     connection.drop()
                     self._end(away, NOT_SENT)
                     return
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, ValueError):  # the last: a host's name that can be none
             self._end(away, NOT_SENT)
             return
-        connection.free = self._idle.append
+        connection.free = self._freed
         if away.over:
             connection.drop()
             return
@@ -268,6 +268,12 @@ class Link:
         if self._queue:
             self._wake()
 
+    def _freed(self, connection: ReplicaConnection) -> None:
+        if self._moved:
+            connection.drop()
+        else:
+            self._idle.append(connection)
+
     def _gone(self, connection: ReplicaConnection) -> None:
         if connection in self._idle:
             self._idle.remove(connection)
@@ -289,6 +295,12 @@ class Link:
                 asyncio.get_running_loop().call_later(left_s, self._end, away, SILENT)
         for entry in queued:
             entry.settle(NOT_SENT)
+
+    def move(self) -> None:
+        """The replica is at another address: give up, and close each connection once nobody uses it."""
+        self._moved = True
+        self.give_up()
+        self.close_idle()
 
     def close_idle(self) -> None:
         """Close the connections that nobody uses."""
@@ -355,8 +367,7 @@ class Links:
         """The newest view has its replicas at `urls`; those that are `gone` from every set need not be waited for."""
         for name, link in list(self._links.items()):
             if urls.get(name) != link.url:
-                link.give_up()
-                link.close_idle()
+                link.move()
                 del self._links[name]
             elif gone(name):
                 link.give_up()

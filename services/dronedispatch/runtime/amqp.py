@@ -33,7 +33,7 @@ from ulid import ULID
 from dronedispatch.runtime.amqp_queues import DEAD_LETTERS, Queues, delete_own, own_queue, trim_dead_letters
 from dronedispatch.runtime.away import Confirms
 from dronedispatch.runtime.backoff import full_jitter
-from dronedispatch.runtime.broker_connections import BrokerConnections
+from dronedispatch.runtime.broker_connections import BrokerConnections, close_in_time
 from dronedispatch.runtime.broker_source import BrokerSource, NoBroker
 from dronedispatch.runtime.clock import Clock, SystemClock
 from dronedispatch.runtime.logs import bind_request_id, current_request_id
@@ -43,7 +43,6 @@ BUFFER_MAX = 10_000  # messages; the oldest goes first, counted: the periodic ro
 IN_FLIGHT_MAX = 200
 CONFIRM_TIMEOUT_S = 10.0
 UNCONFIRMED_S = 3.0  # a connection without a confirmation for so long is none: one stuck queue holds up all
-CLOSE_TIMEOUT_S = 5.0
 CONSUME_TIMEOUT_S = 60.0  # a queue whose replicas never formed stands there, and answers no consumer
 TEND_S = 2.0  # how often exchanges and bindings are declared again: it changes nothing where they stand
 
@@ -286,7 +285,7 @@ class Bus:
             try:
                 await self._receive(channel, queue, handler, 200, tend, unanswered)
             except asyncio.CancelledError:
-                if not self._stopping:
+                if is_cancelled() and not self._stopping:
                     with contextlib.suppress(*_FAULTS):
                         async with asyncio.timeout(TEND_S):
                             await own.delete(if_unused=False, if_empty=False)
@@ -358,7 +357,9 @@ class Bus:
             await dead.publish(letter, routing_key=DEAD_LETTERS, timeout=CONFIRM_TIMEOUT_S)
             CONSUMED.labels(queue, "undecodable").inc()
             await incoming.ack()
-        except Exception as exc:  # noqa: BLE001 - a consumer is a loop runner: one bad message must not end it
+        except (Exception, asyncio.CancelledError) as exc:  # a loop runner: one bad message must not end it
+            if is_cancelled():
+                raise
             log.warning("message not handled, again later", queue=queue, error=repr(exc))
             CONSUMED.labels(queue, "again").inc()
             await asyncio.sleep(0.05 + full_jitter(0, base_s=1.0, cap_s=1.0, rng=self._rng))
@@ -383,8 +384,8 @@ class Bus:
                     told_up(True)
                     failures = 0
                     await run(connection, channel)
-                except _FAULTS as exc:
-                    if is_cancelled():  # and the library made a fault of it
+                except (Exception, asyncio.CancelledError) as exc:  # one that ended would go unnoticed
+                    if is_cancelled():  # and the library may have made a fault of it
                         raise asyncio.CancelledError from exc
                     if failures == 0:
                         log.warning("broker lost, retrying", direction=direction, error=repr(exc))
@@ -392,8 +393,6 @@ class Bus:
                     if not is_cancelled():
                         told_up(False)
                     if connection is not None:
-                        with contextlib.suppress(*_FAULTS):
-                            async with asyncio.timeout(CLOSE_TIMEOUT_S):  # a stopped broker does not answer
-                                await connection.close()
+                        await close_in_time(connection)
                 await asyncio.sleep(0.1 + full_jitter(failures, base_s=0.2, cap_s=3.0, rng=self._rng))
                 failures += 1

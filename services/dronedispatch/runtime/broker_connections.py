@@ -1,4 +1,4 @@
-"""Whether the connections that a process wants of the broker are up: what dd_amqp_connected says."""
+"""Whether the connections that a process wants of the broker are up (dd_amqp_connected), and their end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from aio_pika.abc import AbstractConnection
 from prometheus_client import Gauge
+
+from dronedispatch.runtime.loops import is_cancelled
+
+CLOSE_TIMEOUT_S = 5.0
 
 CONNECTED = Gauge("dd_amqp_connected", "Whether every connection that is wanted is up", ["direction"])
 
@@ -36,4 +41,14 @@ class BrokerConnections:
         except asyncio.CancelledError:
             del up[this]
             CONNECTED.labels(direction).set(all(up.values()))
+            raise
+
+
+async def close_in_time(connection: AbstractConnection) -> None:
+    """Close it, whatever comes of that: a stopped broker does not answer."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await connection.close()
+    except (Exception, asyncio.CancelledError) as exc:
+        if isinstance(exc, asyncio.CancelledError) and is_cancelled():
             raise

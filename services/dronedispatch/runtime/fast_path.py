@@ -188,11 +188,9 @@ class FastProtocol(HttpProtocol):
             self._wait_for_more(data, total)
             return
         self._busy = True
-        self._process.in_flight += 1
         if self._lane(FastRequest(self, words[0], words[1], headers, data[end + 4 :])):
             return
         self._busy = False
-        self._process.in_flight -= 1
         self._hand_over(data)
 
     def _wait_for_more(self, data: bytes, need: int) -> None:
@@ -209,7 +207,6 @@ class FastProtocol(HttpProtocol):
 
     def answer(self, status: int, head: bytes, body: bytes, request_id: bytes | None) -> None:
         """Write one response, then look at what has arrived meanwhile."""
-        self._process.in_flight -= 1
         self._busy = False
         transport = self.transport
         if transport is None or transport.is_closing():

@@ -57,28 +57,27 @@ class ConsulLock:
         self._on_change = on_change
         self._rng = rng or Random()
         self._session: str | None = None
+        self._failures = 0  # of Consul, in a row
         self.leader = False
         self.term = 0
 
     async def run(self) -> None:
         """Until cancelled."""
-        failures = 0
         while True:
             try:
                 if self._session is None:
                     self._session = await self._open_session()
                 await self._campaign(self._session)
-                failures = 0
             except ConsulRefused as exc:  # the session has ended, or its check is not passing yet
                 self._set(leader=False, term=0)
                 self._session = None
                 log.info("no session for the lock yet", lock=self._key, error=str(exc))
                 await asyncio.sleep(0.2 + full_jitter(0, base_s=0.3, cap_s=1.0, rng=self._rng))
             except ConsulError as exc:
-                if failures == 0:
+                if self._failures == 0:
                     log.warning("lock: Consul fails, the last state stays", lock=self._key, error=str(exc))
-                await asyncio.sleep(0.1 + full_jitter(failures, base_s=0.2, cap_s=2.0, rng=self._rng))
-                failures += 1
+                await asyncio.sleep(0.1 + full_jitter(self._failures, base_s=0.2, cap_s=2.0, rng=self._rng))
+                self._failures += 1
 
     async def resign(self) -> None:
         """Give the lock back now, so that a standby need not wait for our check to fail."""
@@ -117,6 +116,7 @@ class ConsulLock:
     async def _campaign(self, session: str) -> None:
         index, entry = await self._consul.kv_entry(self._key, consistent=True)
         while self._session == session:
+            self._failures = 0  # it has just answered
             holder = None if entry is None else entry.get("Session")
             if entry is not None and holder == session:
                 self._set(leader=True, term=int(entry["ModifyIndex"]) if not self.leader else self.term)

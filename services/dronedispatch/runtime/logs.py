@@ -21,7 +21,23 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 def _to_json(_logger: object, _name: str, event: structlog.typing.EventDict) -> str:
-    return _encoder.encode(event).decode()
+    try:
+        return _encoder.encode(event).decode()
+    except Exception:  # noqa: BLE001 - half a surrogate pair, a value without words: no reason to fail who tells of it
+        return _encoder.encode({name: _described(value) for name, value in event.items()}).decode()
+
+
+def _described(value: object) -> object:
+    """`value` if it can be written as it is, else words for it."""
+    try:
+        _encoder.encode(value)
+    except Exception:  # noqa: BLE001 - see above
+        try:
+            words = value if isinstance(value, str) else repr(value)
+        except Exception:  # noqa: BLE001 - see above
+            words = f"a {type(value).__name__} without words"
+        return words.encode("utf-8", "backslashreplace").decode()
+    return value
 
 
 def configure(service: str, instance: str, level: str = "info") -> None:

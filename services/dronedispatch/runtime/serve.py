@@ -23,7 +23,7 @@ from sanic.server import HttpProtocol
 from dronedispatch.runtime import logs
 from dronedispatch.runtime.consul import ConsulError, ServiceRegistration
 from dronedispatch.runtime.fast_path import FastProtocol
-from dronedispatch.runtime.loops import Loop, Tasks
+from dronedispatch.runtime.loops import Loop, Tasks, end
 from dronedispatch.runtime.settings import ProcessSettings
 from dronedispatch.runtime.web import ServiceProcess
 
@@ -92,12 +92,9 @@ async def _live(app: Sanic[Any, Any], process: ServiceProcess, sock: socket.sock
     await server.start_serving()
     await server.after_start()
     log.info("serving", address=process.address, port=process.port)
-    registrar: Loop | None = None
-    if process.settings.registers_itself:
-        registrar = Loop("register", lambda: _register(process), REGISTRATION_CHECK_S)
-        tasks.start("register", registrar.run())
+    registrar = register_again_and_again(process, tasks) if process.settings.registers_itself else None
     await stopping.wait()
-    await _stop(server, process, tasks)
+    await _stop(server, process, tasks, registrar)
 
 
 def _on_signal(stopping: asyncio.Event, number: int) -> None:
@@ -121,6 +118,12 @@ def registration_of(process: ServiceProcess) -> ServiceRegistration:
     )
 
 
+def register_again_and_again(process: ServiceProcess, tasks: Tasks) -> asyncio.Task[None]:
+    """Be in the catalogue until the returned task is cancelled."""
+    registrar = Loop("register", lambda: _register(process), REGISTRATION_CHECK_S)
+    return tasks.start("register", registrar.run())
+
+
 async def _register(process: ServiceProcess) -> str:
     """Be in the catalogue: once at the start, and again when the agent has forgotten us (its disk was wiped).
 
@@ -135,15 +138,21 @@ async def _register(process: ServiceProcess) -> str:
     return "registered again"
 
 
-async def _stop(server: Any, process: ServiceProcess, tasks: Tasks) -> None:
+async def _stop(
+    server: Any, process: ServiceProcess, tasks: Tasks, registrar: asyncio.Task[None] | None
+) -> None:
     process.draining = True
     settings = process.settings
-    if settings.registers_itself:
+    if registrar is not None:
+        await end([registrar])  # or it would enter us again
         with contextlib.suppress(ConsulError, TimeoutError):  # Consul away: its check finds us gone
             async with asyncio.timeout(3.0):
                 await process.consul.deregister(process.instance)
         await asyncio.sleep(settings.deregister_lag_s)
-    await server.before_stop()
+    try:
+        await server.before_stop()
+    except Exception as exc:  # what could not be handed over must not cut off what is being answered
+        log.error("could not hand over, stopping all the same", error=repr(exc), exc_info=exc)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.drain_s
     server.server.close()

@@ -72,7 +72,6 @@ class ServiceProcess:
         self.registered = False  # this process, by its own doing, in Consul
         self.port = settings.port
         self.instance = settings.instance or ""
-        self.in_flight = 0
         self.consul = ConsulClient(
             settings.consul_addr,
             token=settings.consul_token.value if settings.consul_token else None,
@@ -263,7 +262,6 @@ def _add_middleware(app: Sanic[Any, Any], process: ServiceProcess) -> None:
         given = request.headers.get("x-request-id", "")
         request.ctx.request_id = given if REQUEST_ID.match(given) else str(ULID())
         request.ctx.began_s = time.perf_counter()
-        process.in_flight += 1
         request.ctx.counted = True
         bind_request_id(request.ctx.request_id)
 
@@ -271,7 +269,6 @@ def _add_middleware(app: Sanic[Any, Any], process: ServiceProcess) -> None:
     async def end(request: Request, response: HTTPResponse) -> None:
         if getattr(request.ctx, "counted", False):
             request.ctx.counted = False
-            process.in_flight -= 1
             SECONDS.labels(request.method).observe(time.perf_counter() - request.ctx.began_s)
             response.headers["x-request-id"] = request.ctx.request_id
         response.headers.setdefault("date", formatdate(usegmt=True))

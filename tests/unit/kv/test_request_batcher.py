@@ -180,6 +180,25 @@ async def test_a_coordinator_that_answers_nothing_does_not_hold_up_the_others(cl
     )
 
 
+async def test_what_nobody_could_take_in_time_is_sent_to_nobody_and_certainly_not_applied(
+    client: Client,
+) -> None:
+    gate = client.peer.gates["one"] = asyncio.Event()
+    client.table = (ONE,)
+    away = []
+    for turn in range(AWAY_MAX):
+        away.append(client.ask(Put(f"away{turn}", b"v")))
+        await until(lambda turn=turn: len(client.peer.sent) == turn + 1, "it is sent")  # type: ignore[misc]
+    late, given_up = client.ask(Put("late", b"v")), client.ask(Put("given up", b"v"))
+    given_up.cancel()
+    client.clock.advance(5.0)
+    gate.set()
+    assert isinstance(await in_time(late), Unavailable)
+    await in_time(asyncio.gather(*away))
+    await client.result(Put("again", b"v"))
+    assert [op.key for _, ops in client.peer.sent for op in ops] == ["away0", "away1", "again"]
+
+
 async def test_closing_leaves_no_caller_waiting(client: Client) -> None:
     client.peer.gates = {"one": asyncio.Event(), "two": asyncio.Event()}
     asked = [client.ask(Put("w", b"v")), client.ask(Get("r"))]

@@ -65,6 +65,12 @@ async def test_a_put_creates_with_201_and_replaces_with_200_and_the_etag_is_the_
     assert document(created) == {"key": "k", "version": "1.1"}
 
 
+async def test_an_idempotency_key_that_is_no_text_is_refused(api: Api) -> None:
+    refused = await api.ask("PUT", "/kv/k", b"one", idempotency_key="caf\xe9")
+    assert refused.status == 400
+    assert (await api.ask("GET", "/kv/k")).status == 404
+
+
 async def test_a_get_answers_the_value_its_etag_and_tags_or_404(api: Api) -> None:
     await api.ask("PUT", "/kv/a%2Fb", b"\x00\xff", x_tags="a=1, b=2")
     found = await api.ask("GET", "/kv/a%2Fb")

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from dronedispatch.kv.record import Record
@@ -12,9 +16,9 @@ from dronedispatch.kvstore import committer as committing
 from dronedispatch.kvstore import engine as engines
 from dronedispatch.kvstore.committer import CommitFailed, Committer
 from dronedispatch.kvstore.core.cache import AnswerCache
-from dronedispatch.kvstore.disk import open_disk
+from dronedispatch.kvstore.disk import is_damage, open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine, FatalDisk
-from dronedispatch.kvstore.txn import DiskFull
+from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
 from dronedispatch.replication.calls import (
     JOINING,
     NO_SPACE,
@@ -135,6 +139,32 @@ async def test_a_read_waits_for_the_sync_of_what_it_saw(tmp_path: Path) -> None:
     engine.close()
 
 
+async def test_on_a_thread_a_read_sees_nothing_that_is_not_synced_yet(tmp_path: Path) -> None:
+    engine = Counting(tmp_path / "disk", threaded=True)
+    committer = Committer(engine, SystemClock())
+    await ask(committer, apply(engine, "before"))
+    syncing, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        syncing.set()
+        go_on.wait(patient_s())
+
+    engine.before_sync = hold
+    written = committer.submit([apply(engine, "k")])
+    try:
+        await until(syncing.is_set, "it is committed and not synced")
+        during = await ask(committer, read(engine, "k"), read(engine, "before"))
+    finally:
+        go_on.set()
+    (applied,) = await in_time(written)
+    assert isinstance(applied, Applied)
+    assert during[0] == Found(None)
+    assert isinstance(during[1], Found) and during[1].record is not None
+    assert await ask(committer, read(engine, "k")) == [Found(applied.record)]
+    await committer.close()
+    engine.close()
+
+
 async def test_reads_alone_commit_and_sync_nothing(parts: tuple[Counting, Committer]) -> None:
     engine, committer = parts
     await ask(committer, apply(engine, "k"))
@@ -176,6 +206,48 @@ async def test_a_sync_of_unknown_outcome_ends_the_process_and_answers_nobody(tmp
     await asyncio.wait([waiting], timeout=patient_s())
     assert ended == ["input/output error"]
     assert isinstance(waiting.exception(), CommitFailed)
+    engine.close()
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE])
+def test_what_the_device_says_is_no_damage_of_the_file(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = lmdb.Error("the system's words")
+    monkeypatch.setattr(error, "code", code, raising=False)
+    assert not is_damage(error)
+
+
+def test_a_process_whose_damaged_disk_takes_no_mark_ends_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(os, "execv", lambda *_words: pytest.fail("it would start again on the damaged file"))
+    committing._begin_anew(tmp_path / "a folder that is gone", "a page leads nowhere")
+    assert ended == [70]
+
+
+async def test_whatever_finds_the_disk_broken_after_the_commit_ends_the_process_and_leaves_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Counting(tmp_path / "disk")
+    ended: list[str] = []
+    committer = Committer(engine, SystemClock(), end_process=ended.append)
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    await ask(committer, apply(engine, "k"))
+
+    def full() -> None:
+        raise DiskFull("no room")
+
+    def broken() -> LmdbTxn:
+        raise FatalDisk("input/output error")
+
+    engine.before_commit = full
+    monkeypatch.setattr(engine, "reading", broken)
+    waiting = committer.submit([apply(engine, "new"), read(engine, "k")])
+    await asyncio.wait([waiting], timeout=patient_s())
+    assert ended == ["input/output error"]
+    assert isinstance(waiting.exception(), CommitFailed)
+    monkeypatch.undo()
     engine.close()
 
 

@@ -367,3 +367,21 @@ def test_the_change_log_tells_what_changed_and_says_when_it_no_longer_knows() ->
 def test_fsync_is_measured_and_positive(tmp_path: Path) -> None:
     assert 0 < fsync_s(tmp_path) < 5
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_keeps_no_replica_from_stopping_nor_what_it_has_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(tmp_path / "disk")
+    store(engine, k=record(b"acknowledged"))
+    engine.sync()
+
+    def full() -> None:
+        raise DiskFull("no room")
+
+    monkeypatch.setattr(engine, "checkpoint", full)
+    engine.close()
+    again = open_engine(tmp_path / "disk")
+    assert get(again, "k") == record(b"acknowledged")
+    assert again.disk.disk == engine.disk.disk
+    again.close()

@@ -42,8 +42,10 @@ class StubReplica:
         self.gate = asyncio.Event()
         self.gate.set()
         self.port = 0
+        self.open = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -62,6 +64,8 @@ class StubReplica:
                 writer.write(answer)
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
+        finally:
+            self.open -= 1
 
 
 def response(body: bytes, *, status: str = "200 OK", more: str = "") -> bytes:
@@ -132,6 +136,27 @@ async def test_the_calls_of_one_turn_travel_in_one_batch_with_the_token(
     assert await receiver.all_of(10) == [Found(None)] * 10
     assert [len(batch) for batch in replica.batches] == [10]
     assert b"authorization: Bearer token\r\n" in replica.heads[0]
+
+
+async def test_a_replica_at_an_address_that_can_be_none_was_certainly_not_reached(links: Links) -> None:
+    links.follow({"r": "http://kvstore..example:80"}, lambda _name: False)
+    receiver = StubReceiver()
+    for turn in range(2):
+        put(links, receiver, 1, first=turn)
+        assert (await receiver.all_of(turn + 1))[turn] == NOT_SENT
+
+
+async def test_the_connection_of_a_replica_that_moved_is_closed_with_its_last_answer(
+    replica: StubReplica, links: Links
+) -> None:
+    receiver = StubReceiver()
+    replica.gate.clear()
+    put(links, receiver, 1)
+    await until(lambda: replica.batches, "the batch has left")
+    links.follow({"r": "http://127.0.0.1:1"}, lambda _name: False)
+    replica.gate.set()
+    assert await receiver.all_of(1) == [Found(None)]
+    await until(lambda: not replica.open, "nothing is open to the old address")
 
 
 async def test_what_queues_while_batches_are_away_goes_with_the_next(

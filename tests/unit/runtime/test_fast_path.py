@@ -165,18 +165,14 @@ async def until_waiting(served: Served, count: int) -> None:
     await until(lambda: len(served.waiting) >= count, f"{count} requests are held")
 
 
-async def test_an_answer_for_a_client_that_has_gone_is_dropped_and_counted_out(
-    served: Served, wire: Wire
-) -> None:
+async def test_an_answer_for_a_client_that_has_gone_is_dropped(served: Served, wire: Wire) -> None:
     served.hold = True
     wire.writer.write(PLAIN)
     await until_waiting(served, 1)
-    assert served.process.in_flight == 1
     wire.writer.close()
     await wire.writer.wait_closed()
     await pass_time(0.02)
     served.waiting[0].respond(200, b"", b"for nobody")
-    assert served.process.in_flight == 0
 
 
 async def test_while_draining_the_answer_closes_the_connection(served: Served, wire: Wire) -> None:

@@ -130,6 +130,12 @@ async def test_a_refused_connect_is_definite() -> None:
                 await get(http, held.getsockname()[1])
 
 
+async def test_an_address_that_can_be_none_is_definite() -> None:
+    async with client(resend=True) as http:
+        with pytest.raises(RequestNotSent):
+            await http.request("GET", "gateway..example", 80, "/", timeout_s=5)
+
+
 async def test_a_connect_that_takes_too_long_is_definite() -> None:
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.1", 0))

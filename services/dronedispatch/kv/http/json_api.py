@@ -45,6 +45,10 @@ def write_id_of(text: str) -> bytes:
     if not 1 <= len(text) <= 200:
         raise Refused(400, f"an idempotency key has 1 to 200 characters, not {len(text)}")
     try:
+        text.encode()
+    except UnicodeEncodeError as error:  # a header's byte that is no UTF-8 is half a surrogate pair
+        raise Refused(400, f"the idempotency key is no Unicode text: {error.reason}") from error
+    try:
         return uuid.UUID(text).bytes
     except ValueError:
         return uuid.uuid5(_WRITE_IDS, text).bytes

@@ -23,11 +23,6 @@ class Answer(NamedTuple):
     record: Record
     size_bytes: int
 
-    @property
-    def etag(self) -> str:
-        """The record's version as an HTTP validator."""
-        return f'"{self.record.version}"'
-
 
 def answer_of(key: str, record: Record) -> Answer:
     """The ready answer for `record`; `size_bytes` is what keeping it costs, key included."""

@@ -19,6 +19,7 @@ from dronedispatch.replication.calls import (
     JOINING,
     MUST_BE_ABSENT,
     MUST_EXIST,
+    SCAN_BYTES,
     STORED,
     STORED_NEWER,
     AnyCall,
@@ -190,6 +191,7 @@ def _purge(txn: Txn, call: Purge, now_s: float) -> Purged:
 
 def _scan(txn: Txn, call: Scan, now_s: float) -> Scanned:
     entries: list[tuple[str, Version, Record | None]] = []
+    size = 0
     if call.dead:
         found = txn.tombstones(call.slots, call.after)
     else:
@@ -199,7 +201,7 @@ def _scan(txn: Txn, call: Scan, now_s: float) -> Scanned:
             record.tombstone is not call.dead or (call.dead and record.fence is not None)
         ):
             continue
-        if len(entries) == call.limit:
+        if len(entries) == call.limit or size >= SCAN_BYTES:
             return Scanned(tuple(entries), more=True)
         if (
             record is None
@@ -207,6 +209,7 @@ def _scan(txn: Txn, call: Scan, now_s: float) -> Scanned:
             entries.append((key, MUST_BE_ABSENT, None))
         else:
             entries.append((key, record.version, record if call.full else None))
+            size += len(record.value) if call.full else 0
     return Scanned(tuple(entries), more=False)
 
 

@@ -90,6 +90,8 @@ class Pool:
             raise RequestNotSent(self.peer, f"no connection within {limit_s:.3g} s") from error
         except OSError as error:
             raise RequestNotSent(self.peer, f"connect failed: {error.strerror or error}") from error
+        except ValueError as error:
+            raise RequestNotSent(self.peer, f"no host has such a name: {error}") from error
         return connection
 
     async def _let_prove(self, connection: Connection, prover: Prover) -> None:

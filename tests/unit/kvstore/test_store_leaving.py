@@ -1,0 +1,87 @@
+"""A replica that leaves does not come back by a join that was under way, and waits for nobody for long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from dronedispatch.kvstore import membership
+from dronedispatch.kvstore.committer import Committer
+from dronedispatch.kvstore.core.local_effects import Commit, NotCommitted
+from dronedispatch.kvstore.engine import Engine
+from dronedispatch.kvstore.membership import Membership, ReplicaDriver
+from dronedispatch.replication.effects import ViewAt
+from dronedispatch.replication.hashing import assignment
+from dronedispatch.replication.links import Links
+from dronedispatch.replication.view import Replica, bootstrap
+from dronedispatch.replication.view_store import ViewStore
+from dronedispatch.runtime.clock import SystemClock
+from dronedispatch.runtime.consul import ConsulClient
+from support.waiting import in_time
+
+
+class Committing:
+    """A disk that takes every step."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def run(self, _step: Callable[[Any], Any]) -> Awaitable[None]:
+        self.steps += 1
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+def joining() -> Generator[Any, Any, str]:
+    """As every join: nothing is published but after a step that was committed."""
+    try:
+        while True:
+            yield Commit(lambda _txn: None)
+    except NotCommitted as error:
+        return str(error)
+
+
+async def reached() -> bool | None:
+    return None
+
+
+async def test_a_join_that_is_under_way_ends_when_the_replica_leaves() -> None:
+    disk, consul = Committing(), ConsulClient("127.0.0.1:1")
+    links = SimpleNamespace(follow=lambda *_words: None)
+    driver = ReplicaDriver(
+        ViewStore(consul, probe_name="r"), cast(Links, links), SystemClock(), cast(Committer, disk), reached
+    )
+    leaver = Membership("r", "http://r:1", cast(Engine, None), cast(Committer, disk), driver)
+    join = driver.run(joining())
+    await leaver.leave(0.0)
+    assert "leaves" in await in_time(join)
+    await driver.close()
+    await consul.close()
+
+
+class Frozen(ViewStore):
+    """A Consul that was stopped: it takes the question, and answers nothing."""
+
+    async def read(self) -> ViewAt | None:
+        await asyncio.get_running_loop().create_future()
+        return None
+
+
+@pytest.mark.virtual_time
+async def test_a_consul_that_stands_still_holds_up_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "LEAVE_MAX_S", 1.0)
+    disk, consul = Committing(), ConsulClient("127.0.0.1:1")
+    views = Frozen(consul, probe_name="r")
+    replicas = {name: Replica(f"http://{name}:1", f"disk-{name}") for name in ("r", "s")}
+    views.cached = bootstrap("c", replicas, 2, assignment(("r", "s"), 2), "by")
+    links = SimpleNamespace(follow=lambda *_words: None)
+    driver = ReplicaDriver(views, cast(Links, links), SystemClock(), cast(Committer, disk), reached)
+    leaver = Membership("r", "http://r:1", cast(Engine, None), cast(Committer, disk), driver)
+    assert "Consul" in await in_time(leaver.leave(0.0))
+    await driver.close()
+    await consul.close()
