@@ -12,6 +12,7 @@ from pathlib import Path
 
 from scripts.local.home import Home
 from scripts.local.table import HOME_MARK
+from scripts.local.trouble import Trouble
 
 TERM_WAIT_S = 10.0
 KILL_WAIT_S = 5.0
@@ -56,7 +57,7 @@ def pids_with(mark: str) -> list[int]:
 
 
 def end(home: Home) -> int:
-    """End every process of this home, by SIGTERM and then by SIGKILL; returns how many there were."""
+    """End every process of this home, by SIGTERM and then by SIGKILL; returns how many there were. Raises Trouble."""
     return end_with(_mark(home))
 
 
@@ -69,6 +70,12 @@ def end_with(mark: str) -> int:
             break
         _signal(left, number)
         wait_until(lambda: not pids_with(mark), patience_s)
+    if left := pids_with(mark):
+        pids = ",".join(map(str, left))
+        raise Trouble(
+            f"process {pids} does not end, not even by SIGKILL: it waits in the kernel, most likely for a disk "
+            f"(ps -o pid,stat,wchan,args -p {pids}); bring that back, then run this again"
+        )
     return len(first)
 
 
