@@ -11,6 +11,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def give_users(home: Home, ports: Ports) -> None:
         raise Trouble(
             f"the broker does not take its users: {error}; look into {home.log('rabbitmq')}"
         ) from error
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         print(f"  the broker does not answer ({error}): it reads its users when it starts again")
 
 

@@ -7,9 +7,9 @@ import json
 import re
 import shutil
 import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ class Consul:
         try:
             with _OPENER.open(f"{self.base}{path}", timeout=3) as answer:
                 return json.load(answer)
-        except (urllib.error.URLError, OSError, ValueError):
+        except (OSError, HTTPException, ValueError):
             return None
 
     def leads(self) -> bool:
