@@ -17,7 +17,7 @@ from dronedispatch.tool.orders import NO_TARGET
 from dronedispatch.tool.system import Target, found
 from dronedispatch.tool.zone_diff import ZoneChange, differences, same_city
 
-FILE = Annotated[str, Parameter(help="a GeoJSON file; - reads standard input")]
+FILE = Annotated[str, Parameter(allow_leading_hyphen=True, help="a GeoJSON file; - reads standard input")]
 STYLES = {"+": "green", "-": "red", "~": "yellow"}
 
 
@@ -108,6 +108,8 @@ def _now(api: Api) -> tuple[dict[str, Any], str]:
 
 def read_city(name: str) -> dict[str, Any]:
     """The document of a file, read whole before anything is asked. Raises WrongUse."""
+    if name == "-" and sys.stdin is None:
+        raise WrongUse("- cannot be read: standard input is closed")
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
         document = json.loads(text)
