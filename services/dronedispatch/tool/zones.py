@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,14 +32,27 @@ def get(
     if file is None:
         render.print_json(document)
         return 0
-    beside = file.with_name(f"{file.name}.new")
     try:
-        beside.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        beside.replace(file)
+        _write(file, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
     except OSError as error:
         raise ToolError(f"{file} cannot be written: {error.strerror}") from error
     print(f"{file}: the city of version {render.plain(etag)}")
     return 0
+
+
+def _write(file: Path, text: str) -> None:
+    """In one step, whatever the disk does, where `file` is one or none; into it, where it is a pipe. Raises OSError."""
+    if file.exists() and not file.is_file():
+        file.write_text(text, encoding="utf-8")
+        return
+    target = file.resolve()
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(target)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def diff(file: FILE, *, target: Target = NO_TARGET) -> int:
