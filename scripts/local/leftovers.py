@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -42,7 +43,10 @@ def _from_ps(mark: str) -> list[int]:
     listing = subprocess.run(
         ["ps", "eww", "-A", "-o", "pid=,command="], capture_output=True, text=True, timeout=120, check=False
     ).stdout
-    return [int(line.split(None, 1)[0]) for line in listing.splitlines() if mark in line.split()]
+    entry = re.compile(
+        rf"\s{re.escape(mark)}(?=\s*$|\s\w+=)"
+    )  # up to the next one: a folder's name may have blanks
+    return [int(line.split(None, 1)[0]) for line in listing.splitlines() if entry.search(line)]
 
 
 def pids_of(home: Home) -> list[int]:
