@@ -57,6 +57,14 @@ def test_a_damaged_memory_is_told(tmp_path: Path) -> None:
         Home(tmp_path).recall()
 
 
+def test_a_damaged_secret_is_told_with_the_way_to_a_new_one(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.prepare()
+    home.secret("store").write_bytes(b"\xff\xfe")
+    with pytest.raises(Trouble, match=rf"{home.secret('store')} is damaged: remove it"):
+        home.make_secrets()
+
+
 @pytest.mark.parametrize(
     ("number", "words"),
     [

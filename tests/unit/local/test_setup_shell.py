@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -77,3 +78,21 @@ def test_a_nomad_that_is_silent_is_given_up(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "has no ready client after a minute" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it is for root")
+def test_without_an_environment_the_check_of_a_nomad_says_what_makes_one(tmp_path: Path) -> None:
+    shutil.copytree(CHECKOUT / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run(
+        [tmp_path / "scripts" / "check-nomad"],
+        env=fake(tmp_path, nomad="echo Nomad", consul="echo Consul"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "error: nothing is installed in this checkout yet: run scripts/install-tools"
+    )
