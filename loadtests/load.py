@@ -62,6 +62,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="load processes, which share users and rate (default: 1; one makes about 600 requests a second)",
     )
+    _add_report(command)
+    return command
+
+
+def _add_report(command: argparse.ArgumentParser) -> None:
+    """What is told, by which thresholds, and where."""
+    add = command.add_argument
     add("--html", type=Path, metavar="FILE", help="write Locust's report, with the verdict on top")
     add("--settle-s", type=float, default=10.0, metavar="S", help="wait for the last orders (default: 10)")
     add(
@@ -78,7 +85,6 @@ def parser() -> argparse.ArgumentParser:
         help="of the web UI (default: the home's, 8089 for the default ports)",
     )
     add("--web-host", default="127.0.0.1", metavar="ADDR", help="of the web UI (default: this machine only)")
-    return command
 
 
 def orders_per_minute(drones: int, speed: float, minutes: float) -> float:
