@@ -15,6 +15,7 @@ from scripts.local.ports import Ports, is_taken
 from scripts.local.system import of_home
 from scripts.local.trouble import Trouble
 from scripts.local.up import public_url
+from scripts.local.words import between, positive
 
 ORDERS_A_DRONE_HOUR = 2.6  # of 18 drones over 20 x 19 km at 60 km/h, at saturation
 ORDERS_MIN = 12
@@ -39,10 +40,16 @@ def parser() -> argparse.ArgumentParser:
         help="which system of this machine (default: .run)",
     )
     add("--headless", action="store_true", help="no web UI: run for --minutes, judge, exit")
-    add("--minutes", type=float, default=1.0, metavar="N", help="length of a headless test (default: 1)")
+    add(
+        "--minutes",
+        type=between(float, 0.01, 10_080),
+        default=1.0,
+        metavar="N",
+        help="length of a headless test (default: 1)",
+    )
     add(
         "--orders-per-minute",
-        type=float,
+        type=positive(float),
         metavar="R",
         help="over all users (default: half of what the fleet that is found there can fly)",
     )
@@ -55,6 +62,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="load processes, which share users and rate (default: 1; one makes about 600 requests a second)",
     )
+    _add_report(command)
+    return command
+
+
+def _add_report(command: argparse.ArgumentParser) -> None:
+    """What is told, by which thresholds, and where."""
+    add = command.add_argument
     add("--html", type=Path, metavar="FILE", help="write Locust's report, with the verdict on top")
     add("--settle-s", type=float, default=10.0, metavar="S", help="wait for the last orders (default: 10)")
     add(
@@ -71,7 +85,6 @@ def parser() -> argparse.ArgumentParser:
         help="of the web UI (default: the home's, 8089 for the default ports)",
     )
     add("--web-host", default="127.0.0.1", metavar="ADDR", help="of the web UI (default: this machine only)")
-    return command
 
 
 def orders_per_minute(drones: int, speed: float, minutes: float) -> float:
@@ -163,7 +176,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line, checked; argparse ends the process on a mistake."""
     command = parser()
     options = command.parse_args(arguments)
-    for name in ("minutes", "orders_per_minute", "orders", "users", "processes"):
+    for name in ("orders", "users", "processes"):
         if getattr(options, name) is not None and not getattr(options, name) > 0:
             command.error(f"--{name.replace('_', '-')} must be above 0")
     if options.host is not None and "://" not in options.host:

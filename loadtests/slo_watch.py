@@ -14,6 +14,7 @@ from pathlib import Path
 
 from loadtests import access_log, slo, stored
 from scripts.local.home import DEFAULT, named
+from scripts.local.words import between
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,8 +34,20 @@ def parser() -> argparse.ArgumentParser:
         help="of scripts/up, for its log (default: .run)",
     )
     add("--log", type=Path, metavar="FILE", help="the lb's access log (default: logs/access.log of --home)")
-    add("--minutes", type=float, default=10.0, metavar="N", help="how far to look back (default: 10)")
-    add("--every", type=float, default=5.0, metavar="S", help="seconds between two looks (default: 5)")
+    add(
+        "--minutes",
+        type=between(float, 0.01, 525_600),
+        default=10.0,
+        metavar="N",
+        help="how far to look back (default: 10)",
+    )
+    add(
+        "--every",
+        type=between(float, 0.1, 86_400),
+        default=5.0,
+        metavar="S",
+        help="seconds between two looks (default: 5)",
+    )
     add(
         "--slo",
         type=Path,

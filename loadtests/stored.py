@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from datetime import datetime
+from http.client import HTTPException
 from typing import Any
 
 TIMEOUT_S = 30.0
@@ -22,7 +23,7 @@ def get(host: str, path: str) -> Any:
     try:
         with _DIRECT.open(url, timeout=TIMEOUT_S) as answer:
             return json.load(answer)
-    except (OSError, ValueError) as exc:
+    except (OSError, HTTPException, ValueError) as exc:
         raise NoAnswer(f"GET {url}: {exc}") from exc
 
 
@@ -34,7 +35,7 @@ def date(host: str) -> str:
             found = answer.headers.get("date")
     except urllib.error.HTTPError as exc:  # a refusal carries a date as well
         found = exc.headers.get("date")
-    except (OSError, ValueError) as exc:
+    except (OSError, HTTPException, ValueError) as exc:
         raise NoAnswer(f"HEAD {url}: {exc}") from exc
     if found is None:
         raise NoAnswer(f"HEAD {url}: the answer has no Date header")

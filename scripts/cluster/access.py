@@ -205,7 +205,7 @@ def _roles() -> tuple[str, ...]:
     return ("agent", "nomad", "rabbitmq", "reader", *SERVICES)
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """0: access is given. 1: it is not, and why was said."""
     parser = argparse.ArgumentParser("access", description=__doc__)
     parser.add_argument(
@@ -246,4 +246,4 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    sys.exit(main(sys.argv[1:]))

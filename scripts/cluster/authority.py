@@ -101,6 +101,8 @@ def _openssl(*words: str) -> None:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=300, check=False, preexec_fn=private
         )
+    except subprocess.TimeoutExpired as exc:
+        raise AuthorityError(f"openssl {words[0]} does not end: run this again") from exc
     except FileNotFoundError as exc:
         raise AuthorityError("openssl is not on PATH: install it, then run this again") from exc
     if done.returncode != 0:

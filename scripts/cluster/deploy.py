@@ -36,9 +36,9 @@ def nomad(
     """(exit code, output) of Nomad's program; raises DeployError. A file or an argument may replace what is `kept`."""
     told = {"NOMAD_CLI_NO_COLOR": "1"} | {f"NOMAD_VAR_{key}": one for key, one in (kept or {}).items()}
     limit_s = 10 if words[:2] in {("job", "inspect"), ("node", "status")} else 30  # these are asked first
-    run = partial(subprocess.run, capture_output=True, text=True, timeout=limit_s, check=False)
+    run = partial(subprocess.run, capture_output=True, encoding="utf-8", errors="replace", timeout=limit_s)
     try:
-        done = run(["nomad", *words], input=given, env=os.environ | told)
+        done = run(["nomad", *words], input=given, env=os.environ | told, check=False)
     except FileNotFoundError as exc:
         raise DeployError("is nomad on the PATH (docs/cluster.md), and Nomad at NOMAD_ADDR?") from exc
     except subprocess.TimeoutExpired as exc:

@@ -72,14 +72,13 @@ def wanted() -> dict[str, Callable[[], str]]:
 
 
 def make(directory: Path) -> list[str]:
-    """Make what is missing of a cluster's secrets; the names of what was made. What is there is never changed."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        directory.chmod(0o700)
-        made = [name for name, new in wanted().items() if _write(directory / name, new)]
-    except OSError as exc:
-        raise SecretsError(f"{exc.filename or directory}: {exc.strerror}") from exc
-    return made
+    """Make what is missing of a cluster's secrets; the names of what was made. What is there is never changed.
+
+    Raises OSError.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    directory.chmod(0o700)
+    return [name for name, new in wanted().items() if _write(directory / name, new)]
 
 
 def _write(path: Path, new: Callable[[], str]) -> bool:
@@ -133,7 +132,7 @@ def inside_repository(directory: Path) -> bool:
             timeout=120,
             check=False,
         )
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 1
 
@@ -157,7 +156,7 @@ def arguments(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """0: all is there. 1: it could not be made, and why was said."""
     options = arguments(environ).parse_args(argv)
     directory: Path = options.dir.absolute()
@@ -174,9 +173,13 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except (SecretsError, authority.AuthorityError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
+    except OSError as exc:
+        place = exc.filename or directory
+        print(f"error: {place}: {exc.strerror}: choose another place with --dir DIR", file=sys.stderr)
+        return 1
     print(f"secrets in {directory}: {f'made {len(made)}' if made else 'all there'}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    sys.exit(main(sys.argv[1:]))

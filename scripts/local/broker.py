@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ SERVERS: Sequence[Path] = (
 )
 ON_LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
 """For every Erlang machine: it talks to others of its kind on loopback only."""
+EPMD_WAIT_S = 10.0
 
 
 def server() -> Path:
@@ -91,7 +94,7 @@ def give_users(home: Home, ports: Ports) -> None:
         raise Trouble(
             f"the broker does not take its users: {error}; look into {home.log('rabbitmq')}"
         ) from error
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         print(f"  the broker does not answer ({error}): it reads its users when it starts again")
 
 
@@ -128,11 +131,14 @@ def end_port_mapper(ports: Ports) -> None:
     epmd = shutil.which("epmd")
     if epmd is None:
         return
-    subprocess.run(
-        [epmd, "-kill"],
-        env={**os.environ, "ERL_EPMD_PORT": str(ports.epmd), "ERL_EPMD_ADDRESS": "127.0.0.1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=60,
-        check=False,
-    )
+    with contextlib.suppress(
+        OSError, subprocess.TimeoutExpired
+    ):  # who ends the home's processes ends it as well
+        subprocess.run(
+            [epmd, "-kill"],
+            env={**os.environ, "ERL_EPMD_PORT": str(ports.epmd), "ERL_EPMD_ADDRESS": "127.0.0.1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=EPMD_WAIT_S,
+            check=False,
+        )

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
+import os
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from scripts.local import leftovers
 from scripts.local.home import CHECKOUT
 from scripts.local.programs import TIMED_OUT, Ended, run
+from scripts.local.trouble import run_command
 
 STEP_TIMEOUT_S = 3600.0
 """A step that takes so long hangs."""
+MARK = "DD_CHECK_RUN"
+"""In the environment of all that the steps start."""
 SHELL_CHECKED = CHECKOUT / ".artifacts" / "shellcheck.ok"
 PYTHON_ROOMS = ("services", "tests", "loadtests", "scripts", "examples")
 FAST, SHELL = "fast tests", "shell scripts"
@@ -69,7 +75,7 @@ def check(wanted: Sequence[Step]) -> int:
 
     began_s = time.monotonic()
     failed = []
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with _pool() as pool:
         steps_of = {pool.submit(_run, step): step for step in wanted}
         for number, done in enumerate(as_completed(steps_of), 1):
             step, ended = steps_of[done], done.result()
@@ -87,15 +93,31 @@ def check(wanted: Sequence[Step]) -> int:
     return 1 if failed else 0
 
 
+@contextlib.contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    """Two at a time. After an interruption none is begun, and those that run are ended."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            leftovers.end_with(f"{MARK}={os.getpid()}")
+            raise
+
+
+def _ended(command: Sequence[str]) -> Ended:
+    return run(command, timeout_s=STEP_TIMEOUT_S, environ={**os.environ, MARK: str(os.getpid())}, quiet=True)
+
+
 def _run(step: Step) -> Ended:
     if shutil.which(step.command[0]) is None:
         return Ended(127, 0.0, f"{step.command[0]} is not installed: run scripts/install-tools --dev")
     if step.name != SHELL:
-        return run(step.command, timeout_s=STEP_TIMEOUT_S, quiet=True)
+        return _ended(step.command)
     state = _state_of_shell_scripts(step.command)
     if SHELL_CHECKED.exists() and SHELL_CHECKED.read_text(encoding="utf-8") == state:
         return Ended(0, 0.0, None)  # the same bytes, checked by the same program
-    ended = run(step.command, timeout_s=STEP_TIMEOUT_S, quiet=True)
+    ended = _ended(step.command)
     if ended.code == 0:
         SHELL_CHECKED.parent.mkdir(parents=True, exist_ok=True)
         SHELL_CHECKED.write_text(state, encoding="utf-8")
@@ -105,7 +127,7 @@ def _run(step: Step) -> Ended:
 def _state_of_shell_scripts(command: Sequence[str]) -> str:
     """Of the program, of what it is told, and of every file that it reads."""
     told = hashlib.sha256(shlex.join(command).encode())
-    told.update((run((command[0], "--version"), timeout_s=STEP_TIMEOUT_S, quiet=True).output or "").encode())
+    told.update((_ended((command[0], "--version")).output or "").encode())
     for name in command:
         path = CHECKOUT / name
         if path.is_file():
@@ -125,7 +147,7 @@ def main() -> None:
     )
     parser.add_argument("--no-tests", action="store_true", help="without the fast tests")
     arguments = parser.parse_args(sys.argv[1:])
-    raise SystemExit(check(steps(tests=not arguments.no_tests)))
+    run_command(lambda: check(steps(tests=not arguments.no_tests)), lambda: CHECKOUT)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.local.trouble import run_command
 from scripts.local.words import between
 
 if TYPE_CHECKING:  # what needs the checkout's environment is imported when it is used: --help does without
@@ -248,11 +249,12 @@ def do_check(given: argparse.Namespace) -> None:
         _write(given.picture, svg_of(city, city.boundary.name or city.boundary.id))
 
 
-def main(arguments: list[str]) -> None:
-    """Entry point."""
+def main(arguments: list[str]) -> int:
+    """0. Raises SystemExit with a sentence where it comes to nothing."""
     given = parser().parse_args(arguments)
     do_import(given) if given.verb == "import" else do_check(given)
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_command(lambda: main(sys.argv[1:]), Path.cwd)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
 import shutil
 import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from scripts.local.home import CHECKOUT, Home, write_private
 from scripts.local.ports import Ports
 from scripts.local.trouble import Trouble
 
+VERSION_WITHIN_S = 120.0
 _OPENER = urllib.request.build_opener(
     urllib.request.ProxyHandler({})
 )  # a proxy of the machine never sees loopback
@@ -34,10 +36,18 @@ def binary() -> Path:
 
 def version(program: Path) -> tuple[int, int]:
     """Major and minor of the program. Raises Trouble when it does not say."""
-    answer = subprocess.run(
-        [program, "version"], capture_output=True, text=True, timeout=120, check=False
-    ).stdout
-    match = re.search(r"v(\d+)\.(\d+)", answer)
+    answer = b""
+    with contextlib.suppress(
+        OSError, subprocess.TimeoutExpired
+    ):  # another machine's program, or a broken one
+        answer = subprocess.run(
+            [program, "version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=VERSION_WITHIN_S,
+            check=False,
+        ).stdout
+    match = re.search(rb"v(\d+)\.(\d+)", answer)
     if match is None:
         raise Trouble(f"{program} does not tell its version: replace it by a Consul of 1.8 or newer")
     return int(match[1]), int(match[2])
@@ -147,7 +157,7 @@ class Consul:
         try:
             with _OPENER.open(f"{self.base}{path}", timeout=3) as answer:
                 return json.load(answer)
-        except (urllib.error.URLError, OSError, ValueError):
+        except (OSError, HTTPException, ValueError):
             return None
 
     def leads(self) -> bool:

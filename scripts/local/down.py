@@ -9,7 +9,39 @@ import time
 from scripts.local import leftovers, system
 from scripts.local.home import DEFAULT, Home, named
 from scripts.local.system import home_argument
-from scripts.local.trouble import run_command
+from scripts.local.trouble import Trouble, from_os_error, run_command
+
+
+def stop(home: Home) -> str:
+    """Stop its processes in order; the sentence of what was done. Raises OSError, Trouble."""
+    if not home.root.is_dir():
+        ended = leftovers.end(home)  # of a home that was deleted while it ran
+        return f"Ended {ended} processes." if ended else f"Nothing was ever started in {home.root}."
+    with home.claim():
+        try:
+            running = None if home.recall() is None else system.of_home(home)
+        except Trouble as damaged:
+            return at_once(home, damaged)
+        if running is None:
+            leftovers.end(home)
+            return f"Nothing runs in {home.root}."
+        if not running.supervisor.answers() and not leftovers.pids_of(home):
+            return f"Nothing runs in {home.root}."
+        began_s = time.monotonic()
+        try:
+            running.stop(print)
+        except KeyboardInterrupt:
+            rest = f"what still runs is stopped by scripts/down{home_argument(home)}"
+            raise KeyboardInterrupt(rest) from None
+        return f"Stopped after {time.monotonic() - began_s:.1f} s; the data in {home.root} is kept."
+
+
+def at_once(home: Home, why: Trouble) -> str:
+    """Where the home does not say how its processes stop, the kernel still names them. Raises `why` if none runs."""
+    ended = leftovers.end(home)
+    if not ended:
+        raise why
+    return f"Ended {ended} process(es) at once: {why}"
 
 
 def main() -> None:
@@ -23,26 +55,11 @@ def main() -> None:
     home = Home(parser.parse_args(sys.argv[1:]).home)
 
     def command() -> int:
-        if not home.root.is_dir():
-            ended = leftovers.end(home)  # of a home that was deleted while it ran
-            print(f"Ended {ended} processes." if ended else f"Nothing was ever started in {home.root}.")
-            return 0
-        with home.claim():
-            if home.recall() is None:
-                leftovers.end(home)
-                print(f"Nothing runs in {home.root}.")
-                return 0
-            running = system.of_home(home)
-            if not running.supervisor.answers() and not leftovers.pids_of(home):
-                print(f"Nothing runs in {home.root}.")
-                return 0
-            began_s = time.monotonic()
-            try:
-                running.stop(print)
-            except KeyboardInterrupt:
-                rest = f"what still runs is stopped by scripts/down{home_argument(home)}"
-                raise KeyboardInterrupt(rest) from None
-            print(f"Stopped after {time.monotonic() - began_s:.1f} s; the data in {home.root} is kept.")
+        try:
+            said = stop(home)
+        except OSError as error:
+            said = at_once(home, from_os_error(error, home.root))
+        print(said)
         return 0
 
     run_command(command, lambda: home.root)

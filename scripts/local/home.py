@@ -184,5 +184,9 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _create_secret(path: Path) -> None:
-    if not path.exists() or not path.read_text(encoding="utf-8").strip():
+    try:
+        there = path.exists() and path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise Trouble(f"{path} is damaged: remove it, and a new one is made at the next start") from error
+    if not there:
         write_private(path, secrets.token_urlsafe(32) + "\n")

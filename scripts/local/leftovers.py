@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from scripts.local.home import Home
 from scripts.local.table import HOME_MARK
+from scripts.local.trouble import Trouble
 
 TERM_WAIT_S = 10.0
 KILL_WAIT_S = 5.0
@@ -41,7 +43,10 @@ def _from_ps(mark: str) -> list[int]:
     listing = subprocess.run(
         ["ps", "eww", "-A", "-o", "pid=,command="], capture_output=True, text=True, timeout=120, check=False
     ).stdout
-    return [int(line.split(None, 1)[0]) for line in listing.splitlines() if mark in line.split()]
+    entry = re.compile(
+        rf"\s{re.escape(mark)}(?=\s*$|\s\w+=)"
+    )  # up to the next one: a folder's name may have blanks
+    return [int(line.split(None, 1)[0]) for line in listing.splitlines() if entry.search(line)]
 
 
 def pids_of(home: Home) -> list[int]:
@@ -56,7 +61,7 @@ def pids_with(mark: str) -> list[int]:
 
 
 def end(home: Home) -> int:
-    """End every process of this home, by SIGTERM and then by SIGKILL; returns how many there were."""
+    """End every process of this home, by SIGTERM and then by SIGKILL; returns how many there were. Raises Trouble."""
     return end_with(_mark(home))
 
 
@@ -69,6 +74,12 @@ def end_with(mark: str) -> int:
             break
         _signal(left, number)
         wait_until(lambda: not pids_with(mark), patience_s)
+    if left := pids_with(mark):
+        pids = ",".join(map(str, left))
+        raise Trouble(
+            f"process {pids} does not end, not even by SIGKILL: it waits in the kernel, most likely for a disk "
+            f"(ps -o pid,stat,wchan,args -p {pids}); bring that back, then run this again"
+        )
     return len(first)
 
 

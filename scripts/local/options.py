@@ -50,7 +50,7 @@ class Options:
             raise ValueError(f"--tick-ms {self.tick_ms} is outside 50..60000")
         if not (math.isfinite(self.speed) and 0 < self.speed <= 1000):
             raise ValueError(f"--speed {self.speed} is not above 0 and at most 1000")
-        if ":" in self.listen or not self.listen:
+        if ":" in self.listen or not _is_name(self.listen):
             raise ValueError(f"--listen {self.listen} is no IPv4 address and no name")
         if self.city and not Path(self.city).is_file():
             raise ValueError(f"--city {self.city} is no file")
@@ -61,6 +61,14 @@ class Options:
     def ports(self) -> Ports:
         """The fixed ports of this system."""
         return Ports(self.port_base)
+
+
+def _is_name(text: str) -> bool:
+    """Whether a socket takes it for one: it has a TypeError for what is none, and no OSError."""
+    try:
+        return bool(text.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

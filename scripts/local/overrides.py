@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Mapping
 
-from scripts.local.table import PREFIXES, SHARED, Program, inherited
+from scripts.local.table import PREFIXES, Program, inherited, own_settings
 from scripts.local.trouble import Trouble
 
 from dronedispatch.runtime.settings import SettingsError, load
@@ -13,7 +13,7 @@ from dronedispatch.runtime.settings import SettingsError, load
 
 def check(processes: Iterable[Program], environ: Mapping[str, str]) -> None:
     """Raises Trouble for a variable of ours that its service would refuse."""
-    if not any(name.startswith(PREFIXES) or name in SHARED for name in environ):
+    if not own_settings(environ):
         return
     for process in processes:
         package = process.service.replace("-", "_")

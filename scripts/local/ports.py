@@ -150,3 +150,21 @@ def outgoing_range() -> range:
     except FileNotFoundError:
         return range(0)
     return range(int(first), int(last) + 1)
+
+
+def better_base(outgoing: range) -> str:
+    """What to do about ports of this machine's outgoing connections."""
+    return f"choose a --port-base below {outgoing.start - LAST}"
+
+
+def taken_port(port: int, purpose: str) -> str:
+    """The sentence for a port that somebody else holds."""
+    if holder(port) == "connection":
+        return (
+            f"port {port}, wanted for {purpose}, is held by an outgoing connection of this machine: "
+            f"{better_base(outgoing_range())}"
+        )
+    return (
+        f"port {port}, wanted for {purpose}, is taken: stop the program that listens there, "
+        "or choose other ports with --port-base N"
+    )

@@ -27,7 +27,10 @@ def scale(running: System, service: str, count: int) -> None:
     before = {process.name for process in running.processes}
     counts: dict[str, Any] = {COUNTED[service]: count}
     wanted = System(
-        running.home, dataclasses.replace(running.options, **counts), own_broker=running.own_broker
+        running.home,
+        dataclasses.replace(running.options, **counts),
+        own_broker=running.own_broker,
+        settings=running.settings,
     )
     names = [process.name for process in wanted.processes]
     running.home.make_secrets()

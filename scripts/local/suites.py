@@ -25,7 +25,7 @@ from scripts.local.suite_report import (
     verdict,
 )
 from scripts.local.suite_runs import REPORTS, Job, Ran, remember, run_all
-from scripts.local.trouble import interruptible
+from scripts.local.trouble import Trouble, interruptible
 
 NETNS_PROBE = ("unshare", "--net", "--mount", "true")
 NO_NAMESPACES = "no right to make network namespaces"
@@ -261,6 +261,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("\nInterrupted: nothing is said about the suites that did not end", file=sys.stderr)
         code = 130
+    except Trouble as trouble:
+        print(f"\nerror: {trouble}", file=sys.stderr)
+        code = 1
     raise SystemExit(code)
 
 

@@ -15,7 +15,7 @@ from scripts.local import broker, consul, leftovers, table
 from scripts.local.consul import Consul, Health
 from scripts.local.home import DEFAULT, Home
 from scripts.local.options import Options
-from scripts.local.ports import LAST, holder, is_taken, outgoing_range
+from scripts.local.ports import better_base, holder, is_taken, outgoing_range, taken_port
 from scripts.local.programs import run
 from scripts.local.supervisor import State, Supervisor, configuration, descriptors_possible
 from scripts.local.table import Program
@@ -81,10 +81,18 @@ class View:
 class System:
     """One home with the options that it runs, or should run, with."""
 
-    def __init__(self, home: Home, options: Options, *, own_broker: bool = True) -> None:
+    def __init__(
+        self,
+        home: Home,
+        options: Options,
+        *,
+        own_broker: bool = True,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = home
         self.options = options
         self.own_broker = own_broker
+        self.settings = dict(settings or {})  # of services, from the environment of the start
         self.supervisor = Supervisor(home)
         self.consul = Consul(options.ports)
         self._child: subprocess.Popen[bytes] | None = None  # the supervisord that we started ourselves
@@ -134,7 +142,7 @@ class System:
         if risky:
             report(
                 f"note: port {risky[0]} is one of {outgoing.start} to {outgoing[-1]}, which this machine gives to outgoing "
-                f"connections: one of them may hold it at a restart; {_better_base(outgoing)}"
+                f"connections: one of them may hold it at a restart; {better_base(outgoing)}"
             )
 
     def write_files(self) -> None:
@@ -145,11 +153,11 @@ class System:
             broker.write_files(self.home, ports)
 
     def supervisor_configuration(self, environ: Mapping[str, str]) -> str:
-        """supervisord's file for the table of now."""
+        """supervisord's file for the table of now; what the system was started with holds where `environ` is silent."""
         return configuration(
             self.processes,
             self.home,
-            table.inherited(environ),
+            table.inherited({**self.settings, **environ}),
             descriptors=descriptors_possible(),
             root=os.geteuid() == 0,
         )
@@ -251,23 +259,6 @@ def _probes(purpose: str, host: str) -> list[tuple[str, bool]]:
     if purpose == "Consul's gossip":
         return [(host, False), (host, True)]
     return [("0.0.0.0" if purpose == "RabbitMQ's distribution" else host, False)]
-
-
-def _better_base(outgoing: range) -> str:
-    return f"choose a --port-base below {outgoing.start - LAST}"
-
-
-def taken_port(port: int, purpose: str) -> str:
-    """The sentence for a port that somebody else holds."""
-    if holder(port) == "connection":
-        return (
-            f"port {port}, wanted for {purpose}, is held by an outgoing connection of this machine: "
-            f"{_better_base(outgoing_range())}"
-        )
-    return (
-        f"port {port}, wanted for {purpose}, is taken: stop the program that listens there, "
-        "or choose other ports with --port-base N"
-    )
 
 
 _AT_REST = {"stopped", "exited", "fatal", "unknown"}
@@ -389,9 +380,15 @@ def of_home(home: Home) -> System:
     facts = home.recall()
     if facts is None:
         raise Trouble(f"nothing was ever started in {home.root}: run scripts/up{home_argument(home)}")
-    return System(home, options_from(facts), own_broker=bool(facts.get("own_broker", True)))
+    return System(
+        home,
+        options_from(facts),
+        own_broker=bool(facts.get("own_broker", True)),
+        settings=facts.get("settings"),
+    )
 
 
 def remember(system: System) -> None:
     """Keep what runs, for the other scripts and for the next start."""
-    system.home.remember({"options": dataclasses.asdict(system.options), "own_broker": system.own_broker})
+    facts = {"options": dataclasses.asdict(system.options), "own_broker": system.own_broker}
+    system.home.remember(facts | {"settings": system.settings})

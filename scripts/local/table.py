@@ -46,8 +46,12 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     """What of the caller's environment reaches the processes: the way to programs, the locale, settings of ours."""
     kept = {name: environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR") if name in environ}
     kept.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    kept |= {name: value for name, value in environ.items() if name.startswith(PREFIXES) or name in SHARED}
-    return kept
+    return kept | own_settings(environ)
+
+
+def own_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of the caller's environment are settings of ours."""
+    return {name: value for name, value in environ.items() if name.startswith(PREFIXES) or name in SHARED}
 
 
 def service_environment(home: Home, options: Options, service: str = "") -> dict[str, str]:

@@ -14,6 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from dronedispatch.fleet.city import City, CityInvalid, default_city, parse_city
@@ -51,7 +52,7 @@ def shown_city(url: str) -> City:
     try:
         with _OPENER.open(f"{url}/zones", timeout=15) as answer:
             return parse_city(json.load(answer), "shown")
-    except (OSError, ValueError, CityInvalid):
+    except (OSError, HTTPException, ValueError, CityInvalid):
         return default_city()
 
 
@@ -68,8 +69,8 @@ def send(url: str, body: dict[str, Any], key: str) -> str | None:
     except urllib.error.HTTPError as error:
         with error:
             return f"{error.code} {error.read(300).decode(errors='replace')}"
-    except OSError as error:
-        return str(error)
+    except (OSError, HTTPException) as error:
+        return str(error) or repr(error)
 
 
 def main() -> None:

@@ -13,6 +13,9 @@ from types import FrameType
 
 from dronedispatch.runtime import output
 
+_DISK_FAILS = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE}
+_DISK_FAILS.add(getattr(errno, "EUCLEAN", errno.EIO))  # Linux's: the file system contradicts itself
+
 
 class Trouble(Exception):
     """One clear sentence about what is wrong, and what to do. A command prints it and ends with exit code 1."""
@@ -31,6 +34,11 @@ def from_os_error(error: OSError, home: Path) -> Trouble:
         )
     if error.errno in {errno.ENOENT, errno.ENOTDIR} and not home.is_dir():
         return Trouble(f"{home} cannot be made ({error.strerror}): choose another place with --home DIR")
+    if error.errno in _DISK_FAILS:
+        return Trouble(
+            f"the disk that holds {home} fails ({error.strerror}): dmesg names the cause; repair the disk, "
+            "or choose another place with --home DIR"
+        )
     return Trouble(f"the system refused ({error}): see {home}/logs")
 
 

@@ -16,6 +16,7 @@ from scripts.local.home import CHECKOUT, Home, write_private
 from scripts.local.options import Options, Request
 from scripts.local.supervisor import Supervisor, check_descriptors
 from scripts.local.system import System, home_argument
+from scripts.local.table import own_settings
 from scripts.local.trouble import Trouble, interruptible, run_command
 
 from dronedispatch.runtime import output
@@ -110,7 +111,12 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
         leftovers.end(home)  # of a supervisord that was killed
         if request.fresh:
             home.empty()
-        wanted = System(home, decide(request.given, home.recall()), own_broker=not environ.get("AMQP_URL"))
+        wanted = System(
+            home,
+            decide(request.given, home.recall()),
+            own_broker=not environ.get("AMQP_URL"),
+            settings=own_settings(environ),
+        )
         chargers.check(wanted.options.city)
         why_not = why_not_listen(wanted.options.listen, environ)
         if why_not is not None:

@@ -55,6 +55,7 @@ apt_refresh() {
 
 readonly POLICY=/usr/sbin/policy-rc.d
 readonly POLICY_ASIDE=/usr/sbin/policy-rc.d.dronedispatch-aside
+readonly POLICY_OURS='# of the set-up of DroneDispatch, while apt-get runs'
 
 release_services() {
   if [[ -e $POLICY_ASIDE ]]; then
@@ -66,12 +67,12 @@ release_services() {
 
 # Debian starts a package's daemon at once; policy-rc.d with exit 101 forbids it, for this one call only.
 hold_services() {
-  if [[ -e $POLICY && ! -e $POLICY_ASIDE ]]; then
+  if [[ -e $POLICY && ! -e $POLICY_ASIDE ]] && ! grep -qF "$POLICY_OURS" "$POLICY"; then # ours: of a call that was killed
     as_root mv "$POLICY" "$POLICY_ASIDE"
   fi
   trap release_services EXIT
   trap 'exit 130' INT TERM
-  printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null
+  printf '#!/bin/sh\n%s\nexit 101\n' "$POLICY_OURS" | as_root tee "$POLICY" >/dev/null
   as_root chmod 755 "$POLICY"
 }
 

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Sequence
+from http.client import HTTPException
 from typing import Any
 
 ORDER = {"origin": {"lat": 41.89, "lon": 12.48}, "destination": {"lat": 41.92, "lon": 12.51}, "weight": 1.2}
@@ -30,7 +31,7 @@ def ask(door: str, path: str, body: Any = None, key: str = "") -> tuple[int, Any
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as exc:
         return exc.code, _reason(exc.read().decode("utf-8", "replace"))
-    except (OSError, ValueError) as exc:
+    except (OSError, HTTPException, ValueError) as exc:
         return 0, str(exc)
 
 

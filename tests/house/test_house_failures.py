@@ -40,6 +40,7 @@ CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
         (["--host", "nowhere"], "is no URL"),
         (["--web-port", "70000"], "--web-port"),
         (["--slo", NOWHERE], "no such file"),
+        (["--headless", "--minutes", "inf"], "--minutes"),
     ],
     "scripts/logs": [(["--home", NOWHERE], f"scripts/up --home {NOWHERE}"), (["-n", "few"], "--lines")],
     "scripts/make-secrets": [(["--dir", NOWHERE], "/proc/no-such-folder")],
@@ -71,7 +72,11 @@ CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
     "scripts/setup/rabbitmq": [(["--no-such"], "sage")],
     "scripts/setup/test-packages": [(["--no-such"], "sage")],
     "scripts/setup/venv": [(["--no-such"], "sage")],
-    "tests/slo_watch.sh": [(["--once", "--home", NOWHERE], "scripts/up")],
+    "tests/slo_watch.sh": [
+        (["--once", "--home", NOWHERE], "scripts/up"),
+        (["--once", "--minutes", "1e99"], "--minutes"),
+        (["--every", "-1"], "--every"),
+    ],
 }
 # In a checkout in which nothing is installed yet, these do not install: they say what does.
 WANT_AN_ENVIRONMENT = ("bench lb", "down", "load", "logs", "scale gateway 3", "simulate", "status")

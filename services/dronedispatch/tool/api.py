@@ -36,11 +36,14 @@ class ApiAnswer:
 
     @property
     def document(self) -> Any:
-        """The decoded JSON. Raises ToolError when this is none: somebody else answers there."""
+        """The decoded JSON object. Raises ToolError when this is none: somebody else answers there."""
         try:
-            return json.loads(self.body)
+            found = json.loads(self.body)
         except ValueError as error:
             raise ToolError("what answers there is no DroneDispatch: its answer is not JSON") from error
+        if not isinstance(found, dict):
+            raise ToolError("what answers there is no DroneDispatch: its answer is no object")
+        return found
 
 
 @dataclass(slots=True)

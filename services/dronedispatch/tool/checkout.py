@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 from cyclopts import Parameter
 
@@ -32,7 +32,7 @@ def status(
     if jobs and not nomad:
         raise WrongUse(f"status takes no {jobs[0]!r}: names are for --nomad")
     json = ["--json"] if output == "json" else []
-    return run("status", ["--nomad", *jobs, *json] if nomad else [*_home(home), *json])
+    run("status", ["--nomad", *jobs, *json] if nomad else [*_home(home), *json])
 
 
 def logs(
@@ -58,25 +58,26 @@ def logs(
     words = [*names, "--lines", str(lines), *(["--order", order] if order is not None else [])]
     words += ["--follow"] if follow else []
     words += ["--json"] if output == "json" else []
-    return run("logs", ["--nomad", *words] if nomad else [*words, *_home(home)])
+    run("logs", ["--nomad", *words] if nomad else [*words, *_home(home)])
 
 
 def _home(home: Path | None) -> list[str]:
     return ["--home", str(home_folder(home, os.environ))]
 
 
-def run(script: str, words: Sequence[str]) -> int:
-    """Run a script of the checkout with our terminal; its exit code. Raises ToolError when there is no checkout."""
+def run(script: str, words: Sequence[str]) -> NoReturn:
+    """Become a script of the checkout. Raises ToolError when there is no checkout, or no such script in it."""
     root = checkout()
     if root is None:
         raise ToolError(
             f"{script} needs the checkout that the system was started from: run its scripts/{script} there. "
             "From here: dronedispatch doctor --url URL"
         )
-    child = subprocess.Popen([root / "scripts" / script, *words])
-    while True:
-        try:
-            code = child.wait()
-        except KeyboardInterrupt:
-            continue  # the terminal has told the script as well: its last word counts
-        return code if code >= 0 else 128 - code
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as a shell starts a script
+    command = str(root / "scripts" / script)
+    try:
+        os.execv(command, [command, *words])
+    except OSError as error:
+        raise ToolError(
+            f"{command} cannot be started ({error.strerror}): make it executable again"
+        ) from error

@@ -78,7 +78,8 @@ class _Follower:
             lost_s = now_s if self._failures == 0 else lost_s
             self._failures += 1
             if now_s - lost_s > max(60.0, self._api.system.timeout_s):
-                raise ToolError(f"{why}\ngo on later with: dronedispatch events --after {parser.last_id}")
+                after = f" --after {parser.last_id}" if parser.last_id else ""
+                raise ToolError(f"{why}\ngo on later with: {self._api.next_command('events')}{after}")
             pause_s = min(PAUSE_S_MAX, 0.2 * 2 ** min(self._failures, 6)) * random.uniform(0.5, 1.0)
             said = f"{why.splitlines()[0]}; connecting again after event {parser.last_id or '(none)'}"
             sys.stderr.write(f"dronedispatch: {render.plain(said)}\n")
@@ -96,7 +97,11 @@ class _Follower:
             connection,
         ):
             if response.status != 200:
-                return self._refused(response.status, response.read(65536))
+                try:
+                    body = response.read(65536)
+                except (OSError, http.client.HTTPException) as error:
+                    raise OutcomeNotKnown(f"{self._api.system.url} broke its refusal off") from error
+                return self._refused(response.status, body)
             if connection.sock is not None:
                 connection.sock.settimeout(SILENCE_S)
             while not self._over():

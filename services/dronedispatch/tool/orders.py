@@ -227,7 +227,7 @@ def watch(
             if told == 0 or (isinstance(error, ApiRefused) and error.status < 500):
                 raise
             raise ToolError(
-                f"{error}\nthe order is where it was; watch on with: dronedispatch orders watch {order}"
+                f"{error}\nthe order is where it was; watch on with: {api.next_command(f'orders watch {order}')}"
             ) from error
         news = one["history"][told:] if told <= len(one["history"]) else one["history"][-1:]
         for line in news:
@@ -236,7 +236,9 @@ def watch(
         if one["status"] in ENDED:
             return 0 if one["status"] == "delivered" else 1
         if time.monotonic() >= deadline_s:
-            raise ToolError(f"order {one['id']} is {one['status']} after {within:g} s")
+            raise ToolError(
+                f"order {one['id']} is {one['status']} after {within:g} s: see {api.next_command(f'orders why {order}')}"
+            )
         time.sleep(POLL_S)
 
 

@@ -28,6 +28,7 @@ LIVE_COLUMNS = ("drone", "status", "battery", "order", "last contact")  # in 80 
 HEAD_LINES = 9  # of a picture without trouble and without reasons: head, numbers, headings, blank lines
 OPEN = ("pending", "assigned", "in-progress")
 ANSWER_S_MAX = 5.0
+STDIN = 0  # sys.stdin is None where whoever called has closed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _live(api: Api, every_s: float) -> int:
     screen = render.console()
     with (
         Live(console=screen, screen=True, auto_refresh=False) as live,
-        keys(sys.stdin.fileno()) as pressed,
+        keys(STDIN) as pressed,
     ):
         while True:
             stale_s = time.monotonic() - seen_s if trouble else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from dronedispatch.tool.orders import NO_TARGET
 from dronedispatch.tool.system import Target, found
 from dronedispatch.tool.zone_diff import ZoneChange, differences, same_city
 
-FILE = Annotated[str, Parameter(help="a GeoJSON file; - reads standard input")]
+FILE = Annotated[str, Parameter(allow_leading_hyphen=True, help="a GeoJSON file; - reads standard input")]
 STYLES = {"+": "green", "-": "red", "~": "yellow"}
 
 
@@ -31,14 +32,27 @@ def get(
     if file is None:
         render.print_json(document)
         return 0
-    beside = file.with_name(f"{file.name}.new")
     try:
-        beside.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        beside.replace(file)
+        _write(file, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
     except OSError as error:
         raise ToolError(f"{file} cannot be written: {error.strerror}") from error
     print(f"{file}: the city of version {render.plain(etag)}")
     return 0
+
+
+def _write(file: Path, text: str) -> None:
+    """In one step, whatever the disk does, where `file` is one or none; into it, where it is a pipe. Raises OSError."""
+    if file.exists() and not file.is_file():
+        file.write_text(text, encoding="utf-8")
+        return
+    target = file.resolve()
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(target)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def diff(file: FILE, *, target: Target = NO_TARGET) -> int:
@@ -108,6 +122,8 @@ def _now(api: Api) -> tuple[dict[str, Any], str]:
 
 def read_city(name: str) -> dict[str, Any]:
     """The document of a file, read whole before anything is asked. Raises WrongUse."""
+    if name == "-" and sys.stdin is None:
+        raise WrongUse("- cannot be read: standard input is closed")
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
         document = json.loads(text)

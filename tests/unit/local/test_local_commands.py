@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from scripts.local import leftovers, traffic, trouble
@@ -20,6 +21,22 @@ from dronedispatch.fleet.city import default_city
 def test_only_a_whole_entry_of_the_environment_is_the_mark() -> None:
     assert leftovers.carries_mark(b"A=1\0DRONEDISPATCH_HOME=/a\0", "DRONEDISPATCH_HOME=/a")
     assert not leftovers.carries_mark(b"DRONEDISPATCH_HOME=/ab\0", "DRONEDISPATCH_HOME=/a")
+
+
+def test_where_ps_alone_lists_the_environment_a_home_with_a_blank_is_itself_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """macOS: the entries stand on one line, with blanks between them."""
+    listing = (
+        " 11 consul agent DRONEDISPATCH_HOME=/a PATH=/bin\n"
+        " 12 consul agent DRONEDISPATCH_HOME=/a b PATH=/bin\n"
+        " 13 consul agent PATH=/bin DRONEDISPATCH_HOME=/a\n"
+    )
+    monkeypatch.setattr(
+        leftovers, "subprocess", SimpleNamespace(run=lambda *_, **__: SimpleNamespace(stdout=listing))
+    )
+    assert leftovers._from_ps("DRONEDISPATCH_HOME=/a") == [11, 13]
+    assert leftovers._from_ps("DRONEDISPATCH_HOME=/a b") == [12]
 
 
 def test_a_process_that_ignores_sigterm_is_ended_and_another_home_is_left_alone(

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from scripts.local import consul
 from scripts.local.consul import configuration, health_of
 from scripts.local.ports import Ports
+from scripts.local.trouble import Trouble
 
 
 def test_an_old_consul_is_told_nothing_that_it_does_not_know() -> None:
@@ -39,3 +42,22 @@ def test_an_instance_passes_when_all_of_its_checks_do() -> None:
     assert health["a"].passing
     assert not health["b"].passing
     assert health["b"].output == "no answer"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"\x7fELF of another machine", id="cannot be executed"),
+        pytest.param(b"#!/bin/sh\nexec tail -f /dev/null\n", id="says nothing for ever"),
+        pytest.param(b"#!/bin/sh\nprintf '\\377'\n", id="says what is no text"),
+    ],
+)
+def test_a_program_that_is_no_consul_is_named_with_what_to_do(
+    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consul, "VERSION_WITHIN_S", 0.2)
+    program = tmp_path / "consul"
+    program.write_bytes(content)
+    program.chmod(0o700)
+    with pytest.raises(Trouble, match=rf"{program} does not tell its version: replace it"):
+        consul.version(program)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -56,14 +57,27 @@ def test_a_damaged_memory_is_told(tmp_path: Path) -> None:
         Home(tmp_path).recall()
 
 
+def test_a_damaged_secret_is_told_with_the_way_to_a_new_one(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.prepare()
+    home.secret("store").write_bytes(b"\xff\xfe")
+    with pytest.raises(Trouble, match=rf"{home.secret('store')} is damaged: remove it"):
+        home.make_secrets()
+
+
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.ENOSPC, "is full"), (errno.EACCES, "no right to write"), (errno.EROFS, "no right")],
+    [
+        (errno.ENOSPC, "is full"),
+        (errno.EACCES, "no right to write"),
+        (errno.EROFS, "no right"),
+        (errno.EIO, "fails (Input/output error): dmesg names the cause"),
+    ],
 )
 def test_an_error_of_the_system_becomes_one_sentence_with_what_to_do(
     number: int, words: str, tmp_path: Path
 ) -> None:
-    sentence = str(from_os_error(OSError(number, "x", str(tmp_path)), tmp_path))
+    sentence = str(from_os_error(OSError(number, os.strerror(number), str(tmp_path)), tmp_path))
     assert words in sentence
     assert "--home DIR" in sentence
     assert "\n" not in sentence

@@ -29,6 +29,7 @@ def facts(**changed: Any) -> dict[str, Any]:
         {"speed": float("inf")},
         {"orders_per_minute": -1.0},
         {"port_base": 80},
+        {"listen": "dröhnen..example"},  # no name, and Python's own word for that is no OSError
         {"listen": "::1"},  # supervisord, which holds the socket, knows no IPv6
     ],
 )

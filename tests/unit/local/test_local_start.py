@@ -1,15 +1,17 @@
-"""In which order a system starts."""
+"""In which order a system starts, and with what."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 from scripts.local.home import Home
-from scripts.local.options import Options
-from scripts.local.system import System, Watch
+from scripts.local.options import Options, parse
+from scripts.local.system import System, Watch, of_home
 from scripts.local.trouble import Trouble
+from scripts.local.up import bring_up
 
 
 class Supervised:
@@ -55,7 +57,10 @@ def test_a_port_lost_to_a_connection_while_starting_is_told_at_the_first_death(
     dying = Dying("rabbitmq")
     monkeypatch.setattr(wanted, "supervisor", dying)
     lost = Options().ports.amqp_distribution
-    monkeypatch.setattr("scripts.local.system.holder", lambda port: "connection" if port == lost else None)
+    for module in ("ports", "system"):
+        monkeypatch.setattr(
+            f"scripts.local.{module}.holder", lambda port: "connection" if port == lost else None
+        )
     with pytest.raises(Trouble, match=rf"rabbitmq ended: port {lost}, .* outgoing connection"):
         Watch(wanted, print).wait_for(lambda: False, ["rabbitmq"], "healthy", 60.0)
     assert dying.asked == 2
@@ -87,3 +92,22 @@ def test_a_copied_home_is_told_soon_with_what_to_type_and_not_after_minutes(
     with pytest.raises(Trouble, match="dronedispatch kvctl adopt"):
         Watch(system, lambda _line: None).wait(["kvstore-1"])
     assert next(clock) < 200
+
+
+def test_a_process_that_is_added_later_has_the_settings_of_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`scripts/scale gateway 5` from another terminal: one of five gateways would keep orders for another time."""
+
+    def no_further(_system: System) -> None:
+        raise Trouble("no further")
+
+    monkeypatch.setattr(System, "check_ports", lambda *_: None)
+    monkeypatch.setattr(System, "write_files", lambda _system: None)
+    monkeypatch.setattr(System, "launch", no_further)
+    given = {"AMQP_URL": "amqp://broker.example", "GATEWAY_KEEP_DAYS": "0", "PATH": os.environ["PATH"]}
+    with pytest.raises(Trouble, match="no further"):
+        bring_up(parse(["--detach", "--home", str(tmp_path / "home")]), given)
+    later = of_home(Home(tmp_path / "home")).supervisor_configuration({"PATH": os.environ["PATH"]})
+    assert 'AMQP_URL="amqp://broker.example"' in later
+    assert 'GATEWAY_KEEP_DAYS="0"' in later

@@ -1,0 +1,91 @@
+"""Commands that are interrupted end at once, in a sentence, and what they started with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from scripts.local import leftovers
+from scripts.local.home import CHECKOUT
+
+from dronedispatch.fleet.city import default_city
+from support.waiting import wait_until
+
+WITHIN_S = 120
+
+
+def test_ctrl_c_ends_the_checks_that_run_and_begins_no_other(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"""import sys
+from scripts.local import check
+STEP = ("sh", "-c", 'echo . >> "$0"; exec tail -f /dev/null', {str(begun)!r})
+check.steps = lambda **_: [check.Step(str(n), STEP) for n in range(4)]
+sys.argv[1:] = []
+check.main()
+""",
+        encoding="utf-8",
+    )
+    mark = f"DD_TEST_CHECK={tmp_path}"
+    with subprocess.Popen(
+        [sys.executable, program],
+        env={**os.environ, "PYTHONPATH": f"{CHECKOUT}", "DD_TEST_CHECK": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        try:
+            wait_until(lambda: begun.exists() and begun.read_text() == ".\n.\n", "two checks run", 10)
+            child.send_signal(signal.SIGINT)
+            _, said = child.communicate(timeout=WITHIN_S)
+        finally:
+            leftovers.end_with(mark)
+    assert child.returncode == 130
+    assert said == "interrupted\n"
+    assert begun.read_text(encoding="utf-8") == ".\n.\n"
+
+
+@pytest.mark.parametrize("words", [["city", "check", "{0}"], ["city", "import", "{0}", "-o", "{1}"]])
+def test_ctrl_c_while_a_city_is_read_is_one_word(tmp_path: Path, words: list[str]) -> None:
+    source = tmp_path / "quarters"
+    os.mkfifo(source)
+    command = [word.format(source, tmp_path / "out.geojson") for word in words]
+    with subprocess.Popen(
+        [CHECKOUT / "scripts" / command[0], *command[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        try:
+            writer = os.open(source, os.O_WRONLY)  # it is open at the other end: it reads
+            child.send_signal(signal.SIGINT)
+            _, said = child.communicate(timeout=WITHIN_S)
+            os.close(writer)
+        finally:
+            child.kill()
+    assert (child.returncode, said) == (130, "interrupted\n")
+
+
+def test_a_city_that_nobody_reads_about_is_no_traceback(tmp_path: Path) -> None:
+    file = tmp_path / "city.geojson"
+    file.write_text(json.dumps(default_city().document), encoding="utf-8")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [CHECKOUT / "scripts" / "city", "check", file],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
