@@ -352,6 +352,15 @@ async def test_an_answer_that_stops_in_the_middle_is_cut_in_time() -> None:
     assert answer.endswith(b"half")
 
 
+async def test_an_answer_whose_status_is_none_is_counted_as_an_error_and_keeps_no_place() -> None:
+    strange = b"HTTP/1.1 999 Strange\r\nContent-Length: 2\r\n\r\nok"
+    async with peer(always(strange)) as gateway, open_door([gateway.port]) as door:
+        answer = await door.exchange(GET)
+        assert door.core.books.statuses[5] == 1
+        assert [backend.in_flight for backend in door.core.backends.members.values()] == [0]
+    assert status_of(answer) == 999
+
+
 async def test_a_draining_door_answers_closes_and_leaves_nobody() -> None:
     go = asyncio.Event()
 
