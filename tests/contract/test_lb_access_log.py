@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from dronedispatch.lb.access_log import AccessLog
+from dronedispatch.lb.app import create_app
+from dronedispatch.lb.settings import from_environment
+from dronedispatch.runtime.serve import CannotListen
 from dronedispatch.testing.door import open_door, with_settings
 from dronedispatch.testing.peer import OK, always, peer
 from support.waiting import until
@@ -85,3 +88,9 @@ async def test_a_path_that_cannot_be_opened_again_at_once_is_opened_as_soon_as_i
     log.add(b"second\n")
     log.close()
     assert (folder / "access.log").read_bytes() == b"second\n"
+
+
+def test_a_log_that_cannot_be_opened_is_one_sentence_that_names_the_variable(tmp_path: Path) -> None:
+    settings = from_environment({"LB_PORT": "0", "LB_ACCESS_LOG": str(tmp_path / "nowhere" / "access.log")})
+    with pytest.raises(CannotListen, match="LB_ACCESS_LOG"):
+        create_app(settings)
