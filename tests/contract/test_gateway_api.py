@@ -12,9 +12,10 @@ import pytest_asyncio
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, delivery_tags, move_delivery
 from dronedispatch.fleet.documents import decode, delivery_key, encode
 from dronedispatch.fleet.messages import DELIVERY_REQUESTS
+from dronedispatch.gateway.lists import Lists
 from dronedispatch.kv.client import Cas, Op
 from dronedispatch.kv.errors import OutcomeUnknown, Unavailable
-from support.gateway_client import OPERATOR, ORDER, Api, served_api
+from support.gateway_client import OPERATOR, ORDER, ULID, Api, served_api
 
 
 @pytest_asyncio.fixture
@@ -205,6 +206,21 @@ async def test_a_bad_request_is_a_problem_document(
     assert headers["content-type"] == "application/problem+json"
     assert body["status"] == status
     assert body.get("field") == field
+
+
+async def test_a_refusal_stays_one_after_an_error_of_ours_on_the_same_path(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise ValueError("an error of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lists, "drones", broken)
+        patched.setattr(Lists, "versioned_delivery", broken)
+        assert (await api.call("GET", "/drones"))[0] == 500
+        assert (await api.call("GET", f"/deliveries/{ULID}"))[0] == 500
+    assert (await api.call("GET", "/drones?limit=0"))[0] == 400
+    assert (await api.call("GET", "/deliveries/none"))[0] == 404
 
 
 async def test_another_content_type_is_415_and_an_oversized_body_413(api: Api) -> None:

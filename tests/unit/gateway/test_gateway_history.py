@@ -101,6 +101,10 @@ def test_a_span_lies_on_the_grid_of_its_step_and_ends_now_at_the_latest() -> Non
     assert found.to_s - 300 < BEGIN_S + 61.5 <= found.to_s
 
 
+def test_a_span_that_ends_with_the_first_hour_of_our_stamps_begins_with_it() -> None:
+    assert series(asked(to="0001-01-01T01:00:00Z"), ()).from_ == "0001-01-01T00:00:00.000Z"
+
+
 @pytest.mark.parametrize(
     ("args", "field"),
     [
