@@ -225,7 +225,8 @@ class Feed:
 
     def announce(self, delivery: Delivery, version: Version) -> None:
         """A delivery that this gateway itself has just written."""
-        self._ledger.changed(delivery.id, delivery.status, delivery.history[-1].at)
+        at = delivery.history[-1].at if delivery.history else delivery.created_at
+        self._ledger.changed(delivery.id, delivery.status, at)
         self._show([(delivery, version)])
         self._notify()
 
@@ -308,7 +309,9 @@ class Feed:
         )
         ended: list[tuple[Delivery, Version]] = []
         if gone:
-            results = await self._kv.batch([Get(delivery_key(one)) for one in gone[:1000]])
+            gone = gone[:1000]
+            results = await self._kv.batch([Get(delivery_key(one)) for one in gone])
+            self._ledger.vanished(one for one, result in zip(gone, results, strict=True) if result is None)
             ended = versioned(Delivery, [result for result in results if isinstance(result, Item)])
             for delivery, _ in ended:
                 self._ledger.changed(delivery.id, delivery.status, delivery.ended_at or delivery.created_at)
