@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
 import pytest_asyncio
 
+from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, delivery_tags, move_delivery
-from dronedispatch.fleet.documents import decode, delivery_key, encode
+from dronedispatch.fleet.documents import ZONES_KEY, decode, delivery_key, encode
 from dronedispatch.fleet.messages import DELIVERY_REQUESTS
+from dronedispatch.gateway.lists import Lists
 from dronedispatch.kv.client import Cas, Op
 from dronedispatch.kv.errors import OutcomeUnknown, Unavailable
-from support.gateway_client import OPERATOR, ORDER, Api, served_api
+from dronedispatch.kv.version import Version
+from support.gateway_client import OPERATOR, ORDER, ULID, Api, served_api
 
 
 @pytest_asyncio.fixture
@@ -207,6 +211,21 @@ async def test_a_bad_request_is_a_problem_document(
     assert body.get("field") == field
 
 
+async def test_a_refusal_stays_one_after_an_error_of_ours_on_the_same_path(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise ValueError("an error of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lists, "drones", broken)
+        patched.setattr(Lists, "versioned_delivery", broken)
+        assert (await api.call("GET", "/drones"))[0] == 500
+        assert (await api.call("GET", f"/deliveries/{ULID}"))[0] == 500
+    assert (await api.call("GET", "/drones?limit=0"))[0] == 400
+    assert (await api.call("GET", "/deliveries/none"))[0] == 404
+
+
 async def test_another_content_type_is_415_and_an_oversized_body_413(api: Api) -> None:
     status, body, _ = await api.call(
         "POST", "/deliveries", data=b"a=b", headers={"Content-Type": "text/plain"}
@@ -294,6 +313,27 @@ async def test_zones_are_replaced_by_the_operator_and_by_version(api: Api) -> No
         "PUT", "/zones", json={"type": "FeatureCollection", "features": []}, headers=OPERATOR
     )
     assert (status, body["field"]) == (422, "features")
+
+
+async def test_who_replaces_the_zones_is_answered_what_he_stored_whoever_came_after_him(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (dict(default_city().document) | {"name": name} for name in ("First", "Second"))
+    put, etags = api.gateway.kv.put, list[str]()
+
+    async def overtaken(key: str, value: bytes, **options: Any) -> Version:
+        version = await put(key, value, **options)
+        if key == ZONES_KEY and not etags:
+            etags.append("")
+            _, _, headers = await api.call("PUT", "/zones", json=second, headers=OPERATOR)
+            etags[0] = headers["etag"]
+        return version
+
+    monkeypatch.setattr(api.gateway.kv, "put", overtaken)
+    status, body, headers = await api.call("PUT", "/zones", json=first, headers=OPERATOR)
+    assert (status, body["name"]) == (200, "First")
+    assert headers["etag"] != etags[0]
+    assert f'"{api.gateway.feed.board.zones_etag}"' == etags[0]
 
 
 async def test_why_answers_without_a_dispatcher_only_for_what_is_decided(api: Api) -> None:

@@ -171,6 +171,16 @@ async def test_a_gateway_that_is_full_is_not_a_gateway_that_fails() -> None:
     assert all(b"\r\nretry-after: 1\r\n" in answer and b"x-overloaded" not in answer for answer in answers)
 
 
+async def test_who_has_given_up_waiting_takes_no_place_in_the_queue() -> None:
+    settings = with_settings(in_flight_max=1, queue_max=1, timeouts=SHORT)
+    async with peer(silent) as gateway, open_door([gateway.port], settings) as door:
+        first = asyncio.create_task(door.exchange(GET))
+        await until(lambda: gateway.connections == 1, "the gateway is full")
+        assert statuses([await door.exchange(GET), await door.exchange(GET)]) == [503, 503]
+        assert (door.core.books.ended["queue_timeout"], door.core.books.ended["queue_full"]) == (2, 0)
+        await first
+
+
 async def test_a_retry_that_waits_in_vain_for_room_was_not_carried_out_and_is_told_so() -> None:
     """The first gateway answered 503: nothing was done there, so the honest answer is 503, not 504."""
     release = asyncio.Event()

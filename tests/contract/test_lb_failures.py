@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from dronedispatch.lb.access_log import AccessLog
 from dronedispatch.testing.door import SHORT, endpoints, open_door, read_until_quiet, with_settings
 from dronedispatch.testing.peer import OK, Script, always, answering, hang_up, peer, read_request, silent
 from support.virtual_time import now_s
@@ -352,6 +349,15 @@ async def test_an_answer_that_stops_in_the_middle_is_cut_in_time() -> None:
     assert answer.endswith(b"half")
 
 
+async def test_an_answer_whose_status_is_none_is_counted_as_an_error_and_keeps_no_place() -> None:
+    strange = b"HTTP/1.1 999 Strange\r\nContent-Length: 2\r\n\r\nok"
+    async with peer(always(strange)) as gateway, open_door([gateway.port]) as door:
+        answer = await door.exchange(GET)
+        assert door.core.books.statuses[5] == 1
+        assert [backend.in_flight for backend in door.core.backends.members.values()] == [0]
+    assert status_of(answer) == 999
+
+
 async def test_a_draining_door_answers_closes_and_leaves_nobody() -> None:
     go = asyncio.Event()
 
@@ -374,27 +380,3 @@ async def test_a_draining_door_answers_closes_and_leaves_nobody() -> None:
         idle_writer.close()
     assert status_of(answer) == 200
     assert b"connection: close" in answer
-
-
-async def test_the_access_log_has_one_line_a_request_and_follows_its_file(tmp_path: Path) -> None:
-    path = tmp_path / "access.log"
-    log = AccessLog(str(path))
-    settings = with_settings(access_log_format="json")
-    async with peer(always(OK)) as gateway, open_door([gateway.port], settings, log) as door:
-        await door.exchange(POST)
-        await door.exchange(b"GET / HTTP/1.1\r\nbad header\r\n\r\n")
-        await until(lambda: path.exists() and path.read_bytes().count(b"\n") == 2, "two lines")
-        moved = path.rename(tmp_path / "old.log")
-        log.reopen()
-        await door.exchange(GET)
-        await until(lambda: path.exists() and path.read_bytes().count(b"\n") == 1, "a line in the new file")
-    log.close()
-    first, second = (json.loads(line) for line in moved.read_bytes().splitlines())
-    assert (first["request"], first["status"], first["bytes_in"], first["bytes_out"]) == (
-        "POST /x HTTP/1.1",
-        200,
-        3,
-        2,
-    )
-    assert (first["upstream"], first["tries"], first["ended"]) == ("g0", 1, "ok")
-    assert (second["status"], second["ended"]) == (400, "refused")

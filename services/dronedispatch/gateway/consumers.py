@@ -126,7 +126,10 @@ class Hearing:
         if self._singles is not None:
             self._singles.cancel()
             self._singles = None
-        self._feed.changed(batch)
+        try:
+            self._feed.changed(batch)
+        except Unreadable as exc:
+            raise Undecodable(str(exc)) from exc
 
     async def status_changed(self, message: Message) -> None:
         """delivery_status, from a dispatcher of the release before. Raises Undecodable."""

@@ -75,5 +75,7 @@ def add_errors(app: Sanic[Any, Any]) -> None:
             log.warning("request failed", path=request.path, status=problem.status, error=repr(exc))
         return problem_answer(request, problem)
 
-    for kind in (NoJson, NotAcceptable, BadField, KVError, Unreadable):
+    # Each kind itself, not its base alone: after one unexpected ValueError on a path, Sanic takes its handler there for that
+    # of all ValueErrors that it does not know by their own class.
+    for kind in (NoJson, NotAcceptable, BadField, BadParameter, NoSuchPath, KVError, Unreadable):
         app.exception(kind)(answer)

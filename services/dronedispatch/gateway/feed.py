@@ -72,8 +72,8 @@ class Feed:
         self._wanted: Counter[str] = Counter()
         self._batches = Batches()
         self._shown: dict[str, Version] = {}  # insertion order: the oldest goes first
-        self._gaps = 0
-        self._fresh = False
+        self._doubts = 0  # counts what only the store can tell: gaps, and what came while nobody watched
+        self._settled = -1  # how many of them the last correction has seen to
         self._corrected_s = -CORRECT_EVERY_S
         self._ledger = Ledger()
         self._changed = asyncio.Event()
@@ -154,6 +154,7 @@ class Feed:
         if news:
             self.board.ring.append(None, DETAILS, b'{"deliveries":[%b]}' % b",".join(news))
         self.board.fleet.some_records(drones)
+        self._doubts += len(drones) < len(batch.drones)
         if events or news or drones or follows is Follows.HOLE:
             self._notify()
 
@@ -209,9 +210,8 @@ class Feed:
     def _admit_gap(self) -> None:
         """Readers are told, and the store is asked."""
         self.board.ring.gap()
-        self._gaps += 1
+        self._doubts += 1
         self._ledger.flows.hears(self._clock.monotonic_s())
-        self._fresh = False
         self.wake.set()
 
     def telemetry(
@@ -225,7 +225,8 @@ class Feed:
 
     def announce(self, delivery: Delivery, version: Version) -> None:
         """A delivery that this gateway itself has just written."""
-        self._ledger.changed(delivery.id, delivery.status, delivery.history[-1].at)
+        at = delivery.history[-1].at if delivery.history else delivery.created_at
+        self._ledger.changed(delivery.id, delivery.status, at)
         self._show([(delivery, version)])
         self._notify()
 
@@ -256,17 +257,18 @@ class Feed:
     async def correct(self) -> str:
         """Bring board and ledger to what the store says, where messages cannot have done so."""
         if not self.watched:
-            self._counted_s, self._fresh = None, False
+            self._counted_s = None
+            self._doubts += 1
             self.board.show_figures(None)
             return "nobody watches"
         async with self._correcting:
             if self._doubtful():
-                gaps = self._gaps
+                doubts = self._doubts
                 if self._counted_s is None or self._clock.monotonic_s() - self._counted_s > COUNT_EVERY_S:
                     await self._count()
                 await self._correct_deliveries()
                 await self._correct_fleet()
-                self._fresh, self._corrected_s = gaps == self._gaps, self._clock.monotonic_s()
+                self._settled, self._corrected_s = doubts, self._clock.monotonic_s()
             self._show_figures()
         return f"{len(self._ledger.open)} open deliveries, watched"
 
@@ -282,7 +284,7 @@ class Feed:
         quiet = self.wants_drones and now_s - self._telemetry_s > TELEMETRY_QUIET_S
         unknown = self.wants_drones and self.board.fleet.unrecorded
         return (
-            not self._fresh
+            self._settled != self._doubts
             or not self.hearing
             or quiet
             or unknown
@@ -307,7 +309,9 @@ class Feed:
         )
         ended: list[tuple[Delivery, Version]] = []
         if gone:
-            results = await self._kv.batch([Get(delivery_key(one)) for one in gone[:1000]])
+            gone = gone[:1000]
+            results = await self._kv.batch([Get(delivery_key(one)) for one in gone])
+            self._ledger.vanished(one for one, result in zip(gone, results, strict=True) if result is None)
             ended = versioned(Delivery, [result for result in results if isinstance(result, Item)])
             for delivery, _ in ended:
                 self._ledger.changed(delivery.id, delivery.status, delivery.ended_at or delivery.created_at)

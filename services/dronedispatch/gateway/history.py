@@ -115,12 +115,14 @@ class FiguresHistory:
                 return dict(count)
 
     async def _forget(self, before: int) -> None:
+        after: str | None = None
         while True:
-            page = await self._kv.scan(prefix=FIGURES_PREFIX, limit=SCAN_PAGE)
+            page = await self._kv.scan(prefix=FIGURES_PREFIX, after=after, limit=SCAN_PAGE)
             old = [item for item in page.items if item.key < figures_key(before)]
             if old:
                 await self._kv.batch([Delete(item.key, item.version) for item in old])
-            if len(old) < SCAN_PAGE:
+            after = page.next_after
+            if after is None or len(old) < len(page.items):
                 return
 
 

@@ -85,7 +85,16 @@ def _export(folder: Path, items: list[Item]) -> None:
     """Append the records, as they are stored, to the file of this month; synced before anything is removed."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"deliveries-{datetime.now(UTC):%Y-%m}.ndjson"
-    with (folder / name).open("ab") as out:
+    with (folder / name).open("a+b") as out:
+        if out.seek(0, os.SEEK_END):
+            out.seek(-1, os.SEEK_END)
+            if out.read() != b"\n":  # an earlier export was cut short: a line of its own for what comes now
+                out.write(b"\n")
         out.write(b"".join(item.value.replace(b"\n", b" ") + b"\n" for item in items))
         out.flush()
         os.fsync(out.fileno())
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

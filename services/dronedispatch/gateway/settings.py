@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.runtime.settings import AmqpSettings, ProcessSettings
 
+KEEP_DAYS_MIN = 2  # above what an Idempotency-Key is kept for (core/idempotency.py)
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -26,7 +28,7 @@ class Settings:
     forecast_poll_s: float = 1.0
     picture_poll_s: float = 2.0  # how late the dashboard is at most when the broker is away
     sweep_s: float = 1800.0
-    keep_days: float = 7.0  # finished deliveries leave the store after so many days; 0: never
+    keep_days: float = 7.0  # finished deliveries leave the store after so many days, 2 or more; 0: never
     export_dir: str | None = None  # where they are written first, as NDJSON; none: nowhere
     events_kept: int = 5000
     watchers_max: int = 500  # open event streams; one more is told to try another gateway
@@ -49,7 +51,10 @@ class Settings:
         for name in ("order_bytes_max", "zones_bytes_max", "events_kept", "watchers_max"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more")
-        if self.keep_days < 0:
-            raise ValueError("keep_days cannot be negative (0: finished deliveries stay for ever)")
+        if self.keep_days != 0 and not self.keep_days >= KEEP_DAYS_MIN:
+            raise ValueError(
+                f"keep_days must be 0 (finished deliveries stay for ever) or at least {KEEP_DAYS_MIN}: "
+                "an Idempotency-Key that outlived its delivery would order it anew"
+            )
         if max(self.order_bytes_max, self.zones_bytes_max) > self.process.body_bytes_max:
             raise ValueError("order_bytes_max and zones_bytes_max cannot be above body_bytes_max")

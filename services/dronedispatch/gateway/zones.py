@@ -95,8 +95,8 @@ class Zones:
         item = await self._kv.get(ZONES_KEY)
         return None if item is None else item.version
 
-    async def replace(self, document: object, expected: Version | None, *, unconditional: bool) -> str:
-        """Store a new city and show it; returns its ETag. `expected` None: nothing may be stored yet.
+    async def replace(self, document: object, expected: Version | None, *, unconditional: bool) -> ShownCity:
+        """Store a new city and show it, unless a newer one is there. `expected` None: nothing may be stored yet.
 
         Raises CityInvalid, VersionConflict (definite), and what a write to the store raises.
         """
@@ -108,7 +108,7 @@ class Zones:
         await self._take(Item(ZONES_KEY, version, body))
         self.known = True
         log.info("zones replaced", version=str(version))
-        return str(version)
+        return ShownCity(str(version), body)
 
     async def _read(self) -> Item | None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from typing import Final
@@ -12,8 +11,8 @@ PAUSE_S: Final = 0.2
 
 
 class AccessLog:
-    """Lines are appended by the loop (`lines.append`) and written in batches. Beyond LINES_MAX waiting ones are dropped
-    and counted: the log must not eat the memory when the disk is full.
+    """Lines are added by the loop and written in batches. Beyond LINES_MAX waiting ones are dropped and counted, as are
+    those that the file does not take: the log must not eat the memory when the disk is full.
 
     `reopen()` after the file was moved away (SIGHUP). Raises OSError if it cannot be opened at first.
     """
@@ -22,8 +21,9 @@ class AccessLog:
         self._path = path
         self._fd = self._open()
         self.lines: list[bytes] = []
-        self.dropped = 0
-        self.errors = 0
+        self._dropped = 0  # counted by the loop
+        self._refused = 0  # by the thread
+        self._torn = False  # the line before was cut short: what comes next begins a new one
         self._reopen = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
@@ -33,7 +33,12 @@ class AccessLog:
         if len(self.lines) < LINES_MAX:
             self.lines.append(line)
         else:
-            self.dropped += 1
+            self._dropped += 1
+
+    @property
+    def lost(self) -> int:
+        """Lines that were not written: too many waited, or the file took no more."""
+        return self._dropped + self._refused
 
     def reopen(self) -> None:
         """At the next write, open the path again."""
@@ -43,7 +48,7 @@ class AccessLog:
         """Write what waits, then close. Takes as long as the disk does, at most two seconds."""
         self._stop.set()
         self._thread.join(2.0)
-        if self._fd > 2:
+        if self._fd > 2 and not self._thread.is_alive():  # its number may soon be another file's
             os.close(self._fd)
 
     def _open(self) -> int:
@@ -59,18 +64,26 @@ class AccessLog:
     def _write(self) -> None:
         if self._reopen:
             self._reopen = False
-            with contextlib.suppress(OSError):  # the old file goes on
+            try:
                 new = self._open()
+            except OSError:  # the old file goes on, until the path can be opened
+                self._reopen = True
+            else:
                 if self._fd > 2:
                     os.close(self._fd)
-                self._fd = new
+                self._fd, self._torn = new, False
         count = len(self.lines)
         if not count:
             return
         data = memoryview(b"".join(self.lines[:count]))
         del self.lines[:count]  # not a new list: the loop may be about to append to this one
         try:
+            if self._torn:
+                os.write(self._fd, b"\n")
+                self._torn = False
             while data:
-                data = data[os.write(self._fd, data) :]
+                written = os.write(self._fd, data)
+                self._torn = data[written - 1] != 0x0A
+                data = data[written:]
         except OSError:
-            self.errors += 1
+            self._refused += bytes(data).count(b"\n")

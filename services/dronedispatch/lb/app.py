@@ -31,12 +31,13 @@ from dronedispatch.lb.routes import add_routes
 from dronedispatch.lb.settings import Settings
 from dronedispatch.lb.tls import RELOAD_S, Certificate
 from dronedispatch.runtime.clock import Clock, SystemClock
-from dronedispatch.runtime.discovery import Endpoint, ServiceWatch
+from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.health import Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.neighbour_health import NeighbourHealth
+from dronedispatch.runtime.serve import CannotListen
 from dronedispatch.runtime.service import create_service
 from dronedispatch.runtime.web import ServiceProcess
 
@@ -44,15 +45,6 @@ SERVICE: Final = "lb"
 FIRST_TABLE_S: Final = 2.0  # how long the door stays shut for Consul's first answer
 
 log = structlog.get_logger()
-
-
-def fixed_gateways(text: str) -> tuple[Endpoint, ...]:
-    """ "host:port,host:port" as a table. Raises ValueError."""
-    found = []
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        address, _, port = part.rpartition(":")
-        found.append(Endpoint(part, address.strip("[]"), int(port), {}))
-    return tuple(found)
 
 
 def compose(
@@ -86,14 +78,25 @@ def compose(
     )
 
 
+def _open_log(path: str) -> AccessLog | None:
+    """Raises CannotListen."""
+    try:
+        return AccessLog(path) if path else None
+    except OSError as error:
+        raise CannotListen(
+            f"LB_ACCESS_LOG={path}: {error.strerror}; name a file in a folder that this user may write to"
+        ) from error
+
+
 class DataPlane:
     """The data plane between the start and the stop of the process. `core` exists while it is open."""
 
     def __init__(self, settings: Settings, process: ServiceProcess, environ: Mapping[str, str]) -> None:
         self._settings = settings
         self._process = process
-        self._fixed = fixed_gateways(settings.gateways)
-        # Bound before anything runs: a taken port must be one sentence at the start, not a half-open process.
+        self._fixed = settings.fixed_gateways()
+        # Opened before anything runs: a taken port must be one sentence at the start, not a half-open process.
+        self._access_log = _open_log(settings.access_log)
         self._certificate = Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
         self._sock: socket.socket = open_listener(settings, environ)
         wanted = 2 * settings.connections_max + 256  # each client may have a connection to a gateway
@@ -143,8 +146,7 @@ class DataPlane:
         """Open the door."""
         settings = self._settings
         backends = BackendPool(settings)
-        access_log = AccessLog(settings.access_log) if settings.access_log else None
-        core = self.core = compose(settings, backends, access_log)
+        core = self.core = compose(settings, backends, self._access_log)
         if self._fixed:
             backends.replace(self._fixed)
         else:

@@ -42,8 +42,7 @@ def find_backend(request: ProxiedRequest, now_s: float) -> None:
 
 def turn_came(request: ProxiedRequest) -> None:
     """It waited for a place, and there is one."""
-    if not request.ended:
-        find_backend(request, request.core.now())
+    find_backend(request, request.core.now())
 
 
 async def connect(request: ProxiedRequest, backend: Backend, began_s: float) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Final
 
 import structlog
@@ -75,7 +75,7 @@ class BackendPool:
             else LeastInFlight(settings.slow_start_s)
         )
         self.members: dict[str, Backend] = {}
-        self.waiting: deque[Callable[[], None]] = deque()
+        self.waiting: OrderedDict[Hashable, Callable[[], None]] = OrderedDict()  # who, and how it is told
         self.ejections = 0
         self._records: dict[str, ejection.EjectionRecord] = {}
         self._active: list[Backend] = []
@@ -192,9 +192,11 @@ class BackendPool:
 
     def _serve_waiting(self) -> None:
         for _ in range(len(self.waiting)):
-            if not any(backend.in_flight < self._settings.in_flight_max for backend in self._active):
+            if not self.waiting or not any(
+                backend.in_flight < self._settings.in_flight_max for backend in self._active
+            ):
                 return
-            self.waiting.popleft()()
+            self.waiting.popitem(last=False)[1]()
 
     # --- what its answers say of a backend ---
 

@@ -24,12 +24,14 @@ class Deadlines:
         self._timer = self._loop.call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
+        self._timer = self._loop.call_later(
+            TICK_S, self._tick
+        )  # first: an error below must not be the last tick
         now_s = self._loop.time()
         for call in self._also:
             call(now_s)
         for connection in [one for one in self._connections.members if one.deadline_s <= now_s]:
             connection.expired()
-        self._timer = self._loop.call_later(TICK_S, self._tick)
 
     def close(self) -> None:
         self._timer.cancel()

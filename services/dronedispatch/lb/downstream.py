@@ -94,6 +94,8 @@ class Downstream(asyncio.Protocol):
             self._buffer = self._buffer + data if self._buffer else data
             if not self.write_paused:
                 self._pump()
+            elif len(self._buffer) > PIPELINED_BYTES_MAX:
+                self.pause()
         elif request.body_done:
             self._buffer += data
             if len(self._buffer) > PIPELINED_BYTES_MAX:
@@ -122,7 +124,9 @@ class Downstream(asyncio.Protocol):
         self.write_paused = False
         if self.request is not None:
             self.request.client_ready()
-        elif self._buffer:
+            return
+        self.resume()
+        if self._buffer:
             self._pump()
 
     # --- ClientSide ---

@@ -45,9 +45,9 @@ class ProxyCollector(Collector):
             "dd_lb_connections_open", "Clients connected", value=len(self._core.connections)
         )
         yield GaugeMetricFamily("dd_lb_waiting", "Requests waiting for room", value=len(pool.waiting))
-        if self._core.books.access_log is not None:
+        if counters.access_log is not None:
             yield CounterMetricFamily(
-                "dd_lb_access_log_lost", "Lines not written", value=self._core.books.access_log.dropped
+                "dd_lb_access_log_lost", "Lines not written", value=counters.access_log.lost
             )
         yield from self._gateways()
 

@@ -9,6 +9,7 @@ from typing import Literal
 from dronedispatch.lb.core.buckets import Rate
 from dronedispatch.lb.core.identity import Network, networks
 from dronedispatch.lb.core.retry import SAFE
+from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.settings import ProcessSettings, load
 
 
@@ -95,6 +96,7 @@ class Settings:
     access_log_format: Literal["text", "json"] = "text"
 
     def __post_init__(self) -> None:
+        self.fixed_gateways()
         self.networks()
         self.global_rate()
         self.client_rate()
@@ -106,6 +108,16 @@ class Settings:
             raise ValueError("tls_cert and tls_key go together")
         if not 0 <= self.control_port <= 65535:
             raise ValueError(f"control_port {self.control_port} is outside 0..65535")
+
+    def fixed_gateways(self) -> tuple[Endpoint, ...]:
+        """`gateways` as a table. Raises ValueError."""
+        found = []
+        for part in filter(None, (piece.strip() for piece in self.gateways.split(","))):
+            address, _, port = part.rpartition(":")
+            if not address or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
+                raise ValueError(f"gateways: {part!r} is no host:port")
+            found.append(Endpoint(part, address.strip("[]"), int(port), {}))
+        return tuple(found)
 
     def networks(self) -> tuple[Network, ...]:
         return networks(self.trusted_proxies)

@@ -30,6 +30,8 @@ RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 def carry_out(verdict: Verdict, request: ProxiedRequest, now_s: float) -> None:
     """Not for `Pass`: whoever has the answer in hand passes it on."""
     count_refusal(verdict, request)
+    if request.state is RequestState.QUEUED:  # who waits no longer must not keep others from waiting
+        request.core.backends.waiting.pop(request, None)
     match verdict:
         case Retry():
             pause(verdict, request, now_s)
@@ -37,7 +39,7 @@ def carry_out(verdict: Verdict, request: ProxiedRequest, now_s: float) -> None:
             resend(verdict, request, now_s)
         case Wait():
             if request.state is RequestState.QUEUED:
-                request.core.backends.waiting.append(partial(turn_came, request))
+                request.core.backends.waiting[request] = partial(turn_came, request)
             request.client.deadline_s = verdict.until_s
         case OwnAnswer():
             answer(verdict, request, now_s)

@@ -73,8 +73,7 @@ class Workers:
 
     def _tell_all(self, number: signal.Signals) -> None:
         for process in self._running.values():
-            if process.returncode is None:
-                process.send_signal(number)
+            _tell(process, number)
 
     def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = asyncio.create_task(work())
@@ -86,14 +85,7 @@ class Workers:
         loop, deaths = asyncio.get_running_loop(), 0
         while not self._stopping.is_set():
             began_s = loop.time()
-            process = self._running[number] = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "dronedispatch.lb",
-                env=worker_environment(self._settings, self._environ, number, self._listener.fileno()),
-                pass_fds=(self._listener.fileno(),),
-            )
-            status = await process.wait()
+            status = await self._live(number)
             if self._stopping.is_set():
                 return
             deaths = 0 if loop.time() - began_s > SETTLED_S else deaths + 1
@@ -106,14 +98,32 @@ class Workers:
             except TimeoutError:
                 continue
 
+    async def _live(self, number: int) -> int | str:
+        """One life of worker `number`; returns how it ended."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "dronedispatch.lb",
+                env=worker_environment(self._settings, self._environ, number, self._listener.fileno()),
+                pass_fds=(self._listener.fileno(),),
+            )
+        except OSError as error:
+            return f"it cannot be started: {error.strerror}"
+        self._running[number] = process
+        if self._stopping.is_set():  # it was not there yet when all were told
+            _tell(process, signal.SIGTERM)
+        return await process.wait()
+
     async def _exchange_all(self) -> None:
         """Stop and start each worker in turn; the next only when the one before is ready again."""
         async with self._exchanging:
             http = HttpClient(resend_on_reuse_reset=True)
             for number in range(self._settings.processes):
-                old = self._running[number]
-                old.send_signal(signal.SIGTERM)
-                await old.wait()
+                old = self._running.get(number)
+                if old is not None:
+                    _tell(old, signal.SIGTERM)
+                    await old.wait()
                 if not await self._ready(http, number):
                     log.error("exchange given up: the new worker does not get ready", worker=number)
                     break
@@ -134,6 +144,11 @@ class Workers:
                 return True
             await asyncio.sleep(READY_POLL_S)
         return False
+
+
+def _tell(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    if process.returncode is None:
+        process.send_signal(number)
 
 
 def supervise(settings: Settings, environ: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,11 +19,12 @@ from dronedispatch.fleet.messages import (
     DeliveryChanges,
     DeliveryStatusChanged,
     DroneUpdates,
+    RecordTold,
 )
 from dronedispatch.gateway.consumers import POSITIONS_KEPT_S, RENEW_MAX_S, Handler, Hearing
 from dronedispatch.gateway.core.stream import DELIVERY, DRONES, Reader
 from dronedispatch.gateway.feed import Feed
-from dronedispatch.runtime.amqp import Message
+from dronedispatch.runtime.amqp import Message, Undecodable
 from dronedispatch.testing.broker import MemoryBus
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.kv import MemoryKV
@@ -106,6 +108,22 @@ class Watched:
         """The hearing's loop, so much later."""
         self.clock.advance(seconds)
         return await self.hearing.once()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"events": (msgspec.Raw(b"{}"),)},
+        {"deliveries": (RecordTold("1.2", msgspec.Raw(b"{}")),)},
+        {"deliveries": (RecordTold("x", msgspec.Raw(b'{"id":"d"}')),)},
+    ],
+)
+async def test_a_batch_with_a_part_that_cannot_be_read_never_comes_again(parts: dict[str, Any]) -> None:
+    one = Watched()
+    whole = msgspec.json.decode(batch(1, 1), type=DeliveryChanges)
+    body = encode(msgspec.structs.replace(whole, **parts))
+    with pytest.raises(Undecodable):
+        await one.hearing.changed(Message(body, "m", "r"))
 
 
 async def test_readers_of_a_gateway_that_comes_late_to_the_broker_are_told_to_read_again() -> None:

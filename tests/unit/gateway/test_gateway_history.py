@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -25,6 +26,9 @@ from dronedispatch.gateway.core.history import (
 from dronedispatch.gateway.core.refusal import BadParameter
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.gateway.history import LATE_S, UNSURE_S, FiguresHistory
+from dronedispatch.gateway.lists import SCAN_PAGE
+from dronedispatch.kv.client import Delete, Op, OpResult
+from dronedispatch.kv.errors import Unavailable
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.kv import MemoryKV
 
@@ -99,6 +103,10 @@ def test_a_span_lies_on_the_grid_of_its_step_and_ends_now_at_the_latest() -> Non
     assert (found.from_s % 300, found.to_s % 300) == (0, 0)
     assert found.from_s <= BEGIN_S - 400
     assert found.to_s - 300 < BEGIN_S + 61.5 <= found.to_s
+
+
+def test_a_span_that_ends_with_the_first_hour_of_our_stamps_begins_with_it() -> None:
+    assert series(asked(to="0001-01-01T01:00:00Z"), ()).from_ == "0001-01-01T00:00:00.000Z"
 
 
 @pytest.mark.parametrize(
@@ -278,3 +286,31 @@ async def test_what_is_older_than_a_week_goes_and_the_rest_stays() -> None:
     await history.once()
     kept = [item.key for item in (await office.kv.scan(prefix="figures:")).items]
     assert kept == [figures_key(hour - KEPT_MINUTES), figures_key(hour - 1), figures_key(hour)]
+
+
+class Full(Blind):
+    """A store that takes no more writes of many keys at once."""
+
+    asked = 0
+
+    async def get(self, key: str) -> Any:
+        return await self._kv.get(key)
+
+    async def batch(self, ops: Sequence[Op]) -> list[OpResult]:
+        if not any(isinstance(op, Delete) for op in ops):
+            return await self._kv.batch(ops)
+        self.asked += 1
+        assert self.asked < 3, "it asks without end"
+        return [Unavailable("no space left") for _ in ops]
+
+
+async def test_what_cannot_be_forgotten_now_is_left_for_the_next_hour() -> None:
+    office = Office()
+    _, history = office.gateway(hears=False)
+    hour = MINUTE + 60 - MINUTE % 60
+    for minute in range(SCAN_PAGE):
+        await office.kv.put(figures_key(minute), encode(recorded(minute)))
+    office.to((hour + 1 - MINUTE) * 60.0 + UNSURE_S)
+    history._kv = full = Full(office.kv)
+    assert "recorded" in await history.once()
+    assert full.asked == 1

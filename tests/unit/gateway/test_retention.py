@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import delivery_key, encode
 from dronedispatch.fleet.positions import LatLon
 from dronedispatch.gateway.retention import DAY_S, Retention, _stamp
+from dronedispatch.gateway.settings import Settings
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.kv import MemoryKV
 
@@ -94,6 +96,38 @@ async def test_zero_days_keep_everything_and_one_gateway_at_a_time_is_enough(clo
     await kv.acquire("gateway/retention", "another", 60_000)
     assert await house(kv, clock).once() == "another gateway is at it"
     assert await ids(kv) == [1]
+
+
+async def test_an_export_that_was_cut_short_does_not_take_the_next_record_with_it(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    kv, ended_s = MemoryKV(), clock.wall_s() - 8 * DAY_S
+    await stored(kv, delivery(1, DeliveryStatus.DELIVERED, ended_s))
+    await house(kv, clock, export_dir=tmp_path / "export").once()
+    (file,) = (tmp_path / "export").iterdir()
+    file.write_bytes(file.read_bytes()[:-10])
+    await stored(kv, delivery(2, DeliveryStatus.DELIVERED, ended_s))
+    await house(kv, clock, export_dir=tmp_path / "export").once()
+    _, whole = file.read_bytes().splitlines()
+    assert msgspec.json.decode(whole, type=Delivery).id == f"{2:026}"
+
+
+async def test_the_name_of_an_export_is_as_safe_as_what_is_in_it(
+    clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    kv = MemoryKV()
+    await stored(kv, delivery(1, DeliveryStatus.DELIVERED, clock.wall_s() - 8 * DAY_S))
+    await house(kv, clock, export_dir=tmp_path / "export").once()
+    (file,) = (tmp_path / "export").iterdir()
+    assert synced == [os.stat(path).st_ino for path in (file, file.parent)]
+
+
+@pytest.mark.parametrize("keep_days", [-1.0, 0.5, 1.9])
+def test_what_a_key_may_still_ask_for_cannot_leave(keep_days: float) -> None:
+    with pytest.raises(ValueError, match="keep_days"):
+        Settings(keep_days=keep_days)
 
 
 async def test_a_year_of_ids_goes_in_one_run(clock: FakeClock) -> None:

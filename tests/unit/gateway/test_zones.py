@@ -78,9 +78,9 @@ async def test_what_one_gateway_has_put_another_shows_at_once_with_its_version()
     kv = store()
     one, other = Zones(kv), Zones(kv)
     await other.refresh()
-    etag = await one.replace(dict(OPEN.document), None, unconditional=False)
+    put = await one.replace(dict(OPEN.document), None, unconditional=False)
     shown = await other.latest()
-    assert (shown.etag, shown.stale) == (etag, False)
+    assert (shown.etag, shown.stale) == (put.etag, False)
     assert json.loads(shown.body) == OPEN.document
 
 

@@ -122,6 +122,9 @@ def test_every_answer_has_one_date_the_gateways_own_if_it_said_one(
         ("LB_PROCESSES", "0"),
         ("LB_CONTROL_PORT", "70000"),
         ("LB_BALANCE", "random"),
+        ("LB_GATEWAYS", "10.0.0.1"),
+        ("LB_GATEWAYS", "10.0.0.1:80,:81"),
+        ("LB_GATEWAYS", "10.0.0.1:http"),
         ("LB_TYPO", "1"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 
 import pytest
@@ -84,3 +85,17 @@ def test_each_worker_has_its_own_control_port_name_and_share() -> None:
 
 def test_the_limit_of_open_files_is_never_lowered() -> None:
     assert allow_descriptors(1) >= 1
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("not allowed to raise maximum limit"), OSError("not permitted")]
+)
+def test_a_limit_of_open_files_that_cannot_be_raised_stays(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("resource.getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr("resource.setrlimit", refused)
+    assert allow_descriptors(20_000) == 256

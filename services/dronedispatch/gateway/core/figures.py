@@ -134,6 +134,12 @@ class Ledger:
         self._assigned &= self.open.keys()
         return news, gone
 
+    def vanished(self, ids: Iterable[str]) -> None:
+        """The store has no such deliveries: it was restored, or they were removed after an end that nobody told."""
+        for one in ids:
+            self.open.pop(one, None)
+            self._assigned.discard(one)
+
     def figures(self, now_s: float, drones: Mapping[str, int], speed: float) -> Figures:
         """As of `now_s`."""
         count = dict.fromkeys(DeliveryStatus, 0)

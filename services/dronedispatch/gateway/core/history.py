@@ -28,6 +28,7 @@ MINUTE_S = 60
 KEPT_MINUTES = 7 * 24 * 60
 POINTS_MAX = 1500
 SPAN_DEFAULT_S = 3 * 3600
+FIRST_S = unstamp("0001-01-01T00:00:00Z")  # of what our stamps can say
 POINTS_DEFAULT = 360  # without a `step`, the shortest of STEPS_S that makes no more
 STEPS_S = (60, 300, 600, 1800, 3600, 21_600, 86_400)
 STEP_MAX_S = STEPS_S[-1]
@@ -126,7 +127,8 @@ def history_query(args: Mapping[str, Sequence[str]], now_s: float) -> HistoryQue
     """Raises BadParameter, which names what is wrong."""
     found = parameters(FiguresParameters, args)
     to_s = now_s if isinstance(found.to, UnsetType) else min(now_s, unstamp(found.to.upper()))
-    from_s = to_s - SPAN_DEFAULT_S if isinstance(found.from_, UnsetType) else unstamp(found.from_.upper())
+    begin_s = max(FIRST_S, to_s - SPAN_DEFAULT_S)
+    from_s = begin_s if isinstance(found.from_, UnsetType) else unstamp(found.from_.upper())
     if not from_s < to_s:
         raise BadParameter("from", "is not before `to`, and not before now")
     span_s = to_s - from_s

@@ -49,15 +49,15 @@ class ZoneRoutes:
         match = given.header(request, IF_MATCH)
         try:
             if match is None or (tags := _tags(match)).any:  # there is always a city: * matches it
-                etag = await self._zones.replace(document, None, unconditional=True)
+                put = await self._zones.replace(document, None, unconditional=True)
             else:
-                etag = await self._zones.replace(document, await self._expected(tags), unconditional=False)
+                put = await self._zones.replace(document, await self._expected(tags), unconditional=False)
         except CityInvalid as exc:
             raise BadField(exc.field, exc.reason) from exc
         except VersionConflict as exc:
             raise _changed() from exc
-        self._feed.zones_changed(etag)
-        return raw(self._zones.body, content_type=given.GEOJSON, headers={"ETag": f'"{etag}"'})
+        self._feed.zones_changed(self._zones.etag)
+        return raw(put.body, content_type=given.GEOJSON, headers={"ETag": f'"{put.etag}"'})
 
     async def _expected(self, tags: Tags) -> Version | None:
         """The one version among `tags` that may be the stored one. Raises Problem 412 when none can be."""

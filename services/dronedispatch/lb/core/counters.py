@@ -40,7 +40,7 @@ class ProxyCounters:
         self.without_budget = 0
 
     def answered(self, status: int, seconds: float, ended: str) -> None:
-        self.statuses[status // 100] += 1
+        self.statuses[min(status // 100, 5)] += 1  # what is no status counts as a 5xx (RFC 9110, section 15)
         self.buckets[bisect_left(BUCKETS_S, seconds)] += 1
         self.seconds += seconds
         self.ended[ended] += 1
