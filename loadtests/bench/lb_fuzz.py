@@ -150,7 +150,10 @@ class Target:
     async def judge(self, wire: bytes) -> Verdict:
         """The verdict; a second time, with more patience, when an answer seems to be missing: it may only be late."""
         verdict = await self._judge(wire, QUIET_S)
-        return await self.judge_patiently(wire) if len(verdict.requests) > len(verdict.statuses) else verdict
+        if len(verdict.requests) <= len(verdict.statuses):
+            return verdict
+        await asyncio.sleep(QUIET_S * 20)  # what is still under way of the first time is none of the second
+        return await self.judge_patiently(wire)
 
     async def judge_patiently(self, wire: bytes) -> Verdict:
         """As `judge`, on a machine so busy that a proxy pauses in the middle of its answer."""

@@ -35,7 +35,10 @@ except ImportError:  # python-consul
 
 T = TypeVar("T")
 
-BLOCKING_WAIT_S = 30.0
+BLOCKING_WAIT_S = (
+    8.0  # a Consul that stands still is noticed by what does not come: no longer than `consul_away` may wait
+)
+ANSWER_MAX_S = BLOCKING_WAIT_S * 17 / 16 + 1.0  # Consul adds up to a sixteenth
 CALL_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 3.0
 IDLE_S = 15.0

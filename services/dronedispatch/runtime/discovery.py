@@ -16,7 +16,14 @@ import structlog
 
 from dronedispatch.runtime.backoff import full_jitter
 from dronedispatch.runtime.clock import Clock, SystemClock
-from dronedispatch.runtime.consul import RESET_PAUSE_S, ConsulClient, ConsulError, Endpoint, next_index
+from dronedispatch.runtime.consul import (
+    ANSWER_MAX_S,
+    RESET_PAUSE_S,
+    ConsulClient,
+    ConsulError,
+    Endpoint,
+    next_index,
+)
 from dronedispatch.runtime.loops import end, is_cancelled
 
 __all__ = ["Endpoint", "KeyWatch", "ServiceWatch"]
@@ -45,15 +52,17 @@ class _Watch(Generic[V]):
         self.seen = asyncio.Event()
         self._clock = clock or SystemClock()
         self._rng = rng or Random()
-        self._failing_since_s: float | None = self._clock.monotonic_s()
+        self._answered_s = self._clock.monotonic_s()
+        self._failing = True  # until the first answer
         self._callbacks: list[Callable[[V], None]] = []
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def stale_s(self) -> float:
-        """Seconds since Consul answered last; 0 while it answers."""
-        return 0.0 if self._failing_since_s is None else self._clock.monotonic_s() - self._failing_since_s
+        """Seconds since Consul answered last; 0 while it answers, and while nothing is overdue."""
+        silent_s = self._clock.monotonic_s() - self._answered_s
+        return silent_s if self._failing or silent_s > ANSWER_MAX_S else 0.0
 
     def on_change(self, callback: Callable[[V], None]) -> None:
         """Call `callback` with every new value (at once, when there is one already)."""
@@ -100,14 +109,14 @@ class _Watch(Generic[V]):
                         error=repr(exc),
                         exc_info=traced,
                     )
-                    self._failing_since_s = self._failing_since_s or self._clock.monotonic_s()
+                    self._failing = True
                 await asyncio.sleep(0.05 + full_jitter(failures, base_s=0.1, cap_s=3.0, rng=self._rng))
                 failures, index = (
                     failures + 1,
                     0,
                 )  # after an error the answer may be anything: ask without waiting
                 continue
-            failures, self._failing_since_s = 0, None
+            failures, self._failing, self._answered_s = 0, False, self._clock.monotonic_s()
             index = next_index(index, answered)
             if index == 0:
                 await asyncio.sleep(RESET_PAUSE_S)

@@ -8,8 +8,10 @@ from typing import cast
 import pytest
 
 from dronedispatch.runtime import discovery
-from dronedispatch.runtime.consul import ConsulClient, ConsulError, Endpoint, next_index
+from dronedispatch.runtime.consul import BLOCKING_WAIT_S, ConsulClient, ConsulError, Endpoint, next_index
 from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.health import AWAY_S
+from dronedispatch.testing.clock import FakeClock
 from support.waiting import until
 
 A, B = Endpoint("a", "127.0.0.1", 1, {}), Endpoint("b", "127.0.0.1", 2, {})
@@ -65,6 +67,18 @@ async def test_an_error_is_no_empty_answer() -> None:
     watch, told = await watched(Scripted((5, (A,)), ConsulError("away")))
     assert (watch.endpoints, told) == ((A,), [(A,)])
     assert watch.stale_s > 0.0
+    await watch.stop()
+
+
+async def test_a_consul_that_stands_still_is_stale_as_soon_as_its_answer_is_overdue() -> None:
+    clock, consul = FakeClock(), Scripted((5, (A,)))
+    watch = ServiceWatch(cast(ConsulClient, consul), "gateway", clock=clock)
+    watch.start()
+    await until(lambda: consul.asked == [0, 5], "it waits for what is newer")
+    clock.advance(BLOCKING_WAIT_S)
+    assert watch.stale_s == 0.0
+    clock.advance(AWAY_S - BLOCKING_WAIT_S + 0.1)
+    assert watch.stale_s > AWAY_S  # health says so when it says it of a dead one
     await watch.stop()
 
 
