@@ -302,6 +302,21 @@ def test_a_grid_is_one_stop_of_the_tab_key_and_arrows_move_in_it(visit: Visit) -
     assert page.evaluate("document.activeElement.textContent") == "Drone"
 
 
+def test_escape_closes_the_card_when_the_focus_is_nowhere_but_what_lies_over_it_first(visit: Visit) -> None:
+    page = visit.page
+    page.click("[data-tab=drones]")
+    page.locator("#drone-table tbody tr").first.click()
+    expect(page.locator("#card")).to_be_visible()
+    page.click("#no-fly-open")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Escape")
+    expect(page.locator("#no-fly")).to_be_hidden()
+    expect(page.locator("#card")).to_be_visible()
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Escape")
+    expect(page.locator("#card")).to_be_hidden()
+
+
 def test_all_wrong_fields_of_an_order_are_named_at_once(visit: Visit) -> None:
     page = visit.page
     page.click("[data-tab=order]")

@@ -117,9 +117,7 @@ def work_on_many(hand: Hand, waiting: str = "pending") -> None:
     hand.leave()  # the button that opened it is gone: nothing is left to cancel
     expect(page.locator("#card [data-action]")).to_have_count(0)
     expect(page.locator("#card")).not_to_contain_text("none yet")  # it never gets a drone
-    if isinstance(
-        hand, Keyboard
-    ):  # the dialog has gone, and the focus with its button: it comes back to the card
+    if isinstance(hand, Keyboard):  # the button that had the focus is gone: the card has it now
         expect(page.locator("#card :focus")).to_have_count(1)
     hand.leave()
     expect(page.locator("#card")).to_be_hidden()

@@ -16,7 +16,14 @@ export class Card {
     this.announcer = new Announcer(document.querySelector("#announce"));
     this.shown = null; // the id and kind that the elements are of
     root.addEventListener("keydown", (event) => event.key === "Escape" && hands.onLeave());
+    document.addEventListener("keydown", (event) => this.key(event));
     this.missing = null; // {kind, id, text}: asked for, and not there
+  }
+
+  // A focus that is nowhere, as after a press on an empty place, still closes the card; what lies over it comes first.
+  key(event) {
+    if (event.key !== "Escape" || event.target !== document.body || event.defaultPrevented || this.root.hidden) return;
+    if (!this.world.sketch && !document.querySelector("dialog[open]")) this.hands.onLeave();
   }
 
   draw() {

@@ -56,7 +56,9 @@ export class NoFlyDrawing {
 
   key(event) {
     if (!this.active || event.key !== "Escape" || document.querySelector("dialog[open]")) return;
-    if (event.target === document.body || event.target.closest(".map")) this.close();
+    if (event.target !== document.body && !event.target.closest(".map")) return;
+    event.preventDefault(); // nothing else closes with it
+    this.close();
   }
 
   // A new area, or with `area` (a feature) the removal of that one.
