@@ -24,6 +24,7 @@ NAMES = (
     "page-live",
     "log-lines",
     "city",
+    "growth",
 )
 
 

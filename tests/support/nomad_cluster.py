@@ -33,6 +33,17 @@ client { options = { "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_dig
 """
 
 
+def control_groups() -> str:
+    """The shell's lines that mount this machine's control groups: `ip netns exec` lays an empty /sys over them, and
+    Nomad 1.9 starts no task without."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text("utf-8").splitlines()]
+    return "".join(
+        f"mkdir -p {where}; mount -t {kind} -o {options} {source} {where}\n"
+        for source, where, kind, options, *_ in mounts
+        if Path(where).is_relative_to("/sys/fs/cgroup")
+    )
+
+
 class Cluster(ThreeHosts):
     """Six machines; the services are Nomad's."""
 
@@ -86,7 +97,7 @@ class Cluster(ThreeHosts):
             shutil.copy(shipped / "ca.pem", etc / "tls" / "ca.pem")
             for kind in ("pem", "key"):
                 shutil.copy(shipped / f"nomad-{machine.name}.{kind}", etc / "tls" / f"agent.{kind}")
-        words = ["nomad", "agent", f"-config={etc}"]
+        words = ["sh", "-ec", f'{control_groups()}exec "$@"', "sh", "nomad", "agent", f"-config={etc}"]
         environ = {"PATH": os.environ["PATH"], "HOME": str(machine.folder), "CHECKPOINT_DISABLE": "1"}
         machine.running["nomad"] = machine.host.start(words, environ, machine.folder / "nomad.log")
 
