@@ -251,6 +251,22 @@ def test_what_is_missing_is_one_sentence_with_what_to_do(
     assert f"{name}: error: {sentence}" in done.stderr
 
 
+def test_access_is_given_by_what_a_server_has_and_says_who_does_not_answer(machine: Machine) -> None:
+    """A server has no release: only Python's standard library, and the tree."""
+    machine.ship()
+    told = {"DD_ROLE": "server", "DD_SERVERS": f"{machine.name}=10.77.0.11", "DD_PATIENCE": "0"}
+    booted = "mkdir -p /run/systemd/system && exec /vagrant/scripts/provision/access"
+    try:
+        done = machine.chroot.run(["bash", "-c", booted], machine.environ | told)
+    finally:
+        machine.path("/run/systemd/system").rmdir()
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert (
+        "error: " in done.stderr
+    )  # the server: Consul does not answer; the client: this secret is not its own
+
+
 def test_a_machine_without_enough_memory_is_told_which_setting_gives_more(machine: Machine) -> None:
     machine.ship()
     machine.path("/root/meminfo").write_text("MemTotal:      512000 kB\n", encoding="ascii")
