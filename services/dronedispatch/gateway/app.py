@@ -19,6 +19,7 @@ from dronedispatch.gateway.guard import add_guard, host_names
 from dronedispatch.gateway.history import FiguresHistory
 from dronedispatch.gateway.lists import Lists
 from dronedispatch.gateway.loops import loops
+from dronedispatch.gateway.order_lane import LINE, OrderLane
 from dronedispatch.gateway.orders import OrderPlacement
 from dronedispatch.gateway.routes.deliveries import DeliveryRoutes
 from dronedispatch.gateway.routes.drones import DroneRoutes
@@ -43,7 +44,7 @@ from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.neighbour_health import NeighbourHealth
 from dronedispatch.runtime.service import create_service
-from dronedispatch.runtime.web import ServiceProcess
+from dronedispatch.runtime.web import ServiceProcess, count_request
 
 SERVICE = "gateway"
 
@@ -150,7 +151,10 @@ def assemble(
     orders = OrderPlacement(kv, zones, forecast, clock, requests)
     gate = OperatorGate(clock)
     add_errors(app)
-    add_guard(app, host_names(settings))
+    names = host_names(settings)
+    add_guard(app, names)
+    app.ctx.fast_path = OrderLane(orders, names, settings.order_bytes_max).take
+    app.ctx.fast_line, app.ctx.fast_count = LINE, count_request
     add_routes(
         app,
         deliveries=DeliveryRoutes(orders, changes, lists, dispatcher, settings.order_bytes_max),
