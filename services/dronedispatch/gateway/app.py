@@ -174,6 +174,7 @@ def assemble(
     @app.before_server_stop
     async def end(_app: Sanic[Any, Any]) -> None:
         feed.close()
+        requests.flush()
         await app.ctx.gateway_tasks.stop()
 
     return feed
