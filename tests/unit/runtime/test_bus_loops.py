@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import aio_pika
 import pytest
 
 from dronedispatch.runtime.amqp import Bus, Message
+from dronedispatch.runtime.amqp_consumer import Acks, Consumer
 from dronedispatch.runtime.broker_source import BrokerSource
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.settings import AmqpSettings
@@ -69,28 +71,38 @@ async def test_whatever_the_library_raises_a_consumer_connects_again(
     assert consumer.cancelled()
 
 
-class Incoming(SimpleNamespace):
-    """A message of the broker, and what was said of it."""
+class Wire(SimpleNamespace):
+    """A channel, and what was said on it."""
 
     def __init__(self) -> None:
-        super().__init__(body=b"", message_id="m", correlation_id="c", said=[])
+        super().__init__(said=[])
 
-    async def ack(self) -> None:
-        self.said.append("done")
-
-    async def nack(self, *, requeue: bool) -> None:
-        self.said.append("again" if requeue else "never")
+    async def basic_nack(self, tag: int, *, requeue: bool) -> None:
+        self.said.append((tag, "again" if requeue else "never"))
 
 
 async def test_a_message_whose_handler_waited_for_something_given_up_comes_again() -> None:
     async def handler(_message: Message) -> None:
         await fails(asyncio.CancelledError())
 
-    incoming = Incoming()
-    bus = Bus(
-        BrokerSource(AmqpSettings(url="amqp://there"), ConsulClient("127.0.0.1:1")),
-        work_queues=("work",),
-        fanouts=(),
+    told = SimpleNamespace(message_id="m", correlation_id="c")
+    incoming, wire = (
+        SimpleNamespace(body=b"", delivery_tag=7, header=SimpleNamespace(properties=told)),
+        Wire(),
     )
-    await in_time(bus._handle(SimpleNamespace(), "work", handler, incoming))  # type: ignore[arg-type]
-    assert incoming.said == ["again"]
+    consumer: Any = Consumer("work", handler, 100, Random(1))
+    await in_time(consumer.handle(SimpleNamespace(), wire, incoming))
+    assert wire.said == [(7, "again")]
+
+
+def test_what_was_handled_in_a_row_is_acknowledged_at_once_and_nothing_that_is_still_at_work() -> None:
+    acks = Acks()
+    for tag in range(1, 8):
+        acks.begun(tag)
+    for tag in (2, 1, 3, 5, 7):
+        acks.handled(tag)
+    acks.returned(4)
+    assert acks.due() == [(5, True), (7, False)]
+    assert acks.due() == []
+    acks.handled(6)
+    assert acks.due() == [(6, True)]
