@@ -154,9 +154,10 @@ def _soonest(
     first = int(least_m.argmin())
     spot = Point(*spots_m[first].tolist())
     straight_m = distance_m(origin, destination)
-    flies_straight = flight_at_most_m == straight_m or _is_straight(paths, origin, destination)
-    if flies_straight and _is_straight(paths, spot, origin):
-        return first, distance_m(spot, origin), straight_m
+    if _is_straight(paths, spot, origin):
+        flies_straight = flight_at_most_m == straight_m or _is_straight(paths, origin, destination)
+        flight_m = straight_m if flies_straight else paths.length_m(origin, destination)
+        return first, distance_m(spot, origin), flight_m
     best, best_m, approach_m, flight_m = -1, np.inf, 0.0, 0.0
     nearest = np.argsort(least_m, kind="stable")
     for begin in range(0, len(nearest), WAYS_AT_ONCE):
