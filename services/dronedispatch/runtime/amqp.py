@@ -14,6 +14,7 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from prometheus_client import Counter, Gauge
 from ulid import ULID
 
 from dronedispatch.runtime.amqp_consumer import (
+    ACK_OWN_AFTER_S,
     CONFIRM_TIMEOUT_S,
     FAULTS,
     TEND_S,
@@ -53,6 +55,7 @@ UNCONFIRMED_S = 3.0  # a connection without a confirmation for so long is none: 
 PUBLISHED = Counter("dd_amqp_published_total", "Messages by outcome", ["target", "outcome"])
 PUBLISHED_BYTES = Counter("dd_amqp_published_bytes_total", "Bytes of confirmed messages", ["target"])
 BUFFERED = Gauge("dd_amqp_buffered", "Messages waiting to be published")
+_published, _published_bytes = cache(PUBLISHED.labels), cache(PUBLISHED_BYTES.labels)
 
 log = structlog.get_logger()
 
@@ -217,9 +220,9 @@ class Bus:
             sent = True
         finally:
             self._confirms.ended(confirmed=sent)
-            PUBLISHED.labels(message.target, "confirmed" if sent else "retried").inc()
+            _published(message.target, "confirmed" if sent else "retried").inc()
             if sent:
-                PUBLISHED_BYTES.labels(message.target).inc(len(message.body))
+                _published_bytes(message.target).inc(len(message.body))
 
     def _note_listeners(self, message: _Outgoing, *, heard: bool) -> None:
         """Raises NoBroker for a message that the broker gave back though its work queue should be there."""
@@ -240,7 +243,7 @@ class Bus:
                 await self._queues.declare_fanouts(channel)
                 await trim_dead_letters(channel)
 
-            await self._consumer_of(queue, handler, prefetch).receive(channel, tend, asyncio.Event())
+            await Consumer(queue, handler, prefetch, self._rng).receive(channel, tend, asyncio.Event())
 
         return self._consumer(queue, run)
 
@@ -269,7 +272,8 @@ class Bus:
 
             unanswered.set()
             try:
-                await self._consumer_of(queue, handler, 200).receive(channel, tend, unanswered)
+                consumer = Consumer(queue, handler, 200, self._rng, ACK_OWN_AFTER_S)
+                await consumer.receive(channel, tend, unanswered)
             except asyncio.CancelledError:
                 if is_cancelled() and not self._stopping:
                     with contextlib.suppress(*FAULTS):
@@ -278,9 +282,6 @@ class Bus:
                 raise
 
         return self._consumer(queue, run)
-
-    def _consumer_of(self, queue: str, handler: Handler, prefetch: int) -> Consumer:
-        return Consumer(queue, handler, prefetch, self._rng)
 
     def _consumer(self, queue: str, run: Run) -> asyncio.Task[None]:
         task = asyncio.create_task(self._keep_connected(f"consume {queue}", run), name=f"consume {queue}")

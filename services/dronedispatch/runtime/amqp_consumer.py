@@ -1,7 +1,7 @@
 """One consumer of one queue, on one channel of the broker: has what comes handled, and says what became of it.
 
 What was handled is acknowledged in groups: one frame, and one entry in the log of the queue, for all that was handled within
-ACK_AFTER_S. Who dies before has them delivered again; every effect is safe to repeat.
+`ack_after_s`. Who dies before has them delivered again; every effect is safe to repeat.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 import aio_pika
@@ -29,9 +30,11 @@ from dronedispatch.runtime.loops import end, is_cancelled
 CONFIRM_TIMEOUT_S = 10.0
 CONSUME_TIMEOUT_S = 60.0  # a queue whose replicas never formed stands there, and answers no consumer
 TEND_S = 2.0  # how often exchanges and bindings are declared again: it changes nothing where they stand
-ACK_AFTER_S = 0.1
+ACK_AFTER_S = 0.1  # of a work queue: what its consumer dies over counts as returned
+ACK_OWN_AFTER_S = 1.0  # of a subscription: nobody else waits for what its queue holds
 
 CONSUMED = Counter("dd_amqp_consumed_total", "Messages by outcome", ["queue", "outcome"])
+_consumed = cache(CONSUMED.labels)
 FAULTS = (AMQPError, OSError, TimeoutError, ConnectionError, asyncio.InvalidStateError, RuntimeError)
 
 log = structlog.get_logger()
@@ -90,11 +93,14 @@ class Acks:
 class Consumer:
     """`handler` may be called for up to `prefetch` messages at once."""
 
-    def __init__(self, queue: str, handler: Handler, prefetch: int, rng: Random) -> None:
+    def __init__(
+        self, queue: str, handler: Handler, prefetch: int, rng: Random, ack_after_s: float = ACK_AFTER_S
+    ) -> None:
         self._queue = queue
         self._handler = handler
         self._prefetch = prefetch
         self._rng = rng
+        self._ack_after_s = ack_after_s
         self._acks = Acks()
         self._some = asyncio.Event()
         self._many = asyncio.Event()
@@ -145,7 +151,7 @@ class Consumer:
         while True:
             await self._some.wait()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ACK_AFTER_S):
+                async with asyncio.timeout(self._ack_after_s):
                     await self._many.wait()
             await self._say(wire)
 
@@ -156,7 +162,7 @@ class Consumer:
             await wire.basic_ack(tag, multiple=with_all_before)
 
     def _handled(self, tag: int, outcome: str) -> None:
-        CONSUMED.labels(self._queue, outcome).inc()
+        _consumed(self._queue, outcome).inc()
         self._acks.handled(tag)
         self._some.set()
         if self._acks.waiting >= self._prefetch // 4:
@@ -180,7 +186,7 @@ class Consumer:
             if is_cancelled():
                 raise
             log.warning("message not handled, again later", queue=self._queue, error=repr(exc))
-            CONSUMED.labels(self._queue, "again").inc()
+            _consumed(self._queue, "again").inc()
             await asyncio.sleep(0.05 + full_jitter(0, base_s=1.0, cap_s=1.0, rng=self._rng))
             self._acks.returned(tag)
             await wire.basic_nack(tag, requeue=True)
