@@ -12,7 +12,7 @@ from functools import lru_cache
 import msgspec
 from ulid import ULID
 
-from dronedispatch.gateway.core.headers import IDEMPOTENCY_KEY, header_value
+from dronedispatch.gateway.core.fields import IdempotencyKey
 from dronedispatch.gateway.core.order import Order, parse_order
 from dronedispatch.gateway.core.origin import HostNames
 from dronedispatch.gateway.core.refusal import BadField, NoJson
@@ -49,7 +49,7 @@ class OrderLane:
         try:
             key = _key(headers.get(b"idempotency-key"))
             order = parse_order(request.body)
-        except (BadField, NoJson, UnicodeDecodeError):
+        except (BadField, NoJson, msgspec.ValidationError, UnicodeDecodeError):
             return False
         task = asyncio.create_task(self._place(request, order, key))
         self._tasks.add(task)
@@ -73,8 +73,8 @@ class OrderLane:
 
 
 def _key(given: bytes | None) -> str | None:
-    """Raises BadField, UnicodeDecodeError."""
-    return None if given is None else header_value(IDEMPOTENCY_KEY, [given.decode("ascii")])
+    """Raises ValidationError, UnicodeDecodeError: Sanic has the words for it."""
+    return None if given is None else msgspec.convert(given.decode("ascii"), IdempotencyKey)
 
 
 def _request_id(request: FastRequest) -> tuple[str, str]:

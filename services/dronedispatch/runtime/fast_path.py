@@ -122,12 +122,13 @@ def parse_headers(lines: bytes) -> tuple[dict[bytes, bytes], int] | None:
 
 def _parse_headers(lines: bytes) -> tuple[dict[bytes, bytes], int] | None:
     headers: dict[bytes, bytes] = {}
-    for line in lines.split(b"\r\n"):
+    split = lines.split(b"\r\n")
+    if not lines.count(b"\n") == lines.count(b"\r") == len(split) - 1 or b"\x00" in lines:
+        return None
+    for line in split:
         name, colon, value = line.partition(b":")
         name = name.lower()
         if not colon or not name or name.strip() != name or b" " in name or name in headers or name in _NEVER:
-            return None
-        if b"\n" in line or b"\r" in line or b"\x00" in line:
             return None
         headers[name] = value.strip(b" \t")
     length = headers.get(b"content-length", b"0")

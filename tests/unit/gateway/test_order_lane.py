@@ -82,6 +82,9 @@ async def test_a_plain_order_is_placed_below_sanic_and_counts_like_any_other(des
         ("Content-Type: application/json", "Sec-Fetch-Site: cross-site"),
         ("Content-Type: application/json", "Idempotency-Key: k", "Idempotency-Key: k"),
         ("Content-Type: application/json", "Idempotency-Key:"),
+        ("Content-Type: application/json", "Idempotency-Key: two words"),
+        ("Content-Type: application/json", "Idempotency-Key: caf\u00e9"),
+        ("Content-Type: application/json", f"Idempotency-Key: {'k' * 300}"),
     ],
 )
 async def test_what_is_unusual_or_to_be_refused_is_left_to_sanic(desk: Desk, lines: tuple[str, ...]) -> None:
