@@ -77,6 +77,7 @@ class Gateway:
         dispatcher = DispatcherClient(self.dispatchers, self.http, token)
         self._feed = assemble(app, settings, self.kv, self.bus, dispatcher, self._clock)
         self.zones: Zones = app.ctx.zones
+        self._requests: DeliveryRequests = app.ctx.requests
         self._hearing: Hearing | None = None
         self._store = NeighbourHealth(lambda: self.coordinators.endpoints, self.http, self._clock)
         self._broker = Away(self._clock)
@@ -119,6 +120,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """See Service."""
+        self._requests.flush()
         await self.bus.stop()
         await self.kv.close()
         await self.http.close()
@@ -144,7 +146,7 @@ def assemble(
     zones = app.ctx.zones = Zones(kv)
     forecast = Forecast(kv, zones, flight=settings.flight, speed=settings.speed)
     feed = Feed(kv, clock, settings.events_kept, lambda: forecast.speed)
-    requests = DeliveryRequests(publisher, clock, feed.announce)
+    requests = app.ctx.requests = DeliveryRequests(publisher, clock, feed.announce)
     changes = Changes(kv, clock, requests)
     lists = Lists(kv)
     history = FiguresHistory(kv, clock, feed)
@@ -174,7 +176,6 @@ def assemble(
     @app.before_server_stop
     async def end(_app: Sanic[Any, Any]) -> None:
         feed.close()
-        requests.flush()
         await app.ctx.gateway_tasks.stop()
 
     return feed
