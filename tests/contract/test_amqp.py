@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from prometheus_client import REGISTRY
 from scripts.local.ports import Ports
 
-from dronedispatch.runtime import amqp, amqp_queues
+from dronedispatch.runtime import amqp, amqp_consumer, amqp_queues
 from dronedispatch.runtime.amqp import Bus, Message, Undecodable
 from dronedispatch.runtime.amqp_queues import DEAD_LETTERS, DELIVERY_LIMIT
 from dronedispatch.runtime.broker_source import BrokerSource
@@ -213,7 +213,7 @@ async def test_what_an_operator_deletes_is_made_again_and_everybody_hears(
 async def test_a_queue_of_ours_that_answers_no_consumer_is_made_anew(
     buses: Callable[[], Bus], broker: tuple[Ports, Part], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(amqp, "CONSUME_TIMEOUT_S", patient_s(1.0))
+    monkeypatch.setattr(amqp_consumer, "CONSUME_TIMEOUT_S", patient_s(1.0))
     publisher, first, second, inboxes = buses(), buses(), buses(), [Inbox(), Inbox()]
 
     async def told(body: bytes, inbox: Inbox) -> None:

@@ -70,11 +70,13 @@ class Consumers:
         self._tasks = []
 
     async def delivery_requested(self, message: Message) -> None:
-        """A delivery is new, cancelled or changed: read it, and have a round."""
+        """Deliveries are new, cancelled or changed: read them, and have a round."""
         event = decoded(DeliveryRequested, message)
-        if event.told is not None:
-            self._rounds.statuses.hear(*_record(event.told, event.delivery_id))
-        self._rounds.point_at(delivery_key(event.delivery_id))
+        events = (event, *event.more)
+        records = [_record(one.told, one.delivery_id) for one in events if one.told is not None]
+        for delivery, version in records:
+            self._rounds.statuses.hear(delivery, version)
+        self._rounds.point_at(*(delivery_key(one.delivery_id) for one in events))
 
     async def drones_updated(self, message: Message) -> None:
         """A tick of a drone_sim; a round at once when a drone has done something."""

@@ -7,13 +7,19 @@ again. So the straight line is the way where it meets no hole, and elsewhere the
 
 from __future__ import annotations
 
+from functools import partial
+from math import inf
+
 import numpy as np
 import numpy.typing as npt
 import shapely
-from shapely import MultiPolygon, Polygon, STRtree
+from shapely import LineString, MultiPolygon, Polygon, STRtree
+
+from dronedispatch.fleet.positions import Point, distance_m
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+BOXES_MAX = 16  # holes that are looked at one by one before a tree is asked: it costs as much as so many
 CONVEX = 1e-9  # share of its hull's area that a convex shape may lack: rounding
 
 
@@ -32,8 +38,9 @@ class Detours:
         if self._shell is not None:
             shapely.prepare(self._shell)
         self._holes = STRtree([Polygon(ring) for ring in self._room.interiors])
+        self._boxes = [ring.bounds for ring in self._room.interiors]
         self._around_m = np.array([ring.length / 2.0 for ring in self._room.interiors], dtype=np.float64)
-        self._docks = docks[self._inside(docks)]
+        self._docks = [Point(x, y) for x, y in docks[self._inside(docks)].tolist()]
 
     def _inside(self, points: Array) -> Mask:
         return np.asarray(shapely.contains_xy(self._room, points[:, 0], points[:, 1]), dtype=np.bool_)
@@ -52,14 +59,37 @@ class Detours:
         lengths[~known] = np.inf
         return lengths
 
-    def trip_at_most_m(self, origin: Array, destination: Array) -> Array:
-        """(2,), (2,) -> (3,): from the nearest charge point, with the parcel, on to the nearest charge point."""
-        if self._room is None or not len(self._docks):
-            return np.full(3, np.inf)
-        count = len(self._docks)
-        spots = np.repeat(np.stack([origin, destination]), count, axis=0)
-        ways_m = self.at_most_m(
-            np.concatenate([spots, origin[None]]),
-            np.concatenate([np.tile(self._docks, (2, 1)), destination[None]]),
-        )
-        return np.array([ways_m[:count].min(), ways_m[-1], ways_m[count:-1].min()])
+    def trip_at_most_m(self, origin: Point, destination: Point) -> tuple[float, float, float]:
+        """From the charge point next to the origin, with the parcel, on to the one next to the destination."""
+        if self._room is None or not self._docks or not self._hold(origin, destination):
+            return inf, inf, inf
+        first, last = (min(self._docks, key=partial(distance_m, end)) for end in (origin, destination))
+        a, b = (first, origin, destination), (origin, destination, last)
+        if all(map(self._is_clear, a, b)):
+            return distance_m(first, origin), distance_m(origin, destination), distance_m(destination, last)
+        pickup_m, delivery_m, return_m = self.at_most_m(np.array(a), np.array(b)).tolist()
+        return pickup_m, delivery_m, return_m
+
+    def is_straight(self, a: Point, b: Point) -> bool:
+        """Whether the straight line is the way; False: it may be all the same."""
+        return self._room is not None and self._hold(a, b) and self._is_clear(a, b)
+
+    def _hold(self, a: Point, b: Point) -> bool:
+        inside = shapely.contains_xy(self._room, (a[0], b[0]), (a[1], b[1]))
+        return bool(inside[0] and inside[1])
+
+    def _is_clear(self, a: Point, b: Point) -> bool:
+        """Whether the line between two places of the room stays in it: a few comparisons for most lines."""
+        if self._shell is None and len(self._boxes) <= BOXES_MAX:
+            (ax, ay), (bx, by) = a, b
+            west, east = (ax, bx) if ax < bx else (bx, ax)
+            south, north = (ay, by) if ay < by else (by, ay)
+            for left, bottom, right, top in self._boxes:
+                if west <= right and left <= east and south <= top and bottom <= north:
+                    break
+            else:
+                return True
+        line = LineString((a, b))
+        if self._shell is not None and not shapely.covers(self._shell, line):
+            return False
+        return not len(self._holes.query(line, predicate="intersects"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from functools import cache
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -40,14 +42,18 @@ def encode(document: object) -> bytes:
     return _encoder.encode(document)
 
 
-def decode(kind: type[T], body: bytes) -> T:
+_decoder: Callable[[Any], msgspec.json.Decoder[Any]] = cache(msgspec.json.Decoder)
+
+
+def decode(kind: type[T], body: bytes | msgspec.Raw) -> T:
     """Raises Unreadable with the field's path: a record that cannot be read is reported, never overwritten."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        found: T = _decoder(kind).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Unreadable(f"{kind.__name__}: {exc}") from exc
     except RecursionError as exc:
         raise Unreadable(f"{kind.__name__}: is nested too deeply") from exc
+    return found
 
 
 def decode_named(kind: type[N], body: bytes, name: str) -> N:

@@ -60,6 +60,14 @@ def why_not_by_class(flight: FlightModel, trip: Trip, weight_kg: float) -> dict[
     return reasons
 
 
+def can_somebody(flight: FlightModel, trip: Trip, weight_kg: float) -> bool:
+    """Whether a class can fly it, when it has charged: `why_nobody`, without its words. Lengths may be infinite."""
+    return any(
+        weight_kg <= limit_kg and needed_pct(flight, trip, weight_kg, kind) <= 100.0
+        for kind, limit_kg in PAYLOAD_MAX_KG.items()
+    )
+
+
 def why_nobody(flight: FlightModel, trip: Trip, weight_kg: float) -> str | None:
     """Why no class of drones can fly it; None: one can."""
     reasons = why_not_by_class(flight, trip, weight_kg)

@@ -27,7 +27,8 @@ class RecordTold(msgspec.Struct, frozen=True, gc=False):
 class DeliveryRequested(msgspec.Struct, frozen=True, kw_only=True):
     """gateway -> dispatcher: there is something new to look at (also after a cancel or a change of priority).
 
-    `told`: the record as it was written, for display alone; a gateway of a release before sends none.
+    `told`: the record as it was written, for display alone; a gateway of a release before sends none. `more`: of other
+    deliveries, which came close behind; a dispatcher of the release before passes them over, and finds them in its scan.
     """
 
     id: str
@@ -36,6 +37,7 @@ class DeliveryRequested(msgspec.Struct, frozen=True, kw_only=True):
     delivery_id: str
     cause: str = "created"
     told: RecordTold | None = None
+    more: tuple[DeliveryRequested, ...] = ()
 
 
 class DroneUpdates(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 EARTH_RADIUS_M = 6_371_008.8  # mean radius, IUGG
+METRES_A_DEGREE = math.radians(1.0) * EARTH_RADIUS_M
 
 
 class LatLon(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -35,20 +36,18 @@ class Plane:
     middle: LatLon
 
     def to_point(self, pos: LatLon) -> Point:
-        metres_a_degree = math.radians(1.0) * EARTH_RADIUS_M
         return Point(
             (near_lon(pos.lon, self.middle.lon) - self.middle.lon)
-            * metres_a_degree
+            * METRES_A_DEGREE
             * math.cos(math.radians(self.middle.lat)),
-            (pos.lat - self.middle.lat) * metres_a_degree,
+            (pos.lat - self.middle.lat) * METRES_A_DEGREE,
         )
 
     def to_latlon(self, point: Point) -> LatLon:
-        metres_a_degree = math.radians(1.0) * EARTH_RADIUS_M
         return LatLon(
-            lat=self.middle.lat + point.y_m / metres_a_degree,
+            lat=self.middle.lat + point.y_m / METRES_A_DEGREE,
             lon=near_lon(
-                self.middle.lon + point.x_m / (metres_a_degree * math.cos(math.radians(self.middle.lat))), 0.0
+                self.middle.lon + point.x_m / (METRES_A_DEGREE * math.cos(math.radians(self.middle.lat))), 0.0
             ),
         )
 

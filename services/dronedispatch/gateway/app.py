@@ -19,6 +19,7 @@ from dronedispatch.gateway.guard import add_guard, host_names
 from dronedispatch.gateway.history import FiguresHistory
 from dronedispatch.gateway.lists import Lists
 from dronedispatch.gateway.loops import loops
+from dronedispatch.gateway.order_lane import LINE, OrderLane
 from dronedispatch.gateway.orders import OrderPlacement
 from dronedispatch.gateway.routes.deliveries import DeliveryRoutes
 from dronedispatch.gateway.routes.drones import DroneRoutes
@@ -43,7 +44,7 @@ from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.loops import Loop, Tasks
 from dronedispatch.runtime.neighbour_health import NeighbourHealth
 from dronedispatch.runtime.service import create_service
-from dronedispatch.runtime.web import ServiceProcess
+from dronedispatch.runtime.web import ServiceProcess, count_request
 
 SERVICE = "gateway"
 
@@ -76,6 +77,7 @@ class Gateway:
         dispatcher = DispatcherClient(self.dispatchers, self.http, token)
         self._feed = assemble(app, settings, self.kv, self.bus, dispatcher, self._clock)
         self.zones: Zones = app.ctx.zones
+        self._requests: DeliveryRequests = app.ctx.requests
         self._hearing: Hearing | None = None
         self._store = NeighbourHealth(lambda: self.coordinators.endpoints, self.http, self._clock)
         self._broker = Away(self._clock)
@@ -118,6 +120,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """See Service."""
+        self._requests.flush()
         await self.bus.stop()
         await self.kv.close()
         await self.http.close()
@@ -143,14 +146,17 @@ def assemble(
     zones = app.ctx.zones = Zones(kv)
     forecast = Forecast(kv, zones, flight=settings.flight, speed=settings.speed)
     feed = Feed(kv, clock, settings.events_kept, lambda: forecast.speed)
-    requests = DeliveryRequests(publisher, clock, feed.announce)
+    requests = app.ctx.requests = DeliveryRequests(publisher, clock, feed.announce)
     changes = Changes(kv, clock, requests)
     lists = Lists(kv)
     history = FiguresHistory(kv, clock, feed)
     orders = OrderPlacement(kv, zones, forecast, clock, requests)
     gate = OperatorGate(clock)
     add_errors(app)
-    add_guard(app, host_names(settings))
+    names = host_names(settings)
+    add_guard(app, names)
+    app.ctx.fast_path = OrderLane(orders, names, settings.order_bytes_max).take
+    app.ctx.fast_line, app.ctx.fast_count = LINE, count_request
     add_routes(
         app,
         deliveries=DeliveryRoutes(orders, changes, lists, dispatcher, settings.order_bytes_max),

@@ -14,7 +14,9 @@ from dronedispatch.gateway.core.problem_types import BY_NAME, BY_STATUS, PROBLEM
 from dronedispatch.gateway.core.refusal import BadField, BadParameter, FieldError, NoJson, NoSuchPath
 from dronedispatch.kv.errors import KVError, OutcomeUnknown, Unauthorized, Unavailable
 from dronedispatch.runtime.problems import Problem
-from dronedispatch.runtime.web import problem_answer
+from dronedispatch.runtime.web import problem_answer, unexpected_problem
+
+KNOWN = (NoJson, NotAcceptable, BadField, BadParameter, NoSuchPath, KVError, Unreadable)
 
 log = structlog.get_logger()
 
@@ -70,12 +72,26 @@ def add_errors(app: Sanic[Any, Any]) -> None:
     app.ctx.name_problem_type = name_type
 
     async def answer(request: Request, exc: Exception) -> HTTPResponse:
-        problem = problem_of(exc)
-        if problem.status >= 500:
-            log.warning("request failed", path=request.path, status=problem.status, error=repr(exc))
-        return problem_answer(request, problem)
+        return problem_answer(request, _told(exc, request.path))
 
     # Each kind itself, not its base alone: after one unexpected ValueError on a path, Sanic takes its handler there for that
     # of all ValueErrors that it does not know by their own class.
-    for kind in (NoJson, NotAcceptable, BadField, BadParameter, NoSuchPath, KVError, Unreadable):
+    for kind in KNOWN:
         app.exception(kind)(answer)
+
+
+def problem_below_sanic(exc: Exception, path: str) -> Problem:
+    """The answer to a request on `path` that ended so where no handler of Sanic sees it: the same, and logged alike."""
+    if isinstance(exc, Problem):
+        problem = exc
+    else:
+        problem = _told(exc, path) if isinstance(exc, KNOWN) else unexpected_problem(path, exc)
+    name_type(problem)
+    return problem
+
+
+def _told(exc: Exception, path: str) -> Problem:
+    problem = problem_of(exc)
+    if problem.status >= 500:
+        log.warning("request failed", path=path, status=problem.status, error=repr(exc))
+    return problem

@@ -135,11 +135,10 @@ class Feed:
 
     def changed(self, batch: DeliveryChanges) -> None:
         """A batch of the dispatcher. Raises Unreadable before anything has changed."""
-        events = [(decode(DeliveryStatusChanged, bytes(body)), bytes(body)) for body in batch.events]
+        events = [(decode(DeliveryStatusChanged, body), bytes(body)) for body in batch.events]
         drones = [_drone_told(one) for one in batch.drones] if self.watched else []
         deliveries = [
-            (decode(_Named, bytes(one.record)).id, _version(one), bytes(one.record))
-            for one in batch.deliveries
+            (decode(_Named, one.record).id, _version(one), bytes(one.record)) for one in batch.deliveries
         ]
         with contextlib.suppress(ValueError):  # no time: nobody else reads it
             self._dispatcher_ahead_s = unstamp(batch.at) - self._clock.monotonic_s()
@@ -393,4 +392,4 @@ def _version(told: RecordTold) -> Version:
 
 
 def _drone_told(told: RecordTold) -> tuple[Drone, Version]:
-    return decode(Drone, bytes(told.record)), _version(told)
+    return decode(Drone, told.record), _version(told)

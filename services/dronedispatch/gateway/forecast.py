@@ -29,12 +29,13 @@ class Forecast:
         self._zones = zones
         self.flight = flight  # of every class, unhurried
         self._speed = speed
+        self._cruise_mps = flight.sped_up(speed).cruise_mps
         self._polls = 0
         self.state: DispatchState | None = None
         self.record = PromiseRecord()
         self._outlook: Outlook | None = None
 
-    def eta(self, order: Order, now_s: float) -> Eta:
+    def eta(self, order: Order, now_s: float, flight_at_most_m: float | None = None) -> Eta:
         """See core/eta.py."""
         return estimate(
             order,
@@ -42,7 +43,8 @@ class Forecast:
             paths=self._zones.paths,
             outlook=self._laid_out(),
             record=self.record,
-            speed_mps=self.flight.sped_up(self._speed).cruise_mps,
+            speed_mps=self._cruise_mps,
+            flight_at_most_m=flight_at_most_m,
         )
 
     def _laid_out(self) -> Outlook | None:

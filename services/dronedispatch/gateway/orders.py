@@ -13,7 +13,7 @@ from dronedispatch.fleet.documents import decode, delivery_key, encode, idem_key
 from dronedispatch.gateway.core.idempotency import IdemRecord, fingerprint, why_not_the_same
 from dronedispatch.gateway.core.order import Order, new_delivery, refuse_trip, trip_errors
 from dronedispatch.gateway.core.problem_types import BY_NAME
-from dronedispatch.gateway.core.reach import refuse_unserved
+from dronedispatch.gateway.core.reach import refuse_unserved, sure_flight_m
 from dronedispatch.gateway.core.refusal import BadField, FieldError
 from dronedispatch.gateway.delivery_requests import DeliveryRequests
 from dronedispatch.gateway.forecast import Forecast
@@ -52,8 +52,7 @@ class OrderPlacement:
         order), Unavailable (definite), OutcomeUnknown (with a key: ask again, and it is one order).
         """
         if idempotency_key is None:
-            self._refuse(order)
-            delivery = _delivery(order, self._fresh(order), request_id)
+            delivery = _delivery(order, self._fresh(order, self._refuse(order)), request_id)
             version = await self._create(delivery)
         else:
             delivery, version = await self._claim(order, idempotency_key, request_id)
@@ -66,19 +65,25 @@ class OrderPlacement:
         """What is refused now of those members of a body that are well-formed."""
         return trip_errors(members, self._zones.city, self._clock.wall_s())
 
-    def _refuse(self, order: Order) -> None:
+    def _refuse(self, order: Order) -> float | None:
+        """How long the flight is at most; None: not known. Raises BadField, Unavailable."""
         if (reason := self._zones.why_not_ready()) is not None:
             raise Unavailable(f"this gateway {reason}")
-        refuse_trip(order, self._zones.city, self._clock.wall_s())
-        refuse_unserved(order, self._zones.paths, self._forecast.flight)
+        paths, flight = self._zones.paths, self._forecast.flight
+        at_most_m = sure_flight_m(order, paths, flight)
+        if at_most_m is None or order.deadline is not None or order.origin == order.destination:
+            refuse_trip(order, self._zones.city, self._clock.wall_s())
+        if at_most_m is None:
+            refuse_unserved(order, paths, flight)
+        return at_most_m
 
-    def _fresh(self, order: Order) -> IdemRecord:
+    def _fresh(self, order: Order, flight_at_most_m: float | None = None) -> IdemRecord:
         now_s = self._clock.wall_s()
         return IdemRecord(
             fingerprint=fingerprint(order),
             delivery_id=str(ULID.from_timestamp(now_s)),
             created_at=stamp(now_s),
-            eta=self._forecast.eta(order, now_s),
+            eta=self._forecast.eta(order, now_s, flight_at_most_m),
         )
 
     async def _claim(
@@ -87,13 +92,13 @@ class OrderPlacement:
         """The key and then its delivery, in one request to the store; a key that is there already is honoured."""
         key = idem_key(idempotency_key)
         try:
-            self._refuse(order)
+            flight_at_most_m = self._refuse(order)
         except BadField:  # it may have been right when the first attempt came: then the answer is that one's
             item = await self._kv.get(key)
             if item is None:
                 raise
             return await self._again(item, order, request_id)
-        record = self._fresh(order)
+        record = self._fresh(order, flight_at_most_m)
         delivery = _delivery(order, record, request_id)
         claimed, created = await self._kv.pair(Cas(key, None, encode(record)), _creation(delivery))
         if isinstance(claimed, VersionConflict):

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
-from functools import wraps
+from functools import cache, lru_cache, wraps
 from typing import Any, Literal
 
 import msgspec
@@ -269,12 +269,38 @@ def _add_middleware(app: Sanic[Any, Any], process: ServiceProcess) -> None:
     async def end(request: Request, response: HTTPResponse) -> None:
         if getattr(request.ctx, "counted", False):
             request.ctx.counted = False
-            SECONDS.labels(request.method).observe(time.perf_counter() - request.ctx.began_s)
+            _seconds(request.method).observe(time.perf_counter() - request.ctx.began_s)
             response.headers["x-request-id"] = request.ctx.request_id
-        response.headers.setdefault("date", formatdate(usegmt=True))
-        REQUESTS.labels(request.method, f"{response.status // 100}xx").inc()
+        response.headers.setdefault("date", http_date(int(time.time())))
+        _requests(request.method, response.status // 100).inc()
         if process.draining and request.stream is not None:
             setattr(request.stream, "keep_alive", False)  # noqa: B010 - untyped. Answered with Connection: close, then closed
+
+
+_seconds = cache(SECONDS.labels)
+
+
+@cache
+def _requests(method: str, kind: int) -> Counter:
+    return REQUESTS.labels(method, f"{kind}xx")
+
+
+def count_request(method: bytes, status: int, seconds: float) -> None:
+    """One request that was answered below Sanic counts as one above it."""
+    _seconds(method.decode()).observe(seconds)
+    _requests(method.decode(), status // 100).inc()
+
+
+@lru_cache(maxsize=2)
+def http_date(second: int) -> str:
+    """UTC epoch seconds -> the Date header's form, such as Tue, 24 Nov 2026 05:44:53 GMT."""
+    return formatdate(second, usegmt=True)
+
+
+def unexpected_problem(path: str, exc: Exception) -> Problem:
+    """What nobody has words for: logged, and answered by 500."""
+    log.error("unexpected", path=path, error=repr(exc), exc_info=exc)
+    return Problem(500, "an unexpected error, logged with this request id")
 
 
 def _add_errors(app: Sanic[Any, Any]) -> None:
@@ -291,5 +317,4 @@ def _add_errors(app: Sanic[Any, Any]) -> None:
 
     @app.exception(Exception)
     async def unexpected(request: Request, exc: Exception) -> HTTPResponse:
-        log.error("unexpected", path=request.path, error=repr(exc), exc_info=exc)
-        return problem_answer(request, Problem(500, "an unexpected error, logged with this request id"))
+        return problem_answer(request, unexpected_problem(request.path, exc))

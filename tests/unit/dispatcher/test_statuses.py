@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 
+from dronedispatch.dispatcher.consumers import Consumers
 from dronedispatch.dispatcher.statuses import BATCH_MAX, GATHER_S, OLD_NEWS_S, PROBE_S, Statuses
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, move_delivery
-from dronedispatch.fleet.documents import DELIVERY_PREFIX, decode, encode, stamp
+from dronedispatch.fleet.documents import DELIVERY_PREFIX, decode, delivery_key, encode, stamp
 from dronedispatch.fleet.messages import (
     BEAT_S,
     DELIVERY_CHANGES,
@@ -23,10 +26,12 @@ from dronedispatch.fleet.messages import (
 )
 from dronedispatch.kv.client import Cas, Op, OpResult
 from dronedispatch.kv.version import Version
+from dronedispatch.runtime.amqp import Message
 from dronedispatch.testing.broker import MemoryBus
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.fleet import AT, a_delivery
 from dronedispatch.testing.town import Town
+from support.ids import new_id
 from support.rule_switches import Switch, must_turn_red, put
 from support.waiting import until
 
@@ -169,6 +174,30 @@ async def test_a_request_that_tells_what_cannot_be_shown_is_set_aside_and_its_or
     assert (await town.delivery(order.id)).status is DeliveryStatus.DELIVERED
     assert ["told" in reason for _, reason in town.bus.dead_letters] == [True]
     await town.close()
+
+
+async def test_orders_that_are_told_together_are_all_looked_at() -> None:
+    pointed: list[str] = []
+    heard: list[Delivery] = []
+    rounds: Any = SimpleNamespace(
+        point_at=lambda *keys: pointed.extend(keys),
+        statuses=SimpleNamespace(hear=lambda delivery, _version: heard.append(delivery)),
+    )
+    orders = [a_delivery(id=new_id()) for _ in range(3)]
+    first, *others = [
+        DeliveryRequested(
+            id=one.id,
+            at=AT,
+            request_id="r",
+            delivery_id=one.id,
+            told=RecordTold("1.1", msgspec.Raw(encode(one))),
+        )
+        for one in orders
+    ]
+    together = msgspec.structs.replace(first, more=tuple(others))
+    await Consumers(rounds, FakeClock()).delivery_requested(Message(encode(together), "m", "r"))
+    assert pointed == [delivery_key(one.id) for one in orders]
+    assert heard == orders
 
 
 @pytest.mark.virtual_time

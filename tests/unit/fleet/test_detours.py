@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.paths import Paths, paths_of
+from dronedispatch.fleet.positions import Point
 from support import generated_cities
 
 SPOTS = 60
@@ -43,8 +44,14 @@ def test_no_way_is_longer_than_it_is_at_most(
         return
     assert (lengths_m <= paths.detours.at_most_m(a, b) + 1e-6).all()
     trips_m = paths.trips_m(a, b)
-    at_most_m = np.array([paths.detours.trip_at_most_m(*ends) for ends in zip(a, b, strict=True)])
+    pairs = [(Point(*one), Point(*other)) for one, other in zip(a.tolist(), b.tolist(), strict=True)]
+    at_most_m = np.array([paths.detours.trip_at_most_m(*ends) for ends in pairs])
     assert (trips_m <= at_most_m + 1e-6).all()
+    lines_m = np.hypot(*(a - b).T)
+    straight = np.array([paths.detours.is_straight(*ends) for ends in pairs])
+    assert (straight == (paths.detours.at_most_m(a, b) == lines_m)).all()
+    assert (straight <= (at_most_m[:, 1] <= lines_m + 1e-6)).all()
+    assert paths.city.inside(a[np.isfinite(at_most_m[:, 1])]).all()
 
 
 def test_a_line_that_meets_nothing_is_known_to_be_the_way_and_one_across_an_area_is_not() -> None:

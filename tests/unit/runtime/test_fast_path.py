@@ -189,3 +189,17 @@ async def test_a_request_id_is_answered_when_it_is_one(wire: Wire) -> None:
     await wire.reader.readexactly(10)
     wire.writer.write(PLAIN.replace(b"host: it", b"host: it\r\nx-request-id: a b<c>"))
     assert b"x-request-id" not in await wire.reader.readuntil(b"\r\n\r\n")
+
+
+async def test_a_lane_of_one_request_line_leaves_to_sanic_what_has_another_or_has_not_come_whole() -> None:
+    made = Served()
+    made.app.ctx.fast_line = PLAIN[: PLAIN.index(b"\r\n") + 2]
+    async with serving(made.app) as made.port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
+        wire = Wire(reader, writer)
+        assert await wire.ask(PLAIN) == "200 lane hello"
+        assert await wire.ask(PLAIN.replace(b"PUT /fast ", b"PUT /fast/2 ")) == "200 sanic PUT /fast/2 5"
+        assert await wire.ask(PLAIN[:30], PLAIN[30:]) == "200 sanic PUT /fast 5"
+        assert await wire.ask(PLAIN[:-2], PLAIN[-2:]) == "200 sanic PUT /fast 5"
+        assert await wire.ask(PLAIN) == "200 lane hello"
+        writer.close()

@@ -8,6 +8,7 @@ order then costs a few array operations, and a way around areas is measured only
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from dronedispatch.fleet.documents import stamp, unstamp
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneType
 from dronedispatch.fleet.mesh import Array
 from dronedispatch.fleet.paths import Paths, xy_of
+from dronedispatch.fleet.positions import Point, distance_m
 from dronedispatch.fleet.promises import PromiseRecord
 from dronedispatch.gateway.core.order import Order
 
@@ -49,7 +51,7 @@ class Outlook:
         self.paths = paths
         self.at_s = unstamp(state.at)
         self.drones = sum(state.drones.values())
-        soonest = sorted(state.free, key=lambda drone: (drone.free_in_s, drone.id))
+        soonest = sorted(state.free, key=attrgetter("free_in_s", "id"))
         plane = paths.city.plane
         xy_m = xy_of([plane.to_point(drone.pos) for drone in soonest])
         free_in_s = np.array([drone.free_in_s for drone in soonest], dtype=np.float64)
@@ -80,8 +82,12 @@ def estimate(
     outlook: Outlook | None,
     record: PromiseRecord,
     speed_mps: float,
+    flight_at_most_m: float | None = None,
 ) -> Eta:
-    """`speed_mps`: metres a real second, for when the dispatcher's state is missing or older than STALE_S."""
+    """`speed_mps`: metres a real second, for when the dispatcher's state is missing or older than STALE_S.
+
+    `flight_at_most_m`: that no flight is longer, if that is known; as long as the straight line, it is the flight.
+    """
     if outlook is None or abs(now_s - outlook.at_s) > STALE_S:
         flight_m = _length_m(order, paths)
         seconds = (flight_m + BLIND_APPROACH_SHARE * paths.city.diameter_m) / speed_mps
@@ -91,7 +97,7 @@ def estimate(
             min(BLIND_CONFIDENCE, record.confidence),
             "distance alone: the dispatcher's state is not known",
         )
-    start_s, approach_s, flight_s = _trip(order, now_s, outlook)
+    start_s, approach_s, flight_s = _trip(order, now_s, outlook, flight_at_most_m)
     basis = f"{outlook.drones} drones, {outlook.state.pending} orders waiting, {record.promised} recent deliveries"
     return _eta(now_s, start_s + approach_s + flight_s, record.confidence, basis)
 
@@ -112,7 +118,9 @@ def _orders_ahead(kind: DroneType, state: DispatchState) -> int:
     return equals + max(0, lighter - free_lighter)
 
 
-def _trip(order: Order, now_s: float, outlook: Outlook) -> tuple[float, float, float]:
+def _trip(
+    order: Order, now_s: float, outlook: Outlook, flight_at_most_m: float | None
+) -> tuple[float, float, float]:
     """Seconds: until a drone sets out, of its way to the origin, and of the flight with the parcel."""
     kind = lightest_type(order.weight_kg)
     able, ahead = outlook.able(kind), outlook.orders_ahead(kind)
@@ -124,24 +132,32 @@ def _trip(order: Order, now_s: float, outlook: Outlook) -> tuple[float, float, f
         return (ahead + 1) * (flight_s + blind_s), blind_s, flight_s
     turns, taken = divmod(ahead, count)
     starts_s = np.maximum(0.0, able.free_in_s[taken:] - max(0.0, now_s - outlook.at_s))
-    best, approach_m, flight_m = _soonest(able.xy_m[taken:], starts_s * speed_mps, order, paths)
+    best, approach_m, flight_m = _soonest(
+        able.xy_m[taken:], starts_s * speed_mps, order, paths, flight_at_most_m
+    )
     flight_s = flight_m / speed_mps
     return float(starts_s[best]) + turns * (flight_s + blind_s), approach_m / speed_mps, flight_s
 
 
-def _soonest(spots_m: Array, head_m: Array, order: Order, paths: Paths) -> tuple[int, float, float]:
+def _soonest(
+    spots_m: Array, head_m: Array, order: Order, paths: Paths, flight_at_most_m: float | None
+) -> tuple[int, float, float]:
     """Who is at the origin first, its way, and the flight, in metres. `head_m` (n,): what each start costs, in metres.
 
     No way is shorter than the straight line: once the best way is shorter than the next straight one, it is the best of all.
     """
     plane = paths.city.plane
-    trip_m = np.array([plane.to_point(order.origin), plane.to_point(order.destination)])
+    origin, destination = plane.to_point(order.origin), plane.to_point(order.destination)
+    trip_m = np.array([origin, destination])
     away = spots_m - trip_m[0]
     least_m = np.hypot(away[:, 0], away[:, 1]) + head_m
     first = int(least_m.argmin())
-    straight_m = _straight_m(paths, trip_m[0], np.stack([trip_m[1], spots_m[first]]))
-    if straight_m is not None:
-        return first, straight_m[1], straight_m[0]
+    spot = Point(*spots_m[first].tolist())
+    straight_m = distance_m(origin, destination)
+    if _is_straight(paths, spot, origin):
+        flies_straight = flight_at_most_m == straight_m or _is_straight(paths, origin, destination)
+        flight_m = straight_m if flies_straight else paths.length_m(origin, destination)
+        return first, distance_m(spot, origin), flight_m
     best, best_m, approach_m, flight_m = -1, np.inf, 0.0, 0.0
     nearest = np.argsort(least_m, kind="stable")
     for begin in range(0, len(nearest), WAYS_AT_ONCE):
@@ -160,16 +176,9 @@ def _soonest(spots_m: Array, head_m: Array, order: Order, paths: Paths) -> tuple
     return best, approach_m, flight_m
 
 
-def _straight_m(paths: Paths, start_m: Array, ends_m: Array) -> list[float] | None:
-    """From `start_m` (2,) to each of `ends_m` (n, 2), if straight lines are the ways for certain: what most orders ask."""
-    away = ends_m - start_m
-    lines_m = np.hypot(away[:, 0], away[:, 1])
-    if paths.detours is not None:
-        at_most_m = paths.detours.at_most_m(ends_m, np.broadcast_to(start_m, ends_m.shape))
-        if not (at_most_m == lines_m).all():
-            return None
-    found: list[float] = lines_m.tolist()
-    return found
+def _is_straight(paths: Paths, a: Point, b: Point) -> bool:
+    """Whether the straight line is the way for certain: what most orders ask."""
+    return paths.detours is None or paths.detours.is_straight(a, b)
 
 
 def _length_m(order: Order, paths: Paths) -> float:

@@ -5,10 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from dronedispatch.fleet.energy import FlightModel
-from dronedispatch.fleet.limits import Trip, trip_of, why_nobody
+from dronedispatch.fleet.limits import Trip, can_somebody, trip_of, why_nobody
 from dronedispatch.fleet.paths import Paths
 from dronedispatch.gateway.core.order import Order
 from dronedispatch.gateway.core.refusal import BadField
+
+
+def sure_flight_m(order: Order, paths: Paths, flight: FlightModel) -> float | None:
+    """How long the flight is at most, if the places of the order, and the ways between, are such as the fleet serves.
+
+    None: that is not certain. `refuse_trip` and `refuse_unserved` know; they cost several times as much.
+    """
+    if paths.detours is None:
+        return None
+    plane = paths.city.plane
+    at_most = Trip(
+        *paths.detours.trip_at_most_m(plane.to_point(order.origin), plane.to_point(order.destination))
+    )
+    return at_most.delivery_m if can_somebody(flight, at_most, order.weight_kg) else None
 
 
 def refuse_unserved(order: Order, paths: Paths, flight: FlightModel) -> None:
@@ -17,10 +31,6 @@ def refuse_unserved(order: Order, paths: Paths, flight: FlightModel) -> None:
     Both places are in the city (`refuse_trip`).
     """
     origin, destination = (paths.city.plane.to_point(pos) for pos in (order.origin, order.destination))
-    if paths.detours is not None:  # the ways themselves cost ten times as much, and few orders need them
-        at_most_m = paths.detours.trip_at_most_m(np.array(origin), np.array(destination)).tolist()
-        if why_nobody(flight, Trip(*at_most_m), order.weight_kg) is None:
-            return
     paths.regions(np.array([origin, destination]))  # both in one look-up: what is asked below is then known
     for field, place in (("origin", origin), ("destination", destination)):
         if (reason := paths.why_not_reached(place)) is not None:

@@ -24,6 +24,11 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     eta: Eta | None
 
 
+def placed(delivery: Delivery) -> Placed:
+    """What a 201 says of it."""
+    return Placed(id=delivery.id, created_at=delivery.created_at, eta=delivery.eta)
+
+
 class DeliveryPage(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries, newest first."""
 

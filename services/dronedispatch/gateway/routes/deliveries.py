@@ -11,7 +11,7 @@ from dronedispatch.gateway.core.headers import IDEMPOTENCY_KEY
 from dronedispatch.gateway.core.listing import DeliveryQuery, delivery_query
 from dronedispatch.gateway.core.order import parse_deadline, parse_order, parse_priority
 from dronedispatch.gateway.core.parameters import no_query
-from dronedispatch.gateway.core.views import DeliveryPage, Placed
+from dronedispatch.gateway.core.views import DeliveryPage, placed
 from dronedispatch.gateway.core.why import explain, needs_dispatcher
 from dronedispatch.gateway.dispatcher_client import DispatcherClient
 from dronedispatch.gateway.lists import Lists
@@ -39,12 +39,12 @@ class DeliveryRoutes:
         self._bytes_max = bytes_max
 
     async def place(self, request: Request) -> HTTPResponse:
+        """What `order_lane.py` leaves to it: all that is refused, and what comes in an unusual form."""
         no_query(given.arguments(request))
         key = given.header(request, IDEMPOTENCY_KEY)
         order = parse_order(given.json_body(request, self._bytes_max), self._orders.errors_of)
         delivery = await self._orders.place(order, key, request.ctx.request_id)
-        placed = Placed(id=delivery.id, created_at=delivery.created_at, eta=delivery.eta)
-        return json_answer(placed, 201, {"Location": f"/deliveries/{delivery.id}"})
+        return json_answer(placed(delivery), 201, {"Location": f"/deliveries/{delivery.id}"})
 
     async def one(self, request: Request, delivery_id: str) -> HTTPResponse:
         no_query(given.arguments(request))
