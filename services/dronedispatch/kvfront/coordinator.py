@@ -15,6 +15,7 @@ from dronedispatch.kv.client import Cas, Get, Item, Lease, Op, OpResult, Page, P
 from dronedispatch.kv.errors import KVError, LockHeld, OutcomeUnknown, Unavailable
 from dronedispatch.kv.record import WRITE_ID_BYTES, Record
 from dronedispatch.kv.single_key_ops import SingleKeyOps, not_begun
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.validation import check_key, check_op
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
@@ -27,7 +28,6 @@ from dronedispatch.kvfront.settings import Settings
 from dronedispatch.replication.calls import SCAN_BYTES
 from dronedispatch.replication.driver import Driver
 from dronedispatch.replication.effects import Steps
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.op_translation import (
     change_of,
     conflict_of,

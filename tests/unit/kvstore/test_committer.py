@@ -11,6 +11,7 @@ import lmdb
 import pytest
 
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore import committer as committing
 from dronedispatch.kvstore import engine as engines
@@ -33,7 +34,6 @@ from dronedispatch.replication.calls import (
     StaleEpoch,
     WrongDisk,
 )
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.runtime.clock import SystemClock
 from support.waiting import deadline, in_time, patient_s, until
 

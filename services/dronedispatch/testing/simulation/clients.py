@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any, Literal
 
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Conflict, Done, NotApplied, Resolution, Unknown
 from dronedispatch.kvfront.core.scanning import Listing, Query, scan
 from dronedispatch.kvfront.core.writing import LockWrite, Write, write
 from dronedispatch.replication.calls import MUST_BE_ABSENT, MUST_EXIST
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.rules import Rules
 from dronedispatch.testing.linearizability import Observation, Seen
 from dronedispatch.testing.simulation.driver import SimulatedDriver

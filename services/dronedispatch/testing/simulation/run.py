@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Done
 from dronedispatch.kvfront.core.view_change import RESTORED
 from dronedispatch.kvfront.core.writing import Write, write
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.rules import ALL, Rules
 from dronedispatch.replication.view import Replica, bootstrap
 from dronedispatch.testing.linearizability import Undecided, why_not, why_not_exclusive

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Done
@@ -41,7 +42,6 @@ from dronedispatch.replication.effects import (
     SwapView,
     ViewAt,
 )
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.rules import ALL, Rules
 from dronedispatch.replication.view import Replica, View, bootstrap
 from dronedispatch.testing.linearizability import why_not
