@@ -10,7 +10,7 @@ from ulid import ULID
 
 from dronedispatch.fleet.deliveries import Delivery, delivery_tags
 from dronedispatch.fleet.documents import decode, delivery_key, encode, idem_key, stamp
-from dronedispatch.gateway.core.idempotency import IdemRecord, fingerprint, why_not_the_same
+from dronedispatch.gateway.core.idempotency import IdemRecord, fingerprint, id_beside, why_not_the_same
 from dronedispatch.gateway.core.order import Order, new_delivery, refuse_trip, trip_errors
 from dronedispatch.gateway.core.problem_types import BY_NAME
 from dronedispatch.gateway.core.reach import refuse_unserved
@@ -72,11 +72,12 @@ class OrderPlacement:
         refuse_trip(order, self._zones.city, self._clock.wall_s())
         refuse_unserved(order, self._zones.paths, self._forecast.flight)
 
-    def _fresh(self, order: Order) -> IdemRecord:
+    def _fresh(self, order: Order, key: str | None = None) -> IdemRecord:
         now_s = self._clock.wall_s()
+        delivery_id = str(ULID.from_timestamp(now_s))
         return IdemRecord(
             fingerprint=fingerprint(order),
-            delivery_id=str(ULID.from_timestamp(now_s)),
+            delivery_id=delivery_id if key is None else id_beside(delivery_id, key),
             created_at=stamp(now_s),
             eta=self._forecast.eta(order, now_s),
         )
@@ -93,7 +94,7 @@ class OrderPlacement:
             if item is None:
                 raise
             return await self._again(item, order, request_id)
-        record = self._fresh(order)
+        record = self._fresh(order, key)
         delivery = _delivery(order, record, request_id)
         claimed, created = await self._kv.pair(Cas(key, None, encode(record)), _creation(delivery))
         if isinstance(claimed, VersionConflict):
