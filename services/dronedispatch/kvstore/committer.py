@@ -25,7 +25,17 @@ from dronedispatch.kvstore.disk import DamagedDisk
 from dronedispatch.kvstore.engine import Engine, FatalDisk
 from dronedispatch.kvstore.set_aside import mark
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
-from dronedispatch.replication.calls import JOINING, NO_SPACE, AnyCall, AnyReply, Apply, Lock, Read, Scan
+from dronedispatch.replication.calls import (
+    JOINING,
+    NO_SPACE,
+    AnyCall,
+    AnyReply,
+    Apply,
+    Lock,
+    Read,
+    Relay,
+    Scan,
+)
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.tally import TallyCounter, TallyHistogram
 
@@ -270,13 +280,18 @@ class Committer:
         for call in batch.calls:
             if not txn.state.cluster and call.disk == txn.disk and not txn.read_only:
                 txn.belong_to(call.cluster)  # only a view that names this disk can have told the caller of it
-            if call.slot in self.handing_over and type(call) in (Apply, Lock):
+            if self.handing_over and self._hands_over(call):
                 replies.append(JOINING)  # nothing done: the next view has another primary
                 continue
             try:
                 replies.append(execute(txn, call, now_s))
             except DiskFull:
                 replies.append(NO_SPACE)
+
+    def _hands_over(self, call: AnyCall) -> bool:
+        """Whether `call` would begin a write that another replica is about to lead."""
+        begun = call.then if type(call) is Relay else call
+        return begun.slot in self.handing_over and type(begun) in (Apply, Lock)
 
     def _refuse(self, group: list[_Batch | _Job]) -> None:
         """The commit of `group` found no room: nothing was done, but what only reads can be answered all the same."""

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from dronedispatch.kv.wire import MSGPACK
 from dronedispatch.replication.calls import AnyCall, AnyReply, decode_calls, encode_replies
 from dronedispatch.replication.links import BATCH_TARGET
+from dronedispatch.replication.replica_connection import KNOWS_RELAY
 from dronedispatch.runtime.fast_path import FastRequest, Lane
 from dronedispatch.runtime.settings import Secret
 
 _TARGET = BATCH_TARGET.encode()
-_HEAD = f"content-type: {MSGPACK}\r\n".encode()
+_HEAD = f"content-type: {MSGPACK}\r\n".encode() + KNOWS_RELAY + b"\r\n"
 
 Submit = Callable[[Sequence[AnyCall]], asyncio.Future[list[AnyReply]]]
 

@@ -179,7 +179,7 @@ def simulate(seed: int, rules: Rules = ALL, *, journal: bool = False) -> RunResu
     if RESTORED in history.refusals:
         liveness = liveness or "a coordinator believed that Consul was restored from a backup"
     try:
-        safety = why_not(history.observations) or why_not_exclusive(history.observations, drift=DRIFT)
+        safety = why_not(history.in_order()) or why_not_exclusive(history.observations, drift=DRIFT)
     except Undecided as exc:
         safety, liveness = None, f"the checker came to no verdict: {exc}"
     return RunResult(seed, safety, liveness, len(history.observations), simulator.counts, simulator.journal)
