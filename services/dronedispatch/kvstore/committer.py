@@ -66,15 +66,26 @@ class CommitFailed(Exception):
     """The transaction ended in an error that is in the log: nothing of it was committed."""
 
 
+Told = Callable[[list[AnyReply] | CommitFailed], None]
+
+
 class _Batch:
-    """The calls of one request, and who waits for their replies."""
+    """The calls of one request, and who is told their replies, once."""
 
-    __slots__ = ("calls", "done", "replies")
+    __slots__ = ("calls", "replies", "then")
 
-    def __init__(self, calls: Sequence[AnyCall], done: asyncio.Future[list[AnyReply]]) -> None:
+    def __init__(self, calls: Sequence[AnyCall], then: Told) -> None:
         self.calls = calls
-        self.done = done
+        self.then = then
         self.replies: list[AnyReply] = []
+
+    def tell(self, replies: list[AnyReply] | CommitFailed) -> None:
+        then, self.then = self.then, _nobody
+        then(replies)
+
+
+def _nobody(_replies: list[AnyReply] | CommitFailed) -> None:
+    """Whoever waited has been told."""
 
 
 class _Job:
@@ -122,14 +133,28 @@ class Committer:
     def submit(self, calls: Sequence[AnyCall]) -> asyncio.Future[list[AnyReply]]:
         """The replies to `calls`, in order, once they are true for ever."""
         done: asyncio.Future[list[AnyReply]] = asyncio.get_running_loop().create_future()
-        batch = _Batch(calls, done)
+
+        def told(replies: list[AnyReply] | CommitFailed) -> None:
+            if done.done():  # who asked has gone
+                return
+            if isinstance(replies, CommitFailed):
+                done.set_exception(replies)
+                done.exception()  # retrieved: who waits for it may have gone
+            else:
+                done.set_result(replies)
+
+        self.begin(calls, told)
+        return done
+
+    def begin(self, calls: Sequence[AnyCall], then: Told) -> None:
+        """The same, told to `then` at once: a future is heard of a turn of the loop later."""
+        batch = _Batch(calls, then)
         if self._thread is not None and self._only_reads(calls):
             with self._ending(), self._engine.reading() as txn:
                 self._execute(txn, batch)
             self._answer(batch)
-            return done
+            return
         self._enqueue(batch)
-        return done
 
     def run(self, work: Callable[[LmdbTxn], T]) -> asyncio.Future[T]:
         """The result of `work` once what it did is synced. `work` awaits nothing. The future raises DiskFull."""
@@ -317,11 +342,11 @@ class Committer:
     def _answer(self, entry: _Batch | _Job) -> None:
         if isinstance(entry, _Batch):
             _count(entry.replies)
+            entry.tell(entry.replies)
+            return
         if entry.done.done():
             return
-        if isinstance(entry, _Batch):
-            entry.done.set_result(entry.replies)
-        elif entry.error is not None:
+        if entry.error is not None:
             entry.done.set_exception(entry.error)
         else:
             entry.done.set_result(entry.result)
@@ -337,7 +362,9 @@ def _work(write: LmdbTxn, job: _Job) -> None:
 def _fail(group: list[_Batch | _Job], error: BaseException) -> None:
     """Nobody may wait for ever for what ended in an error, nor take it for the end of his own task (a cancellation)."""
     for entry in group:
-        if not entry.done.done():
+        if isinstance(entry, _Batch):
+            entry.tell(CommitFailed(repr(error)))
+        elif not entry.done.done():
             entry.done.set_exception(CommitFailed(repr(error)))
             entry.done.exception()  # retrieved: who waits for it may have gone
 
