@@ -17,6 +17,8 @@ BODY_BYTES_MAX: Final = 256 * 1024 * 1024
 KNOWS_RELAY: Final = b"x-calls: relay"
 """The line of an answer's head by which a replica says that it knows Relay; one of an older release has none."""
 
+_KNOWS_RELAY: Final = b"\r\n" + KNOWS_RELAY
+
 Answered = Callable[[bytes | None], None]
 """Gets the body of a 200; None: broken, timed out, or any other answer."""
 
@@ -111,7 +113,7 @@ class ReplicaConnection(asyncio.Protocol):
             self.drop()
             return False
         self._keep = b"\r\nconnection: close" not in head
-        self.knows_relay = b"\r\n" + KNOWS_RELAY in head
+        self.knows_relay = _KNOWS_RELAY in head
         self._total = end + 4 + int(length)
         return True
 
