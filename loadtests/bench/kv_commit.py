@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.core.cache import AnswerCache
 from dronedispatch.kvstore.disk import open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine
-from dronedispatch.replication.hashing import slot_of
 
 RECORDS = 1_280
 

@@ -16,6 +16,7 @@ from dronedispatch.kv.http_client import OLD_S, HttpKV
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvfront.coordinator import Coordinator
+from dronedispatch.kvfront.core.pairing import PairResolution
 from dronedispatch.kvfront.core.resolution import Conflict, Done, NotApplied, Resolution, Unknown
 from dronedispatch.kvfront.settings import Settings
 from dronedispatch.runtime.discovery import Endpoint
@@ -28,7 +29,6 @@ from dronedispatch.runtime.web import create_web
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.kv import MemoryKV
 from dronedispatch.testing.serving import serving
-from support.rule_switches import Switch, must_turn_red, put
 from support.store_parts import TOKEN
 
 FIRST, SECOND = Cas("idem/a", None, b"1"), Cas("delivery:b", None, b"2")
@@ -149,10 +149,10 @@ class Driven:
 
     def __init__(self) -> None:
         self.running = 0
-        self.begun: list[Callable[[Resolution | None, BaseException | None], None]] = []
+        self.begun: list[Callable[[PairResolution | None, BaseException | None], None]] = []
 
     def begin(
-        self, _steps: object, settle: Callable[[Resolution | None, BaseException | None], None]
+        self, _steps: object, settle: Callable[[PairResolution | None, BaseException | None], None]
     ) -> None:
         self.begun.append(settle)
 
@@ -168,23 +168,31 @@ def asked() -> tuple[Driven, list[PairResult]]:
     return driver, told
 
 
-def test_the_second_is_begun_after_the_first_is_stored() -> None:
+def test_a_pair_is_one_operation_with_two_results() -> None:
     driver, told = asked()
-    assert len(driver.begun) == 1
-    driver.begun[0](STORED, None)
-    assert len(driver.begun) == 2
-    assert told == []
-    driver.begun[1](STORED, None)
+    (settle,) = driver.begun
+    settle((STORED, STORED), None)
     assert told == [(Version(1, 1), Version(1, 1))]
 
 
 @pytest.mark.parametrize("first", [Conflict(None, "version"), NotApplied("away"), Unknown("silent")])
-def test_after_a_first_that_is_not_certainly_stored_no_second_is_begun(first: Resolution) -> None:
+def test_a_second_that_was_not_begun_is_certainly_not_written(first: Resolution) -> None:
     driver, told = asked()
-    driver.begun[0](first, None)
-    assert len(driver.begun) == 1
+    driver.begun[0]((first, None), None)
     assert isinstance(told[0][0], OutcomeUnknown) == isinstance(first, Unknown)
     assert isinstance(told[0][1], Unavailable)
+
+
+def test_a_second_that_was_sent_behind_a_first_of_which_nothing_is_known_is_unknown_too() -> None:
+    driver, told = asked()
+    driver.begun[0]((Unknown("silent"), Unknown("behind")), None)
+    assert [type(each) for each in told[0]] == [OutcomeUnknown, OutcomeUnknown]
+
+
+def test_of_a_pair_that_ended_in_a_mistake_both_are_unknown() -> None:
+    driver, told = asked()
+    driver.begun[0](None, AssertionError("mistake"))
+    assert [type(each) for each in told[0]] == [OutcomeUnknown, OutcomeUnknown]
 
 
 async def test_pairs_beyond_what_a_coordinator_takes_are_refused_before_anything_is_done() -> None:
@@ -195,25 +203,3 @@ async def test_pairs_beyond_what_a_coordinator_takes_are_refused_before_anything
     assert isinstance(first, Unavailable)
     assert isinstance(second, Unavailable)
     assert driver.begun == []
-
-
-def both_at_once(
-    self: Coordinator, pair: Pair, deadline_s: float, then: Callable[[PairResult], None]
-) -> None:
-    """The rule off: the second does not wait for the first."""
-    self._begin((pair.first, pair.second), deadline_s, lambda results: then((results[0], results[1])))  # type: ignore[arg-type]
-
-
-RULES = (
-    Switch(
-        "the second waits for the first",
-        put({"Coordinator._begin_pair": both_at_once}, "dronedispatch.kvfront.coordinator"),
-        test_the_second_is_begun_after_the_first_is_stored,
-    ),
-)
-
-
-@pytest.mark.parametrize("switch", RULES, ids=lambda switch: switch.name)
-async def test_without_its_rule_a_test_turns_red(switch: Switch, monkeypatch: pytest.MonkeyPatch) -> None:
-    switch.off(monkeypatch)
-    await must_turn_red(switch)

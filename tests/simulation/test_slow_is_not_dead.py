@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Done
 from dronedispatch.kvfront.core.writing import Write, write
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.testing.simulation.driver import SimulatedDriver
 from dronedispatch.testing.simulation.faults import Profile
 from dronedispatch.testing.simulation.run import Cluster, keys_of

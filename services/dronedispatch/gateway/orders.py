@@ -10,7 +10,7 @@ from ulid import ULID
 
 from dronedispatch.fleet.deliveries import Delivery, delivery_tags
 from dronedispatch.fleet.documents import decode, delivery_key, encode, idem_key, stamp
-from dronedispatch.gateway.core.idempotency import IdemRecord, fingerprint, why_not_the_same
+from dronedispatch.gateway.core.idempotency import IdemRecord, fingerprint, id_beside, why_not_the_same
 from dronedispatch.gateway.core.order import Order, new_delivery, refuse_trip, trip_errors
 from dronedispatch.gateway.core.problem_types import BY_NAME
 from dronedispatch.gateway.core.reach import refuse_unserved, sure_flight_m
@@ -77,11 +77,14 @@ class OrderPlacement:
             refuse_unserved(order, paths, flight)
         return at_most_m
 
-    def _fresh(self, order: Order, flight_at_most_m: float | None = None) -> IdemRecord:
+    def _fresh(
+        self, order: Order, flight_at_most_m: float | None = None, key: str | None = None
+    ) -> IdemRecord:
         now_s = self._clock.wall_s()
+        delivery_id = str(ULID.from_timestamp(now_s))
         return IdemRecord(
             fingerprint=fingerprint(order),
-            delivery_id=str(ULID.from_timestamp(now_s)),
+            delivery_id=delivery_id if key is None else id_beside(delivery_id, key),
             created_at=stamp(now_s),
             eta=self._forecast.eta(order, now_s, flight_at_most_m),
         )
@@ -98,7 +101,7 @@ class OrderPlacement:
             if item is None:
                 raise
             return await self._again(item, order, request_id)
-        record = self._fresh(order, flight_at_most_m)
+        record = self._fresh(order, flight_at_most_m, key)
         delivery = _delivery(order, record, request_id)
         claimed, created = await self._kv.pair(Cas(key, None, encode(record)), _creation(delivery))
         if isinstance(claimed, VersionConflict):

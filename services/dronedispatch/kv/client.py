@@ -87,7 +87,9 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 PairResult = tuple[Version | KVError, Version | KVError]
-"""Of the first write and of the second. Where the first is not stored, or may not be, the second certainly is not."""
+"""Of the first write and of the second. Where the first is not stored, the second certainly is not; where nothing is known
+of the first, the second may be stored, too, but only behind it.
+"""
 
 
 class WriteOptions(TypedDict, total=False):

@@ -8,9 +8,10 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
+from dronedispatch.kv.slots import SLOTS
 from dronedispatch.kvctl.session import CannotDo, ReplicaState, Session
 from dronedispatch.replication import view as views
-from dronedispatch.replication.hashing import SLOTS, assignment
+from dronedispatch.replication.hashing import assignment
 from dronedispatch.replication.view import Replica, View
 
 PAUSE_S = 0.2

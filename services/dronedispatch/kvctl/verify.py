@@ -9,10 +9,10 @@ from collections import defaultdict
 
 from rich.progress import Progress
 
+from dronedispatch.kv.slots import SLOTS
 from dronedispatch.kv.version import Version
 from dronedispatch.kvctl.session import CannotDo, Session
 from dronedispatch.replication.calls import Compare, Compared, Locate, Located
-from dronedispatch.replication.hashing import SLOTS
 from dronedispatch.replication.view import View
 
 PAGE = 2_000

@@ -11,13 +11,15 @@ from typing import Literal
 
 import structlog
 
-from dronedispatch.kv.client import Cas, Get, Item, Lease, Op, OpResult, Page, Pair, PairResult, Put
+from dronedispatch.kv.client import Cas, Delete, Get, Item, Lease, Op, OpResult, Page, Pair, PairResult, Put
 from dronedispatch.kv.errors import KVError, LockHeld, OutcomeUnknown, Unavailable
 from dronedispatch.kv.record import WRITE_ID_BYTES, Record
 from dronedispatch.kv.single_key_ops import SingleKeyOps, not_begun
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.validation import check_key, check_op
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
+from dronedispatch.kvfront.core.pairing import PairResolution, write_pair
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Conflict, Done, NotApplied, Resolution
 from dronedispatch.kvfront.core.scanning import Query, scan
@@ -27,7 +29,6 @@ from dronedispatch.kvfront.settings import Settings
 from dronedispatch.replication.calls import SCAN_BYTES
 from dronedispatch.replication.driver import Driver
 from dronedispatch.replication.effects import Steps
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.op_translation import (
     change_of,
     conflict_of,
@@ -111,17 +112,23 @@ class Coordinator(SingleKeyOps):
             self._begin_pair(pair, deadline_s, partial(ended, place))
 
     def _begin_pair(self, pair: Pair, deadline_s: float, then: Callable[[PairResult], None]) -> None:
-        def second_ended(version: Version, results: list[OpResult]) -> None:
-            then((version, _written(results[0])))
-
-        def first_ended(results: list[OpResult]) -> None:
-            first = _written(results[0])
-            if isinstance(first, KVError):
-                then(not_begun(first))
+        def settle(resolutions: PairResolution | None, error: BaseException | None) -> None:
+            if resolutions is None:
+                unknown = _unexpected(error)
+                then((unknown, unknown))
+                return
+            first, second = resolutions
+            written = _written(_result(pair.first, first))
+            if second is None:
+                assert isinstance(written, KVError), "behind a write that is stored the second is begun"
+                then(not_begun(written))
             else:
-                self._begin((pair.second,), deadline_s, partial(second_ended, first))
+                then((written, _written(_result(pair.second, second))))
 
-        self._begin((pair.first,), deadline_s, first_ended)
+        wall_s = self._clock.wall_s()
+        writes = self._write(pair.first, wall_s), self._write(pair.second, wall_s)
+        steps = write_pair(*writes, deadline_s, min_in_sync=self._settings.min_in_sync)
+        self._driver.begin(steps, settle)
 
     def _begin(self, ops: Sequence[Op], deadline_s: float, then: Callable[[list[OpResult]], None]) -> None:
         wall_s = self._clock.wall_s()
@@ -134,13 +141,15 @@ class Coordinator(SingleKeyOps):
         return (next(self._write_ids) % (1 << 128)).to_bytes(WRITE_ID_BYTES)
 
     def _steps(self, op: Op, deadline_s: float, wall_s: float) -> Steps[Resolution]:
-        slot = slot_of(op.key)
         if isinstance(op, Get):
-            return read(op.key, slot, deadline_s)
+            return read(op.key, slot_of(op.key), deadline_s)
+        return write(self._write(op, wall_s), deadline_s, min_in_sync=self._settings.min_in_sync)
+
+    def _write(self, op: Put | Cas | Delete, wall_s: float) -> Write:
         change = change_of(op)
-        asked = Write(
+        return Write(
             op.key,
-            slot,
+            slot_of(op.key),
             change.write_id or self._fresh_write_id(),
             wall_s,
             change.expected,
@@ -150,7 +159,6 @@ class Coordinator(SingleKeyOps):
             change.fence,
             keyed=change.write_id is not None,
         )
-        return write(asked, deadline_s, min_in_sync=self._settings.min_in_sync)
 
     async def scan(
         self,
@@ -245,10 +253,7 @@ class _Place:
     def settle(self, resolution: Resolution | None, error: BaseException | None) -> None:
         gathering = self.gathering
         if error is not None or resolution is None:
-            log.error("an operation ended in a programming error", error=repr(error), exc_info=error)
-            gathering.results[self.place] = OutcomeUnknown(
-                "an unexpected error, which is in the coordinator's log"
-            )
+            gathering.results[self.place] = _unexpected(error)
         else:
             gathering.results[self.place] = _result(gathering.ops[self.place], resolution)
         gathering.missing -= 1
@@ -269,6 +274,11 @@ def _result(op: Op, resolution: Resolution) -> OpResult:
     if isinstance(resolution, Conflict):
         return conflict_of(op, resolution.record, resolution.reason)
     return _error(resolution)
+
+
+def _unexpected(error: BaseException | None) -> OutcomeUnknown:
+    log.error("an operation ended in a programming error", error=repr(error), exc_info=error)
+    return OutcomeUnknown("an unexpected error, which is in the coordinator's log")
 
 
 def _written(result: OpResult) -> Version | KVError:

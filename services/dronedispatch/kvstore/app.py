@@ -259,5 +259,5 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     app.config.REQUEST_MAX_SIZE = BODY_BYTES_MAX
     add_routes(app, opened)
     http_server.add_routes(app, lambda: opened().local)
-    app.ctx.fast_path = fast_path.lane(lambda: opened().committer.submit, settings.process.store_token)
+    app.ctx.fast_path = fast_path.lane(lambda: opened().committer.begin, settings.process.store_token)
     return app

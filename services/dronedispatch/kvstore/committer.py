@@ -25,7 +25,17 @@ from dronedispatch.kvstore.disk import DamagedDisk
 from dronedispatch.kvstore.engine import Engine, FatalDisk
 from dronedispatch.kvstore.set_aside import mark
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
-from dronedispatch.replication.calls import JOINING, NO_SPACE, AnyCall, AnyReply, Apply, Lock, Read, Scan
+from dronedispatch.replication.calls import (
+    JOINING,
+    NO_SPACE,
+    AnyCall,
+    AnyReply,
+    Apply,
+    Lock,
+    Read,
+    Relay,
+    Scan,
+)
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.tally import TallyCounter, TallyHistogram
 
@@ -56,15 +66,26 @@ class CommitFailed(Exception):
     """The transaction ended in an error that is in the log: nothing of it was committed."""
 
 
+Told = Callable[[list[AnyReply] | CommitFailed], None]
+
+
 class _Batch:
-    """The calls of one request, and who waits for their replies."""
+    """The calls of one request, and who is told their replies, once."""
 
-    __slots__ = ("calls", "done", "replies")
+    __slots__ = ("calls", "replies", "then")
 
-    def __init__(self, calls: Sequence[AnyCall], done: asyncio.Future[list[AnyReply]]) -> None:
+    def __init__(self, calls: Sequence[AnyCall], then: Told) -> None:
         self.calls = calls
-        self.done = done
+        self.then = then
         self.replies: list[AnyReply] = []
+
+    def tell(self, replies: list[AnyReply] | CommitFailed) -> None:
+        then, self.then = self.then, _nobody
+        then(replies)
+
+
+def _nobody(_replies: list[AnyReply] | CommitFailed) -> None:
+    """Whoever waited has been told."""
 
 
 class _Job:
@@ -112,14 +133,28 @@ class Committer:
     def submit(self, calls: Sequence[AnyCall]) -> asyncio.Future[list[AnyReply]]:
         """The replies to `calls`, in order, once they are true for ever."""
         done: asyncio.Future[list[AnyReply]] = asyncio.get_running_loop().create_future()
-        batch = _Batch(calls, done)
+
+        def told(replies: list[AnyReply] | CommitFailed) -> None:
+            if done.done():  # who asked has gone
+                return
+            if isinstance(replies, CommitFailed):
+                done.set_exception(replies)
+                done.exception()  # retrieved: who waits for it may have gone
+            else:
+                done.set_result(replies)
+
+        self.begin(calls, told)
+        return done
+
+    def begin(self, calls: Sequence[AnyCall], then: Told) -> None:
+        """The same, told to `then` at once: a future is heard of a turn of the loop later."""
+        batch = _Batch(calls, then)
         if self._thread is not None and self._only_reads(calls):
             with self._ending(), self._engine.reading() as txn:
                 self._execute(txn, batch)
             self._answer(batch)
-            return done
+            return
         self._enqueue(batch)
-        return done
 
     def run(self, work: Callable[[LmdbTxn], T]) -> asyncio.Future[T]:
         """The result of `work` once what it did is synced. `work` awaits nothing. The future raises DiskFull."""
@@ -270,13 +305,18 @@ class Committer:
         for call in batch.calls:
             if not txn.state.cluster and call.disk == txn.disk and not txn.read_only:
                 txn.belong_to(call.cluster)  # only a view that names this disk can have told the caller of it
-            if call.slot in self.handing_over and type(call) in (Apply, Lock):
+            if self.handing_over and self._hands_over(call):
                 replies.append(JOINING)  # nothing done: the next view has another primary
                 continue
             try:
                 replies.append(execute(txn, call, now_s))
             except DiskFull:
                 replies.append(NO_SPACE)
+
+    def _hands_over(self, call: AnyCall) -> bool:
+        """Whether `call` would begin a write that another replica is about to lead."""
+        begun = call.then if type(call) is Relay else call
+        return begun.slot in self.handing_over and type(begun) in (Apply, Lock)
 
     def _refuse(self, group: list[_Batch | _Job]) -> None:
         """The commit of `group` found no room: nothing was done, but what only reads can be answered all the same."""
@@ -302,11 +342,11 @@ class Committer:
     def _answer(self, entry: _Batch | _Job) -> None:
         if isinstance(entry, _Batch):
             _count(entry.replies)
+            entry.tell(entry.replies)
+            return
         if entry.done.done():
             return
-        if isinstance(entry, _Batch):
-            entry.done.set_result(entry.replies)
-        elif entry.error is not None:
+        if entry.error is not None:
             entry.done.set_exception(entry.error)
         else:
             entry.done.set_result(entry.result)
@@ -322,7 +362,9 @@ def _work(write: LmdbTxn, job: _Job) -> None:
 def _fail(group: list[_Batch | _Job], error: BaseException) -> None:
     """Nobody may wait for ever for what ended in an error, nor take it for the end of his own task (a cancellation)."""
     for entry in group:
-        if not entry.done.done():
+        if isinstance(entry, _Batch):
+            entry.tell(CommitFailed(repr(error)))
+        elif not entry.done.done():
             entry.done.set_exception(CommitFailed(repr(error)))
             entry.done.exception()  # retrieved: who waits for it may have gone
 

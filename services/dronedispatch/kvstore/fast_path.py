@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from collections.abc import Callable, Sequence
 
 from dronedispatch.kv.wire import MSGPACK
+from dronedispatch.kvstore.committer import CommitFailed, Told
 from dronedispatch.replication.calls import AnyCall, AnyReply, decode_calls, encode_replies
 from dronedispatch.replication.links import BATCH_TARGET
+from dronedispatch.replication.replica_connection import KNOWS_RELAY
 from dronedispatch.runtime.fast_path import FastRequest, Lane
 from dronedispatch.runtime.settings import Secret
 
 _TARGET = BATCH_TARGET.encode()
-_HEAD = f"content-type: {MSGPACK}\r\n".encode()
+_HEAD = f"content-type: {MSGPACK}\r\n".encode() + KNOWS_RELAY + b"\r\n"
 
-Submit = Callable[[Sequence[AnyCall]], asyncio.Future[list[AnyReply]]]
+Begin = Callable[[Sequence[AnyCall], Told], None]
 
 
-def lane(submit: Callable[[], Submit], token: Secret | None) -> Lane:
+def lane(begin: Callable[[], Begin], token: Secret | None) -> Lane:
     """POST /replica/batch with the right token; anything else, errors too, is Sanic's."""
     wanted = b"" if token is None else b"Bearer " + token.value.encode()
 
@@ -32,13 +33,13 @@ def lane(submit: Callable[[], Submit], token: Secret | None) -> Lane:
         except ValueError:
             return False
 
-        def done(replies: asyncio.Future[list[AnyReply]]) -> None:
-            if replies.cancelled() or replies.exception() is not None:
+        def told(replies: list[AnyReply] | CommitFailed) -> None:
+            if isinstance(replies, CommitFailed):
                 request.respond(500, b"", b"")
             else:
-                request.respond(200, _HEAD, encode_replies(replies.result()))
+                request.respond(200, _HEAD, encode_replies(replies))
 
-        submit()(calls).add_done_callback(done)
+        begin()(calls, told)
         return True
 
     return take

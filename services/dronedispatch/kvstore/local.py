@@ -15,6 +15,7 @@ from dronedispatch.kv.client import Cas, Delete, Get, Lease, Op, OpResult, Page,
 from dronedispatch.kv.errors import KVError, LockHeld, Unavailable
 from dronedispatch.kv.record import WRITE_ID_BYTES, Record
 from dronedispatch.kv.single_key_ops import SingleKeyOps
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.validation import check_key, check_op
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
@@ -36,7 +37,6 @@ from dronedispatch.replication.calls import (
     Scanned,
     StaleEpoch,
 )
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.op_translation import (
     change_of,
     conflict_of,

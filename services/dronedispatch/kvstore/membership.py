@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from dronedispatch.kv.slots import SLOTS
 from dronedispatch.kvstore.committer import Committer
 from dronedispatch.kvstore.core.catch_up import forget, settle
 from dronedispatch.kvstore.core.hold_down import HoldDown
@@ -19,7 +20,6 @@ from dronedispatch.kvstore.engine import Engine
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
 from dronedispatch.replication import view as views
 from dronedispatch.replication.driver import Driver
-from dronedispatch.replication.hashing import SLOTS
 from dronedispatch.replication.links import Links
 from dronedispatch.replication.view import View
 from dronedispatch.replication.view_store import ViewStore

@@ -10,6 +10,7 @@ import lmdb
 from msgspec.structs import replace
 
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kv.wire import LOCK_PREFIX
 from dronedispatch.kvstore.core.record_codec import decode, encode, fingerprint
@@ -18,7 +19,6 @@ from dronedispatch.kvstore.core.txn import ChangedKeys, DamagedRecord
 from dronedispatch.kvstore.cursor_range import walk
 from dronedispatch.kvstore.journal import Change
 from dronedispatch.kvstore.tables import DATA, HINTS, META, TAGS, Shared, Tables, data_key, hint_key, tag_key
-from dronedispatch.replication.hashing import slot_of
 
 DAMAGED_VERSION = Version(0, 0)
 DEAD = "\x01"

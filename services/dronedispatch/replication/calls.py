@@ -161,6 +161,17 @@ class DropHints(Call, frozen=True, tag=14):
     target: str
 
 
+class Relay(Call, frozen=True, tag=15):
+    """R5 for `record` of `key`, and then, in the same transaction, R4 for `then`, whose slot this replica leads.
+
+    Replies Relayed. Anything else: `then` was not carried out, though `record` may have been stored.
+    """
+
+    key: str
+    record: Record
+    then: Apply
+
+
 # --- replies ---
 
 
@@ -282,6 +293,16 @@ class Silent(Reply, frozen=True, tag=18):
     """Put by the driver: no answer; the call may have been carried out, or may yet be."""
 
 
+class TooOld(Reply, frozen=True, tag=19):
+    """Put by the driver: the replica has not said that it knows this kind of call, so it was not sent."""
+
+
+class Relayed(Reply, frozen=True, tag=20):
+    """The record is stored, and `then` is what became of the apply behind it."""
+
+    then: Applied | Mismatch
+
+
 NOT_SENT = NotSent()
 SILENT = Silent()
 STORED = Stored()
@@ -289,6 +310,7 @@ STORED_NEWER = Stored(newer=True)
 JOINING = Joining()
 NO_SPACE = NoSpace()
 DAMAGED = Damaged()
+TOO_OLD = TooOld()
 
 AnyCall = (
     Apply
@@ -305,6 +327,7 @@ AnyCall = (
     | Hint
     | PullHints
     | DropHints
+    | Relay
 )
 AnyReply = (
     Applied
@@ -325,6 +348,8 @@ AnyReply = (
     | Damaged
     | NotSent
     | Silent
+    | TooOld
+    | Relayed
 )
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -166,7 +166,7 @@ class _Run:
         driver.running += 1
 
     def replied(self, place: int, reply: AnyReply) -> None:
-        """See links.ReplyReceiver."""
+        """See batches.ReplyReceiver."""
         self._replies[place] = reply
         self._missing -= 1
         if not self._missing:

@@ -1,9 +1,11 @@
-"""Which slot a key lives in, and which replicas a slot should have: consistent hashing with bounded loads.
+"""Which replicas a slot should have: consistent hashing with bounded loads.
 
-`slot_of` is for ever: changing it loses every stored key. `assignment` is only advice: the view is the authority.
+`assignment` is only advice: the view is the authority.
 Each slot ranks the replicas by a hash of (slot, replica) (rendezvous hashing, Thaler and Ravishankar 1998), and a
 replica that has its fair share already is passed over (bounded loads, Mirrokni, Thorup and Zadimoghaddam 2016), so
 that no replica gets more than its share of slots or of primaries, and a replica more or less moves few slots.
+Two slots that face each other (2n and 2n + 1) get the same replicas in opposite order, where both are new: a pair of writes
+in them takes three round trips instead of four (kvfront/core/pairing.py).
 """
 
 from __future__ import annotations
@@ -11,14 +13,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
-from zlib import crc32
 
-SLOTS = 64
-
-
-def slot_of(key: str) -> int:
-    """The slot of `key`, 0..63. CRC-32 spreads evenly in its low bits and costs a tenth of a cryptographic hash."""
-    return crc32(key.encode()) % SLOTS
+from dronedispatch.kv.slots import SLOTS, facing
 
 
 def preference(slot: int, names: Sequence[str]) -> list[str]:
@@ -50,7 +46,9 @@ def assignment(
     held.update(name for replicas in chosen for name in replicas)
     for slot, replicas in enumerate(chosen):
         while len(replicas) < copies:
-            left = [name for name in preference(slot, names) if name not in replicas]
+            faced = chosen[facing(slot)][::-1] if slot > facing(slot) else []
+            wanted = dict.fromkeys([*faced, *preference(slot, names)])
+            left = [name for name in wanted if name not in replicas]
             name = next((each for each in left if held[each] < share), min(left, key=held.__getitem__))
             held[name] += 1
             replicas.append(name)

@@ -12,13 +12,22 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
 
 from dronedispatch.kv.wire import MSGPACK
-from dronedispatch.replication.calls import NOT_SENT, SILENT, AnyCall, AnyReply, decode_replies, encode_calls
+from dronedispatch.replication.batches import Away, Queued, ReplyReceiver, value_bytes
+from dronedispatch.replication.calls import (
+    NOT_SENT,
+    SILENT,
+    AnyCall,
+    AnyReply,
+    Relay,
+    decode_replies,
+    encode_calls,
+)
 from dronedispatch.replication.effects import Pulse
 from dronedispatch.replication.patience import PING_MOST, PING_S, ReplicaPatience
 from dronedispatch.replication.pings import Pings
@@ -53,42 +62,8 @@ JOINED = TallyHistogram(
 log = structlog.get_logger()
 
 
-class ReplyReceiver(Protocol):
-    """Who waits for the reply to one of its calls."""
-
-    def replied(self, place: int, reply: AnyReply) -> None:
-        """The reply to the call that was put with `place`."""
-
-
-class _Queued:
-    __slots__ = ("call", "place", "receiver", "since_s")
-
-    def __init__(self, call: AnyCall, receiver: ReplyReceiver | None, place: int, since_s: float) -> None:
-        self.call = call
-        self.receiver = receiver
-        self.place = place
-        self.since_s = since_s
-
-    def settle(self, reply: AnyReply) -> None:
-        if self.receiver is not None:
-            self.receiver.replied(self.place, reply)
-
-
 def _rest(_connection: ReplicaConnection) -> None:
     """A connection that has not proved itself yet waits for no batch."""
-
-
-class _Away:
-    """A batch under way: who waits, since when, and how long."""
-
-    __slots__ = ("batch", "connection", "limit_s", "over", "since_s", "timer")
-
-    def __init__(self, batch: list[_Queued]) -> None:
-        self.batch = batch
-        self.since_s = self.limit_s = 0.0
-        self.connection: ReplicaConnection | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.over = False
 
 
 class Link:
@@ -102,8 +77,8 @@ class Link:
         self._port = parts.port or 80
         self._links = links
         self._head = links.head_for(self._address, self._port)
-        self._queue: deque[_Queued] = deque()
-        self._away: set[_Away] = set()
+        self._queue: deque[Queued] = deque()
+        self._away: set[Away] = set()
         self._idle: list[ReplicaConnection] = []
         self._connecting: set[asyncio.Task[None]] = set()
         self._scheduled = self._moved = False
@@ -117,11 +92,14 @@ class Link:
     @property
     def calls(self) -> int:
         """Calls queued or under way."""
-        return len(self._queue) + sum(len(away.batch) for away in self._away)
+        calls = len(self._queue)
+        for away in self._away:
+            calls += len(away.batch)
+        return calls
 
     def put(self, call: AnyCall, receiver: ReplyReceiver | None, place: int) -> None:
         """Send `call` with the next batch; `receiver` hears the reply."""
-        queued = _Queued(call, receiver, place, self._links.clock.monotonic_s())
+        queued = Queued(call, receiver, place, self._links.clock.monotonic_s())
         if len(self._queue) >= QUEUED_MAX:
             asyncio.get_running_loop().call_soon(queued.settle, NOT_SENT)
             return
@@ -147,7 +125,7 @@ class Link:
             self._linger.cancel()
             self._linger = None
         while self._queue and len(self._away) < AWAY_MAX:
-            away = _Away(self._take())
+            away = Away(self._take())
             self._away.add(away)
             JOINED.observe(len(away.batch))
             while self._idle and away.connection is None:
@@ -160,18 +138,20 @@ class Link:
             else:
                 self._ask(away, away.connection)
 
-    def _take(self) -> list[_Queued]:
-        batch: list[_Queued] = []
-        size = 0
+    def _take(self) -> list[Queued]:
         queue = self._queue
+        if len(queue) == 1:
+            return [queue.popleft()]
+        batch: list[Queued] = []
+        size = 0
         while queue and len(batch) < BATCH_CALLS_MAX:
-            size += _value_bytes(queue[0].call)
+            size += value_bytes(queue[0].call)
             if batch and size > BATCH_VALUE_BYTES_MAX:
                 break
             batch.append(queue.popleft())
         return batch
 
-    async def _connect(self, away: _Away) -> None:
+    async def _connect(self, away: Away) -> None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._links.call_limit_s()):
@@ -213,13 +193,18 @@ class Link:
             )
         return why_not is None
 
-    def _ask(self, away: _Away, connection: ReplicaConnection) -> None:
+    def _ask(self, away: Away, connection: ReplicaConnection) -> None:
+        if not connection.knows_relay and not away.keep_back(Relay):
+            self._close(away)
+            self._idle.append(connection)
+            return
         body = encode_calls([queued.call for queued in away.batch])
-        away.since_s, away.limit_s = self._links.clock.monotonic_s(), self._links.call_limit_s()
+        away.since_s = self._links.clock.monotonic_s()
+        away.limit_s = self._links.patience.call_s(away.since_s)
         away.timer = asyncio.get_running_loop().call_later(away.limit_s, self._expired, away)
         connection.ask(self._head + b"%d\r\n\r\n" % len(body) + body, partial(self._answered, away))
 
-    def _answered(self, away: _Away, body: bytes | None) -> None:
+    def _answered(self, away: Away, body: bytes | None) -> None:
         if away.over:
             return
         replies: list[AnyReply] | None = None
@@ -238,7 +223,7 @@ class Link:
         for queued, reply in zip(away.batch, replies, strict=True):
             queued.settle(reply)
 
-    def _expired(self, away: _Away) -> None:
+    def _expired(self, away: Away) -> None:
         """Nobody waits longer; and who has waited in the queue as long need not find out again."""
         now_s = self._links.clock.monotonic_s()
         self._links.patience.took(now_s, now_s - away.since_s - away.limit_s)  # how late this timer is
@@ -249,7 +234,7 @@ class Link:
         for queued in old:
             queued.settle(NOT_SENT)
 
-    def _end(self, away: _Away, instead: AnyReply) -> None:
+    def _end(self, away: Away, instead: AnyReply) -> None:
         """This batch has no replies."""
         if away.over:
             return
@@ -260,7 +245,7 @@ class Link:
         for queued in away.batch:
             queued.settle(instead)
 
-    def _close(self, away: _Away) -> None:
+    def _close(self, away: Away) -> None:
         away.over = True
         if away.timer is not None:
             away.timer.cancel()
@@ -361,7 +346,12 @@ class Links:
 
     def worth_sending(self) -> int:
         """From how many calls on a batch goes without waiting for more."""
-        return int(SHARE * sum(link.calls for link in self._links.values()) / max(1, len(self._links)))
+        calls = 0
+        for (
+            link
+        ) in self._links.values():  # asked before each batch: a generator expression costs twice as much
+            calls += link.calls
+        return int(SHARE * calls / max(1, len(self._links)))
 
     def follow(self, urls: dict[str, str], gone: Callable[[str], bool]) -> None:
         """The newest view has its replicas at `urls`; those that are `gone` from every set need not be waited for."""
@@ -385,11 +375,3 @@ class Links:
         for link in self._links.values():
             await link.close()
         self._links.clear()
-
-
-def _value_bytes(call: AnyCall) -> int:
-    value = getattr(call, "value", None)
-    if value is not None:
-        return len(value) + 200
-    record = getattr(call, "record", None)
-    return 200 if record is None else len(record.value) + 200

@@ -14,14 +14,22 @@ from typing import Any, Final, cast
 HEAD_BYTES_MAX: Final = 8_192
 BODY_BYTES_MAX: Final = 256 * 1024 * 1024
 
+KNOWS_RELAY: Final = b"x-calls: relay"
+"""The line of an answer's head by which a replica says that it knows Relay; one of an older release has none."""
+
+_KNOWS_RELAY: Final = b"\r\n" + KNOWS_RELAY
+
 Answered = Callable[[bytes | None], None]
 """Gets the body of a 200; None: broken, timed out, or any other answer."""
 
 
 class ReplicaConnection(asyncio.Protocol):
-    """At most one exchange at a time. `free` is told when the next one may begin, `gone` when none will."""
+    """At most one exchange at a time. `free` is told when the next one may begin, `gone` when none will.
 
-    __slots__ = ("_answered", "_gone", "_keep", "_received", "_total", "_transport", "free")
+    `knows_relay`: by its last answer. A process that took another's place has answered nothing on this connection.
+    """
+
+    __slots__ = ("_answered", "_gone", "_keep", "_received", "_total", "_transport", "free", "knows_relay")
 
     def __init__(
         self, free: Callable[[ReplicaConnection], None], gone: Callable[[ReplicaConnection], None]
@@ -32,6 +40,7 @@ class ReplicaConnection(asyncio.Protocol):
         self._received = bytearray()
         self._total = 0
         self._keep = True
+        self.knows_relay = False
         self._transport = cast(asyncio.Transport, None)
 
     @property
@@ -104,6 +113,7 @@ class ReplicaConnection(asyncio.Protocol):
             self.drop()
             return False
         self._keep = b"\r\nconnection: close" not in head
+        self.knows_relay = _KNOWS_RELAY in head
         self._total = end + 4 + int(length)
         return True
 

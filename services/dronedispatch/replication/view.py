@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from dronedispatch.replication.hashing import SLOTS
+from dronedispatch.kv.slots import SLOTS
 from dronedispatch.replication.rules import ALL, Rules
 
 VIEW_KEY = "dronedispatch/kv/view"

@@ -6,6 +6,7 @@ import asyncio
 from typing import cast
 
 from dronedispatch.kv.record import VALUE_BYTES_MAX, Record
+from dronedispatch.kv.slots import SLOTS, slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kvfront.coordinator import Coordinator
 from dronedispatch.kvfront.core.scanning import Listing
@@ -14,7 +15,6 @@ from dronedispatch.kvstore.core.rules import execute
 from dronedispatch.replication import calls as c
 from dronedispatch.replication.calls import SCAN_BYTES
 from dronedispatch.replication.driver import Driver
-from dronedispatch.replication.hashing import SLOTS, slot_of
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.simulation.engine import MemoryEngine
 

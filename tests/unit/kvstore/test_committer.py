@@ -11,6 +11,7 @@ import lmdb
 import pytest
 
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore import committer as committing
 from dronedispatch.kvstore import engine as engines
@@ -29,11 +30,11 @@ from dronedispatch.replication.calls import (
     Apply,
     Found,
     Read,
+    Relay,
     Replicate,
     StaleEpoch,
     WrongDisk,
 )
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.runtime.clock import SystemClock
 from support.waiting import deadline, in_time, patient_s, until
 
@@ -289,6 +290,21 @@ async def test_a_replica_that_hands_over_begins_no_write_but_takes_those_of_othe
         JOINING,
         STORED,
         Found(record),
+    ]
+
+
+async def test_a_slot_that_is_handed_over_takes_no_write_behind_another_either(
+    parts: tuple[Counting, Committer],
+) -> None:
+    engine, committer = parts
+    disk = engine.disk.disk
+    record = Record(Version(1, 1), bytes(16), 0.0, False, None, (), b"v")
+    relay = Relay("c", 1, disk, slot_of("k"), "k", record, apply(engine, "l"))
+    committer.handing_over = frozenset({slot_of("l")})
+    assert await ask(committer, relay, read(engine, "k"), read(engine, "l")) == [
+        JOINING,
+        Found(None),
+        Found(None),
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.slots import SLOTS, slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.core.cache import AnswerCache
 from dronedispatch.kvstore.core.change_log import ChangeLog
@@ -16,7 +17,6 @@ from dronedispatch.kvstore.core.txn import ChangedKeys, DamagedRecord
 from dronedispatch.kvstore.disk import fsync_s, open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine
 from dronedispatch.kvstore.txn import DAMAGED_VERSION, DiskFull
-from dronedispatch.replication.hashing import SLOTS, slot_of
 
 
 def record(value: bytes = b"v", n: int = 1, tags: tuple[str, ...] = ()) -> Record:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.core.cache import AnswerCache
 from dronedispatch.kvstore.disk import MAP_BYTES_MIN, open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
-from dronedispatch.replication.hashing import slot_of
 
 MAP_BYTES = MAP_BYTES_MIN
 VALUE_BYTES = 60_000

@@ -10,6 +10,7 @@ import lmdb
 import pytest
 
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.slots import SLOTS, slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore import disk as disks
 from dronedispatch.kvstore import journal as journals
@@ -18,7 +19,6 @@ from dronedispatch.kvstore.disk import JOURNAL_FILE, open_disk
 from dronedispatch.kvstore.engine import CHECKPOINT_CHANGES, Bounds, Engine, FatalDisk
 from dronedispatch.kvstore.journal import GROUP_BYTES_MAX, SECTOR_BYTES, JournalFull
 from dronedispatch.kvstore.txn import DiskFull
-from dronedispatch.replication.hashing import SLOTS, slot_of
 
 
 def record(value: bytes = b"v", n: int = 1, tags: tuple[str, ...] = ()) -> Record:

@@ -198,6 +198,54 @@ def test_r8_removes_exactly_that_tombstone(stored: Record | None, done: bool) ->
     assert on.get("k") == (None if done else stored)
 
 
+def relay(record: Record, *, epoch: int = 5, disk: str = D, expected: Version | None = None) -> c.Relay:
+    """`record` of "k" in slot 0, and behind it "l" in slot 1."""
+    return c.Relay(E, 5, D, 0, "k", record, c.Apply(E, epoch, disk, 1, "l", expected, b"", ID, 1.0))
+
+
+def test_a_relay_stores_the_record_and_applies_behind_it() -> None:
+    on = engine()
+    told = execute(on, relay(record(Version(5, 1))), 0.0)
+    assert told == c.Relayed(c.Applied(read(on, "l")))  # type: ignore[arg-type]
+    assert read(on) == record(Version(5, 1))
+
+
+def test_a_relay_whose_condition_fails_stores_the_record_all_the_same() -> None:
+    on = engine()
+    told = execute(on, relay(record(Version(5, 1)), expected=c.MUST_EXIST), 0.0)
+    assert told == c.Relayed(c.Mismatch(None, "version"))
+    assert read(on) == record(Version(5, 1))
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (relay(record(Version(5, 1)), epoch=4), c.StaleEpoch(5, 5)),
+        (relay(record(Version(5, 1)), disk="other"), c.WrongDisk(E, D)),
+    ],
+)
+def test_a_relay_of_which_one_half_is_refused_does_neither(call: c.Relay, told: c.AnyReply) -> None:
+    on = engine()
+    assert execute(on, call, 0.0) == told
+    assert (read(on), read(on, "l")) == (None, None)
+
+
+@pytest.mark.parametrize("filled", [0, 1])
+def test_a_relay_waits_for_both_slots_to_be_filled(filled: int) -> None:
+    on = engine()
+    on.set_joining({filled})
+    assert execute(on, relay(record(Version(5, 1))), 0.0) == c.JOINING
+    assert (on.get("k"), on.get("l")) == (None, None)
+
+
+def test_a_relay_that_finds_a_damaged_record_applies_nothing_behind_it() -> None:
+    on = engine()
+    apply(on)
+    on.damage("k")
+    assert execute(on, relay(record(Version(5, 2))), 0.0) == c.DAMAGED
+    assert read(on, "l") is None
+
+
 @pytest.mark.parametrize(
     "call",
     [

@@ -8,9 +8,9 @@ import pytest
 from loadtests.bench.chaos_copies import may_destroy, may_take, why_not_destroy, why_not_take
 from loadtests.bench.running import Running
 
+from dronedispatch.kv.slots import SLOTS
 from dronedispatch.replication import view as views
 from dronedispatch.replication.copies import Sighting
-from dronedispatch.replication.hashing import SLOTS
 from dronedispatch.replication.view import Replica, View
 from dronedispatch.runtime.discovery import Endpoint
 

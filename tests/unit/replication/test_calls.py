@@ -26,6 +26,7 @@ CALLS: list[c.AnyCall] = [
     c.Hint(*STAMP, "B", "k", RECORD),
     c.PullHints(*STAMP, "B", None, 10),
     c.DropHints(*STAMP, "B"),
+    c.Relay(*STAMP, "k", RECORD, c.Apply(*STAMP, "l", None, b"", bytes(16), 1.0)),
 ]
 REPLIES: list[c.AnyReply] = [
     c.Applied(RECORD),
@@ -45,6 +46,8 @@ REPLIES: list[c.AnyReply] = [
     c.JOINING,
     c.NO_SPACE,
     c.DAMAGED,
+    c.Relayed(c.Applied(RECORD)),
+    c.Relayed(c.Mismatch(None, "version")),
 ]
 
 

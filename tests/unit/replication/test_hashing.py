@@ -1,4 +1,4 @@
-"""Slots are for ever; assignments are fair, and change little."""
+"""Assignments are fair, and change little."""
 
 from __future__ import annotations
 
@@ -8,20 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dronedispatch.replication.hashing import SLOTS, assignment, preference, slot_of
-
-
-@pytest.mark.parametrize(
-    ("key", "slot"), [("zones", 40), ("drone:1", 38), ("delivery:x", 11), ("", 0), ("à", 26)]
-)
-def test_the_slot_of_a_key_never_changes(key: str, slot: int) -> None:
-    assert slot_of(key) == slot
-
-
-def test_keys_spread_evenly_over_the_slots() -> None:
-    counts = Counter(slot_of(f"delivery:{number}") for number in range(64_000))
-    assert len(counts) == SLOTS
-    assert max(counts.values()) < 1_300
+from dronedispatch.kv.slots import SLOTS, facing
+from dronedispatch.replication.hashing import assignment, preference
 
 
 @given(
@@ -39,6 +27,13 @@ def test_every_slot_has_rf_different_replicas_and_nobody_more_than_his_share(rep
     assert max(held.values()) - min(held.values()) <= 1
     leads = Counter(slot[0] for slot in chosen)
     assert max(leads.values()) - min(leads[name] for name in names) <= 2
+
+
+@pytest.mark.parametrize("replicas", range(2, 8))
+def test_most_slots_that_face_each_other_have_the_same_replicas_in_opposite_order(replicas: int) -> None:
+    chosen = assignment([f"store-{number}" for number in range(replicas)], 2)
+    opposite = sum(chosen[slot] == chosen[facing(slot)][::-1] for slot in range(SLOTS))
+    assert opposite >= SLOTS * 0.75
 
 
 def test_the_assignment_depends_on_names_and_not_on_their_order() -> None:

@@ -12,8 +12,9 @@ import hashlib
 import msgspec
 
 from dronedispatch.fleet.deliveries import Eta
-from dronedispatch.fleet.documents import encode, unstamp
+from dronedispatch.fleet.documents import delivery_key, encode, unstamp
 from dronedispatch.gateway.core.order import Order
+from dronedispatch.kv.slots import ENDING_LETTERS, ending, facing, slot_of
 
 KEEP_S = 24 * 3600.0
 CLOCK_OFF_S = 2 * 3600.0  # who made the record, or who sweeps, may have a clock that is off by so much
@@ -31,6 +32,15 @@ class IdemRecord(msgspec.Struct, frozen=True, kw_only=True):
 def fingerprint(order: Order) -> str:
     """Equal for bodies that mean the same order, whatever their spelling."""
     return hashlib.sha256(encode(order)).hexdigest()
+
+
+def id_beside(delivery_id: str, key: str) -> str:
+    """`delivery_id` with another random end: the store keeps that delivery in the slot that faces the one of `key`, and so
+    writes both in three round trips instead of four. The time in the id stays, and 74 random bits of 80.
+    """
+    head, last = delivery_id[:-2], delivery_id[-2:]
+    chance = ENDING_LETTERS.index(last[0]) * len(ENDING_LETTERS) + ENDING_LETTERS.index(last[1])
+    return head + ending(delivery_key(head), facing(slot_of(key)), chance)
 
 
 def why_not_the_same(stored: IdemRecord, wanted_fingerprint: str) -> str | None:

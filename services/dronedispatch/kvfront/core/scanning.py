@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import msgspec
 
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kvfront.core.reading import read, settle_read
 from dronedispatch.kvfront.core.resolution import NotApplied, ReadResolution, agreed
 from dronedispatch.kvfront.core.view_change import NOT_BOOTSTRAPPED, amend
 from dronedispatch.replication.calls import AnyCall, AnyReply, Read, Scan, Scanned
 from dronedispatch.replication.effects import CACHED, NOW, Ask, Note, Steps
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.rules import ALL, Rules
 from dronedispatch.replication.view import View
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.replication import view as views
 from dronedispatch.replication.calls import AnyCall, Found, Prepare, Promised, Purge, Read, Scan, Scanned
 from dronedispatch.replication.effects import NONCE, READ_VIEW, Ask, Note, Steps, Swap, SwapView, ViewAt
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.rules import ALL, Rules
 from dronedispatch.replication.view import View
 

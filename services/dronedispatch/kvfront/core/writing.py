@@ -130,6 +130,16 @@ def write(
     """Carry out `op`: two round trips when all is well. Tries again until `deadline_s` (monotonic) while nothing
     was applied.
     """
+    applied = yield from apply(op, deadline_s, min_in_sync=min_in_sync, rules=rules)
+    if not isinstance(applied, Attempt):
+        return applied
+    return (yield from replicate(op, applied, deadline_s, rules))
+
+
+def apply(
+    op: Write | LockWrite, deadline_s: float, *, min_in_sync: int = 1, rules: Rules = ALL
+) -> Steps[Attempt | Resolution]:
+    """The first half of a write: an Attempt once the primary has applied it, otherwise what became of it."""
     while True:
         view: View | None = yield CACHED
         if view is None:
@@ -140,7 +150,7 @@ def write(
         primary, disk = members[0]
         (reply,) = yield Ask([(primary, op.call(view, disk))])
         if type(reply) is Applied:
-            return (yield from replicate(view, op, members, reply.record, deadline_s, rules))
+            return Attempt(view, primary, disk, reply.record)
         result = yield from not_applied(view, op, members, reply, deadline_s, rules)
         if result is not None:
             return result
@@ -173,13 +183,15 @@ def not_applied(
 
 
 def replicate(
-    view: View, op: Write | LockWrite, members: Members, record: Record, deadline_s: float, rules: Rules = ALL
+    op: Write | LockWrite, attempt: Attempt, deadline_s: float, rules: Rules = ALL
 ) -> Steps[Resolution]:
-    """The second half of a write whose `record` the primary has applied: every other member, hints for the absent."""
+    """The second half of a write that the primary has applied: every other member, hints for the absent."""
+    view, record = attempt.view, attempt.record
+    assert record is not None, "the primary has said what it applied"
     hints = hints_for(view, op.slot, op.key, record)
     if hints:
         yield Fire(hints)
-    asked = members[1:]
+    asked: Members = view.members(op.slot)[1:]
     while asked:
         replies = yield Ask(
             [
@@ -192,19 +204,19 @@ def replicate(
         left = [(at, reply) for at, reply in zip(asked, replies, strict=True) if type(reply) is not Stored]
         asked = [at for at, _ in left]
         if any(type(reply) is not Joining for _, reply in left) or (yield NOW) >= deadline_s:
-            attempt = Attempt(view, members[0][0], members[0][1], record)
-            return (yield from _not_replicated(op, attempt, left, deadline_s, rules))
+            return (yield from not_replicated(op, attempt, left, deadline_s, rules))
         yield Sleep(RETRY_PAUSE_S)
     return Done(record)
 
 
-def _not_replicated(
+def not_replicated(
     op: Write | LockWrite,
     attempt: Attempt,
     left: Sequence[tuple[tuple[str, str], AnyReply]],
     deadline_s: float,
-    rules: Rules,
+    rules: Rules = ALL,
 ) -> Steps[Resolution]:
+    """What follows when the members of `left` (name, disk) did not store what the primary had applied."""
     if not rules.voted_out_before_ack and all(isinstance(reply, Silent | NotSent) for _, reply in left):
         return Done(attempt.record)
     yield Note("replicate_failed", count=len(left))

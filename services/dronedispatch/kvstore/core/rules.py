@@ -46,6 +46,8 @@ from dronedispatch.replication.calls import (
     Purge,
     Purged,
     Read,
+    Relay,
+    Relayed,
     Replicate,
     Scan,
     Scanned,
@@ -80,6 +82,8 @@ def execute(txn: Txn, call: AnyCall, now_s: float, rules: Rules = ALL) -> AnyRep
 
 def admit(txn: Txn, call: AnyCall, rules: Rules = ALL) -> Refusal | None:
     """R1, R2 and R3, and the mark of a slot that is being filled. None: carry it out, now, in the same transaction."""
+    if type(call) is Relay and (refusal := admit(txn, call.then, rules)) is not None:
+        return refusal
     if call.cluster != txn.cluster or (call.disk != txn.disk and rules.disk_identity_checked):
         return WrongDisk(txn.cluster, txn.disk)
     kind = type(call)
@@ -156,6 +160,12 @@ def _replicate(txn: Txn, call: Replicate, now_s: float) -> Stored:
         txn.held_since(call.key, version, now_s)
         return STORED
     return STORED if version == old.version else STORED_NEWER
+
+
+def _relay(txn: Txn, call: Relay, now_s: float) -> Relayed:
+    """R5, then R4. What R5 cannot store raises, and nothing is applied behind it."""
+    _replicate(txn, Replicate(call.cluster, call.epoch, call.disk, call.slot, call.key, call.record), now_s)
+    return Relayed(_apply(txn, call.then, now_s))
 
 
 def _read(txn: Txn, call: Read, now_s: float) -> Found:
@@ -269,4 +279,5 @@ _CARRY_OUT: dict[type, Callable[[Txn, Any, float], AnyReply]] = {
     Hint: _hint,
     PullHints: _pull_hints,
     DropHints: _drop_hints,
+    Relay: _relay,
 }

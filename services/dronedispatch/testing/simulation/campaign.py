@@ -27,6 +27,8 @@ MUST_HAPPEN = (
     "forgotten",
     "read_repair",
     "replicate_failed",
+    "relayed",
+    "too_old",
     "apply_silent",
     "finish",
     "unknown",

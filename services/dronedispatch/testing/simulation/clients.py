@@ -6,14 +6,17 @@ from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any, Literal
 
+import msgspec
+
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
+from dronedispatch.kvfront.core.pairing import PairResolution, write_pair
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Conflict, Done, NotApplied, Resolution, Unknown
 from dronedispatch.kvfront.core.scanning import Listing, Query, scan
 from dronedispatch.kvfront.core.writing import LockWrite, Write, write
 from dronedispatch.replication.calls import MUST_BE_ABSENT, MUST_EXIST
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.rules import Rules
 from dronedispatch.testing.linearizability import Observation, Seen
 from dronedispatch.testing.simulation.driver import SimulatedDriver
@@ -40,6 +43,7 @@ class History:
         self.observations: list[Observation] = []
         self.refusals: list[str] = []
         self.holders: dict[str, str] = {}
+        self.pairs: list[tuple[Write, Write]] = []
 
     def wrote(
         self, key: str, client: str, call_s: float, return_s: float, op: Write | LockWrite, result: Any
@@ -75,6 +79,21 @@ class History:
     def read(self, key: str, client: str, call_s: float, return_s: float, record: Record | None) -> None:
         """A read that was answered."""
         self.observations.append(Observation(key, client, "get", call_s, return_s, "done", seen=seen(record)))
+
+    def in_order(self) -> list[Observation]:
+        """The observations, with what a pair promises: a first write whose second has been seen was done by then."""
+        met_s: dict[str, float] = {}
+        for each in self.observations:
+            ident = each.seen.ident if each.seen is not None else each.ident
+            if each.return_s is not None and (each.seen is not None or each.outcome == "done"):
+                met_s[ident] = min(each.return_s, met_s.get(ident, each.return_s))
+        behind = {first.write_id.hex(): met_s.get(second.write_id.hex()) for first, second in self.pairs}
+        return [
+            msgspec.structs.replace(each, outcome="done", return_s=done_s)
+            if each.outcome == "unknown" and (done_s := behind.get(each.ident)) is not None
+            else each
+            for each in self.observations
+        ]
 
 
 class Client:
@@ -121,6 +140,9 @@ class Client:
         dice = rng.random()
         if dice < 0.30:
             self.get(rng.choice(self.keys))
+        elif dice < 0.85 and len(self.keys) > 1 and rng.random() < 0.35:
+            first, second = rng.sample(self.keys, 2)
+            self.pair(self._some_write(first), self._some_write(second))
         elif dice < 0.85:
             self.write(self._some_write(rng.choice(self.keys)))
         elif dice < 0.96:
@@ -225,6 +247,20 @@ class Client:
                 self.again = op
 
         self._ask(lambda _, deadline_s: write(op, deadline_s, rules=self.rules), told)
+
+    def pair(self, first: Write, second: Write) -> None:
+        """Two writes of which the second is begun only when the first is stored."""
+        self.history.pairs.append((first, second))
+
+        def told(call_s: float, result: PairResolution | None) -> None:
+            for op, resolution in zip((first, second), result or (None, None), strict=True):
+                if result is None or resolution is not None:
+                    self.history.wrote(op.key, self.name, call_s, self.simulator.now_s, op, resolution)
+                if isinstance(resolution, Done | Conflict):
+                    self.simulator.count("done" if isinstance(resolution, Done) else "conflict_version")
+                    self._learn(op.key, resolution.record)
+
+        self._ask(lambda _, deadline_s: write_pair(first, second, deadline_s, rules=self.rules), told)
 
     def _locked(self, op: LockWrite, record: Record) -> None:
         holders = self.history.holders

@@ -7,7 +7,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dronedispatch.kvstore.core.local_effects import Commit, Probe, Reached
-from dronedispatch.replication.calls import SILENT, AnyCall, AnyReply, Prepare, Purge, Read, Replicate
+from dronedispatch.replication.calls import (
+    SILENT,
+    TOO_OLD,
+    AnyCall,
+    AnyReply,
+    Prepare,
+    Purge,
+    Read,
+    Relay,
+    Relayed,
+    Replicate,
+)
 from dronedispatch.replication.effects import (
     Ask,
     AwaitView,
@@ -41,6 +52,8 @@ PING_TIMEOUT_S = 0.1
 PING_TIMEOUT_MOST_S = 1.0
 REPEATABLE = (Replicate, Read, Prepare, Purge)
 """R5 to R8 may arrive twice; an apply may not."""
+TOO_OLD_SHARE = 0.1
+"""Of the relays that are for replicas of an older release, or that have not said yet what they know."""
 
 
 class Task:
@@ -177,6 +190,10 @@ class SimulatedDriver(SimulatedProcess):
         send = self.network.send
         for place, (name, call) in enumerate(calls):
             replica = self.replicas[name]
+            if type(call) is Relay and self.simulator.rng.random() < TOO_OLD_SHARE:
+                self.simulator.count("too_old")
+                self.simulator.at(0.0, self.hear, pending, place, call, TOO_OLD)
+                continue
             twice = type(call) in REPEATABLE
             send(self, replica, replica.receive, self, call, pending, place, twice=twice)
         self.simulator.at(pending.limit_s, self._expire, pending)
@@ -187,6 +204,8 @@ class SimulatedDriver(SimulatedProcess):
             return
         if self.simulator.journal is not None:
             self.simulator.tell(f"{self.name} <- {call} : {reply}")
+        if type(reply) is Relayed:
+            self.simulator.count("relayed")
         pending.replies[place] = reply
         pending.left -= 1
         now_s = self.simulator.now_s

@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore.core.txn import ChangedKeys, DamagedRecord
 from dronedispatch.replication.calls import MUST_BE_ABSENT
-from dronedispatch.replication.hashing import slot_of
 
 
 class MemoryEngine:

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Done
 from dronedispatch.kvfront.core.view_change import RESTORED
 from dronedispatch.kvfront.core.writing import Write, write
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.rules import ALL, Rules
 from dronedispatch.replication.view import Replica, bootstrap
 from dronedispatch.testing.linearizability import Undecided, why_not, why_not_exclusive
@@ -179,7 +179,7 @@ def simulate(seed: int, rules: Rules = ALL, *, journal: bool = False) -> RunResu
     if RESTORED in history.refusals:
         liveness = liveness or "a coordinator believed that Consul was restored from a backup"
     try:
-        safety = why_not(history.observations) or why_not_exclusive(history.observations, drift=DRIFT)
+        safety = why_not(history.in_order()) or why_not_exclusive(history.observations, drift=DRIFT)
     except Undecided as exc:
         safety, liveness = None, f"the checker came to no verdict: {exc}"
     return RunResult(seed, safety, liveness, len(history.observations), simulator.counts, simulator.journal)

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
+from dronedispatch.kvfront.core.pairing import write_pair
 from dronedispatch.kvfront.core.reading import read
 from dronedispatch.kvfront.core.resolution import Done
 from dronedispatch.kvfront.core.scanning import Query, scan
@@ -22,7 +24,7 @@ from dronedispatch.kvstore.core.join import join_once
 from dronedispatch.kvstore.core.local_effects import Commit, Probe, Reached
 from dronedispatch.kvstore.core.rules import admit, carry_out, execute
 from dronedispatch.replication import view as views
-from dronedispatch.replication.calls import SILENT, AnyCall, AnyReply
+from dronedispatch.replication.calls import MUST_BE_ABSENT, SILENT, AnyCall, AnyReply
 from dronedispatch.replication.effects import (
     Ask,
     AwaitView,
@@ -41,7 +43,6 @@ from dronedispatch.replication.effects import (
     SwapView,
     ViewAt,
 )
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.rules import ALL, Rules
 from dronedispatch.replication.view import Replica, View, bootstrap
 from dronedispatch.testing.linearizability import why_not
@@ -50,7 +51,10 @@ from dronedispatch.testing.simulation.engine import MemoryEngine
 
 CLUSTER = "staged"
 DEADLINE_S = 1_000_000.0
-KEY = next(name for name in (f"key{number}" for number in range(1_000)) if slot_of(name) == 0)
+KEY, FACING_KEY = (
+    next(name for name in (f"key{number}" for number in range(1_000)) if slot_of(name) == slot)
+    for slot in (0, 1)
+)
 
 
 class CallInFlight:
@@ -116,6 +120,11 @@ class Running:
         """The call never arrives, so far: its message is returned and may `arrive` later."""
         return self._silence(name)
 
+    def refuse(self, name: str, reply: AnyReply) -> None:
+        """The call is not carried out, and `reply` says so."""
+        self._answer(self.waiting.index(self._take(name)), reply)
+        self._next_if_answered()
+
     def deafen(self, name: str) -> None:
         """The call is carried out and its answer is lost."""
         self._take(name).arrive()
@@ -168,10 +177,12 @@ class Running:
 
 class Stage:
     """Replicas A, B, .. that share one slot in that order, and any coordinator that the story names, each with its
-    own view.
+    own view. `facing`: they share another one, in opposite order.
     """
 
-    def __init__(self, rules: Rules = ALL, *, rf: int = 2, copies: int | None = None) -> None:
+    def __init__(
+        self, rules: Rules = ALL, *, rf: int = 2, copies: int | None = None, facing: bool = False
+    ) -> None:
         copies = rf if copies is None else copies
         self.rules = rules
         self.now_s = 1.0
@@ -180,7 +191,8 @@ class Stage:
         self.unreachable: set[str] = set()
         names = [chr(ord("A") + number) for number in range(rf)]
         replicas = {name: Replica(f"stage://{name}", f"{name}1") for name in names}
-        self.view = bootstrap(CLUSTER, replicas, rf, [tuple(names[:copies])], "0")
+        slots = [tuple(names[:copies]), tuple(reversed(names[:copies]))]
+        self.view = bootstrap(CLUSTER, replicas, rf, slots if facing else slots[:1], "0")
         self.index = 1
         self.engines = {name: MemoryEngine(CLUSTER, f"{name}1") for name in names}
         self._views: dict[str, View] = {}
@@ -212,6 +224,19 @@ class Stage:
         op = Write(KEY, 0, ident.encode().ljust(16, b"_"), 0.0, expected, tombstone=tombstone, keyed=keyed)
         return self._observed(
             front, write(op, self.now_s + patience_s, min_in_sync=min_in_sync, rules=self.rules), op
+        )
+
+    def pair(self, front: str, *, expected: Version | None = None, min_in_sync: int = 1) -> Running:
+        """KEY := "first" under `expected`, and behind it FACING_KEY := "second"; its result is a PairResolution."""
+        first, second = (
+            Write(key, slot_of(key), ident.ljust(16, b"_"), 0.0, condition)
+            for key, ident, condition in (
+                (KEY, b"first", expected),
+                (FACING_KEY, b"second", MUST_BE_ABSENT),
+            )
+        )
+        return Running(
+            self, front, write_pair(first, second, DEADLINE_S, min_in_sync=min_in_sync, rules=self.rules)
         )
 
     def _observed(self, front: str, generator: Generator[Any, Any, Any], op: Write | None) -> Running:
