@@ -33,7 +33,7 @@ class Queued:
             self.receiver.replied(self.place, reply)
 
 
-class Away:
+class Underway:
     """A batch under way: who waits, since when, and how long."""
 
     __slots__ = ("batch", "connection", "limit_s", "over", "since_s", "timer")

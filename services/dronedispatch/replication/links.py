@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from dronedispatch.kv.wire import MSGPACK
-from dronedispatch.replication.batches import Away, Queued, ReplyReceiver, value_bytes
+from dronedispatch.replication.batches import Underway, Queued, ReplyReceiver, value_bytes
 from dronedispatch.replication.calls import (
     NOT_SENT,
     SILENT,
@@ -78,7 +78,7 @@ class Link:
         self._links = links
         self._head = links.head_for(self._address, self._port)
         self._queue: deque[Queued] = deque()
-        self._away: set[Away] = set()
+        self._away: set[Underway] = set()
         self._idle: list[ReplicaConnection] = []
         self._connecting: set[asyncio.Task[None]] = set()
         self._scheduled = self._moved = False
@@ -125,7 +125,7 @@ class Link:
             self._linger.cancel()
             self._linger = None
         while self._queue and len(self._away) < AWAY_MAX:
-            away = Away(self._take())
+            away = Underway(self._take())
             self._away.add(away)
             JOINED.observe(len(away.batch))
             while self._idle and away.connection is None:
@@ -151,7 +151,7 @@ class Link:
             batch.append(queue.popleft())
         return batch
 
-    async def _connect(self, away: Away) -> None:
+    async def _connect(self, away: Underway) -> None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._links.call_limit_s()):
@@ -193,7 +193,7 @@ class Link:
             )
         return why_not is None
 
-    def _ask(self, away: Away, connection: ReplicaConnection) -> None:
+    def _ask(self, away: Underway, connection: ReplicaConnection) -> None:
         if not connection.knows_relay and not away.keep_back(Relay):
             self._close(away)
             self._idle.append(connection)
@@ -204,7 +204,7 @@ class Link:
         away.timer = asyncio.get_running_loop().call_later(away.limit_s, self._expired, away)
         connection.ask(self._head + b"%d\r\n\r\n" % len(body) + body, partial(self._answered, away))
 
-    def _answered(self, away: Away, body: bytes | None) -> None:
+    def _answered(self, away: Underway, body: bytes | None) -> None:
         if away.over:
             return
         replies: list[AnyReply] | None = None
@@ -223,7 +223,7 @@ class Link:
         for queued, reply in zip(away.batch, replies, strict=True):
             queued.settle(reply)
 
-    def _expired(self, away: Away) -> None:
+    def _expired(self, away: Underway) -> None:
         """Nobody waits longer; and who has waited in the queue as long need not find out again."""
         now_s = self._links.clock.monotonic_s()
         self._links.patience.took(now_s, now_s - away.since_s - away.limit_s)  # how late this timer is
@@ -234,7 +234,7 @@ class Link:
         for queued in old:
             queued.settle(NOT_SENT)
 
-    def _end(self, away: Away, instead: AnyReply) -> None:
+    def _end(self, away: Underway, instead: AnyReply) -> None:
         """This batch has no replies."""
         if away.over:
             return
@@ -245,7 +245,7 @@ class Link:
         for queued in away.batch:
             queued.settle(instead)
 
-    def _close(self, away: Away) -> None:
+    def _close(self, away: Underway) -> None:
         away.over = True
         if away.timer is not None:
             away.timer.cancel()
