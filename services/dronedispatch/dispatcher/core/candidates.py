@@ -20,10 +20,9 @@ from dronedispatch.dispatcher.core.order_arrays import OrderArrays
 from dronedispatch.fleet.drones import CLASSES_KG
 from dronedispatch.fleet.energy import FlightModel
 
-ALL_PAIRS_MAX = 4_000  # beyond, and
-ALL_DRONES_MAX = (
-    200  # in a larger fleet, an order looks at the nearest: a way costs far more than a straight line
-)
+# Beyond either an order looks at the nearest: a way costs far more than a straight line.
+ALL_PAIRS_MAX = 4_000
+ALL_DRONES_MAX = 200
 LINES_MAX = 20_000  # up to here all straight lines are cheaper than trees
 # Drones that an order looks at, of those free at once, of those on their way to another order, and of those free later.
 # Each kind by itself: where many are on their way, the ten nearest would else be no one that could start.
