@@ -13,7 +13,6 @@ from dronedispatch.dispatcher.core.advance import PICKED_UP, holds
 from dronedispatch.dispatcher.core.fleet_cache import FleetCache, ReadyDrones
 from dronedispatch.dispatcher.core.readiness import why_not_ready
 from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.ways_asked import WaysAsked
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
@@ -143,9 +142,9 @@ def until_free(world: World, cached: FleetCache, fleet: FleetArrays, used: Rows)
     )
 
 
-def ask_until_free(cached: FleetCache, fleet: FleetArrays, used: Rows, asked: WaysAsked) -> None:
+def ask_until_free(cached: FleetCache, fleet: FleetArrays, used: Rows) -> None:
     """For the ways that `until_free` would have to measure."""
-    cached.ask_ways(*_next_stops(fleet, _bringing(fleet, used)), asked)
+    cached.ask_ways(*_next_stops(fleet, _bringing(fleet, used)))
 
 
 def _bringing(fleet: FleetArrays, used: Rows) -> dict[int, DeliverySnapshot]:

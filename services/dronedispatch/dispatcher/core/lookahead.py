@@ -29,7 +29,6 @@ from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S, cheapest_matchi
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
 from dronedispatch.dispatcher.core.plan import Assign, Free, Hold, Undo
 from dronedispatch.dispatcher.core.stations import Stations
-from dronedispatch.dispatcher.core.ways_asked import WaysAsked
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
 
@@ -76,13 +75,12 @@ def weigh(
         rows, cols = candidate_pairs(fleet, orders, held, world.flight)
     cached = drones.cached
     used = np.flatnonzero(np.bincount(rows, minlength=len(fleet)))
-    asked = WaysAsked(cached.pickup_ways.paths)
-    ask_until_free(cached, fleet, used, asked)
-    stations.ask_stops(fleet, np.union1d(used, _low(world, fleet)), asked)
+    ask_until_free(cached, fleet, used)
+    stations.ask_stops(fleet, np.union1d(used, _low(world, fleet)))
     origins = [delivery.origin for delivery in orders.deliveries]
     places = np.searchsorted(used, rows), cols
     fetch_m = cached.pickup_ways.of(
-        len(cached.views), fleet.rows[used], fleet.xy_m[used], origins, places, asked
+        len(cached.views), fleet.rows[used], fleet.xy_m[used], origins, places, cached.asked
     )
     fleet = until_free(world, cached, fleet, used)
     rho = costs.load_of(len(pending), len(fleet))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows, Stance
 from dronedispatch.dispatcher.core.fleet_cache import NO_POINT, FleetCache
-from dronedispatch.dispatcher.core.ways_asked import WaysAsked
 from dronedispatch.dispatcher.core.world import DroneSnapshot, World
 
 USUAL_GAIN_PCT = 50.0  # what a drone ahead in the queue is thought to charge
@@ -77,11 +77,15 @@ class Stations:
             wait_s[kept] = self._waits_s(counting=0)[bound]
         return Stops(index, way_m, wait_s)
 
-    def ask_stops(self, fleet: FleetArrays, used: Rows, asked: WaysAsked) -> None:
+    def ask_choices(self, drones: Sequence[DroneSnapshot]) -> None:
+        """For the ways that `choose` would have to measure."""
+        self._fleet.ask_charge_ways(np.array([self._fleet.row(drone.id) for drone in drones], dtype=np.int64))
+
+    def ask_stops(self, fleet: FleetArrays, used: Rows) -> None:
         """For the ways that `stops_of` would have to measure."""
         here, _, kept = self._kinds(fleet, used)
-        self._fleet.ask_charge_ways(fleet.rows[here], asked)
-        self._fleet.ask_bound_ways(fleet.rows[kept], asked)
+        self._fleet.ask_charge_ways(fleet.rows[here])
+        self._fleet.ask_bound_ways(fleet.rows[kept])
 
     def _kinds(self, fleet: FleetArrays, used: Rows) -> tuple[Rows, Rows, Rows]:
         """Of `used`: who would fly to a charge point from where it is, from a drop-off, and who has one."""
