@@ -143,7 +143,12 @@ class CarryOut:
             if (free.after_delivery is None and (free.drone_id, self._held_by(free.drone_id)) not in kept)
             or free.after_delivery in moved
         ]
-        await self._move_drones([*frees, *plan.charges, *plan.statuses], outcome)
+        charges = [
+            charge
+            for charge in plan.charges
+            if charge.after_delivery is None or charge.after_delivery in moved
+        ]
+        await self._move_drones([*frees, *charges, *plan.statuses], outcome)
 
     def _held_by(self, drone_id: str) -> str | None:
         stored = self._cache.drones.get(drone_id)

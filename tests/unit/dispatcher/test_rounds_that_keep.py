@@ -8,6 +8,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from loadtests.bench.dispatch_scale import quiet_worlds
 
 from dronedispatch.dispatcher.core import pickup_ways
 from dronedispatch.dispatcher.core.candidates import ALL_PAIRS_MAX
@@ -21,7 +22,7 @@ from dronedispatch.fleet.city import City, default_city
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus, DroneType
 from dronedispatch.fleet.energy import FlightModel
-from dronedispatch.fleet.paths import paths_of, xy_of
+from dronedispatch.fleet.paths import Paths, paths_of, xy_of
 from dronedispatch.fleet.positions import Point
 from dronedispatch.kv.version import Version
 
@@ -291,6 +292,24 @@ def test_what_is_kept_of_ways_to_pick_ups_is_not_measured_again(monkeypatch: pyt
     from_m[1] += 10.0
     ways.of(2, np.arange(2), from_m, [*to, HERE], np.divmod(np.arange(6), 3))
     assert measured == [4, 1 + 3]
+
+
+def test_a_round_looks_ways_up_twice_those_of_new_orders_and_then_all_that_pairs_need(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_up, cached = list[int](), FleetCache()
+    lengths_m = Paths.lengths_m
+
+    def counted(paths: Paths, a: Array, b: Array) -> Array:
+        looked_up.append(len(a))
+        return lengths_m(paths, a, b)
+
+    monkeypatch.setattr(Paths, "lengths_m", counted)
+    for world in quiet_worlds(600, 6, seed=2):
+        looked_up.clear()
+        plan = plan_round(world, BEGIN_S, cached)
+        assert plan.assigns
+        assert len(looked_up) == 2
 
 
 def test_orders_that_no_drone_of_a_large_fleet_can_lift_wait() -> None:

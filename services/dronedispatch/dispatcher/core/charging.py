@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+import numpy as np
+
+from dronedispatch.dispatcher.core.fleet_cache import FleetCache
 from dronedispatch.dispatcher.core.plan import Charge, Free, SetStatus
 from dronedispatch.dispatcher.core.readiness import charged
 from dronedispatch.dispatcher.core.stations import Stations
+from dronedispatch.dispatcher.core.tuning import Policy, Tuning
 from dronedispatch.dispatcher.core.world import DroneSnapshot
 from dronedispatch.fleet.drones import DroneStatus
 
@@ -54,6 +59,37 @@ def redirect(astray: Iterable[DroneSnapshot], stations: Stations) -> tuple[list[
         else:
             statuses.append(SetStatus(drone.id, drone.version, DroneStatus.RETIRING, cause, point))
     return charges, statuses
+
+
+def charge_at_once(frees: Iterable[Free], cached: FleetCache, tuning: Tuning) -> list[DroneSnapshot]:
+    """Who has delivered and would be sent to charge by the next round, if nothing waits for it.
+
+    On its way to a charge point it takes an order as well as one that stands: nothing is lost but a write of its record.
+    """
+    if tuning.policy is not Policy.LOOKAHEAD:
+        return []
+    rows = np.array([cached.row(free.drone_id) for free in frees], dtype=np.int64)
+    low = cached.counted[rows] & (cached.battery_pct[rows] < tuning.top_up_below_pct)
+    return cached.at(rows[low])
+
+
+def free_or_send_to_charge(
+    frees: Iterable[Free],
+    wanted: Iterable[tuple[DroneSnapshot, str]],
+    at_once: Iterable[DroneSnapshot],
+    stations: Stations,
+) -> tuple[list[Free], list[Charge]]:
+    """`wanted`: see `send_to_charge`. Those of the freed that are sent `at_once` have one write, a Charge."""
+    charges = send_to_charge([*wanted, *((drone, "nothing waits for it") for drone in at_once)], stations)
+    bound = {charge.drone_id: charge for charge in charges}
+    left: list[Free] = []
+    for free in frees:
+        if (charge := bound.get(free.drone_id)) is None:
+            left.append(free)
+            continue
+        cause = f"{free.cause}; {charge.cause}"
+        bound[free.drone_id] = replace(charge, cause=cause, after_delivery=free.after_delivery)
+    return left, list(bound.values())
 
 
 def send_to_charge(wanted: Iterable[tuple[DroneSnapshot, str]], stations: Stations) -> list[Charge]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -17,7 +17,7 @@ from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot,
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
 from dronedispatch.fleet.paths import xy_of
-from dronedispatch.fleet.positions import distance_m
+from dronedispatch.fleet.positions import Point, distance_m
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -44,9 +44,9 @@ class Stance(IntEnum):
 class FleetArrays:
     """Row i of every array is `drones[i]`; sorted by id, so that no answer depends on the order of the input.
 
-    `xy_m`, `ready_s` (from now), `battery_pct`: where, when and with what a drone is free; for LATER the battery after the
-    greatest consumption of the way. `unseen_pct`: what it may cost one that is free but flies that it is no longer where
-    it was seen. `holding[i]`: the order that a HELD drone flies to; `bringing[i]`: that of a LATER one.
+    `xy_m`, `ready_s` (from now), `battery_pct`: where, when and with what a drone is free; for LATER the last two as
+    `until_free` has them. `unseen_pct`: what it may cost one that is free but flies that it is no longer where it was seen.
+    `holding[i]`: the order that a HELD drone flies to; `bringing[i]`: that of a LATER one.
     `rows`: where its drones are in what it was made of (for `lookahead_fleet` the rows of the fleet).
     """
 
@@ -87,7 +87,7 @@ def ready_fleet(drones: Sequence[DroneSnapshot], tuning: Tuning) -> FleetArrays:
 def lookahead_fleet(
     world: World, ready: ReadyDrones, deliveries: Mapping[str, DeliverySnapshot]
 ) -> FleetArrays:
-    """All drones that are free or will be, of those that are `ready`."""
+    """All drones that are free or will be, of those that are `ready`; when the latter will be is for `until_free` to say."""
     cached = ready.cached
     held: dict[int, DeliverySnapshot] = {}  # by row of the cache
     brought: dict[int, DeliverySnapshot] = {}
@@ -105,10 +105,8 @@ def lookahead_fleet(
     )
     stance = np.where(cached.plugged[rows], int(Stance.PLUGGED), int(Stance.NOW))
     stance[list(holding)], stance[list(bringing)] = Stance.HELD, Stance.LATER
-    xy_m, left_m = cached.xy_m[rows], np.zeros(len(rows))
+    xy_m = cached.xy_m[rows]
     xy_m[list(bringing)] = xy_of([delivery.destination for delivery in brought.values()])
-    left_m[list(bringing)] = _left_m(cached, brought)
-    per_m = world.flight.planned_pct(1.0) * (1.0 + world.flight.payload_share)
     unseen_m = np.zeros(len(rows))  # there and back: it is further away than we know, and has flown for it
     for place in np.flatnonzero((stance == Stance.NOW) & cached.flies[rows]).tolist():
         unseen_m[place] = 2.0 * world.flight.cruise_mps * blind_s(world, cached.views[rows[place]])
@@ -116,8 +114,8 @@ def lookahead_fleet(
         drones=cached.at(rows),
         stance=stance,
         xy_m=xy_m,
-        ready_s=left_m / world.flight.cruise_mps,
-        battery_pct=cached.battery_pct[rows] - left_m * per_m,
+        ready_s=np.zeros(len(rows)),
+        battery_pct=cached.battery_pct[rows],
         unseen_pct=world.flight.planned_pct(1.0) * unseen_m,
         payload_max_kg=cached.payload_max_kg[rows],
         holding=holding,
@@ -126,15 +124,43 @@ def lookahead_fleet(
     )
 
 
-def _left_m(cached: FleetCache, brought: Mapping[int, DeliverySnapshot]) -> Array:
-    """What drones (by row of the cache) still fly until they have brought their orders."""
-    fetched = np.array([cached.views[row].done >= PICKED_UP for row in brought], dtype=np.bool_)
-    next_stops = [
-        delivery.destination if done else delivery.origin
-        for delivery, done in zip(brought.values(), fetched.tolist(), strict=True)
+def until_free(world: World, cached: FleetCache, fleet: FleetArrays, used: Rows) -> FleetArrays:
+    """With when LATER drones (of the rows `used`) are free, and their battery after the greatest consumption until then."""
+    bringing = _bringing(fleet, used)
+    if not bringing:
+        return fleet
+    rows, stops = _next_stops(fleet, bringing)
+    delivery_m, _, _ = cached.order_ways.of(list(bringing.values()))
+    fetched = np.array([fleet.drones[place].done >= PICKED_UP for place in bringing], dtype=np.bool_)
+    left_m = np.zeros(len(fleet))
+    left_m[list(bringing)] = cached.way_m(rows, stops) + np.where(fetched, 0.0, delivery_m)
+    per_m = world.flight.planned_pct(1.0) * (1.0 + world.flight.payload_share)
+    return replace(
+        fleet,
+        ready_s=fleet.ready_s + left_m / world.flight.cruise_mps,
+        battery_pct=fleet.battery_pct - left_m * per_m,
+    )
+
+
+def ask_until_free(cached: FleetCache, fleet: FleetArrays, used: Rows) -> None:
+    """For the ways that `until_free` would have to measure."""
+    cached.ask_ways(*_next_stops(fleet, _bringing(fleet, used)))
+
+
+def _bringing(fleet: FleetArrays, used: Rows) -> dict[int, DeliverySnapshot]:
+    later = used[fleet.stance[used] == Stance.LATER]
+    return {place: fleet.bringing[place] for place in later.tolist()}
+
+
+def _next_stops(
+    fleet: FleetArrays, bringing: Mapping[int, DeliverySnapshot]
+) -> tuple[list[int], list[Point]]:
+    """The rows of the cache of these drones, and where each flies now."""
+    stops = [
+        delivery.destination if fleet.drones[place].done >= PICKED_UP else delivery.origin
+        for place, delivery in bringing.items()
     ]
-    delivery_m, _, _ = cached.order_ways.of(list(brought.values()))
-    return cached.way_m(list(brought), next_stops) + np.where(fetched, 0.0, delivery_m)
+    return fleet.rows[list(bringing)].tolist(), stops
 
 
 def _may_swap(world: World, drone: DroneSnapshot, delivery: DeliverySnapshot) -> bool:

@@ -18,6 +18,7 @@ from dronedispatch.dispatcher.core.order_ways import OrderWays
 from dronedispatch.dispatcher.core.pickup_ways import PickupWays
 from dronedispatch.dispatcher.core.readiness import can_wake, charged, why_not_counted
 from dronedispatch.dispatcher.core.tuning import Tuning
+from dronedispatch.dispatcher.core.ways_asked import WaysAsked
 from dronedispatch.dispatcher.core.world import DroneSnapshot, World
 from dronedispatch.fleet.city import City
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG, DroneStatus, DroneType
@@ -38,7 +39,8 @@ class FleetCache:
     `counted`: `why_not_counted` has nothing against it. `in_service`: it is not decommissioned. `plugged`: it is at a
     charge point. `flies`: see the snapshot. `bound`: the number of the one that a CHARGING drone is bound for, NO_POINT for
     others; `heading`: the same of RETIRING ones too. `astray`: that one is gone, or not where it was. `charged`: a CHARGING
-    drone may go. `asleep`: it may be woken. `order_ways`, `pickup_ways`: what was asked for in this city.
+    drone may go. `asleep`: it may be woken. `order_ways`, `pickup_ways`: what was asked for in this city. `asked`: ways that
+    are to be known in this round, measured with the first that must be.
     """
 
     def __init__(self) -> None:
@@ -50,6 +52,10 @@ class FleetCache:
 
     def look(self, world: World) -> None:
         """Take in what has changed since the last world."""
+        self._take_in(world)
+        self.asked = WaysAsked(self._paths)  # who asked has moved, perhaps
+
+    def _take_in(self, world: World) -> None:
         same_rules = self._city is world.city and self._tuning == world.tuning
         if not same_rules or len(world.drones) != len(self._seen):
             self._begin(world)
@@ -159,31 +165,53 @@ class FleetCache:
 
     def charge_ways_m(self, rows: Rows) -> Array:
         """(len(rows), charge points): as `Paths.charge_ways_m` of where they are; measured once for each place."""
+        self.ask_charge_ways(rows)
+        self.asked.measure()
+        return self._ways_m[rows]
+
+    def ask_charge_ways(self, rows: Rows) -> None:
+        """For what `charge_ways_m` of these rows would have to measure."""
         new = rows[np.isnan(self._ways_m[rows]).any(axis=1)]
         if new.size:
-            self._ways_m[new] = self._paths.charge_ways_m(self.xy_m[new])
-        return self._ways_m[rows]
+            points_m = self._paths.city.charge_xy_m
+            at, points = np.repeat(self.xy_m[new], len(points_m), axis=0), np.tile(points_m, (len(new), 1))
+            self.asked.ask(at, points, lambda m: self._ways_m.__setitem__(new, m.reshape(len(new), -1)))
 
     def bound_way_m(self, rows: Rows) -> Array:
         """(len(rows),): the way of drones that are bound for a charge point; measured once for each place."""
+        self.ask_bound_ways(rows)
+        self.asked.measure()
+        return self._bound_way_m[rows]
+
+    def ask_bound_ways(self, rows: Rows) -> None:
+        """For what `bound_way_m` of these rows would have to measure."""
         new = rows[np.isnan(self._bound_way_m[rows])]
         if new.size:
             points_m = self._paths.city.charge_xy_m[self.bound[new]]
-            self._bound_way_m[new] = self._paths.lengths_m(self.xy_m[new], points_m)
-        return self._bound_way_m[rows]
+            self.asked.ask(self.xy_m[new], points_m, lambda m: self._bound_way_m.__setitem__(new, m))
 
     def way_m(self, rows: Sequence[int], to: Sequence[Point]) -> Array:
         """(len(rows),): the way of each of these drones to where it flies; measured once for each place of both."""
+        self.ask_ways(rows, to)
+        self.asked.measure()
+        return self._way_m[list(rows)]
+
+    def ask_ways(self, rows: Sequence[int], to: Sequence[Point]) -> None:
+        """For what `way_m` of them would have to measure."""
         new = [
             (row, spot)
             for row, spot, known in zip(rows, to, (~np.isnan(self._way_m[list(rows)])).tolist(), strict=True)
             if not known or self._way_to[row] != spot
         ]
         if new:
-            at = [row for row, _ in new]
-            self._way_m[at] = self._paths.lengths_m(self.xy_m[at], xy_of([spot for _, spot in new]))
+            at = np.array([row for row, _ in new], dtype=np.int64)
+            self._way_m[at] = np.nan
             self._way_to.update(new)
-        return self._way_m[list(rows)]
+            self.asked.ask(
+                self.xy_m[at],
+                xy_of([spot for _, spot in new]),
+                lambda m: self._way_m.__setitem__(at, m),
+            )
 
     @property
     def _paths(self) -> Paths:

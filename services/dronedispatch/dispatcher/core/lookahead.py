@@ -16,7 +16,14 @@ from dronedispatch.dispatcher.core import costs
 from dronedispatch.dispatcher.core.candidates import candidate_pairs
 from dronedispatch.dispatcher.core.costs import Mode, PairCosts, pair_costs
 from dronedispatch.dispatcher.core.eager_assignment import set_out_at_once
-from dronedispatch.dispatcher.core.fleet_arrays import FleetArrays, Stance, lookahead_fleet
+from dronedispatch.dispatcher.core.fleet_arrays import (
+    FleetArrays,
+    Rows,
+    Stance,
+    ask_until_free,
+    lookahead_fleet,
+    until_free,
+)
 from dronedispatch.dispatcher.core.fleet_cache import ReadyDrones
 from dronedispatch.dispatcher.core.matching import IMPOSSIBLE_S, cheapest_matching
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
@@ -59,18 +66,33 @@ def weigh(
 ) -> Weighed:
     """Every candidate pair, with its costs."""
     fleet = lookahead_fleet(world, drones, deliveries)
+    drones.cached.order_ways.learn([*pending, *fleet.holding.values(), *fleet.bringing.values()])
     orders = orders_of([*pending, *fleet.holding.values()], drones.cached.order_ways)
     held = {row: len(pending) + k for k, row in enumerate(fleet.holding)}
     if all_pairs:
         rows, cols = np.divmod(np.arange(len(fleet) * len(orders)), max(1, len(orders)))
     else:
         rows, cols = candidate_pairs(fleet, orders, held, world.flight)
-    rho = costs.load_of(len(pending), len(fleet))
-    origins = [delivery.origin for delivery in orders.deliveries]
     cached = drones.cached
-    fetch_m = cached.pickup_ways.of(len(cached.views), fleet.rows, fleet.xy_m, origins, (rows, cols))
-    pairs = pair_costs(world, now_s, fleet, orders, stations.stops_of(fleet), fetch_m, (rows, cols), rho)
+    used = np.flatnonzero(np.bincount(rows, minlength=len(fleet)))
+    ask_until_free(cached, fleet, used)
+    stations.ask_stops(fleet, np.union1d(used, _low(world, fleet)))
+    origins = [delivery.origin for delivery in orders.deliveries]
+    places = np.searchsorted(used, rows), cols
+    fetch_m = cached.pickup_ways.of(
+        len(cached.views), fleet.rows[used], fleet.xy_m[used], origins, places, cached.asked
+    )
+    fleet = until_free(world, cached, fleet, used)
+    rho = costs.load_of(len(pending), len(fleet))
+    stops = stations.stops_of(fleet, used)
+    pairs = pair_costs(world, now_s, fleet, orders, stops, fetch_m, (rows, cols), rho)
     return Weighed(fleet, orders, held, pairs)
+
+
+def _low(world: World, fleet: FleetArrays) -> Rows:
+    """Who flies to a charge point unless an order needs it."""
+    low = (fleet.stance == Stance.NOW) & (fleet.battery_pct < world.tuning.top_up_below_pct)
+    return np.flatnonzero(low)
 
 
 def decide(
@@ -98,8 +120,7 @@ def decide(
         if delivery.id not in placed
     ]
     fleet = weighed.fleet
-    low = (fleet.stance == Stance.NOW) & (fleet.battery_pct < world.tuning.top_up_below_pct)
-    for row in np.flatnonzero(low).tolist():
+    for row in _low(world, fleet).tolist():
         if row not in chosen and fleet.drones[row].bound_for is None:
             decided.to_charge.append((fleet.drones[row], "nothing waits for it"))
     return decided

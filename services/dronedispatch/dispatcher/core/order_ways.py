@@ -13,7 +13,9 @@ from dronedispatch.fleet.positions import Point
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
+Trip = tuple[Point, Point]
 KEPT_MAX = 20_000  # orders; 33 ways of 16 charge points are 5 MB
+UNKNOWN = -2
 
 
 class OrderWays:
@@ -21,35 +23,55 @@ class OrderWays:
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
-        self._kept: dict[tuple[Point, Point], Array] = {}
-        self._regions: dict[Point, int] = {}
+        self._row_of: dict[Trip, int] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._row_of.clear()
+        self._ways_m: Array = np.zeros((0, 1 + 2 * len(self.paths.city.charge_points)))
+        self._regions: Rows = np.zeros((0, 2), dtype=np.int64)
 
     def of(self, deliveries: Sequence[DeliverySnapshot]) -> tuple[Array, Array, Array]:
         """Metres: with the parcel (n,); from the origin, and from the destination, to each charge point (n, points)."""
-        trips = [(delivery.origin, delivery.destination) for delivery in deliveries]
-        new = [trip for trip in dict.fromkeys(trips) if trip not in self._kept]
-        if len(self._kept) + len(new) > KEPT_MAX:
-            self._kept.clear()
-            new = list(dict.fromkeys(trips))
-        if new:
-            self._kept.update(zip(new, self._measured(new), strict=True))
         docks = len(self.paths.city.charge_points)
-        ways_m = np.array([self._kept[trip] for trip in trips]).reshape(len(trips), 1 + 2 * docks)
+        rows = self.learn(deliveries)
+        ways_m = self._ways_m[rows]
         return ways_m[:, 0], ways_m[:, 1 : 1 + docks], ways_m[:, 1 + docks :]
 
-    def regions(self, places: Sequence[Point]) -> Rows:
-        """As `Paths.regions`, of the ends of orders; below 0, too, outside the city and in an area: nobody flies there."""
-        new = [place for place in dict.fromkeys(places) if place not in self._regions]
-        if len(self._regions) + len(new) > KEPT_MAX:
-            self._regions.clear()
-            new = list(dict.fromkeys(places))
-        if new:
-            xy = xy_of(new)
-            numbers = np.where(self.paths.city.inside(xy), self.paths.regions(xy), -1)
-            self._regions.update(zip(new, numbers.tolist(), strict=True))
-        return np.array([self._regions[place] for place in places], dtype=np.int64)
+    def regions(self, deliveries: Sequence[DeliverySnapshot]) -> tuple[Rows, Rows]:
+        """As `Paths.regions`, of origins and of destinations; below 0, too, outside the city and in an area: nobody flies
+        there."""
+        rows = self.learn(deliveries)
+        new = np.flatnonzero(self._regions[rows, 0] == UNKNOWN)
+        if new.size:
+            some = [deliveries[k] for k in new.tolist()]
+            ends = xy_of([place for delivery in some for place in (delivery.origin, delivery.destination)])
+            numbers = np.where(self.paths.city.inside(ends), self.paths.regions(ends), -1)
+            self._regions[rows[new]] = numbers.reshape(-1, 2)
+        return self._regions[rows, 0], self._regions[rows, 1]
 
-    def _measured(self, trips: Sequence[tuple[Point, Point]]) -> Array:
+    def learn(self, deliveries: Sequence[DeliverySnapshot]) -> Rows:
+        """Where each is kept; those that are new are measured."""
+        trips = [(delivery.origin, delivery.destination) for delivery in deliveries]
+        new = [trip for trip in dict.fromkeys(trips) if trip not in self._row_of]
+        if len(self._row_of) + len(new) > KEPT_MAX:
+            self._begin()
+            new = list(dict.fromkeys(trips))
+        if new:
+            self._add(new)
+        return np.array([self._row_of[trip] for trip in trips], dtype=np.int64)
+
+    def _add(self, new: Sequence[Trip]) -> None:
+        first, many = len(self._row_of), len(new)
+        if first + many > len(self._ways_m):
+            room = first + many
+            self._ways_m = np.concatenate([self._ways_m, np.zeros((room, self._ways_m.shape[1]))])
+            self._regions = np.concatenate([self._regions, np.zeros((room, 2), dtype=np.int64)])
+        self._ways_m[first : first + many] = self._measured(new)
+        self._regions[first : first + many] = UNKNOWN
+        self._row_of.update(zip(new, range(first, first + many), strict=True))
+
+    def _measured(self, trips: Sequence[Trip]) -> Array:
         """(n, 1 + 2 * charge points). To an end outside the city or in an area there is none: nobody flies there."""
         docks = self.paths.city.charge_xy_m
         origins, destinations = (xy_of([trip[end] for trip in trips]) for end in (0, 1))

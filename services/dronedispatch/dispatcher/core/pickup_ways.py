@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from dronedispatch.dispatcher.core.ways_asked import WaysAsked
 from dronedispatch.fleet.paths import Paths, xy_of
 from dronedispatch.fleet.positions import Point
 
@@ -20,7 +21,7 @@ class PickupWays:
     """In one city. A way is kept under the two places that it joins, so nobody has to say what has changed."""
 
     def __init__(self, paths: Paths) -> None:
-        self._paths = paths
+        self.paths = paths
         self._slots: dict[Point, int] = {}
         self._begin(0)
 
@@ -31,24 +32,36 @@ class PickupWays:
         self._ways_m: Array = np.full((min(ORIGINS_MAX, NUMBERS_MAX // max(1, drones)), drones), np.nan)
 
     def of(
-        self, drones: int, rows: Rows, from_m: Array, to: Sequence[Point], pairs: tuple[Rows, Rows]
+        self,
+        drones: int,
+        rows: Rows,
+        from_m: Array,
+        to: Sequence[Point],
+        pairs: tuple[Rows, Rows],
+        asked: WaysAsked | None = None,
     ) -> Array:
-        """Metres, for the pairs (k, j): from `from_m[k]` to `to[j]`; `rows[k]`: which one of `drones` row k is."""
+        """Metres, for the pairs (k, j): from `from_m[k]` to `to[j]`; `rows[k]`: which one of `drones` row k is.
+
+        `asked`: what others want to know of this city is measured together with what is new here.
+        """
+        asked = WaysAsked(self.paths) if asked is None else asked
         if drones != len(self._from_m):
             self._begin(drones)
         slots = self._slots_of(to)
         ks, js = pairs
         if slots is None:
-            return self._paths.lengths_m(from_m[ks], xy_of(to)[js])
-        moved = (self._from_m[rows] != from_m).any(axis=1)
-        self._ways_m[:, rows[moved]] = np.nan
-        self._from_m[rows[moved]] = from_m[moved]
-        at = slots[js], rows[ks]
-        ways_m = self._ways_m[at]
+            ways_m = np.full(len(ks), np.nan)
+        else:
+            moved = (self._from_m[rows] != from_m).any(axis=1)
+            self._ways_m[:, rows[moved]] = np.nan
+            self._from_m[rows[moved]] = from_m[moved]
+            ways_m = self._ways_m[slots[js], rows[ks]]
         new = np.flatnonzero(np.isnan(ways_m))
         if new.size:
-            ways_m[new] = self._paths.lengths_m(from_m[ks[new]], xy_of(to)[js[new]])
-            self._ways_m[at[0][new], at[1][new]] = ways_m[new]
+            asked.ask(from_m[ks[new]], xy_of(to)[js[new]], lambda m: ways_m.__setitem__(new, m))
+        asked.measure()
+        if new.size and slots is not None:
+            self._ways_m[slots[js[new]], rows[ks[new]]] = ways_m[new]
         return ways_m
 
     def _slots_of(self, to: Sequence[Point]) -> Rows | None:

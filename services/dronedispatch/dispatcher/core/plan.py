@@ -80,7 +80,7 @@ class Free:
 class Charge:
     """Write the drone: -> CHARGING, orders: one CHARGE stop at `charge_point` until `until_pct`.
 
-    From CHARGING (another station, another `until_pct`) only the orders change.
+    From CHARGING (another station, another `until_pct`) only the orders change. `after_delivery`: as that of a Free.
     """
 
     drone_id: str
@@ -88,6 +88,7 @@ class Charge:
     charge_point: str
     until_pct: float
     cause: str
+    after_delivery: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ came before: what is kept from one to the next saves work and says nothing that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +14,12 @@ from dronedispatch.dispatcher.core.advance import advance_deliveries
 from dronedispatch.dispatcher.core.autoscale import autoscale_by_type
 from dronedispatch.dispatcher.core.baseline import decide_for_idle
 from dronedispatch.dispatcher.core.charging import (
+    charge_at_once,
     end_charging,
     end_retiring,
+    free_or_send_to_charge,
     redirect,
     retire,
-    send_to_charge,
 )
 from dronedispatch.dispatcher.core.fleet_cache import FleetCache, ReadyDrones
 from dronedispatch.dispatcher.core.lookahead import Decided
@@ -51,15 +52,14 @@ def plan_with(world: World, now_s: float, decide: Decide, cached: FleetCache | N
     drones = cached.drones
     deliveries = {d.id: d for d in sorted(world.deliveries, key=lambda d: (d.created_s, d.id))}
     advances, frees = advance_deliveries(deliveries, drones)
+    delivered = charge_at_once(frees, cached, world.tuning)
     cures = reconcile_stuck_busy(deliveries, drones, cached.having(DroneStatus.BUSY), world.tuning)
     told = {free.drone_id for free in frees}
     frees += [free for free in cures.frees if free.drone_id not in told]
     frees += end_charging(cached.at(np.flatnonzero(cached.charged)))
     told = {intent.drone_id for intents in (frees, cures.finishes) for intent in intents}
 
-    pending = [d for d in deliveries.values() if d.status is DeliveryStatus.PENDING]
-    finished = {finish.delivery_id for finish in cures.finishes}
-    pending = [delivery for delivery in pending if delivery.id not in finished]
+    pending = _pending(deliveries, {finish.delivery_id for finish in cures.finishes})
     statuses = end_retiring(cached.having(DroneStatus.RETIRING))
     gone = {status.drone_id for status in statuses}
     wakes, resting = autoscale_by_type(world, now_s, cached, pending)
@@ -74,25 +74,38 @@ def plan_with(world: World, now_s: float, decide: Decide, cached: FleetCache | N
     moved, still_retiring = redirect(astray, stations)
     statuses += still_retiring
     told |= {intent.drone_id for intents in (moved, still_retiring) for intent in intents}
+    stations.ask_choices(delivered)
     decided = decide(world, now_s, ReadyDrones(cached, told), deliveries, pending, stations)
-    taken = told | {undo.delivery_id for undo in decided.undos} | {a.delivery_id for a in advances}
-    taken |= {assign.drone_id for assign in decided.assigns} | {free.drone_id for free in decided.frees}
-    orders = tuple(deliveries.values())
-    given_up = give_up(world, drones, orders, decided.holds, frozenset(taken), cached.order_ways)
-    holds = [_told(hold, given_up.reasons) for hold in decided.holds]
+    taken = _taken(decided) | told | {advance.delivery_id for advance in advances}
+    given_up = give_up(world, drones, tuple(deliveries.values()), decided.holds, taken, cached.order_ways)
+    undos = (*cures.undos, *decided.undos, *given_up.undos)
+    at_once = () if decided.holds or undos else delivered  # or the next round gives them an order that waits
+    frees += [*decided.frees, *given_up.frees]
+    frees, charges = free_or_send_to_charge(frees, decided.to_charge, at_once, stations)
     return Plan(
         advances=tuple(advances),
         fails=(*cures.fails, *given_up.fails),
-        undos=(*cures.undos, *decided.undos, *given_up.undos),
+        undos=undos,
         finishes=tuple(cures.finishes),
-        frees=(*frees, *decided.frees, *given_up.frees),
-        charges=(*moved, *send_to_charge(decided.to_charge, stations)),
+        frees=tuple(frees),
+        charges=(*moved, *charges),
         statuses=tuple(statuses),
         assigns=tuple(decided.assigns),
-        holds=tuple(holds),
+        holds=tuple(_told(hold, given_up.reasons) for hold in decided.holds),
         unflyable=given_up.reasons,
-        again=bool(advances or frees or wakes or cures.undos or decided.undos or given_up.undos),
+        again=bool(advances or frees or wakes or undos),
     )
+
+
+def _pending(deliveries: Deliveries, finished: Collection[str]) -> list[DeliverySnapshot]:
+    """In their order, without those whose assignment is being finished."""
+    return [d for d in deliveries.values() if d.status is DeliveryStatus.PENDING and d.id not in finished]
+
+
+def _taken(decided: Decided) -> frozenset[str]:
+    """Deliveries and drones that have intents by it."""
+    drones = {intent.drone_id for intents in (decided.assigns, decided.frees) for intent in intents}
+    return frozenset(drones | {undo.delivery_id for undo in decided.undos})
 
 
 def _told(hold: Hold, reasons: Mapping[str, str]) -> Hold:

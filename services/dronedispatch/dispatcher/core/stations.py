@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows
+from dronedispatch.dispatcher.core.fleet_arrays import Array, FleetArrays, Rows, Stance
 from dronedispatch.dispatcher.core.fleet_cache import NO_POINT, FleetCache
 from dronedispatch.dispatcher.core.world import DroneSnapshot, World
 
@@ -16,10 +17,9 @@ USUAL_GAIN_PCT = 50.0  # what a drone ahead in the queue is thought to charge
 
 @dataclass(frozen=True)
 class Stops:
-    """For every drone of the fleet: its charge point, the way there, and the wait for a place."""
+    """For drones of the fleet: its charge point, the way there, and the wait for a place."""
 
     index: Rows
-    xy_m: Array
     way_m: Array
     wait_s: Array
 
@@ -58,22 +58,40 @@ class Stations:
     def take(self, point_id: str) -> None:
         self.load[point_id] += 1
 
-    def stops_of(self, fleet: FleetArrays) -> Stops:
-        """A drone that is on its way to a charge point or queues there keeps it."""
-        bound = self._fleet.bound[fleet.rows]
-        later = list(fleet.bringing)
-        here = bound == NO_POINT
-        here[later] = False
+    def stops_of(self, fleet: FleetArrays, used: Rows) -> Stops:
+        """Of the rows `used`. A drone that is on its way to a charge point or queues there keeps it."""
+        here, later, kept = self._kinds(fleet, used)
         ways_m = np.zeros((len(fleet), len(self._world.city.charge_points)))
         ways_m[here] = self._fleet.charge_ways_m(fleet.rows[here])
-        _, _, ways_m[later] = self._fleet.order_ways.of(list(fleet.bringing.values()))
-        index, way_m, wait_s = self._soonest(ways_m, fleet.battery_pct)
-        kept = np.flatnonzero(bound != NO_POINT)
+        _, _, ways_m[later] = self._fleet.order_ways.of([fleet.bringing[place] for place in later.tolist()])
+        index, way_m, wait_s = (
+            np.zeros(len(fleet), dtype=np.int64),
+            np.zeros(len(fleet)),
+            np.zeros(len(fleet)),
+        )
+        index[used], way_m[used], wait_s[used] = self._soonest(ways_m[used], fleet.battery_pct[used])
         if kept.size:
-            index[kept] = bound[kept]
+            bound = self._fleet.bound[fleet.rows[kept]]
+            index[kept] = bound
             way_m[kept] = self._fleet.bound_way_m(fleet.rows[kept])
-            wait_s[kept] = self._waits_s(counting=0)[bound[kept]]
-        return Stops(index, self._world.city.charge_xy_m[index], way_m, wait_s)
+            wait_s[kept] = self._waits_s(counting=0)[bound]
+        return Stops(index, way_m, wait_s)
+
+    def ask_choices(self, drones: Sequence[DroneSnapshot]) -> None:
+        """For the ways that `choose` would have to measure."""
+        self._fleet.ask_charge_ways(np.array([self._fleet.row(drone.id) for drone in drones], dtype=np.int64))
+
+    def ask_stops(self, fleet: FleetArrays, used: Rows) -> None:
+        """For the ways that `stops_of` would have to measure."""
+        here, _, kept = self._kinds(fleet, used)
+        self._fleet.ask_charge_ways(fleet.rows[here])
+        self._fleet.ask_bound_ways(fleet.rows[kept])
+
+    def _kinds(self, fleet: FleetArrays, used: Rows) -> tuple[Rows, Rows, Rows]:
+        """Of `used`: who would fly to a charge point from where it is, from a drop-off, and who has one."""
+        later = fleet.stance[used] == Stance.LATER
+        bound = self._fleet.bound[fleet.rows[used]] != NO_POINT
+        return used[~later & ~bound], used[later], used[bound]
 
     def _soonest(self, ways_m: Array, battery_pct: Array) -> tuple[Rows, Array, Array]:
         """`ways_m`: (drones, charge points)."""

@@ -81,7 +81,7 @@ def give_up(
     found = GivenUp()
     by_id = {delivery.id: delivery for delivery in deliveries}
     left = [by_id[hold.delivery_id] for hold in holds if hold.drone_id is None]
-    for delivery in _doubtful(world, drones.values(), left):
+    for delivery in _doubtful(world, drones.values(), left, ways):
         reason = why_unflyable(world, drones.values(), delivery)
         if reason is not None:
             found.reasons[delivery.id] = reason
@@ -92,15 +92,16 @@ def give_up(
 
 
 def _doubtful(
-    world: World, drones: Iterable[DroneSnapshot], left: Sequence[DeliverySnapshot]
+    world: World, drones: Iterable[DroneSnapshot], left: Sequence[DeliverySnapshot], ways: OrderWays
 ) -> list[DeliverySnapshot]:
     """Those that no drone in service could fly from a charge point: all at once, since a backlog may be long."""
     if not left:
         return []
-    paths, flight = paths_of(world.city), world.flight
+    paths, flight = ways.paths, world.flight
     origins, destinations = (xy_of([getattr(d, end) for d in left]) for end in ("origin", "destination"))
     weights = np.array([delivery.weight_kg for delivery in left])
-    pickup_m, delivery_m, return_m = paths.trips_m(origins, destinations).T
+    delivery_m, from_stop_m, to_stop_m = ways.of(left)
+    pickup_m, return_m = (to_m.min(axis=1, initial=np.inf) for to_m in (from_stop_m, to_stop_m))
     regions = paths.regions(origins)
     fleet = [drone for drone in drones if _in_service(world, drone)]
     places = paths.regions(xy_of([drone.at for drone in fleet])) if paths.divided else np.zeros(len(fleet))
@@ -163,16 +164,12 @@ def _on_the_way(
 
 def _cut_off(ways: OrderWays, flown: Sequence[tuple[DeliverySnapshot, DroneSnapshot]]) -> list[bool]:
     paths = ways.paths
-    ends = [delivery.destination for delivery, _ in flown]
-    begins = [
-        delivery.origin if drone.done < PICKED_UP else delivery.destination for delivery, drone in flown
-    ]
-    regions = ways.regions([*ends, *begins])
-    count = len(flown)
-    cut = (regions[:count] < 0) | (regions[count:] < 0) | (regions[:count] != regions[count:])
+    origins, ends = ways.regions([delivery for delivery, _ in flown])
+    fetched = np.array([drone.done >= PICKED_UP for _, drone in flown], dtype=np.bool_)
+    cut = (ends < 0) | (~fetched & (origins != ends))
     seen = np.array([drone.flying for _, drone in flown], dtype=np.bool_)
     maybe = np.flatnonzero(~cut & seen) if paths.divided else np.zeros(0, dtype=np.int64)
     here = paths.regions(xy_of([flown[i][1].at for i in maybe.tolist()]))
     for i, region in zip(maybe.tolist(), here.tolist(), strict=True):
-        cut[i] = region != regions[i]
+        cut[i] = region != ends[i]
     return [bool(one) for one in cut]
