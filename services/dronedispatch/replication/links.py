@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from dronedispatch.kv.wire import MSGPACK
-from dronedispatch.replication.batches import Underway, Queued, ReplyReceiver, value_bytes
+from dronedispatch.replication.batches import Queued, ReplyReceiver, Underway, value_bytes
 from dronedispatch.replication.calls import (
     NOT_SENT,
     SILENT,
