@@ -13,6 +13,7 @@ from random import Random
 
 import structlog
 
+from dronedispatch.runtime.addresses import host_port
 from dronedispatch.runtime.backoff import full_jitter
 from dronedispatch.runtime.consul import (
     RESET_PAUSE_S,
@@ -98,7 +99,7 @@ class ConsulLock:
                 "ID": check_id,
                 "Name": f"{self._service} may lead",
                 "ServiceID": service_id,
-                "HTTP": f"http://{self._address}:{self._port}/health?live=1",
+                "HTTP": f"http://{host_port(self._address, self._port)}/health?live=1",
                 "Interval": "1s",
                 "Timeout": "3s",
                 "Status": "passing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
@@ -21,6 +22,7 @@ class Consul:
 
     def __init__(self, *script: bool) -> None:
         self.script = list(script)
+        self.checked: list[Mapping[str, object]] = []
         self.over = asyncio.Event()
 
     async def agent_services(self) -> dict[str, dict[str, Any]]:
@@ -28,7 +30,8 @@ class Consul:
 
     async def deregister_check(self, _check: str) -> None: ...
 
-    async def register_check(self, _document: object) -> None: ...
+    async def register_check(self, document: Mapping[str, object]) -> None:
+        self.checked.append(document)
 
     async def session_create(self, *_words: object) -> str:
         return "mine"
@@ -50,3 +53,12 @@ async def test_each_time_that_consul_is_away_is_told_once() -> None:
         await in_time(consul.over.wait())
         await end([campaign])
     assert [one["event"] for one in said] == ["lock: Consul fails, the last state stays"] * 2
+
+
+async def test_the_check_of_a_leader_with_an_ipv6_address_is_a_url() -> None:
+    consul = Consul()
+    lock = ConsulLock(cast(ConsulClient, consul), "k", service="s", instance="i", address="::1", port=1)
+    campaign = asyncio.create_task(lock.run())
+    await in_time(consul.over.wait())
+    await end([campaign])
+    assert [one["HTTP"] for one in consul.checked] == ["http://[::1]:1/health?live=1"]
