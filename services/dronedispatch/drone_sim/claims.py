@@ -18,13 +18,12 @@ from dronedispatch.kv.client import KVClient, Lease
 from dronedispatch.kv.errors import KVError, LockHeld
 from dronedispatch.kv.version import Version
 from dronedispatch.runtime.clock import Clock
+from dronedispatch.runtime.health import CUT_OFF_S
 from dronedispatch.runtime.loops import end
 
 RENEW_SHARE = 0.3  # of the time to live: three tries before it runs out
 HELD = Gauge("dd_sim_slots", "Slots of the fleet that this process flies")
 
-CUT_OFF_S = 20.0
-"""No pause that the store heals by itself lasts so long; a lease that is longer is waited for."""
 
 log = structlog.get_logger()
 
@@ -77,7 +76,9 @@ class Claims:
         return lease.token if self._clock.monotonic_s() < ends_s else None
 
     def why_cut_off(self) -> str | None:
-        """Why nothing can be flown here, and no share should be kept for it; None while the store has answered lately."""
+        """Why nothing can be flown here, and no share should be kept for it; None while the store has answered lately, or a
+        lease may last.
+        """
         silent_s = self._clock.monotonic_s() - self._answered_s
         if silent_s <= max(CUT_OFF_S, self._ttl_ms / 1000):
             return None

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import pytest
 
 from dronedispatch.drone_sim.app import DroneSim
-from dronedispatch.drone_sim.claims import CUT_OFF_S, Claims
+from dronedispatch.drone_sim.claims import Claims
 from dronedispatch.drone_sim.settings import Settings
 from dronedispatch.kv.client import Lease
 from dronedispatch.kv.errors import KVError, OutcomeUnknown, Unavailable
+from dronedispatch.runtime.health import CUT_OFF_S
 from dronedispatch.runtime.web import create_web
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.kv import MemoryKV

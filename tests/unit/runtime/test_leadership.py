@@ -10,8 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from dronedispatch.runtime.consul import ConsulClient, ConsulUnavailable
-from dronedispatch.runtime.leadership import ConsulLock
+from dronedispatch.runtime.leadership import WAIT_S, ConsulLock
 from dronedispatch.runtime.loops import end
+from support.virtual_time import pass_time
 from support.waiting import in_time
 
 pytestmark = pytest.mark.virtual_time
@@ -62,3 +63,53 @@ async def test_the_check_of_a_leader_with_an_ipv6_address_is_a_url() -> None:
     await in_time(consul.over.wait())
     await end([campaign])
     assert [one["HTTP"] for one in consul.checked] == ["http://[::1]:1/health?live=1"]
+
+
+class Lone(Consul):
+    """Nobody else wants the lock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holder: str | None = None
+
+    async def kv_entry(self, _key: str, *, index: int = 0, **_: object) -> tuple[int, dict[str, Any]]:
+        await pass_time(WAIT_S if index else 0.0)
+        return index + 1, {"Session": self.holder, "ModifyIndex": 1}
+
+    async def kv_acquire(self, _key: str, _value: bytes, session: str) -> bool:
+        self.holder = session
+        return True
+
+    async def kv_release(self, _key: str, session: str) -> bool:
+        assert self.holder == session
+        self.holder = None
+        return True
+
+
+async def test_a_leader_that_cannot_work_gives_the_lock_to_others_until_it_can() -> None:
+    consul, can = Lone(), asyncio.Event()
+    can.set()
+    lock = ConsulLock(
+        cast(ConsulClient, consul), "k", service="s", instance="i", address="a", port=1, may_lead=can.is_set
+    )
+    campaign = asyncio.create_task(lock.run())
+    await pass_time(1.0)
+    assert (lock.leader, consul.holder) == (True, "mine")
+    can.clear()
+    await pass_time(2 * WAIT_S)
+    assert (lock.leader, consul.holder) == (False, None)
+    can.set()
+    await pass_time(2.0)
+    assert (lock.leader, consul.holder) == (True, "mine")
+    await end([campaign])
+
+
+async def test_who_cannot_work_does_not_begin_to_lead() -> None:
+    consul, can = Lone(), asyncio.Event()
+    lock = ConsulLock(
+        cast(ConsulClient, consul), "k", service="s", instance="i", address="a", port=1, may_lead=can.is_set
+    )
+    campaign = asyncio.create_task(lock.run())
+    await pass_time(2 * WAIT_S)
+    assert (lock.leader, consul.holder) == (False, None)
+    await end([campaign])
