@@ -17,6 +17,8 @@ from scripts.local.trouble import Trouble
 from scripts.local.up import public_url
 from scripts.local.words import between, positive
 
+from dronedispatch.runtime.addresses import host_port
+
 ORDERS_A_DRONE_HOUR = 2.6  # of 18 drones over 20 x 19 km at 60 km/h, at saturation
 ORDERS_MIN = 12
 RATE_MAX = 1200.0
@@ -201,7 +203,10 @@ def main(arguments: Sequence[str]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     if not options.headless:
-        print(f"Locust's web UI: http://{options.web_host}:{options.web_port} (Ctrl-C ends it)", flush=True)
+        print(
+            f"Locust's web UI: http://{host_port(options.web_host, options.web_port)} (Ctrl-C ends it)",
+            flush=True,
+        )
     command = [sys.executable, "-m", "locust", *locust_arguments(options)]
     return os.execv(command[0], command)
 

@@ -7,6 +7,7 @@ nothing of the system.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from loadtests.bench.running import Running
 
@@ -40,8 +41,8 @@ async def may_take(running: Running) -> str | None:
         return "the view cannot be read"
     seen = {}
     for name, replica in view.replicas.items():
-        host, _, port = replica.url.removeprefix("http://").rpartition(":")
-        document = await running.health(Endpoint(name, host, int(port)))
+        parts = urlsplit(replica.url)
+        document = await running.health(Endpoint(name, parts.hostname or "", parts.port or 80))
         disk = None if document is None else document.get("disk")
         seen[name] = Sighting(disk if isinstance(disk, str) else None)
     return why_not_take(view, seen)

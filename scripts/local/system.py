@@ -21,6 +21,7 @@ from scripts.local.supervisor import State, Supervisor, configuration, descripto
 from scripts.local.table import Program
 from scripts.local.trouble import Trouble, not_interrupted
 
+from dronedispatch.runtime.addresses import host_port
 from dronedispatch.runtime.home import argument
 
 HEALTHY_WITHIN_S = 300.0  # of a machine five times slower than ours, with others at work on it
@@ -132,7 +133,7 @@ class System:
                 taken = any(is_taken(where, port, udp=udp) for where, udp in _probes(purpose, host))
             except OSError as error:
                 raise Trouble(
-                    f"cannot listen on {host}:{port} for {purpose} ({error.strerror}): choose another "
+                    f"cannot listen on {host_port(host, port)} for {purpose} ({error.strerror}): choose another "
                     f"{'address with --listen ADDR or ' if public else ''}port with --port-base N"
                 ) from error
             if taken:

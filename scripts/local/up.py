@@ -20,6 +20,7 @@ from scripts.local.table import own_settings
 from scripts.local.trouble import Trouble, interruptible, run_command
 
 from dronedispatch.runtime import output
+from dronedispatch.runtime.addresses import host_port
 
 BELONGS_TO_DATA = ("kvstores", "rf")
 
@@ -54,7 +55,7 @@ def public_url(running: System) -> str:
     listen = running.options.listen
     host = "127.0.0.1" if listen in {"0.0.0.0", "127.0.0.1"} else listen
     scheme = "https" if os.environ.get("LB_TLS_CERT") else "http"
-    return f"{scheme}://{host}:{running.options.ports.lb}"
+    return f"{scheme}://{host_port(host, running.options.ports.lb)}"
 
 
 def door(running: System) -> chargers.Door:

@@ -210,3 +210,18 @@ async def test_the_kept_connections_of_a_gateway_that_fell_silent_are_used_no_mo
         assert (await timed(door, GET))[0] == 504
         assert table.members["g0"].pool.idle_count == 0
         assert alive.connections == 0
+
+
+async def test_an_answer_that_is_put_aside_and_stops_in_the_middle_keeps_no_connection() -> None:
+    closed = asyncio.Event()
+
+    async def stops(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(BUSY[:-1])
+        await reader.read()
+        closed.set()
+
+    async with peer(stops) as one, peer(always(OK)) as other, open_door([one.port, other.port]) as door:
+        statuses = {(await timed(door, GET))[0] for _ in range(2)}
+        assert statuses == {200}
+        await in_time(closed.wait())

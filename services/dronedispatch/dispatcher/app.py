@@ -25,7 +25,7 @@ from dronedispatch.runtime.broker_source import BrokerSource
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.consul import ConsulError
 from dronedispatch.runtime.discovery import ServiceWatch
-from dronedispatch.runtime.health import Facts
+from dronedispatch.runtime.health import CUT_OFF_S, Facts
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.proof import prover
 from dronedispatch.runtime.leadership import ConsulLock
@@ -63,6 +63,7 @@ class Dispatcher:
             address=process.address,
             port=process.port,
             on_change=self._lead,
+            may_lead=lambda: self.store_health.away_s <= CUT_OFF_S,
         )
         flight = settings.flight.sped_up(settings.speed)
         self.rounds = Rounds(

@@ -110,8 +110,8 @@ class DroneSim:
         await self.http.close()
 
     def why_not_ready(self) -> str | None:
-        """It flies what it holds, and whoever holds nothing stands by."""
-        return None
+        """It flies what it holds, and whoever holds nothing stands by; whom the store does not answer can do neither."""
+        return self.fleet.claims.why_cut_off()
 
     def facts(self) -> Facts:
         """See runtime/health.py."""

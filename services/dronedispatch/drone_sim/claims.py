@@ -18,10 +18,12 @@ from dronedispatch.kv.client import KVClient, Lease
 from dronedispatch.kv.errors import KVError, LockHeld
 from dronedispatch.kv.version import Version
 from dronedispatch.runtime.clock import Clock
+from dronedispatch.runtime.health import CUT_OFF_S
 from dronedispatch.runtime.loops import end
 
 RENEW_SHARE = 0.3  # of the time to live: three tries before it runs out
 HELD = Gauge("dd_sim_slots", "Slots of the fleet that this process flies")
+
 
 log = structlog.get_logger()
 
@@ -54,6 +56,7 @@ class Claims:
         self._drop = drop
         self._leases: dict[int, Lease] = {}
         self._adopted: set[int] = set()
+        self._answered_s = clock.monotonic_s()
 
     @property
     def renew_s(self) -> float:
@@ -71,6 +74,15 @@ class Claims:
             return None
         ends_s = lease.sent_monotonic_s + lease.ttl_ms / 1000
         return lease.token if self._clock.monotonic_s() < ends_s else None
+
+    def why_cut_off(self) -> str | None:
+        """Why nothing can be flown here, and no share should be kept for it; None while the store has answered lately, or a
+        lease may last.
+        """
+        silent_s = self._clock.monotonic_s() - self._answered_s
+        if silent_s <= max(CUT_OFF_S, self._ttl_ms / 1000):
+            return None
+        return f"the store has not answered for {silent_s:.0f} s: no drone is flown here, others fly them if they can"
 
     async def once(self) -> str:
         """Renew, give back what is too much, claim what is free. Raises KVError when nothing could be asked."""
@@ -113,6 +125,8 @@ class Claims:
         )
         lost: list[int] = []
         for (slot, _), result in zip(leases, results, strict=True):
+            if isinstance(result, Lease | LockHeld):
+                self._answered_s = self._clock.monotonic_s()
             if isinstance(result, Lease):
                 self._leases[slot] = result
             elif isinstance(result, LockHeld) or (isinstance(result, KVError) and self.token(slot) is None):
@@ -130,7 +144,8 @@ class Claims:
                 self._leases[slot] = await self._kv.acquire(f"fleet/slot/{slot}", self._owner, self._ttl_ms)
                 taken += 1
             except LockHeld:
-                continue
+                pass
+            self._answered_s = self._clock.monotonic_s()
         return taken
 
     async def _release(self, slots: Sequence[int]) -> None:

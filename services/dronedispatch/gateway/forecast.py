@@ -6,7 +6,7 @@ import structlog
 
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta
 from dronedispatch.fleet.dispatch_state import DispatchState
-from dronedispatch.fleet.documents import DELIVERY_PREFIX, DISPATCH_STATE_KEY, Unreadable, decode
+from dronedispatch.fleet.documents import DELIVERY_PREFIX, DISPATCH_STATE_KEY, Unreadable, decode, unstamp
 from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.fleet.promises import PromiseRecord, record_of
 from dronedispatch.gateway.core.eta import Outlook, estimate
@@ -68,8 +68,8 @@ class Forecast:
         """Read the dispatcher's state, and now and then the record of promises."""
         item = await self._kv.get(DISPATCH_STATE_KEY)
         try:
-            self.state = None if item is None else decode(DispatchState, item.value)
-        except Unreadable as exc:
+            self.state = None if item is None else _state(item.value)
+        except (Unreadable, ValueError) as exc:
             log.warning("dispatch_state is unreadable, ETAs go by distance", error=str(exc))
             self.state = None
         if self._polls % RECORD_EVERY == 0:
@@ -83,3 +83,10 @@ class Forecast:
             prefix=DELIVERY_PREFIX, tag=f"status={DeliveryStatus.DELIVERED}", limit=RECORD_MAX, reverse=True
         )
         self.record = record_of(readable(Delivery, page.items))
+
+
+def _state(value: bytes) -> DispatchState:
+    """Raises Unreadable, and ValueError for a time that cannot be read."""
+    state = decode(DispatchState, value)
+    unstamp(state.at)
+    return state

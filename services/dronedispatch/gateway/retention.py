@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from dronedispatch.fleet.deliveries import TERMINAL, Delivery
-from dronedispatch.fleet.documents import Unreadable, decode
+from dronedispatch.fleet.documents import Unreadable, decode, stamp, unstamp
 from dronedispatch.gateway.lists import SCAN_PAGE
 from dronedispatch.kv.client import Delete, Item, KVClient
 from dronedispatch.kv.errors import LockHeld
@@ -44,41 +44,38 @@ class Retention:
         except LockHeld:
             return "another gateway is at it"
         try:
-            before = _stamp(self._clock.wall_s() - self._keep_days * DAY_S)
-            removed = sum([await self._remove(f"status={status}", before) for status in sorted(TERMINAL)])
+            before_s = self._clock.wall_s() - self._keep_days * DAY_S
+            removed = sum([await self._remove(f"status={status}", before_s) for status in sorted(TERMINAL)])
         finally:
             await self._kv.release(lease)
-        return f"removed {removed} deliveries that ended before {before}"
+        return f"removed {removed} deliveries that ended before {stamp(before_s)}"
 
-    async def _remove(self, tag: str, before: str) -> int:
-        """The lists are in the order of their ids, so the oldest come first: a page without an old one is the end."""
+    async def _remove(self, tag: str, before_s: float) -> int:
+        """The lists are in the order of their ids, so the oldest come first: a page of younger ones is the end."""
         removed, after = 0, None
         while True:
             page = await self._kv.scan(tag=tag, after=after, limit=SCAN_PAGE)
-            over = [item for item in page.items if _ended_before(item, before)]
+            looked_at = [(item, _ended_before(item, before_s)) for item in page.items]
+            over = [item for item, is_old in looked_at if is_old]
             if over:
                 if self._export_dir is not None:
                     await asyncio.to_thread(_export, self._export_dir, over)
                 results = await self._kv.batch([Delete(item.key, item.version) for item in over])
                 removed += sum(result is None for result in results)
             after = page.next_after
-            if after is None or not over:
+            if after is None or (not over and any(is_old is False for _, is_old in looked_at)):
                 return removed
 
 
-def _stamp(wall_s: float) -> str:
-    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _ended_before(item: Item, before: str) -> bool:
-    """Stamps are RFC 3339 UTC of one form, and compare as text. A record without an end, or an unreadable one, stays."""
+def _ended_before(item: Item, before_s: float) -> bool | None:
+    """None: that cannot be read. Such a record stays, as one without an end does."""
     try:
         delivery = decode(Delivery, item.value)
+        ended = delivery.ended_at or delivery.delivered_at
+        return delivery.status in TERMINAL and ended is not None and unstamp(ended) < before_s
     except (Unreadable, ValueError) as error:
         log.warning("unreadable record passed over", key=item.key, error=str(error))
-        return False
-    ended = delivery.ended_at or delivery.delivered_at
-    return delivery.status in TERMINAL and ended is not None and ended < before
+        return None
 
 
 def _export(folder: Path, items: list[Item]) -> None:

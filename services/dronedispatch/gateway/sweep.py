@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from dronedispatch.fleet.documents import IDEM_PREFIX, Unreadable, decode
-from dronedispatch.gateway.core.idempotency import IdemRecord, is_over
+from dronedispatch.gateway.core.idempotency import IdemAge, is_over
 from dronedispatch.gateway.lists import SCAN_PAGE
 from dronedispatch.kv.client import Delete, Item, KVClient
 from dronedispatch.runtime.clock import Clock
@@ -31,7 +31,7 @@ async def sweep(kv: KVClient, clock: Clock) -> str:
 
 def _is_over(item: Item, now_s: float) -> bool:
     try:
-        return is_over(decode(IdemRecord, item.value), now_s)
+        return is_over(decode(IdemAge, item.value), now_s)
     except (Unreadable, ValueError) as exc:
         log.warning("unreadable record passed over", key=item.key, error=str(exc))
         return False

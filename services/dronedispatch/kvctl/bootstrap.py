@@ -10,6 +10,7 @@ from dronedispatch.kvctl.session import CannotDo, ReplicaState, Session
 from dronedispatch.replication import view as views
 from dronedispatch.replication.hashing import assignment
 from dronedispatch.replication.view import Replica
+from dronedispatch.runtime.addresses import host_port
 
 PAUSE_S = 0.2
 
@@ -50,7 +51,7 @@ async def _gather(session: Session, wanted: int, within_s: float) -> list[Replic
     deadline_s = loop.time() + within_s
     while True:
         endpoints = await session.endpoints("kvstore", passing=False)
-        found = await session.states([f"http://{one.address}:{one.port}" for one in endpoints])
+        found = await session.states([f"http://{host_port(one.address, one.port)}" for one in endpoints])
         states = [state for state in found if isinstance(state, ReplicaState)]
         if len(states) >= wanted:
             break

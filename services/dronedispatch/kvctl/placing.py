@@ -13,6 +13,7 @@ from dronedispatch.kvctl.session import CannotDo, ReplicaState, Session
 from dronedispatch.replication import view as views
 from dronedispatch.replication.hashing import assignment
 from dronedispatch.replication.view import Replica, View
+from dronedispatch.runtime.addresses import host_port
 
 PAUSE_S = 0.2
 HAND_OVER_S = 0.15
@@ -57,7 +58,7 @@ def _adding(name: str, replica: Replica) -> Callable[[View], View]:
 async def registered(session: Session) -> Mapping[str, ReplicaState]:
     """The replicas that are registered and answer, by name."""
     endpoints = await session.endpoints("kvstore", passing=False)  # one that is in no set is not passing
-    found = await session.states([f"http://{one.address}:{one.port}" for one in endpoints])
+    found = await session.states([f"http://{host_port(one.address, one.port)}" for one in endpoints])
     return {state.name: state for state in found if isinstance(state, ReplicaState)}
 
 

@@ -33,6 +33,10 @@ class TokenWanted(CannotDo):
     """A replica lives and does not let us in: it is we who lack something."""
 
 
+class UnknownChange(CannotDo):
+    """The view may have been changed, now or in a moment: Consul was asked, and gave no clear answer."""
+
+
 class ReplicaState(msgspec.Struct):
     """What GET /replica/state says."""
 
@@ -120,26 +124,48 @@ class Session:
         return view
 
     async def put_view(self, view: View, index: int) -> bool:
-        """Put it in the place of the one with `index`; whether it was. A lost race or an unknown outcome: read again."""
+        """Put it in the place of the one with `index`; False: another writer was first. Raises CannotDo, UnknownChange."""
         try:
             return await self.consul.kv_put(VIEW_KEY, views.encode(view), cas=index)
-        except ConsulUnknown:
-            now, _ = await self.view()
-            return now is not None and now.by == view.by
+        except ConsulUnknown as error:
+            return await self._was_put(view, error)
         except ConsulError as error:
             raise CannotDo(f"Consul refused the view: {error}") from error
 
+    async def _was_put(self, view: View, error: ConsulUnknown) -> bool:
+        """Certain where its epoch is taken, by it or by another; else it may come yet, or have come and gone."""
+        unknown = UnknownChange(
+            f"the view may have been changed, to epoch {view.epoch}: Consul gave no clear answer ({error}); look at "
+            "`dronedispatch kvctl view` before you try again"
+        )
+        try:
+            now, _ = await self.view(or_nonsense=True)
+        except CannotDo as no_answer:
+            raise unknown from no_answer
+        if now is None or now.epoch != view.epoch:
+            raise unknown from error
+        return now.by == view.by
+
     async def change_view(self, change: Callable[[View], View]) -> View:
-        """The view as `change` has made it; tried again when another writer was first. Raises CannotDo."""
+        """The view as `change` has made it; tried again when another writer was first, or when it may not have been made: so
+        `change` may be made twice. Raises CannotDo, UnknownChange.
+        """
+        unknown: UnknownChange | None = None
         for _ in range(CHANGE_ATTEMPTS):
-            view, index = await self.view()
+            try:
+                view, index = await self.view()
+            except CannotDo as error:
+                raise unknown or error from error
             if view is None:
-                raise CannotDo("there is no view to be changed")
+                raise unknown or CannotDo("there is no view to be changed")
             after = change(view)
-            if after is view or await self.put_view(after, index):
-                return after
+            try:
+                if after is view or await self.put_view(after, index):
+                    return after
+            except UnknownChange as error:
+                unknown = error
             await asyncio.sleep(0.05)
-        raise CannotDo("the view changes faster than it can be changed here: try again")
+        raise unknown or CannotDo("the view changes faster than it can be changed here: try again")
 
     async def state(self, url: str) -> ReplicaState:
         """What the replica at `url` says of itself. Raises CannotDo."""

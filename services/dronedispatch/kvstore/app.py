@@ -29,6 +29,7 @@ from dronedispatch.replication.calls import AnyCall, AnyReply
 from dronedispatch.replication.links import Links
 from dronedispatch.replication.pings import ping_client
 from dronedispatch.replication.view_store import ViewStore
+from dronedispatch.runtime.addresses import host_port
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.health import Facts
@@ -102,7 +103,7 @@ class ReplicaServer:
         self.coordinators = ServiceWatch(process.consul, "kvfront")
         reachability = Reachability(self.name, self.coordinators, self.http, token)
         self.driver = ReplicaDriver(self.views, self.links, clock, self.committer, reachability.reached)
-        url = f"http://{process.address}:{process.port}"
+        url = f"http://{host_port(process.address, process.port)}"
         self.membership = Membership(self.name, url, self.engine, self.committer, self.driver)
         self.housekeeping = Housekeeping(self.engine, self.committer, clock, settings.hint_age_max_s)
         self.local = LocalKV(self.name, disk.disk, self.committer, self.views, clock)

@@ -94,6 +94,7 @@ class Membership:
         self._clean_epoch = 0
         self._hold_down = HoldDown()
         self._no_room = False
+        self._handed: list[frozenset[int]] = []
         driver.views.on_change(self._changed)
 
     def _changed(self, _view: View) -> None:
@@ -199,14 +200,20 @@ class Membership:
     def hand_over(self, slots: Collection[int]) -> None:
         """Begin no write in `slots` for at most HAND_OVER_MAX_S: who asks is about to give their lead to another replica.
 
-        What was applied before reaches the other members meanwhile; else its clients might be told "unknown".
+        What was applied before reaches the other members meanwhile; else its clients might be told "unknown". A replica
+        that leaves has given up every shared slot already, and takes none back.
         """
-        self._committer.handing_over = frozenset(slots)
-        asyncio.get_running_loop().call_later(HAND_OVER_MAX_S, self._lead_again)
+        if self._driver.leaving:
+            return
+        handed = frozenset(slots)
+        self._handed.append(handed)
+        self._committer.handing_over |= handed
+        asyncio.get_running_loop().call_later(HAND_OVER_MAX_S, self._lead_again, handed)
 
-    def _lead_again(self) -> None:
+    def _lead_again(self, handed: frozenset[int]) -> None:
+        self._handed.remove(handed)
         if not self._driver.leaving:
-            self._committer.handing_over = frozenset()
+            self._committer.handing_over = frozenset[int]().union(*self._handed)
 
     async def leave(self, linger_s: float) -> str:
         """Before a graceful stop: out of every set that has another member, then a moment for what began before.

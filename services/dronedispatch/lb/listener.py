@@ -11,6 +11,7 @@ from typing import Final
 
 from dronedispatch.lb.core.identity import is_loopback
 from dronedispatch.lb.settings import Settings
+from dronedispatch.runtime.addresses import host_port
 from dronedispatch.runtime.serve import CannotListen
 
 SYSTEMD_FIRST_FD: Final = 3
@@ -57,7 +58,7 @@ def bind(host: str, port: int, backlog: int) -> socket.socket:
     except OSError as error:
         sock.close()
         raise CannotListen(
-            f"cannot listen on {host}:{port}: {error.strerror}; set LB_PORT to another port or stop what uses it"
+            f"cannot listen on {host_port(host, port)}: {error.strerror}; set LB_PORT to another port or stop what uses it"
         ) from error
     sock.setblocking(False)
     return sock

@@ -26,6 +26,8 @@ from dronedispatch.runtime.http.errors import HttpError
 READY_POLL_S: Final = 0.1
 READY_MAX_S: Final = 30.0
 SETTLED_S: Final = 10.0
+STOP_SPARE_S: Final = 10.0
+"""For a stop, beyond the waits that its settings name; a worker that stands still is killed then."""
 
 log = structlog.get_logger()
 
@@ -66,7 +68,7 @@ class Workers:
         loop.add_signal_handler(signal.SIGUSR2, self._spawn, self._exchange_all)
         keepers = [asyncio.create_task(self._keep(number)) for number in range(self._settings.processes)]
         await self._stopping.wait()
-        self._tell_all(signal.SIGTERM)
+        await asyncio.gather(*map(self._end, self._running.values()))
         await asyncio.gather(*keepers)
         for task in self._tasks:
             task.cancel()
@@ -112,8 +114,21 @@ class Workers:
             return f"it cannot be started: {error.strerror}"
         self._running[number] = process
         if self._stopping.is_set():  # it was not there yet when all were told
-            _tell(process, signal.SIGTERM)
+            await self._end(process)
         return await process.wait()
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """Stop it, and wait until it is gone."""
+        settings = self._settings.process
+        limit_s = settings.drain_s + settings.deregister_lag_s + STOP_SPARE_S
+        _tell(process, signal.SIGTERM)
+        try:
+            async with asyncio.timeout(limit_s):
+                await process.wait()
+        except TimeoutError:
+            log.error("worker does not stop, it is killed", pid=process.pid, seconds=limit_s)
+            _tell(process, signal.SIGKILL)
+            await process.wait()
 
     async def _exchange_all(self) -> None:
         """Stop and start each worker in turn; the next only when the one before is ready again."""
@@ -122,8 +137,7 @@ class Workers:
             for number in range(self._settings.processes):
                 old = self._running.get(number)
                 if old is not None:
-                    _tell(old, signal.SIGTERM)
-                    await old.wait()
+                    await self._end(old)
                 if not await self._ready(http, number):
                     log.error("exchange given up: the new worker does not get ready", worker=number)
                     break

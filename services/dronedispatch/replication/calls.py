@@ -23,6 +23,8 @@ MUST_EXIST = Version(0, 1)
 """As `expected`: only if the key holds a value."""
 SCAN_BYTES = 8 * 1024**2
 """Of values in one page of a scan: 500 of 1 MiB each would fit no answer, and keep everybody else waiting."""
+PAGE_BYTES = 4 * 1024**2
+"""Of values that a joiner is sent at once; a larger one comes alone."""
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -125,13 +127,16 @@ class Compare(Call, frozen=True, tag=9):
 
 
 class Fetch(Call, frozen=True, tag=10):
-    """The records of `keys`, all of `slot`. Replies Fetched."""
+    """The records of `keys`, all of `slot`, in their order and up to `bytes_max`, at least one; 0: all, as a joiner of the
+    release before wants it. Replies Fetched.
+    """
 
     keys: tuple[str, ...]
+    bytes_max: int = 0
 
 
 class Follow(Call, frozen=True, tag=11):
-    """What changed in `slots` after position `since` of the log `log`. Replies Changed."""
+    """What changed in `slots` after position `since` of the log `log`, a page of it. Replies Changed."""
 
     slots: tuple[int, ...]
     log: str
@@ -253,7 +258,7 @@ class Compared(Reply, frozen=True, tag=10):
 
 
 class Fetched(Reply, frozen=True, tag=11):
-    """Keys and records (None: gone)."""
+    """Keys and records (None: gone). `more`: the limit, or the bytes, cut it off."""
 
     entries: tuple[tuple[str, Record | None], ...]
     more: bool

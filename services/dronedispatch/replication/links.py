@@ -32,6 +32,7 @@ from dronedispatch.replication.effects import Pulse
 from dronedispatch.replication.patience import PING_MOST, PING_S, ReplicaPatience
 from dronedispatch.replication.pings import Pings
 from dronedispatch.replication.replica_connection import ReplicaConnection
+from dronedispatch.runtime.addresses import host_port
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.heads import request_head
@@ -178,7 +179,7 @@ class Link:
     async def _proves(self, connection: ReplicaConnection, prover: Prover) -> bool:
         """Whether the other end is a service of ours: asked once a connection, before it is told anything."""
         question = prover.question()
-        request = request_head("GET", f"{self._address}:{self._port}", question.target, (), 0)
+        request = request_head("GET", host_port(self._address, self._port), question.target, (), 0)
         answered: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         try:
             connection.ask(request, lambda body: None if answered.done() else answered.set_result(body))
@@ -332,7 +333,7 @@ class Links:
     def head_for(self, address: str, port: int) -> bytes:
         """The head of a batch's request, up to its length."""
         return (
-            f"POST {BATCH_TARGET} HTTP/1.1\r\nhost: {address}:{port}\r\nauthorization: Bearer {self._token}\r\n"
+            f"POST {BATCH_TARGET} HTTP/1.1\r\nhost: {host_port(address, port)}\r\nauthorization: Bearer {self._token}\r\n"
             f"content-type: {MSGPACK}\r\ncontent-length: "
         ).encode("latin-1")
 

@@ -11,6 +11,11 @@ from urllib.parse import SplitResult, urlsplit
 CONSUL_PORT: Final = 8500
 
 
+def host_port(host: str, port: int) -> str:
+    """ "host:80", "[::1]:80": as a URL, a Host header and a message write it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def consul_address(text: str) -> tuple[str, str, int]:
     """ "http://host:8500", "https://host:8501" or "host:8500" -> (scheme, host, port). Raises ValueError."""
     parts, port = _split(text if "://" in text else f"http://{text}")

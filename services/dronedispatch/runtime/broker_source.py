@@ -6,6 +6,7 @@ import ssl
 from random import Random
 from urllib.parse import quote
 
+from dronedispatch.runtime.addresses import host_port
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.discovery import ServiceWatch
 from dronedispatch.runtime.settings import AmqpSettings
@@ -48,5 +49,5 @@ class BrokerSource:
         scheme = "amqps" if self.tls else "amqp"
         return (
             f"{scheme}://{quote(self._settings.user, safe='')}:{quote(password, safe='')}"
-            f"@{broker.address}:{broker.port}/{quote(self._settings.vhost, safe='')}?heartbeat=10"
+            f"@{host_port(broker.address, broker.port)}/{quote(self._settings.vhost, safe='')}?heartbeat=10"
         )

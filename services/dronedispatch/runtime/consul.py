@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import msgspec
 from consul import base
 
-from dronedispatch.runtime.addresses import consul_address
+from dronedispatch.runtime.addresses import consul_address, host_port
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError, RequestNotSent
 
@@ -100,9 +100,9 @@ class ServiceRegistration:
             "DeregisterCriticalServiceAfter": self.deregister_critical_after,
         }
         if self.check_path is None:
-            check["TCP"] = f"{self.address}:{port}"
+            check["TCP"] = host_port(self.address, port)
         else:
-            check["HTTP"] = f"http://{self.address}:{port}{self.check_path}"
+            check["HTTP"] = f"http://{host_port(self.address, port)}{self.check_path}"
         return {
             "ID": self.id,
             "Name": self.name,
@@ -204,7 +204,7 @@ class ConsulClient:
 
     def __init__(self, address: str, *, token: str | None = None, cacert: str | None = None) -> None:
         scheme, host, port = consul_address(address)
-        self.address = f"{scheme}://{host}:{port}"
+        self.address = f"{scheme}://{host_port(host, port)}"
         tls = ssl.create_default_context(cafile=cacert) if scheme == "https" else None
         with _without_consul_variables():
             self._consul = _AsyncConsul(host=host, port=port, token=token, scheme=scheme, verify=tls)

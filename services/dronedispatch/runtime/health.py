@@ -13,6 +13,8 @@ from typing import Any
 
 AWAY_S = 10.0
 """Consul or the broker away for less than this is a restart, or a moment of the network."""
+CUT_OFF_S = 20.0
+"""Whom the store has not answered for so long leaves its work to others: a pause that it heals by itself is shorter."""
 SILENT_S = 10.0
 CLOCK_OFF_S = 2.0
 NEARLY_FULL = 0.85

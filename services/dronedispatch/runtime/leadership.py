@@ -13,6 +13,7 @@ from random import Random
 
 import structlog
 
+from dronedispatch.runtime.addresses import host_port
 from dronedispatch.runtime.backoff import full_jitter
 from dronedispatch.runtime.consul import (
     RESET_PAUSE_S,
@@ -25,6 +26,7 @@ from dronedispatch.runtime.consul import (
 
 LOCK_DELAY_S = 1
 WAIT_S = 10.0
+ASIDE_S = 1.0
 
 log = structlog.get_logger()
 
@@ -33,7 +35,8 @@ class ConsulLock:
     """Campaigns for `key` for ever; `leader` and `term` tell how it stands.
 
     `term` is Consul's ModifyIndex of the acquisition: it increases strictly from leader to leader. While Consul does
-    not answer, the last known state stays: nobody else can take the lock in that time.
+    not answer, the last known state stays: nobody else can take the lock in that time. `may_lead` False: this process cannot
+    do a leader's work, and gives the lock up, within WAIT_S.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class ConsulLock:
         address: str,
         port: int,
         on_change: Callable[[bool], None] = lambda _leader: None,
+        may_lead: Callable[[], bool] = lambda: True,
         rng: Random | None = None,
     ) -> None:
         self._consul = consul
@@ -55,8 +59,10 @@ class ConsulLock:
         self._address = address
         self._port = port
         self._on_change = on_change
+        self._may_lead = may_lead
         self._rng = rng or Random()
         self._session: str | None = None
+        self._aside = False
         self._failures = 0  # of Consul, in a row
         self.leader = False
         self.term = 0
@@ -65,6 +71,10 @@ class ConsulLock:
         """Until cancelled."""
         while True:
             try:
+                if not self._may_lead():
+                    await self._stand_aside()
+                    continue
+                self._aside = False
                 if self._session is None:
                     self._session = await self._open_session()
                 await self._campaign(self._session)
@@ -78,6 +88,14 @@ class ConsulLock:
                     log.warning("lock: Consul fails, the last state stays", lock=self._key, error=str(exc))
                 await asyncio.sleep(0.1 + full_jitter(self._failures, base_s=0.2, cap_s=2.0, rng=self._rng))
                 self._failures += 1
+
+    async def _stand_aside(self) -> None:
+        """Whoever can work may lead; we keep our session for when we can."""
+        if self._session is not None and not self._aside:
+            await self._consul.kv_release(self._key, self._session)  # it may have been taken unseen
+        self._aside = True
+        self._set(leader=False, term=0)
+        await asyncio.sleep(ASIDE_S)
 
     async def resign(self) -> None:
         """Give the lock back now, so that a standby need not wait for our check to fail."""
@@ -98,7 +116,7 @@ class ConsulLock:
                 "ID": check_id,
                 "Name": f"{self._service} may lead",
                 "ServiceID": service_id,
-                "HTTP": f"http://{self._address}:{self._port}/health?live=1",
+                "HTTP": f"http://{host_port(self._address, self._port)}/health?live=1",
                 "Interval": "1s",
                 "Timeout": "3s",
                 "Status": "passing",
@@ -115,7 +133,7 @@ class ConsulLock:
 
     async def _campaign(self, session: str) -> None:
         index, entry = await self._consul.kv_entry(self._key, consistent=True)
-        while self._session == session:
+        while self._session == session and self._may_lead():
             self._failures = 0  # it has just answered
             holder = None if entry is None else entry.get("Session")
             if entry is not None and holder == session:

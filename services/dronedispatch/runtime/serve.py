@@ -21,6 +21,7 @@ from sanic.http.constants import HTTP
 from sanic.server import HttpProtocol
 
 from dronedispatch.runtime import logs
+from dronedispatch.runtime.addresses import host_port
 from dronedispatch.runtime.consul import ConsulError, ServiceRegistration
 from dronedispatch.runtime.fast_path import FastProtocol
 from dronedispatch.runtime.loops import Loop, Tasks, end
@@ -46,7 +47,8 @@ def bind(settings: ProcessSettings) -> socket.socket:
     except OSError as exc:
         sock.close()
         raise CannotListen(
-            f"cannot listen on {settings.host}:{settings.port}: {exc.strerror}; choose another port or stop what uses it"
+            f"cannot listen on {host_port(settings.host, settings.port)}: {exc.strerror}; "
+            "choose another port or stop what uses it"
         ) from exc
     sock.setblocking(False)
     return sock

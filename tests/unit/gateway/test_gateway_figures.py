@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ulid import ULID
 
-from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta
+from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta, Transition
 from dronedispatch.fleet.documents import stamp
 from dronedispatch.fleet.positions import LatLon
 from dronedispatch.fleet.promises import PromiseRecord, record_of
@@ -99,3 +99,27 @@ def delivered(promise_s: float, came_s: float) -> Delivery:
         delivered_at=stamp(came_s),
         eta=Eta(at=stamp(promise_s), confidence=0.5, basis="test"),
     )
+
+
+@pytest.mark.parametrize("spoilt", ["id", "created_at", "at"])
+def test_an_order_with_a_time_that_cannot_be_read_is_counted_and_is_in_no_mean(spoilt: str) -> None:
+    ledger, bad = Ledger(), "not a ULID" if spoilt == "id" else order(30.0)
+    at = "yesterday" if spoilt == "at" else stamp(NOW_S)
+    ledger.changed(bad, DeliveryStatus.PENDING, at)
+    ledger.changed(bad, DeliveryStatus.ASSIGNED, at)
+    assert ledger.corrected({bad: DeliveryStatus.ASSIGNED}, NOW_S) == ([], [])
+    assert ledger.figures(NOW_S, {}, 1.0).assigned == 1
+    ledger.changed(bad, DeliveryStatus.DELIVERED, at)
+    one = Delivery(
+        id=bad,
+        status=DeliveryStatus.DELIVERED,
+        origin=LatLon(41.9, 12.5),
+        destination=LatLon(41.9, 12.6),
+        weight_kg=1.0,
+        created_at="yesterday" if spoilt == "created_at" else stamp(NOW_S - 30),
+        delivered_at=at,
+        history=(Transition(at=at, from_=None, to=DeliveryStatus.ASSIGNED, cause="test"),),
+    )
+    ledger.counted(7, [one])
+    figures = ledger.figures(NOW_S, {}, 1.0)
+    assert (figures.assigned, figures.delivered) == (0, 7)

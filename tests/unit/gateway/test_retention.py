@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
-from dronedispatch.fleet.documents import delivery_key, encode
+from dronedispatch.fleet.documents import delivery_key, encode, stamp
 from dronedispatch.fleet.positions import LatLon
-from dronedispatch.gateway.retention import DAY_S, Retention, _stamp
+from dronedispatch.gateway import retention
+from dronedispatch.gateway.retention import DAY_S, Retention
 from dronedispatch.gateway.settings import Settings
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.kv import MemoryKV
@@ -26,8 +27,8 @@ def delivery(number: int, status: DeliveryStatus, ended_s: float | None) -> Deli
         origin=AT,
         destination=AT,
         weight_kg=1.0,
-        created_at=_stamp(0.0),
-        ended_at=None if ended_s is None else _stamp(ended_s),
+        created_at=stamp(0.0),
+        ended_at=None if ended_s is None else stamp(ended_s),
     )
 
 
@@ -151,3 +152,33 @@ async def ids_all(kv: MemoryKV) -> list[str]:
         after = page.next_after
         if after is None:
             return found
+
+
+@pytest.mark.parametrize("ended", ["", "1", "yesterday"])
+async def test_an_end_that_cannot_be_read_is_no_old_one(clock: FakeClock, ended: str) -> None:
+    kv = MemoryKV()
+    spoilt = msgspec.structs.replace(delivery(1, DeliveryStatus.DELIVERED, 0.0), ended_at=ended)
+    await stored(kv, spoilt)
+    assert (await house(kv, clock).once()).startswith("removed 0 deliveries")
+
+
+async def test_a_page_of_unreadable_records_hides_no_old_ones_behind_it(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "SCAN_PAGE", 3)
+    kv, tags = MemoryKV(), (f"status={DeliveryStatus.DELIVERED}",)
+    for number in range(3):
+        await kv.put(delivery_key(f"{number:026}"), b"{}", tags=tags)
+    await stored(kv, delivery(3, DeliveryStatus.DELIVERED, clock.wall_s() - 8 * DAY_S))
+    assert (await house(kv, clock).once()).startswith("removed 1 deliveries")
+
+
+async def test_a_page_without_an_old_one_is_the_end_whatever_cannot_be_read_of_it(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "SCAN_PAGE", 2)
+    kv, new_s = MemoryKV(), clock.wall_s() - 6 * DAY_S
+    await kv.put(delivery_key(f"{0:026}"), b"{}", tags=(f"status={DeliveryStatus.DELIVERED}",))
+    await stored(kv, *(delivery(number, DeliveryStatus.DELIVERED, new_s) for number in range(1, 4)))
+    await stored(kv, delivery(4, DeliveryStatus.DELIVERED, clock.wall_s() - 8 * DAY_S))
+    assert (await house(kv, clock).once()).startswith("removed 0 deliveries")

@@ -22,11 +22,15 @@ def state(name: str, kept: views.View) -> ReplicaState:
     )  # fmt: skip
 
 
+def a_view() -> views.View:
+    replicas = {name: Replica(f"http://{name}:1", f"disk-{name}") for name in ("r1", "r2")}
+    return views.bootstrap("c", replicas, 2, assignment(sorted(replicas), 2), "by")
+
+
 async def test_a_view_that_cannot_be_read_is_replaced_by_the_newest_that_a_replica_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    replicas = {name: Replica(f"http://{name}:1", f"disk-{name}") for name in ("r1", "r2")}
-    kept = views.bootstrap("c", replicas, 2, assignment(sorted(replicas), 2), "by")
+    kept = a_view()
     written: list[tuple[views.View, int | None]] = []
 
     async def kv_get(_key: str, **_options: object) -> tuple[int, bytes, int]:
@@ -37,7 +41,7 @@ async def test_a_view_that_cannot_be_read_is_replaced_by_the_newest_that_a_repli
         return True
 
     async def registered(_session: object) -> dict[str, ReplicaState]:
-        return {name: state(name, kept) for name in replicas}
+        return {name: state(name, kept) for name in kept.replicas}
 
     monkeypatch.setattr(recovering, "registered", registered)
     async with opened(Settings()) as session:

@@ -6,13 +6,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
 from dronedispatch.kvfront.core.resolution import Done
+from dronedispatch.kvstore.core import join as core_join
+from dronedispatch.kvstore.core import rules as core_rules
 from dronedispatch.kvstore.core.join import Joined, NotYet
 from dronedispatch.kvstore.core.membership import ATTEMPTS_MAX, announce, leave
 from dronedispatch.replication import view as views
+from dronedispatch.replication.calls import Fetch, Fetched
 from dronedispatch.replication.effects import NONCE, READ_VIEW, Sleep, Swap, SwapView, ViewAt
+from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.view import Replica
 from dronedispatch.testing.simulation.stage import KEY, Stage
 from dronedispatch.testing.steps import run_steps
@@ -190,3 +196,45 @@ def test_a_primary_that_is_not_there_yet_is_asked_again_soon() -> None:
     reason = join.finish()
     assert isinstance(reason, NotYet) and reason.startswith("A does not say where it stands")
     assert stage.view.epoch == 2
+
+
+def test_large_records_are_copied_in_pages_of_bounded_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_rules, "PAGE_BYTES", 2500)
+    monkeypatch.setattr(core_join, "PAGE_BYTES", 2500)
+    stage = without_b()
+    keys = [name for name in (f"large{number}" for number in range(1_000)) if slot_of(name) == 0][:7]
+    for key in keys:
+        stage.engines["A"].put(key, 0, Record(Version(2, 1), bytes(16), 0.0, False, None, (), bytes(1000)))
+    stage.engines["A"].commit(stage.now_s, stage.now_s)
+    join, sizes = stage.join("B"), list[int]()
+    while not join.ended:
+        for call in join.waiting:
+            if call is not None and isinstance(call.call, Fetch):
+                reply = call.arrive()
+                assert isinstance(reply, Fetched)
+                sizes.append(sum(len(record.value) for _, record in reply.entries if record is not None))
+        join.deliver()
+    assert isinstance(join.result, Joined)
+    assert sum(sizes) >= 7_000
+    assert max(sizes) <= 2500
+    assert all(stage.engines["B"].get(key) == stage.engines["A"].get(key) for key in keys)
+
+
+def test_writers_that_are_quicker_than_the_pages_hold_up_no_join_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(core_rules, "PAGE_BYTES", 1)
+    monkeypatch.setattr(core_join, "CATCH_UP_KEYS_MAX", 50)
+    stage = without_b()
+    keys = [name for name in (f"large{number}" for number in range(10_000)) if slot_of(name) == 0][:100]
+    join, followed = stage.join("B"), 0
+    join.until("Follow", "A")
+    for key in keys:
+        stage.engines["A"].put(key, 0, Record(Version(2, 1), bytes(16), 0.0, False, None, (), bytes(1000)))
+    stage.engines["A"].commit(stage.now_s, stage.now_s)
+    while ("A", "Prepare") not in join.asks():
+        followed += ("A", "Follow") in join.asks()
+        join.deliver()
+    assert followed == 50
+    assert isinstance(join.finish(), Joined)
+    assert all(stage.engines["B"].get(key) == stage.engines["A"].get(key) for key in keys)

@@ -15,12 +15,13 @@ from dronedispatch.kvstore.core.local_effects import Commit, NotCommitted
 from dronedispatch.kvstore.engine import Engine
 from dronedispatch.kvstore.membership import Membership, ReplicaDriver
 from dronedispatch.replication.effects import ViewAt
-from dronedispatch.replication.hashing import assignment
+from dronedispatch.replication.hashing import SLOTS, assignment
 from dronedispatch.replication.links import Links
 from dronedispatch.replication.view import Replica, bootstrap
 from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.consul import ConsulClient
+from support.virtual_time import pass_time
 from support.waiting import in_time
 
 
@@ -29,6 +30,7 @@ class Committing:
 
     def __init__(self) -> None:
         self.steps = 0
+        self.handing_over: frozenset[int] = frozenset()
 
     def run(self, _step: Callable[[Any], Any]) -> Awaitable[None]:
         self.steps += 1
@@ -50,13 +52,15 @@ async def reached() -> bool | None:
     return None
 
 
+def a_replica(disk: Committing, views: ViewStore) -> tuple[Membership, ReplicaDriver]:
+    links = SimpleNamespace(follow=lambda *_words: None)
+    driver = ReplicaDriver(views, cast(Links, links), SystemClock(), cast(Committer, disk), reached)
+    return Membership("r", "http://r:1", cast(Engine, None), cast(Committer, disk), driver), driver
+
+
 async def test_a_join_that_is_under_way_ends_when_the_replica_leaves() -> None:
     disk, consul = Committing(), ConsulClient("127.0.0.1:1")
-    links = SimpleNamespace(follow=lambda *_words: None)
-    driver = ReplicaDriver(
-        ViewStore(consul, probe_name="r"), cast(Links, links), SystemClock(), cast(Committer, disk), reached
-    )
-    leaver = Membership("r", "http://r:1", cast(Engine, None), cast(Committer, disk), driver)
+    leaver, driver = a_replica(disk, ViewStore(consul, probe_name="r"))
     join = driver.run(joining())
     await leaver.leave(0.0)
     assert "leaves" in await in_time(join)
@@ -79,9 +83,42 @@ async def test_a_consul_that_stands_still_holds_up_no_stop(monkeypatch: pytest.M
     views = Frozen(consul, probe_name="r")
     replicas = {name: Replica(f"http://{name}:1", f"disk-{name}") for name in ("r", "s")}
     views.cached = bootstrap("c", replicas, 2, assignment(("r", "s"), 2), "by")
-    links = SimpleNamespace(follow=lambda *_words: None)
-    driver = ReplicaDriver(views, cast(Links, links), SystemClock(), cast(Committer, disk), reached)
-    leaver = Membership("r", "http://r:1", cast(Engine, None), cast(Committer, disk), driver)
+    leaver, driver = a_replica(disk, views)
     assert "Consul" in await in_time(leaver.leave(0.0))
+    await driver.close()
+    await consul.close()
+
+
+@pytest.mark.virtual_time
+async def test_each_hand_over_lasts_its_own_time_whatever_was_handed_over_before() -> None:
+    disk, consul = Committing(), ConsulClient("127.0.0.1:1")
+    replica, driver = a_replica(disk, ViewStore(consul, probe_name="r"))
+    replica.hand_over([1, 2])
+    await pass_time(0.75 * membership.HAND_OVER_MAX_S)
+    replica.hand_over([2, 3])
+    assert disk.handing_over == {1, 2, 3}
+    await pass_time(0.5 * membership.HAND_OVER_MAX_S)
+    assert disk.handing_over == {2, 3}
+    await pass_time(membership.HAND_OVER_MAX_S)
+    assert disk.handing_over == frozenset()
+    await driver.close()
+    await consul.close()
+
+
+@pytest.mark.virtual_time
+async def test_a_hand_over_gives_nothing_back_that_a_leaving_replica_has_given_up() -> None:
+    disk, consul = Committing(), ConsulClient("127.0.0.1:1")
+    views = ViewStore(consul, probe_name="r")
+    replicas = {name: Replica(f"http://{name}:1", f"disk-{name}") for name in ("r", "s")}
+    views.cached = bootstrap("c", replicas, 2, assignment(("r", "s"), 2), "by")
+    leaver, driver = a_replica(disk, views)
+    leaver.hand_over([1])
+    leaving = asyncio.create_task(leaver.leave(0.0))
+    await pass_time(0.5 * membership.HAND_OVER_S)
+    leaver.hand_over([1])
+    assert disk.handing_over == frozenset(range(SLOTS))
+    await in_time(leaving)
+    await pass_time(2 * membership.HAND_OVER_MAX_S)
+    assert disk.handing_over == frozenset(range(SLOTS))
     await driver.close()
     await consul.close()

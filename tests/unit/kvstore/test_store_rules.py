@@ -6,6 +6,7 @@ import pytest
 
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
+from dronedispatch.kvstore.core import rules
 from dronedispatch.kvstore.core.rules import execute
 from dronedispatch.replication import calls as c
 from dronedispatch.testing.simulation.engine import MemoryEngine
@@ -287,3 +288,57 @@ def test_hints_keep_the_newest_of_a_key_and_are_dropped_at_once() -> None:
     assert execute(on, pull, 0.0) == c.Fetched((("k", record(Version(4, 3))),), more=False)
     execute(on, c.DropHints(E, 5, D, 0, "B"), 0.0)
     assert execute(on, pull, 0.0) == c.Fetched((), more=False)
+
+
+LARGE = [("key28", b"a" * 1000), ("key38", b"b" * 1000), ("key56", b"c" * 5000), ("key57", b"d")]
+SLOTS_OF_ALL = tuple(range(64))
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> MemoryEngine:
+    """Two records fill a page, and one is larger than a page."""
+    monkeypatch.setattr(rules, "PAGE_BYTES", 2500)
+    on = engine()
+    for key, value in LARGE:
+        apply(on, key, value=value, write_id=key.encode().ljust(16))
+        on.keep_hint("B", key, Record(Version(4, 1), ID, 1.0, False, None, (), value))
+    return on
+
+
+def keys_of(reply: c.AnyReply) -> tuple[list[str], bool]:
+    assert isinstance(reply, c.Fetched | c.Changed)
+    return [key for key, _ in reply.entries], reply.more
+
+
+def test_fetched_records_end_at_the_bytes_that_a_joiner_takes(large: MemoryEngine) -> None:
+    keys = tuple(key for key, _ in LARGE)
+    pages = []
+    while keys:
+        page, more = keys_of(execute(large, c.Fetch(E, 5, D, 0, keys, 2500), 0.0))
+        pages.append(page)
+        assert more is (len(page) < len(keys))
+        keys = keys[len(page) :]
+    assert pages == [["key28", "key38"], ["key56"], ["key57"]]
+
+
+def test_a_joiner_of_the_release_before_which_asks_once_is_given_all(large: MemoryEngine) -> None:
+    keys = tuple(key for key, _ in LARGE)
+    assert keys_of(execute(large, c.Fetch(E, 5, D, 0, keys), 0.0)) == ([*keys], False)
+
+
+def test_what_has_changed_is_told_in_pages_of_bounded_bytes(large: MemoryEngine) -> None:
+    log, _ = large.log_position()
+    pages, since, more = [], 0, True
+    while more:
+        changed = execute(large, c.Follow(E, 5, D, 0, SLOTS_OF_ALL, log, since, 10), 0.0)
+        assert isinstance(changed, c.Changed)
+        pages.append([key for key, _ in changed.entries])
+        since, more = changed.lsn, changed.more
+    assert pages == [["key28", "key38"], ["key56"], ["key57"]]
+
+
+def test_hints_are_told_in_pages_of_bounded_bytes(large: MemoryEngine) -> None:
+    first = execute(large, c.PullHints(E, 5, D, 0, "B", None, 10), 0.0)
+    assert keys_of(first) == (["key28", "key38"], True)
+    assert keys_of(execute(large, c.PullHints(E, 5, D, 0, "B", "key38", 10), 0.0)) == (["key56"], True)
+    assert keys_of(execute(large, c.PullHints(E, 5, D, 0, "B", "key56", 10), 0.0)) == (["key57"], False)

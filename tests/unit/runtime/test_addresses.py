@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 import pytest
 
 from dronedispatch.gateway.settings import Settings as GatewaySettings
 from dronedispatch.kvctl.__main__ import main as kvctl
 from dronedispatch.kvctl.settings import Settings as KvctlSettings
+from dronedispatch.replication.links import Links
 from dronedispatch.runtime.addresses import consul_address
-from dronedispatch.runtime.settings import SettingsError, load
+from dronedispatch.runtime.broker_source import BrokerSource
+from dronedispatch.runtime.consul import ConsulClient, Endpoint, ServiceRegistration
+from dronedispatch.runtime.discovery import ServiceWatch
+from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.settings import AmqpSettings, SettingsError, load
+from dronedispatch.testing.clock import FakeClock
 from dronedispatch.tool.dead_letters import Settings as DeadLetterSettings
 
 READERS: list[tuple[type[Any], str]] = [
@@ -68,3 +75,23 @@ def test_kvctl_says_a_wrong_address_in_one_sentence(
     said = capsys.readouterr().err
     assert said.startswith("kvctl view: CONSUL_HTTP_ADDR='http://[::1': ")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("address", "written"), [("::1", "[::1]"), ("10.0.0.1", "10.0.0.1"), ("c", "c")])
+async def test_an_ipv6_address_has_its_brackets_wherever_a_port_follows(
+    address: str, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_http = ServiceRegistration("i", "gateway", address, 80)
+    by_tcp = ServiceRegistration("i", "rabbitmq", address, 80, check_path=None)
+    consul, http = ConsulClient(f"http://{written}:80"), HttpClient(resend_on_reuse_reset=False)
+    monkeypatch.setattr(ServiceWatch, "endpoints", (Endpoint("i", address, 80),))
+    broker = BrokerSource(AmqpSettings(), consul)
+    assert cast(dict[str, str], by_http.document()["Check"])["HTTP"] == f"http://{written}:80/health"
+    assert cast(dict[str, str], by_tcp.document()["Check"])["TCP"] == f"{written}:80"
+    assert consul.address == f"http://{written}:80"
+    assert urlsplit(await broker.url()).netloc.endswith(f"@{written}:80")
+    assert f"host: {written}:80\r\n".encode() in Links(http, "", FakeClock(), call_timeout_s=1.0).head_for(
+        address, 80
+    )
+    await http.close()
+    await consul.close()

@@ -7,7 +7,7 @@ order took.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -50,12 +50,22 @@ def created_s(delivery_id: str) -> float:
     return int(delivery_id[:10].translate(_AS_BASE_32), 32) / 1000.0
 
 
-def first_assigned_s(delivery: Delivery) -> float | None:
+def first_assigned(delivery: Delivery) -> str | None:
     """When it got its first drone; None: it never had one."""
-    for line in delivery.history:
-        if line.to is DeliveryStatus.ASSIGNED:
-            return unstamp(line.at)
-    return None
+    return next((line.at for line in delivery.history if line.to is DeliveryStatus.ASSIGNED), None)
+
+
+def _read_s(text: str | None, read: Callable[[str], float] = unstamp) -> float | None:
+    """None for no time, and for one that cannot be read: its order counts, and is in no mean."""
+    try:
+        return None if text is None else read(text)
+    except ValueError:
+        return None
+
+
+def _took_s(begin_s: float | None, end_s: float | None) -> float | None:
+    """Two machines' clocks: nothing ends before it was ordered."""
+    return None if begin_s is None or end_s is None else max(0.0, end_s - begin_s)
 
 
 class Ledger:
@@ -80,13 +90,14 @@ class Ledger:
         """A delivery has come to `status` at the moment `at`."""
         if delivery_id in self._ended:
             return
-        made_s, at_s = created_s(delivery_id), unstamp(at)
-        took_s = max(0.0, at_s - made_s)  # two machines' clocks: nothing ends before it was ordered
+        made_s, at_s = _read_s(delivery_id, created_s), _read_s(at)
+        took_s = _took_s(made_s, at_s)
         self._saw(delivery_id, made_s, at_s)
         if status is DeliveryStatus.ASSIGNED and delivery_id not in self._assigned:
             self._assigned.add(delivery_id)
-            self._to_assign_s.append(took_s)
-            self.flows.assigned(at_s, took_s)
+            if at_s is not None and took_s is not None:
+                self._to_assign_s.append(took_s)
+                self.flows.assigned(at_s, took_s)
         if status not in TERMINAL:
             self.open[delivery_id] = status
             return
@@ -95,12 +106,15 @@ class Ledger:
         self._ended[delivery_id] = None
         if len(self._ended) > ENDED_KEPT_MAX:
             self._ended.popitem(last=False)
-        self.flows.ended(at_s, status, took_s)
-        if status is DeliveryStatus.DELIVERED:
-            self.delivered += 1
-            self._to_deliver_s.append(took_s)
+        self.delivered += status is DeliveryStatus.DELIVERED
+        if at_s is not None and took_s is not None:
+            self.flows.ended(at_s, status, took_s)
+            if status is DeliveryStatus.DELIVERED:
+                self._to_deliver_s.append(took_s)
 
-    def _saw(self, delivery_id: str, made_s: float, now_s: float) -> None:
+    def _saw(self, delivery_id: str, made_s: float | None, now_s: float | None) -> None:
+        if made_s is None or now_s is None:
+            return
         if made_s > now_s - WINDOW_S:
             self._recent.setdefault(delivery_id, made_s)
         while self._recent and next(iter(self._recent.values())) <= now_s - WINDOW_S:
@@ -112,13 +126,14 @@ class Ledger:
         self._to_assign_s.clear()
         self._to_deliver_s.clear()
         for delivery in sample:
-            made_s = unstamp(delivery.created_at)
-            if (assigned_s := first_assigned_s(delivery)) is not None:
-                self._to_assign_s.append(max(0.0, assigned_s - made_s))
+            made_s = _read_s(delivery.created_at)
+            if (assigned := first_assigned(delivery)) is not None:
+                if (took_s := _took_s(made_s, _read_s(assigned))) is not None:
+                    self._to_assign_s.append(took_s)
                 if delivery.status not in TERMINAL:
                     self._assigned.add(delivery.id)
-            if delivery.delivered_at is not None:
-                self._to_deliver_s.append(max(0.0, unstamp(delivery.delivered_at) - made_s))
+            if (took_s := _took_s(made_s, _read_s(delivery.delivered_at))) is not None:
+                self._to_deliver_s.append(took_s)
 
     def corrected(self, found: Mapping[str, DeliveryStatus], now_s: float) -> tuple[list[str], list[str]]:
         """All open deliveries as the store has them. Returns (ids whose news never came, ids that have gone silently).
@@ -129,7 +144,7 @@ class Ledger:
         news = [key for key, status in still.items() if self.open.get(key) is not status]
         gone = [key for key in self.open if key not in found]
         for key in still:
-            self._saw(key, created_s(key), now_s)
+            self._saw(key, _read_s(key, created_s), now_s)
         self.open = still | {key: self.open[key] for key in gone}
         self._assigned &= self.open.keys()
         return news, gone

@@ -13,6 +13,7 @@ import msgspec
 
 from dronedispatch.fleet.deliveries import Eta
 from dronedispatch.fleet.documents import delivery_key, encode, unstamp
+from dronedispatch.gateway.core.figures import created_s
 from dronedispatch.gateway.core.order import Order
 from dronedispatch.kv.slots import ENDING_LETTERS, ending, facing, slot_of
 
@@ -20,12 +21,17 @@ KEEP_S = 24 * 3600.0
 CLOCK_OFF_S = 2 * 3600.0  # who made the record, or who sweeps, may have a clock that is off by so much
 
 
-class IdemRecord(msgspec.Struct, frozen=True, kw_only=True):
+class IdemAge(msgspec.Struct, frozen=True, kw_only=True):
+    """Of an IdemRecord what says how old it is: the record of another release is forgotten, too."""
+
+    delivery_id: str
+    created_at: str
+
+
+class IdemRecord(IdemAge, frozen=True, kw_only=True):
     """All that the answer to the first attempt said, so that every later one says the same."""
 
     fingerprint: str
-    delivery_id: str
-    created_at: str
     eta: Eta
 
 
@@ -50,6 +56,10 @@ def why_not_the_same(stored: IdemRecord, wanted_fingerprint: str) -> str | None:
     return f"was used at {stored.created_at} for delivery {stored.delivery_id} with another body"
 
 
-def is_over(stored: IdemRecord, now_s: float) -> bool:
-    """Whether the sweep may forget the key."""
-    return unstamp(stored.created_at) + KEEP_S + CLOCK_OFF_S < now_s
+def is_over(stored: IdemAge, now_s: float) -> bool:
+    """Whether the sweep may forget the key. Raises ValueError when nothing says how old it is."""
+    try:
+        made_s = unstamp(stored.created_at)
+    except ValueError:
+        made_s = created_s(stored.delivery_id)
+    return made_s + KEEP_S + CLOCK_OFF_S < now_s

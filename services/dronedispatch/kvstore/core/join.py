@@ -33,6 +33,7 @@ from dronedispatch.kvstore.core.catch_up import (
 from dronedispatch.kvstore.core.local_effects import Commit, LocalSteps, NotCommitted, Probe, Reached
 from dronedispatch.replication import view as views
 from dronedispatch.replication.calls import (
+    PAGE_BYTES,
     AnyCall,
     Changed,
     Compare,
@@ -53,8 +54,8 @@ from dronedispatch.replication.view import View
 
 PAGE_KEYS = 1_000
 TAIL_KEYS_MAX = 500
-"""The write pause begins only when at most so many changes are left, or after CATCH_UP_ROUNDS_MAX rounds."""
-CATCH_UP_ROUNDS_MAX = 20
+"""The write pause begins only when at most so many changes are left, or after CATCH_UP_KEYS_MAX of them."""
+CATCH_UP_KEYS_MAX = 20_000
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -96,9 +97,7 @@ class TooSoon(Exception):
 
 
 def join_once(name: str, rules: Rules = ALL) -> LocalSteps[Joined | str]:
-    """One attempt to get into sync for every lacking slot. Returns Joined, or the reason why it did not come to
-    that.
-    """
+    """One attempt to get into sync for every lacking slot. Returns Joined, or the reason why it came to nothing."""
     try:
         return (yield from _join(name, rules))
     except TooSoon as too_soon:
@@ -224,12 +223,13 @@ def _copy_slot(view: View, slot: int, source: Source, digest: bytes, rules: Rule
         wanted = yield Commit(partial(compare_page, slot=slot, after=after, page=page, rules=rules))
         if wanted is None:
             raise Trouble(f"slot {slot} has joined meanwhile")
-        if wanted:
-            fetch = Fetch(view.cluster, view.epoch, source.disk, slot, wanted)
+        while wanted:
+            fetch = Fetch(view.cluster, view.epoch, source.disk, slot, wanted, PAGE_BYTES)
             (fetched,) = yield Ask([(source.name, fetch)])
-            if not isinstance(fetched, Fetched):
+            if not isinstance(fetched, Fetched) or not fetched.entries:
                 raise Trouble(f"{source.name} cannot be copied from: {_word(fetched)}")
-            yield Note("copied", source.name, len(wanted))
+            wanted = wanted[len(fetched.entries) :]
+            yield Note("copied", source.name, len(fetched.entries))
             if not (yield Commit(partial(copy_records, entries=fetched.entries, rules=rules))):
                 raise Trouble(f"slot {slot} has joined meanwhile")
         if not page.more:
@@ -243,11 +243,13 @@ def _catch_up(view: View, sources: Sequence[Source], rules: Rules) -> LocalSteps
     """
     reached = []
     for source in sources:
-        for _ in range(CATCH_UP_ROUNDS_MAX):
+        followed = 0
+        while followed < CATCH_UP_KEYS_MAX:
             tail = yield from _follow(view, source, rules)
             source = msgspec.structs.replace(source, lsn=tail.lsn)
             if not tail.more and len(tail.entries) <= TAIL_KEYS_MAX:
                 break
+            followed += max(1, len(tail.entries))
         reached.append(source)
     return reached
 

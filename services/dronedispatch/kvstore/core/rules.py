@@ -7,7 +7,7 @@ call for which `changes_disk` is true becomes NO_SPACE. An fsync error of unknow
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dronedispatch.kv.record import Record
@@ -19,6 +19,7 @@ from dronedispatch.replication.calls import (
     JOINING,
     MUST_BE_ABSENT,
     MUST_EXIST,
+    PAGE_BYTES,
     SCAN_BYTES,
     STORED,
     STORED_NEWER,
@@ -234,7 +235,9 @@ def _compare(txn: Txn, call: Compare, now_s: float) -> Compared:
 
 
 def _fetch(txn: Txn, call: Fetch, now_s: float) -> Fetched:
-    return Fetched(tuple((key, txn.get(key)) for key in call.keys), more=False)
+    found = ((key, txn.get(key)) for key in call.keys)
+    entries = _page(found, call.bytes_max) if call.bytes_max else tuple(found)
+    return Fetched(entries, more=len(entries) < len(call.keys))
 
 
 def _follow(txn: Txn, call: Follow, now_s: float) -> Changed:
@@ -245,8 +248,24 @@ def _changed(txn: Txn, slots: tuple[int, ...], log: str, since: int, limit: int)
     changes = txn.changes(slots, log, since, limit)
     if changes is None:
         return Changed((), since, more=False, trimmed=True)
-    entries = tuple((key, txn.get(key)) for key in changes.keys)
+    entries = _page(((key, txn.get(key)) for key in changes.keys), PAGE_BYTES)
+    if len(entries) < len(changes.keys):  # asked again for so many, it says how far they reach
+        return _changed(txn, slots, log, since, len(entries))
     return Changed(entries, changes.lsn, changes.more, trimmed=False)
+
+
+def _page(
+    found: Iterable[tuple[str, Record | None]], bytes_max: int
+) -> tuple[tuple[str, Record | None], ...]:
+    """The first of `found`, as many as `bytes_max` of values hold; one at least, or there would be no end."""
+    entries: list[tuple[str, Record | None]] = []
+    size = 0
+    for key, record in found:
+        size += 0 if record is None else len(record.value)
+        if entries and size > bytes_max:
+            break
+        entries.append((key, record))
+    return tuple(entries)
 
 
 def _hint(txn: Txn, call: Hint, now_s: float) -> Stored:
@@ -255,8 +274,9 @@ def _hint(txn: Txn, call: Hint, now_s: float) -> Stored:
 
 
 def _pull_hints(txn: Txn, call: PullHints, now_s: float) -> Fetched:
-    entries = txn.hints(call.target, call.after, call.limit)
-    return Fetched(tuple(entries), more=len(entries) == call.limit)
+    found = txn.hints(call.target, call.after, call.limit)
+    entries = _page(found, PAGE_BYTES)
+    return Fetched(entries, more=len(found) == call.limit or len(entries) < len(found))
 
 
 def _drop_hints(txn: Txn, call: DropHints, now_s: float) -> Stored:

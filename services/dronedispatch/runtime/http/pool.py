@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 
+from dronedispatch.runtime.addresses import host_port
 from dronedispatch.runtime.http.collector import Collector
 from dronedispatch.runtime.http.connection import Connection
 from dronedispatch.runtime.http.errors import Broken, RequestNotSent
@@ -46,7 +47,7 @@ class Pool:
     ) -> None:
         self.address = address
         self.port = port
-        self.peer = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        self.peer = host_port(address, port)
         self.open = 0
         self._connect_timeout_s = connect_timeout_s
         self._idle_timeout_s = idle_timeout_s
