@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dronedispatch.kv.record import Record
+from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kvfront.core.resolution import Done
 from dronedispatch.kvstore.core import join as core_join
@@ -18,7 +19,6 @@ from dronedispatch.kvstore.core.membership import ATTEMPTS_MAX, announce, leave
 from dronedispatch.replication import view as views
 from dronedispatch.replication.calls import Fetch, Fetched
 from dronedispatch.replication.effects import NONCE, READ_VIEW, Sleep, Swap, SwapView, ViewAt
-from dronedispatch.replication.hashing import slot_of
 from dronedispatch.replication.view import Replica
 from dronedispatch.testing.simulation.stage import KEY, Stage
 from dronedispatch.testing.steps import run_steps

@@ -9,13 +9,14 @@ from typing import Any, cast
 
 import pytest
 
+from dronedispatch.kv.slots import SLOTS
 from dronedispatch.kvstore import membership
 from dronedispatch.kvstore.committer import Committer
 from dronedispatch.kvstore.core.local_effects import Commit, NotCommitted
 from dronedispatch.kvstore.engine import Engine
 from dronedispatch.kvstore.membership import Membership, ReplicaDriver
 from dronedispatch.replication.effects import ViewAt
-from dronedispatch.replication.hashing import SLOTS, assignment
+from dronedispatch.replication.hashing import assignment
 from dronedispatch.replication.links import Links
 from dronedispatch.replication.view import Replica, bootstrap
 from dronedispatch.replication.view_store import ViewStore
