@@ -37,11 +37,11 @@ async def delivered(town: Town, order: Delivery) -> bool:
 
 def test_a_document_that_is_nested_too_deeply_is_unreadable() -> None:
     with pytest.raises(Unreadable, match="nested"):
-        decode(DeliveryRequested, b'{"more":' + DEEP + b"}")
+        decode(DeliveryRequested, b'{"unknown":' + DEEP + b"}")
 
 
 BROKEN = {
-    "nested": (delivery_key("broken"), b'{"more":' + DEEP + b"}"),
+    "nested": (delivery_key("broken"), b'{"unknown":' + DEEP + b"}"),
     "history": (
         delivery_key("broken"),
         encode(
