@@ -10,7 +10,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -129,16 +130,19 @@ def test_a_failure_is_one_sentence_and_a_code(script: str, arguments: Sequence[s
 
 
 @pytest.fixture(scope="module")
-def bare_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts as a fresh clone has them: nothing installed."""
-    folder = tmp_path_factory.mktemp("clone")
+def bare_checkout() -> Iterator[Path]:
+    """The scripts as a fresh clone has them: nothing installed. Not in pytest's own folder: each pytest that starts, in
+    another suite, too, shuts that to everybody else."""
+    with tempfile.TemporaryDirectory(prefix="clone-") as place:
+        yield _fresh_clone(Path(place))
+
+
+def _fresh_clone(folder: Path) -> Path:
     for room in ("scripts", "loadtests", "services"):
         shutil.copytree(CHECKOUT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("requirements.txt", "requirements-dev.txt", "pyproject.toml"):
         shutil.copy(CHECKOUT / name, folder / name)
-    for path in (folder, *folder.parents):
-        if path.is_relative_to("/tmp") and path != Path("/tmp"):
-            path.chmod(0o755)  # somebody else may look
+    folder.chmod(0o755)  # somebody else may look
     return folder
 
 
