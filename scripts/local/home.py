@@ -18,7 +18,7 @@ from typing import Any
 from scripts.local.trouble import Trouble
 
 from dronedispatch.fleet.traffic import TRAFFIC
-from dronedispatch.runtime.home import whole
+from dronedispatch.runtime.home import damaged, whole
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DEFAULT = whole(os.environ.get("DD_HOME") or CHECKOUT / ".run")
@@ -149,13 +149,13 @@ class Home:
     def recall(self) -> dict[str, Any] | None:
         """What the last start was asked for; None when nothing was ever started here."""
         try:
-            facts: dict[str, Any] = json.loads((self.root / "system.json").read_text(encoding="utf-8"))
+            facts = json.loads((self.root / "system.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise Trouble(
-                f"{self.root}/system.json is damaged ({error}): start again with scripts/up --fresh"
-            ) from error
+            raise Trouble(damaged(self.root, error)) from error
+        if not isinstance(facts, dict):
+            raise Trouble(damaged(self.root, "it is no JSON object"))
         return facts
 
     @contextlib.contextmanager

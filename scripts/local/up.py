@@ -24,14 +24,13 @@ from dronedispatch.runtime import output
 BELONGS_TO_DATA = ("kvstores", "rf")
 
 
-def decide(given: Mapping[str, Any], facts: Mapping[str, Any] | None) -> Options:
+def decide(given: Mapping[str, Any], before: Options | None) -> Options:
     """What to start: the options given, over what belongs to the data of this home, over the defaults.
 
     Raises Trouble when the options contradict each other or the data.
     """
     kept: dict[str, Any] = {}
-    if facts is not None:
-        before = system.options_from(facts)
+    if before is not None:
         kept = {name: getattr(before, name) for name in BELONGS_TO_DATA}
         if given.get("kvstores", before.kvstores) < before.kvstores:
             raise Trouble(
@@ -111,9 +110,10 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
         leftovers.end(home)  # of a supervisord that was killed
         if request.fresh:
             home.empty()
+        before = None if home.recall() is None else system.of_home(home).options
         wanted = System(
             home,
-            decide(request.given, home.recall()),
+            decide(request.given, before),
             own_broker=not environ.get("AMQP_URL"),
             settings=own_settings(environ),
         )

@@ -40,6 +40,12 @@ def argument(root: Path) -> str:
     return f"--home {shlex.quote(str(root))}"
 
 
+def damaged(root: Path, why: object) -> str:
+    """The sentence for a home whose system.json cannot be used: it may run, and --fresh wants one that rests."""
+    named = argument(root)
+    return f"{root}/system.json is damaged ({why}): start again with scripts/down {named} && scripts/up {named} --fresh"
+
+
 def home_folder(given: Path | None, environ: Mapping[str, str]) -> Path:
     """The home that was named: by an option, by DD_HOME, or the default of scripts/up."""
     if given is not None:
@@ -96,7 +102,7 @@ def find_home(root: Path) -> HomeFound | None:
         options: dict[str, Any] = json.loads(text)["options"]
         return HomeFound(root, str(options["listen"]), int(options["port_base"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise NoHome(f"{root}/system.json is damaged: start again with scripts/up --fresh") from error
+        raise NoHome(damaged(root, error)) from error
 
 
 def needed_home(root: Path) -> HomeFound:

@@ -54,7 +54,9 @@ def test_a_home_in_which_nothing_was_started_is_told_with_the_command(tmp_path: 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"options": {"port_base": "x", "listen": "a"}}'])
 def test_a_damaged_home_is_no_address(tmp_path: Path, text: str) -> None:
     (tmp_path / "system.json").write_text(text, encoding="utf-8")
-    with pytest.raises(NoHome, match="damaged"):
+    with pytest.raises(
+        NoHome, match=rf"damaged .*scripts/down --home {tmp_path} && scripts/up --home {tmp_path} --fresh"
+    ):
         find_home(tmp_path)
 
 
