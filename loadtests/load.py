@@ -14,7 +14,6 @@ from scripts.local.home import DEFAULT, Home, named
 from scripts.local.ports import Ports, is_taken
 from scripts.local.system import of_home
 from scripts.local.trouble import Trouble
-from scripts.local.up import public_url
 from scripts.local.words import between, positive
 
 ORDERS_A_DRONE_HOUR = 2.6  # of 18 drones over 20 x 19 km at 60 km/h, at saturation
@@ -138,7 +137,8 @@ def locate(options: argparse.Namespace) -> None:
     if options.host is None and (options.home is not None or home.recall() is not None):
         running = of_home(home)
         ports = running.options.ports
-        options.host = public_url(running)
+        options.host = running.url
+        os.environ[stored.CERTIFICATE] = running.certificate  # Locust's processes read it too
     if options.host is None:
         options.host = f"http://127.0.0.1:{ports.lb}"
     if options.web_port is None:

@@ -20,7 +20,7 @@ from scripts.local.supervisor import State, Supervisor, configuration, descripto
 from scripts.local.table import Program
 from scripts.local.trouble import Trouble, not_interrupted
 
-from dronedispatch.runtime.home import argument, damaged
+from dronedispatch.runtime.home import CERTIFICATE_VARIABLE, argument, damaged, door_url
 
 HEALTHY_WITHIN_S = 300.0  # of a machine five times slower than ours, with others at work on it
 DEATHS_MAX = 6  # a process that ends so often while we wait for it will not get well by itself
@@ -100,6 +100,16 @@ class System:
     def processes(self) -> tuple[Program, ...]:
         """The table."""
         return table.processes(self.home, self.options, own_broker=self.own_broker)
+
+    @property
+    def certificate(self) -> str:
+        """The PEM file that the public door shows; "": it speaks plain HTTP."""
+        return self.settings.get(CERTIFICATE_VARIABLE, "")
+
+    @property
+    def url(self) -> str:
+        """The public door, as this machine reaches it."""
+        return door_url(self.options.listen, self.options.ports.lb, self.certificate)
 
     # What it is
 

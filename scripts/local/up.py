@@ -48,22 +48,14 @@ def decide(given: Mapping[str, Any], before: Options | None) -> Options:
         raise Trouble(f"{error}: see scripts/up --help") from error
 
 
-def public_url(running: System) -> str:
-    """The door's, as this machine reaches it."""
-    listen = running.options.listen
-    host = "127.0.0.1" if listen in {"0.0.0.0", "127.0.0.1"} else listen
-    scheme = "https" if os.environ.get("LB_TLS_CERT") else "http"
-    return f"{scheme}://{host}:{running.options.ports.lb}"
-
-
 def door(running: System) -> chargers.Door:
-    """The same, to ask it."""
-    return chargers.Door(public_url(running), os.environ.get("LB_TLS_CERT", ""))
+    """The public door, to ask it."""
+    return chargers.Door(running.url, running.certificate)
 
 
 def addresses(running: System) -> str:
     """What a newcomer wants to open, and how to place the first order."""
-    ports, home, public = running.options.ports, running.home, public_url(running)
+    ports, home, public = running.options.ports, running.home, running.url
     here = os.path.relpath(home.root) if home.root.is_relative_to(CHECKOUT) else str(home.root)
     tokens = {name: shlex.quote(f"{here}/tokens/{name}") for name in ("operator", "amqp_password")}
     load = "scripts/load" if ports.base == 8080 else f"scripts/load --host {public} --web-port {ports.locust}"

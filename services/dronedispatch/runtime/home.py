@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 HOME_VARIABLE = "DD_HOME"
 EVERYWHERE = ("0.0.0.0", "::")
 CONSUL_OFFSET = 420
+CERTIFICATE_VARIABLE = "LB_TLS_CERT"
 AMQP_USER = "dronedispatch"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -55,6 +57,21 @@ def home_folder(given: Path | None, environ: Mapping[str, str]) -> Path:
     return (checkout() or Path.cwd()) / ".run"
 
 
+def door_url(listen: str, port: int, certificate: str) -> str:
+    """A public door, as its own machine reaches it."""
+    host = "127.0.0.1" if listen in EVERYWHERE else listen
+    bracketed = f"[{host}]" if ":" in host else host
+    return f"{'https' if certificate else 'http'}://{bracketed}:{port}"
+
+
+def trusting(certificate: str) -> ssl.SSLContext:
+    """For a door of this machine: it is known by the certificate that it shows, and reached by its loopback address."""
+    trusted = ssl.create_default_context(cafile=certificate)
+    trusted.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    trusted.check_hostname = False
+    return trusted
+
+
 @dataclass(frozen=True, slots=True)
 class HomeFound:
     """A home in which a system was started."""
@@ -62,13 +79,12 @@ class HomeFound:
     root: Path
     listen: str
     port_base: int
+    certificate: str = ""  # that its door shows; "": it speaks plain HTTP
 
     @property
     def url(self) -> str:
         """The public door, as this machine reaches it."""
-        host = "127.0.0.1" if self.listen in EVERYWHERE else self.listen
-        bracketed = f"[{host}]" if ":" in host else host
-        return f"{'https' if os.environ.get('LB_TLS_CERT') else 'http'}://{bracketed}:{self.port_base}"
+        return door_url(self.listen, self.port_base, self.certificate)
 
     @property
     def consul(self) -> str:
@@ -99,9 +115,11 @@ def find_home(root: Path) -> HomeFound | None:
     except (OSError, UnicodeDecodeError) as error:
         raise NoHome(f"{root}/system.json cannot be read: {error}") from error
     try:
-        options: dict[str, Any] = json.loads(text)["options"]
-        return HomeFound(root, str(options["listen"]), int(options["port_base"]))
-    except (ValueError, KeyError, TypeError) as error:
+        facts = json.loads(text)
+        options: dict[str, Any] = facts["options"]
+        certificate = str((facts.get("settings") or {}).get(CERTIFICATE_VARIABLE, ""))
+        return HomeFound(root, str(options["listen"]), int(options["port_base"]), certificate)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NoHome(damaged(root, error)) from error
 
 

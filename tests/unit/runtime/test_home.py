@@ -11,9 +11,9 @@ import pytest
 from scripts.local.broker import USER
 from scripts.local.home import Home
 from scripts.local.options import Options
-from scripts.local.system import System, home_argument, remember
+from scripts.local.system import System, home_argument, of_home, remember
 from scripts.local.table import service_environment
-from scripts.local.up import addresses, public_url
+from scripts.local.up import addresses
 
 from dronedispatch.runtime.home import (
     NoHome,
@@ -26,8 +26,8 @@ from dronedispatch.tool.api import Api
 from dronedispatch.tool.system import ResolvedTarget
 
 
-def started(folder: Path, **options: Any) -> System:
-    system = System(Home(folder), dataclasses.replace(Options(), **options), own_broker=True)
+def started(folder: Path, settings: dict[str, str] | None = None, **options: Any) -> System:
+    system = System(Home(folder), dataclasses.replace(Options(), **options), settings=settings)
     folder.mkdir(exist_ok=True)
     remember(system)
     return system
@@ -37,12 +37,26 @@ def started(folder: Path, **options: Any) -> System:
 def test_addresses_and_tokens_are_those_of_the_scripts(tmp_path: Path, listen: str) -> None:
     system = started(tmp_path, port_base=23000, listen=listen)
     found = needed_home(tmp_path)
-    assert found.url == public_url(system)
+    assert found.url == system.url
     given = service_environment(system.home, system.options)
     assert found.environment() == {name: found.environment()[name] for name in found.environment()}
     for name, value in found.environment().items():
         assert given[name].removeprefix("http://") == value.removeprefix("http://"), name
     assert found.environment()["AMQP_USER"] == USER
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_door_is_https_where_the_system_was_started_so_and_whatever_this_shell_has_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: bool
+) -> None:
+    monkeypatch.setenv("LB_TLS_CERT", "/cert.pem") if exported else monkeypatch.delenv("LB_TLS_CERT", False)
+    for name, settings in (("http", {}), ("https", {"LB_TLS_CERT": "/cert.pem"})):
+        started(tmp_path / name, settings=settings)
+        assert (
+            needed_home(tmp_path / name).url
+            == of_home(Home(tmp_path / name)).url
+            == f"{name}://127.0.0.1:8080"
+        )
 
 
 def test_a_home_in_which_nothing_was_started_is_told_with_the_command(tmp_path: Path) -> None:
