@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loadtests import load, stored
+from loadtests import load, slo_watch, stored
 from scripts.local import chargers, system, traffic, up
 from scripts.local.chargers import Door
 from scripts.local.city_import import Wish, make_city
@@ -187,7 +187,10 @@ def test_everybody_who_is_told_a_home_knows_its_door_by_its_certificate(
     asked = load.parsed(["--home", str(home.root), "--headless"])
     load.locate(asked)
     load.prepare(asked)
-    assert asked.host == f"https://127.0.0.1:{port}"
+    watched = slo_watch.parsed(["--home", str(home.root)])
+    slo_watch.locate(watched)
+    assert watched.host == asked.host == f"https://127.0.0.1:{port}"
+    assert stored.speed(watched.host) == 1.0
     assert Api(found(Target(home=home.root), {})).get("/figures")["speed"] == 1.0
 
     Path(cert).unlink()
