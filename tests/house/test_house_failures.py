@@ -6,6 +6,7 @@ What needs a running system (a taken port, Ctrl-C while it starts, a full disk) 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import signal
@@ -95,11 +96,14 @@ def executables() -> list[str]:
 
 
 def run(
-    words: Sequence[str], environ: dict[str, str] | None = None, user: int | None = None
+    words: Sequence[str],
+    environ: dict[str, str] | None = None,
+    user: int | None = None,
+    cwd: Path = Path("/"),
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         list(words),
-        cwd="/",
+        cwd=cwd,
         env={**os.environ, "NOMAD_ADDR": NOTHING_LISTENS, **(environ or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -119,6 +123,32 @@ def fails_like_a_tool(done: subprocess.CompletedProcess[str], names: str) -> Non
     assert ": line " not in said, "bash speaks, not the script"
     if not said.lower().startswith("usage"):
         assert len([line for line in done.stderr.splitlines() if line.strip()]) <= 2, done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "scripts/bench chaos --running here",
+        "scripts/bench fleet --running here",
+        "scripts/bench orders --running here",
+        "scripts/load --home here",
+        "scripts/logs --home here",
+        "scripts/scale gateway 3 --home here",
+        "scripts/status --home here",
+        "tests/slo_watch.sh --once --home here",
+    ],
+)
+def test_a_relative_path_is_one_of_the_callers_folder(tmp_path: Path, command: str) -> None:
+    script, *arguments = command.split()
+    done = run([str(CHECKOUT / script), *arguments], cwd=tmp_path)
+    fails_like_a_tool(done, f"scripts/up --home {tmp_path}/here")
+
+
+def test_where_a_benchmark_writes_hangs_on_no_folder(tmp_path: Path) -> None:
+    for name in ("kv", "dispatch"):
+        module = importlib.import_module(f"loadtests.bench.{name}")
+        assert module.parsed([]).out == CHECKOUT / ".artifacts" / "bench" / name
+        assert module.parsed(["--out", "here"]).out == Path("here")
 
 
 def test_every_script_is_walked() -> None:
