@@ -36,6 +36,19 @@ need_root() {
   can_be_root || die "installing $1 wants root and there is no usable sudo: let an administrator run '$2', then run this again"
 }
 
+# One set-up of a checkout at a time: two would meet in .venv. The second waits for the first; what the first calls is part of it.
+# shellcheck disable=SC2154  # root is set by the script that sources this
+claim_set_up() {
+  [[ ${DD_SET_UP:-} != "$root" ]] || return 0
+  mkdir -p "$root/.tools" 2>/dev/null || true
+  [[ -w $root && -w $root/.tools ]] ||
+    die "no right to write $root: run this as its owner ($(stat -c %U "$root" 2>/dev/null || stat -f %Su "$root")), or clone it anew"
+  have flock || return 0 # macOS has none
+  exec 9>"$root/.tools/lock"
+  flock -w 900 9 || die "another set-up of this checkout has been running for 15 minutes: end it, then run this again"
+  export DD_SET_UP=$root
+}
+
 apt_candidate() {
   local candidate
   candidate=$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p')

@@ -213,6 +213,21 @@ def test_without_a_python_and_without_apt_a_command_says_what_is_needed(
     fails_like_a_tool(run([str(bare_checkout / "scripts" / command)], environ), "Python 3.11 or newer")
 
 
+@pytest.mark.parametrize(
+    "command", ["up", "test", "check", "install-tools", "setup/venv", "release --version x"]
+)
+def test_a_set_up_that_another_one_keeps_waiting_says_so(
+    bare_checkout: Path, path_without_python: str, tmp_path: Path, command: str
+) -> None:
+    """flock as if another one had the lock; that of scripts/release, which waits longer, is free."""
+    (tmp_path / "flock").write_text('#!/bin/sh\n[ "$2" != 900 ]\n', encoding="ascii")
+    (tmp_path / "flock").chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{path_without_python}", "DRONEDISPATCH_PYTHON": "no-such-python"}
+    script, *arguments = command.split()
+    done = run([str(bare_checkout / "scripts" / script), *arguments], environ)
+    fails_like_a_tool(done, "another set-up of this checkout")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 @pytest.mark.parametrize("command", ["up", "test", "install-tools"])
 def test_without_the_right_to_write_a_command_says_where(bare_checkout: Path, command: str) -> None:
