@@ -25,7 +25,10 @@ venv_is_here() {
 }
 
 # run_module NAME ARGUMENT...: does not come back.
-run_module() {
+run_module() { run_python scripts.local.entry "$@"; }
+
+# run_python NAME ARGUMENT...: the same for a module that is not ours.
+run_python() {
   if [[ ! -x $root/.venv/bin/python ]]; then
     echo "error: nothing is installed in this checkout yet: run scripts/install-tools" >&2
     exit 1
