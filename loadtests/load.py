@@ -13,7 +13,7 @@ from loadtests.slo import THRESHOLDS
 from scripts.local.home import DEFAULT, Home, named
 from scripts.local.ports import Ports, is_taken
 from scripts.local.system import of_home
-from scripts.local.trouble import Trouble, run_command
+from scripts.local.trouble import Trouble, from_os_error, run_command
 from scripts.local.words import between, positive
 
 ORDERS_A_DRONE_HOUR = 2.6  # of 18 drones over 20 x 19 km at 60 km/h, at saturation
@@ -145,16 +145,19 @@ def find_door(options: argparse.Namespace) -> Ports:
 
     Raises Trouble when nothing was ever started in a home that was named.
     """
-    ports = Ports()
+    if options.host is not None:
+        return Ports()
     home = Home(options.home or DEFAULT)
-    if options.host is None and (options.home is not None or home.recall() is not None):
-        running = of_home(home)
-        ports = running.options.ports
-        options.host = running.url
-        os.environ[stored.CERTIFICATE] = running.certificate  # Locust's processes read it too
-    if options.host is None:
-        options.host = f"http://127.0.0.1:{ports.lb}"
-    return ports
+    try:
+        running = None if options.home is None and home.recall() is None else of_home(home)
+    except OSError as error:
+        raise from_os_error(error, home.root) from error
+    if running is None:
+        options.host = f"http://127.0.0.1:{Ports().lb}"
+        return Ports()
+    options.host = running.url
+    os.environ[stored.CERTIFICATE] = running.certificate  # Locust's processes read it too
+    return running.options.ports
 
 
 def locate(options: argparse.Namespace) -> None:

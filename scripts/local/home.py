@@ -53,6 +53,9 @@ def named(text: str) -> Path:
         str(folder).encode()
     except UnicodeEncodeError as error:
         raise argparse.ArgumentTypeError("it is no text in UTF-8: name another folder") from error
+    above = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+    if not os.path.isdir(above):
+        raise argparse.ArgumentTypeError(f"{above} is no folder: name another")
     return folder
 
 

@@ -15,6 +15,7 @@ from scripts.local import transitions
 from scripts.local.home import DEFAULT, Home, named
 from scripts.local.system import home_argument
 from scripts.local.trouble import Trouble, run_command
+from scripts.local.words import between
 
 POLL_S = 0.2
 FIRST = ("at", "level", "event")
@@ -139,7 +140,12 @@ def main() -> None:
     )
     parser.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
     parser.add_argument(
-        "-n", "--lines", type=int, default=20, metavar="N", help="of each process (default: 20)"
+        "-n",
+        "--lines",
+        type=between(int, 0, 10**18),
+        default=20,
+        metavar="N",
+        help="of each process (default: 20)",
     )
     parser.add_argument("--json", action="store_true", help="the lines as they were written")
     parser.add_argument(
@@ -163,7 +169,7 @@ def main() -> None:
                     prefix = f"{name:<14}" if logs.several else ""
                     print(prefix + (text if arguments.json else readable(text)), flush=arguments.follow)
 
-        show(logs.last(max(0, arguments.lines)))
+        show(logs.last(arguments.lines))
         while arguments.follow:
             show(logs.new())
             time.sleep(POLL_S)

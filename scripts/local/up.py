@@ -14,7 +14,7 @@ from typing import Any
 from scripts.local import chargers, leftovers, options, overrides, system
 from scripts.local.home import CHECKOUT, Home, write_private
 from scripts.local.options import Options, Request
-from scripts.local.supervisor import Supervisor, check_descriptors
+from scripts.local.supervisor import Supervisor, check_descriptors, escape
 from scripts.local.system import System, home_argument
 from scripts.local.table import own_settings
 from scripts.local.trouble import Trouble, interruptible, run_command
@@ -95,6 +95,7 @@ def say(text: str) -> None:
 def bring_up(request: Request, environ: Mapping[str, str]) -> System:
     """Make the home's system run as asked; returns it healthy. Raises Trouble."""
     home = Home(request.home)
+    escape(str(home.root))
     home.check_ours()
     with home.claim():
         if Supervisor(home).answers():

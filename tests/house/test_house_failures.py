@@ -47,7 +47,11 @@ CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
         (["--processes", "100000"], "--processes"),
         (["--settle-s", "nan"], "--settle-s"),
     ],
-    "scripts/logs": [(["--home", NOWHERE], f"scripts/up --home {NOWHERE}"), (["-n", "few"], "--lines")],
+    "scripts/logs": [
+        (["--home", NOWHERE], f"scripts/up --home {NOWHERE}"),
+        (["-n", "few"], "--lines"),
+        (["-n", "-1"], "--lines"),
+    ],
     "scripts/make-secrets": [(["--dir", NOWHERE], "/proc/no-such-folder")],
     "scripts/release": [(["--python", "3"], "--python 3"), (["--version", "a/b"], "a/b")],
     "scripts/prepare-nomad": [(["--no-such"], "sage")],

@@ -198,6 +198,12 @@ def test_everybody_who_is_told_a_home_knows_its_door_by_its_certificate(
         Api(found(Target(home=home.root), {})).get("/figures")
 
 
+def test_a_home_that_cannot_be_read_is_no_verdict_and_no_violated_threshold(tmp_path: Path) -> None:
+    (tmp_path / "system.json").mkdir()
+    with pytest.raises(Trouble):
+        load.find_door(load.parsed(["--home", str(tmp_path)]))
+
+
 def test_what_shows_a_certificate_that_nobody_knows_is_told_with_what_to_do(
     lb: Lb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

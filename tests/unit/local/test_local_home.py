@@ -97,7 +97,7 @@ def test_a_damaged_secret_is_told_with_the_way_to_a_new_one(tmp_path: Path) -> N
     ("number", "words"),
     [
         (errno.ENOSPC, "is full"),
-        (errno.EACCES, "no right to write"),
+        (errno.EACCES, "no right to read or write"),
         (errno.EROFS, "no right"),
         (errno.EIO, "fails (Input/output error): dmesg names the cause"),
     ],
@@ -187,6 +187,27 @@ def test_a_name_that_is_no_text_is_no_home(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit):
         parse(["--home", "/tmp/\udcff"])
     assert "--home: it is no text in UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_is_no_home(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        parse(["--home", str(tmp_path / name)])
+    assert f"--home: {tmp_path}/file is no folder: name another" in capsys.readouterr().err
+    for number in (errno.EEXIST, errno.ENOTDIR):  # that of DD_HOME is found by using it
+        sentence = str(from_os_error(OSError(number, os.strerror(number)), tmp_path / name))
+        assert sentence.startswith(f"{tmp_path / name} cannot be")
+        assert "--home DIR" in sentence
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\nb", "a ;b"])
+def test_a_home_whose_name_no_process_can_be_told_is_refused_before_anything_is_made(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(Trouble, match=r"cannot be passed.*choose another"):
+        bring_up(parse(["--home", str(tmp_path / name)]), {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_where_the_control_socket_of_a_deep_home_is_hangs_on_no_variable(

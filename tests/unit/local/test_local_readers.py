@@ -69,6 +69,13 @@ def test_an_output_that_takes_nothing_is_one_sentence(tmp_path: Path, command: s
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_failure_says_nothing_on_an_output_that_takes_it(tmp_path: Path) -> None:
+    """A home that is a folder for nobody: scripts/status --json is read by programs."""
+    (tmp_path / "system.json").mkdir()
+    done = shell(f"scripts/status --json --home '{tmp_path}'")
+    assert (done.returncode, done.stdout) == (1, "")
+
+
 def shell(command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["sh", "-c", command], cwd=CHECKOUT, capture_output=True, text=True, timeout=600, check=False
