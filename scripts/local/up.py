@@ -58,7 +58,6 @@ def addresses(running: System) -> str:
     ports, home, public = running.options.ports, running.home, running.url
     here = os.path.relpath(home.root) if home.root.is_relative_to(CHECKOUT) else str(home.root)
     tokens = {name: shlex.quote(f"{here}/tokens/{name}") for name in ("operator", "amqp_password")}
-    load = "scripts/load" if ports.base == 8080 else f"scripts/load --host {public} --web-port {ports.locust}"
     rows = [
         ("Dashboard", f"{public}/dashboard"),
         ("API", f"{public}/docs"),
@@ -69,7 +68,7 @@ def addresses(running: System) -> str:
         who = f"(user dronedispatch, password: cat {tokens['amqp_password']})"
         rows.append(("RabbitMQ", f"http://127.0.0.1:{ports.amqp_management}/  {who}"))
     rows += [
-        ("Load test", f"{load}  (then open http://127.0.0.1:{ports.locust})"),
+        ("Load test", f"scripts/load{home_argument(home)}  (then open http://127.0.0.1:{ports.locust})"),
         ("Look inside", f"scripts/status{home_argument(home)}, scripts/logs{home_argument(home)} NAME"),
         ("Stop", f"scripts/down{home_argument(home)}"),
     ]
@@ -80,7 +79,8 @@ def addresses(running: System) -> str:
         return f"{table}\n\nPlace an order: click two points on the dashboard's map."
     origin, destination = (f'{{"lat": {place.lat}, "lon": {place.lon}}}' for place in places)
     order = f'{{"origin": {origin}, "destination": {destination}, "weight": 1.2}}'
-    curl = f"  curl -sS -X POST {public}/deliveries -H 'Content-Type: application/json' \\\n    -d '{order}'"
+    known = " -k" if running.certificate else ""  # by whatever has signed it: it is this machine's
+    curl = f"  curl -sS{known} -X POST {public}/deliveries -H 'Content-Type: application/json' \\\n    -d '{order}'"
     return f"{table}\n\nPlace an order:\n{curl}"
 
 

@@ -106,3 +106,11 @@ def test_a_command_that_is_printed_names_a_home_as_a_shell_reads_it(tmp_path: Pa
     api = Api(ResolvedTarget("http://127.0.0.1:9", None, needed_home(folder), 1.0))
     assert shlex.split(api.next_command("doctor"))[2:] == words
     assert f"cat {shlex.quote(str(folder / 'tokens' / 'operator'))}" in addresses(system)
+
+
+def test_what_a_newcomer_is_shown_works_as_it_is_typed_at_a_door_with_tls(tmp_path: Path) -> None:
+    """Its certificate is known to a script that is told its home, and to no curl."""
+    shown = addresses(started(tmp_path, settings={"LB_TLS_CERT": "/no-such-cert.pem"}, port_base=23000))
+    assert f"scripts/load --home {tmp_path} " in shown
+    assert "curl -sS -k -X POST https://127.0.0.1:23000/deliveries" in shown
+    assert "curl -sS -X POST http://" in addresses(started(tmp_path, port_base=23000))
