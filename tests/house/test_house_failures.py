@@ -76,7 +76,7 @@ CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
         (["--home", NOWHERE], "--home DIR"),
         (["--gateways", "99"], "--gateways 99"),
     ],
-    "scripts/setup/commit-message": [(["--no-such"], "sage")],
+    "scripts/setup/commit-message": [(["--no-such"], "sage"), ([NOWHERE], f"{NOWHERE} cannot be read")],
     "scripts/setup/consul": [(["--no-such"], "sage")],
     "scripts/setup/rabbitmq": [(["--no-such"], "sage")],
     "scripts/setup/test-packages": [(["--no-such"], "sage")],
@@ -207,6 +207,17 @@ def path_without_python(tmp_path_factory: pytest.TempPathFactory) -> str:
             if not name.startswith(("python", "apt", "sudo")) and not (folder / name).exists():
                 (folder / name).symlink_to(f"{room}/{name}")
     return str(folder)
+
+
+@pytest.mark.parametrize("name", ["no-such-suite", "support", "house/", "..", ""])
+def test_a_suite_that_is_none_is_told_before_anything_is_installed(
+    bare_checkout: Path, path_without_python: str, name: str
+) -> None:
+    for room in ("house", "support"):
+        (bare_checkout / "tests" / room).mkdir(parents=True, exist_ok=True)
+    environ = {"PATH": path_without_python, "DRONEDISPATCH_PYTHON": "no-such-python"}
+    done = run([str(bare_checkout / "scripts" / "test"), name], environ)
+    fails_like_a_tool(done, f"no suite '{name}'")
 
 
 @pytest.mark.parametrize("command", ["up", "test", "check", "install-tools"])
