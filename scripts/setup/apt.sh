@@ -4,8 +4,9 @@
 # Every function that changes the machine is bounded in time and says what it does before it does it.
 
 unset PYTHONHOME # the user's, of another Python: as venv's own activate does it
+{ :; } 2>/dev/null 3>&1 || exec >/dev/null # whoever called has closed it
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$*" 2>/dev/null || die "standard output takes nothing: write to another place"; }
 
 # Ends the script with one sentence and what to do. Exit code 1: the machine lacks something.
 die() {

@@ -2,6 +2,7 @@
 # Sourced by the scripts that are written in Python: runs a module of scripts/local in the checkout's environment.
 
 unset PYTHONHOME # the user's, of another Python: as venv's own activate does it
+{ :; } 2>/dev/null 3>&1 || exec >/dev/null # whoever called has closed it
 
 # shellcheck disable=SC2154  # root is set by the script that sources this
 # run_local MODULE ARGUMENT...: does not come back. --help needs nothing but a Python.

@@ -59,8 +59,20 @@ def test_a_command_without_a_standard_output_ends_as_with_one(tmp_path: Path, co
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["install-tools --check", "setup/venv --check", "test support"])
+def test_a_set_up_without_a_standard_output_ends_as_with_one(command: str) -> None:
+    done, shown = shell(f"scripts/{command} >&-"), shell(f"scripts/{command}")
+    assert (done.returncode, done.stderr) == (shown.returncode, shown.stderr)
+
+
 @pytest.mark.parametrize(
-    "command", ["scripts/down", ".venv/bin/dronedispatch completion bash", ".venv/bin/dronedispatch"]
+    "command",
+    [
+        "scripts/down",
+        "scripts/setup/venv --check",
+        ".venv/bin/dronedispatch completion bash",
+        ".venv/bin/dronedispatch",
+    ],
 )
 def test_an_output_that_takes_nothing_is_one_sentence(tmp_path: Path, command: str) -> None:
     done = shell(f"DD_HOME='{tmp_path}' {command} >/dev/full")
