@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from loadtests import stored
@@ -13,8 +13,7 @@ from loadtests.slo import THRESHOLDS
 from scripts.local.home import DEFAULT, Home, named
 from scripts.local.ports import Ports, is_taken
 from scripts.local.system import of_home
-from scripts.local.trouble import Trouble
-from scripts.local.up import public_url
+from scripts.local.trouble import Trouble, from_os_error, run_command
 from scripts.local.words import between, positive
 
 from dronedispatch.runtime.addresses import host_port
@@ -22,6 +21,8 @@ from dronedispatch.runtime.addresses import host_port
 ORDERS_A_DRONE_HOUR = 2.6  # of 18 drones over 20 x 19 km at 60 km/h, at saturation
 ORDERS_MIN = 12
 RATE_MAX = 1200.0
+COUNT_MAX = 1_000_000
+PROCESSES_MAX = 256
 LOCUSTFILE = Path(__file__).parent / "locustfile.py"
 
 
@@ -55,11 +56,16 @@ def parser() -> argparse.ArgumentParser:
         metavar="R",
         help="over all users (default: half of what the fleet that is found there can fly)",
     )
-    add("--orders", type=int, metavar="N", help="end before --minutes are over, once N orders are placed")
-    add("--users", type=int, default=10, metavar="N", help="customers (default: 10)")
+    add(
+        "--orders",
+        type=between(int, 1, COUNT_MAX),
+        metavar="N",
+        help="end before --minutes are over, once N orders are placed",
+    )
+    add("--users", type=between(int, 1, COUNT_MAX), default=10, metavar="N", help="customers (default: 10)")
     add(
         "--processes",
-        type=int,
+        type=between(int, 1, PROCESSES_MAX),
         default=1,
         metavar="N",
         help="load processes, which share users and rate (default: 1; one makes about 600 requests a second)",
@@ -72,7 +78,13 @@ def _add_report(command: argparse.ArgumentParser) -> None:
     """What is told, by which thresholds, and where."""
     add = command.add_argument
     add("--html", type=Path, metavar="FILE", help="write Locust's report, with the verdict on top")
-    add("--settle-s", type=float, default=10.0, metavar="S", help="wait for the last orders (default: 10)")
+    add(
+        "--settle-s",
+        type=between(float, 0.0, 86_400),
+        default=10.0,
+        metavar="S",
+        help="wait for the last orders (default: 10)",
+    )
     add(
         "--slo",
         type=Path,
@@ -82,7 +94,7 @@ def _add_report(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--web-port",
-        type=int,
+        type=between(int, 1, 65535),
         metavar="N",
         help="of the web UI (default: the home's, 8089 for the default ports)",
     )
@@ -130,19 +142,29 @@ def locust_arguments(options: argparse.Namespace) -> list[str]:
     ]
 
 
-def locate(options: argparse.Namespace) -> None:
-    """Fill in the door and the web UI's port: the home's, or the default ones (a cluster's are forwarded to them).
+def find_door(options: argparse.Namespace) -> Ports:
+    """Fill in --host: the home's, or the default one (a cluster's is forwarded to it); the ports of that system.
 
     Raises Trouble when nothing was ever started in a home that was named.
     """
-    ports = Ports()
+    if options.host is not None:
+        return Ports()
     home = Home(options.home or DEFAULT)
-    if options.host is None and (options.home is not None or home.recall() is not None):
-        running = of_home(home)
-        ports = running.options.ports
-        options.host = public_url(running)
-    if options.host is None:
-        options.host = f"http://127.0.0.1:{ports.lb}"
+    try:
+        running = None if options.home is None and home.recall() is None else of_home(home)
+    except OSError as error:
+        raise from_os_error(error, home.root) from error
+    if running is None:
+        options.host = f"http://127.0.0.1:{Ports().lb}"
+        return Ports()
+    options.host = running.url
+    os.environ[stored.CERTIFICATE] = running.certificate  # Locust's processes read it too
+    return running.options.ports
+
+
+def locate(options: argparse.Namespace) -> None:
+    """Fill in the door and the web UI's port. Raises Trouble."""
+    ports = find_door(options)
     if options.web_port is None:
         options.web_port = ports.locust
 
@@ -178,30 +200,26 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line, checked; argparse ends the process on a mistake."""
     command = parser()
     options = command.parse_args(arguments)
-    for name in ("orders", "users", "processes"):
-        if getattr(options, name) is not None and not getattr(options, name) > 0:
-            command.error(f"--{name.replace('_', '-')} must be above 0")
     if options.host is not None and "://" not in options.host:
         command.error(f"--host {options.host!r} is no URL, such as http://127.0.0.1:8080")
-    if options.web_port is not None and not 0 < options.web_port < 65536:
-        command.error(f"--web-port {options.web_port} is outside 1..65535")
     if not options.slo.is_file():
         command.error(f"--slo {options.slo}: no such file")
     return options
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Becomes Locust: comes back only when there can be no verdict, with 2."""
-    options = parsed(arguments)
+def without_a_verdict(work: Callable[[], int]) -> int:
+    """What `work` returns; 2 and a sentence for Trouble: 1 is a violated threshold."""
     try:
-        locate(options)
-        prepare(options)
+        return work()
     except Trouble as trouble:
         print(f"error: {trouble}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+
+
+def become_locust(options: argparse.Namespace) -> int:
+    """Comes back by an exception only. Raises Trouble when there can be no verdict."""
+    locate(options)
+    prepare(options)
     if not options.headless:
         print(
             f"Locust's web UI: http://{host_port(options.web_host, options.web_port)} (Ctrl-C ends it)",
@@ -211,5 +229,11 @@ def main(arguments: Sequence[str]) -> int:
     return os.execv(command[0], command)
 
 
+def main() -> None:
+    """Entry point."""
+    options = parsed(sys.argv[1:])
+    run_command(lambda: without_a_verdict(lambda: become_locust(options)), lambda: options.home or DEFAULT)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

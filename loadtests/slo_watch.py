@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from loadtests import access_log, slo, stored
+from loadtests.load import find_door, without_a_verdict
 from scripts.local.home import DEFAULT, named
+from scripts.local.trouble import run_command
 from scripts.local.words import between
 
 
@@ -25,14 +28,8 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes with --once: 0 all thresholds hold, 1 one is violated, 2 there is no verdict.",
     )
     add = command.add_argument
-    add("--host", default="http://127.0.0.1:8080", metavar="URL", help="an lb (default: %(default)s)")
-    add(
-        "--home",
-        type=named,
-        default=DEFAULT,
-        metavar="DIR",
-        help="of scripts/up, for its log (default: .run)",
-    )
+    add("--host", metavar="URL", help="an lb of any system (default: that of --home)")
+    add("--home", type=named, metavar="DIR", help="which system of this machine (default: .run)")
     add("--log", type=Path, metavar="FILE", help="the lb's access log (default: logs/access.log of --home)")
     add(
         "--minutes",
@@ -57,6 +54,21 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--once", action="store_true", help="look once and end with an exit code")
     return command
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line, checked; argparse ends the process on a mistake."""
+    command = parser()
+    options = command.parse_args(arguments)
+    if not options.slo.is_file():
+        command.error(f"--slo {options.slo}: no such file")
+    return options
+
+
+def locate(options: argparse.Namespace) -> None:
+    """Fill in the door and its log: the home's. Raises Trouble when nothing was ever started in a home that was named."""
+    find_door(options)
+    options.log = options.log or (options.home or DEFAULT) / "logs" / "access.log"
 
 
 def look(host: str, log: Path, minutes: float) -> slo.Measured:
@@ -88,19 +100,18 @@ def report(measured: slo.Measured, lines: list[slo.Line]) -> str:
     return "\n".join([slo.table(lines), "", *means])
 
 
-def main(arguments: list[str]) -> int:
+def watch(options: argparse.Namespace) -> int:
     """Returns the exit code of --once; without it, goes on until Ctrl-C."""
-    options = parser().parse_args(arguments)
-    log = options.log or options.home / "logs" / "access.log"
+    locate(options)
     while True:
         try:
             thresholds = slo.load_slo(options.slo)
-            measured = look(options.host, log, options.minutes)
+            measured = look(options.host, options.log, options.minutes)
         except FileNotFoundError as exc:
-            where = exc.filename or log
+            where = exc.filename or options.log
             code, text = (
                 2,
-                f"no verdict: {where} is not there: start a system with scripts/up, or name its --home",
+                f"no verdict: {where} is not there: start a system with scripts/up, or name its --home or --log",
             )
         except (OSError, ValueError, stored.NoAnswer) as exc:
             code, text = 2, f"no verdict: {exc}"
@@ -121,8 +132,11 @@ def _seconds(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g} s" if value < 100 else f"{value:.0f} s"
 
 
+def main() -> None:
+    """Entry point."""
+    options = parsed(sys.argv[1:])
+    run_command(lambda: without_a_verdict(lambda: watch(options)), lambda: options.home or DEFAULT)
+
+
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(0)
+    main()

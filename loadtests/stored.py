@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import ssl
 import urllib.error
 import urllib.request
 from datetime import datetime
 from http.client import HTTPException
 from typing import Any
 
+from dronedispatch.runtime.home import trusting
+
 TIMEOUT_S = 30.0
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+CERTIFICATE = "DD_DOOR_CERTIFICATE"
+"""In the environment: what the door of a home of this machine shows, by which it is known."""
 
 
 class NoAnswer(Exception):
@@ -21,25 +26,37 @@ def get(host: str, path: str) -> Any:
     """Raises NoAnswer."""
     url = host.rstrip("/") + path
     try:
-        with _DIRECT.open(url, timeout=TIMEOUT_S) as answer:
+        with _direct().open(url, timeout=TIMEOUT_S) as answer:
             return json.load(answer)
     except (OSError, HTTPException, ValueError) as exc:
-        raise NoAnswer(f"GET {url}: {exc}") from exc
+        raise NoAnswer(f"GET {url}: {_why(exc)}") from exc
 
 
 def date(host: str) -> str:
     """The server's `Date`, as it answers. Raises NoAnswer."""
     url = host.rstrip("/") + "/health"
     try:
-        with _DIRECT.open(urllib.request.Request(url, method="HEAD"), timeout=TIMEOUT_S) as answer:
+        with _direct().open(urllib.request.Request(url, method="HEAD"), timeout=TIMEOUT_S) as answer:
             found = answer.headers.get("date")
     except urllib.error.HTTPError as exc:  # a refusal carries a date as well
         found = exc.headers.get("date")
     except (OSError, HTTPException, ValueError) as exc:
-        raise NoAnswer(f"HEAD {url}: {exc}") from exc
+        raise NoAnswer(f"HEAD {url}: {_why(exc)}") from exc
     if found is None:
         raise NoAnswer(f"HEAD {url}: the answer has no Date header")
     return str(found)
+
+
+def _direct() -> urllib.request.OpenerDirector:
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    if certificate := os.environ.get(CERTIFICATE):
+        handlers.append(urllib.request.HTTPSHandler(context=trusting(certificate)))
+    return urllib.request.build_opener(*handlers)
+
+
+def _why(error: Exception) -> str:
+    unknown = isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError)
+    return f"{error}: set SSL_CERT_FILE to its authority" if unknown else str(error)
 
 
 def speed(host: str) -> float:

@@ -23,6 +23,7 @@ from loadtests.bench.dispatch_plot import plot
 from loadtests.bench.dispatch_report import Measured, Table, measure
 from loadtests.bench.dispatch_scale import growth_exponent, time_kept, time_rounds
 from loadtests.bench.dispatch_world import simulate
+from loadtests.bench.runs import ARTIFACTS
 from scripts.local.words import positive
 
 from dronedispatch.dispatcher.core.tuning import Tuning
@@ -111,7 +112,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--resume", action="store_true", help="keep the results of an interrupted benchmark in --out"
     )
-    parser.add_argument("--out", type=Path, default=Path(".artifacts/bench/dispatch"))
+    parser.add_argument("--out", type=Path, default=ARTIFACTS / "dispatch")
     return parser.parse_args(words)
 
 

@@ -18,6 +18,7 @@ from loadtests.bench import kv_commit, kv_events, kv_kills
 from loadtests.bench.kv_client import Outcome, Peer, Plan
 from loadtests.bench.kv_peers import TOKEN, Peers
 from loadtests.bench.kv_plot import plot
+from loadtests.bench.runs import ARTIFACTS
 from scripts.local.words import listed, one_of, positive
 
 KEYS = 10_000
@@ -225,7 +226,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
         "--kills", type=positive(int), default=5, help="of each kind in failover; cycles of kills"
     )
     parser.add_argument("--keys", type=positive(int), default=100_000, help="for rejoin and memory")
-    parser.add_argument("--out", type=Path, default=Path(".artifacts/bench/kv"))
+    parser.add_argument("--out", type=Path, default=ARTIFACTS / "kv")
     return parser.parse_args(words)
 
 

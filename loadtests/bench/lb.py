@@ -9,7 +9,6 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import uvloop
 from loadtests.bench.lb_fuzz import Findings, fuzz
@@ -27,6 +26,7 @@ from loadtests.bench.lb_scenes import (
     soak,
 )
 from loadtests.bench.lb_throughput import LOADS, Plan, keep, measure, show
+from loadtests.bench.runs import ARTIFACTS
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -34,7 +34,7 @@ from scripts.local.words import listed, one_of, positive
 
 from dronedispatch.testing.witness import witness
 
-HOME = Path(".artifacts/bench/lb")
+HOME = ARTIFACTS / "lb"
 
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:

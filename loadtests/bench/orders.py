@@ -23,6 +23,7 @@ from loadtests.bench.orders_client import Client, Outcome
 from loadtests.bench.orders_cost import Cost, Sample, measure_h, sample
 from loadtests.bench.orders_report import Row, draw, markdown, print_row
 from loadtests.bench.running import Running, command_line, opened, say, started
+from loadtests.bench.runs import ARTIFACTS
 from scripts.local.home import named
 from scripts.local.words import positive
 
@@ -30,7 +31,7 @@ from dronedispatch.fleet.documents import DRONE_PREFIX
 from dronedispatch.fleet.drones import Drone, DroneStatus
 from dronedispatch.runtime import logs
 
-ARTIFACTS = Path(".artifacts/bench/orders")
+FOLDER = ARTIFACTS / "orders"
 SETTLE_TIMEOUT_S = 180.0
 IDLE_S = 15.0
 REST_S = 5.0  # between two rates
@@ -257,10 +258,10 @@ def main(options: argparse.Namespace) -> int:
         system = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
         with started("orders", system) as home:
             rows, missed = uvloop.run(measure(options, home, h_s))
-    ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    (ARTIFACTS / "orders.md").write_text(markdown(rows), encoding="utf-8")
-    draw(rows, ARTIFACTS / "orders.png")
-    say(f"table and plot: {ARTIFACTS}/orders.md, {ARTIFACTS}/orders.png")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "orders.md").write_text(markdown(rows), encoding="utf-8")
+    draw(rows, FOLDER / "orders.png")
+    say(f"table and plot: {FOLDER}/orders.md, {FOLDER}/orders.png")
     for why in missed:
         say(f"MISSED {why}")
     return 1 if missed else 0

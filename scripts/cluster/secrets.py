@@ -137,6 +137,12 @@ def inside_repository(directory: Path) -> bool:
     return done.returncode == 1
 
 
+def _named(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: name a folder")
+    return Path(text)
+
+
 def arguments(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -145,7 +151,7 @@ def arguments(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "`vagrant up` calls it by itself.",
     )
     parser.add_argument(
-        "--dir", type=Path, default=folder(environ), help="where (default %(default)s; DD_SECRETS)"
+        "--dir", type=_named, default=folder(environ), help="where (default %(default)s; DD_SECRETS)"
     )
     parser.add_argument(
         "machines", nargs="*", metavar="NAME=ADDRESS", help="put together what each machine needs"
@@ -165,8 +171,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
             raise SecretsError(
                 f"{directory} is in a git work tree that does not ignore it: choose another place"
             )
-        made = make(directory)
         hosts = authority.machines(options.machines)
+        made = make(directory)
         if options.tls:
             made += authority.make(directory / "tls", hosts)
         ship(directory, hosts, secure=options.tls)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
 import time
 import urllib.error
 import urllib.request
@@ -26,6 +25,7 @@ from dronedispatch.fleet.geojson import refuse_strange_names
 from dronedispatch.fleet.paths import paths_of
 from dronedispatch.fleet.positions import LatLon, distance_m
 from dronedispatch.runtime.backoff import full_jitter
+from dronedispatch.runtime.home import trusting
 
 TIMEOUT_S = 15.0
 TRIES = 6
@@ -51,12 +51,7 @@ class Door:
         """Raises OSError, HTTPException."""
         handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
         if self.certificate:
-            trusted = ssl.create_default_context(cafile=self.certificate)
-            trusted.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-            trusted.check_hostname = (
-                False  # we know it by its certificate, and reach it by its loopback address
-            )
-            handlers.append(urllib.request.HTTPSHandler(context=trusted))
+            handlers.append(urllib.request.HTTPSHandler(context=trusting(self.certificate)))
         answer: http.client.HTTPResponse = urllib.request.build_opener(*handlers).open(
             request, timeout=TIMEOUT_S
         )

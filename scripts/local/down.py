@@ -21,7 +21,9 @@ def stop(home: Home) -> str:
         try:
             running = None if home.recall() is None else system.of_home(home)
         except Trouble as damaged:
-            return at_once(home, damaged)
+            if leftovers.pids_of(home):
+                return at_once(home, damaged)
+            running = None
         if running is None:
             leftovers.end(home)
             return f"Nothing runs in {home.root}."

@@ -18,7 +18,7 @@ from typing import Any
 from scripts.local.trouble import Trouble
 
 from dronedispatch.fleet.traffic import TRAFFIC
-from dronedispatch.runtime.home import whole
+from dronedispatch.runtime.home import damaged, whole
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DEFAULT = whole(os.environ.get("DD_HOME") or CHECKOUT / ".run")
@@ -53,6 +53,9 @@ def named(text: str) -> Path:
         str(folder).encode()
     except UnicodeEncodeError as error:
         raise argparse.ArgumentTypeError("it is no text in UTF-8: name another folder") from error
+    above = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+    if not os.path.isdir(above):
+        raise argparse.ArgumentTypeError(f"{above} is no folder: name another")
     return folder
 
 
@@ -149,13 +152,13 @@ class Home:
     def recall(self) -> dict[str, Any] | None:
         """What the last start was asked for; None when nothing was ever started here."""
         try:
-            facts: dict[str, Any] = json.loads((self.root / "system.json").read_text(encoding="utf-8"))
+            facts = json.loads((self.root / "system.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise Trouble(
-                f"{self.root}/system.json is damaged ({error}): start again with scripts/up --fresh"
-            ) from error
+            raise Trouble(damaged(self.root, error)) from error
+        if not isinstance(facts, dict):
+            raise Trouble(damaged(self.root, "it is no JSON object"))
         return facts
 
     @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import sys
@@ -14,6 +15,7 @@ from scripts.local import transitions
 from scripts.local.home import DEFAULT, Home, named
 from scripts.local.system import home_argument
 from scripts.local.trouble import Trouble, run_command
+from scripts.local.words import between
 
 POLL_S = 0.2
 FIRST = ("at", "level", "event")
@@ -33,15 +35,21 @@ def readable(line: str) -> str:
     return f"{head} {rest}".rstrip()
 
 
-def chosen(home: Home, names: list[str]) -> list[Path]:
+def matching(home: Home, names: list[str]) -> list[Path]:
     """The log files of the processes named (`gateway` means every gateway); all of them when none is named."""
     files = sorted(path for path in home.logs.glob("*.log"))
-    if names:
-        files = [
-            path
-            for path in files
-            if any(path.stem == name or path.stem.rpartition("-")[0] == name for name in names)
-        ]
+    if not names:
+        return files
+    return [
+        path
+        for path in files
+        if any(path.stem == name or path.stem.rpartition("-")[0] == name for name in names)
+    ]
+
+
+def chosen(home: Home, names: list[str]) -> list[Path]:
+    """The same. Raises Trouble when there is none."""
+    files = matching(home, names)
     if not files:
         known = ", ".join(sorted(path.stem for path in home.logs.glob("*.log")))
         if not known:
@@ -66,9 +74,11 @@ class Tail:
     def new(self) -> list[str]:
         """Lines since the last call."""
         lines = self._handle.readlines() if self._handle else []
-        if not lines and self._path.exists() and self._path.stat().st_ino != self._inode:
-            self._open()
-            lines = self._handle.readlines() if self._handle else []
+        if not lines:
+            with contextlib.suppress(FileNotFoundError):  # it is being rotated, or was removed
+                if self._path.stat().st_ino != self._inode:
+                    self._open()
+                    lines = self._handle.readlines() if self._handle else []
         return lines
 
     def close(self) -> None:
@@ -80,6 +90,35 @@ class Tail:
         self.close()
         self._handle = self._path.open(encoding="utf-8", errors="replace")
         self._inode = self._path.stat().st_ino
+
+
+class Logs:
+    """The processes named, those included that come later. Raises Trouble when there is none now."""
+
+    def __init__(self, home: Home, names: list[str]) -> None:
+        self._home = home
+        self._names = names
+        self._tails = {path: Tail(path) for path in chosen(home, names)}
+
+    @property
+    def several(self) -> bool:
+        """Whether a line must say whose it is."""
+        return len(self._tails) > 1
+
+    def last(self, count: int) -> list[tuple[str, list[str]]]:
+        """The last lines of each; what comes after them is new."""
+        return [(path.stem, tail.last(count)) for path, tail in self._tails.items()]
+
+    def new(self) -> list[tuple[str, list[str]]]:
+        """The lines of each since the last call: of a new one, all."""
+        for path in matching(self._home, self._names):
+            self._tails.setdefault(path, Tail(path))
+        return [(path.stem, tail.new()) for path, tail in self._tails.items()]
+
+    def close(self) -> None:
+        """Let the files go."""
+        for tail in self._tails.values():
+            tail.close()
 
 
 def show_order(home: Home, order: str, *, as_json: bool) -> int:
@@ -101,7 +140,12 @@ def main() -> None:
     )
     parser.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
     parser.add_argument(
-        "-n", "--lines", type=int, default=20, metavar="N", help="of each process (default: 20)"
+        "-n",
+        "--lines",
+        type=between(int, 0, 10**18),
+        default=20,
+        metavar="N",
+        help="of each process (default: 20)",
     )
     parser.add_argument("--json", action="store_true", help="the lines as they were written")
     parser.add_argument(
@@ -114,22 +158,20 @@ def main() -> None:
     home = Home(arguments.home)
 
     def command() -> int:
-        files = chosen(home, arguments.names)
+        logs = Logs(home, arguments.names)
         if arguments.order is not None:
             return show_order(home, arguments.order, as_json=arguments.json)
-        tails = [(path.stem, Tail(path)) for path in files]
 
-        def show(name: str, lines: list[str]) -> None:
-            for line in lines:
-                text = line.rstrip("\n")
-                prefix = f"{name:<14}" if len(files) > 1 else ""
-                print(prefix + (text if arguments.json else readable(text)), flush=arguments.follow)
+        def show(said: list[tuple[str, list[str]]]) -> None:
+            for name, lines in said:
+                for line in lines:
+                    text = line.rstrip("\n")
+                    prefix = f"{name:<14}" if logs.several else ""
+                    print(prefix + (text if arguments.json else readable(text)), flush=arguments.follow)
 
-        for name, tail in tails:
-            show(name, tail.last(max(0, arguments.lines)))
+        show(logs.last(arguments.lines))
         while arguments.follow:
-            for name, tail in tails:
-                show(name, tail.new())
+            show(logs.new())
             time.sleep(POLL_S)
         return 0
 

@@ -52,8 +52,6 @@ class Options:
             raise ValueError(f"--speed {self.speed} is not above 0 and at most 1000")
         if ":" in self.listen or not _is_name(self.listen):
             raise ValueError(f"--listen {self.listen} is no IPv4 address and no name")
-        if self.city and not Path(self.city).is_file():
-            raise ValueError(f"--city {self.city} is no file")
         if not (math.isfinite(self.orders_per_minute) and 0 <= self.orders_per_minute <= 6000):
             raise ValueError(f"--orders-per-minute {self.orders_per_minute} is outside 0..6000")
 

@@ -11,7 +11,7 @@ from typing import Any
 from scripts.local import broker, system
 from scripts.local.home import DEFAULT, Home, named
 from scripts.local.options import INSTANCES_MAX
-from scripts.local.system import System, Watch
+from scripts.local.system import System, Watch, home_argument
 from scripts.local.trouble import Trouble, run_command
 
 COUNTED = {
@@ -33,16 +33,18 @@ def scale(running: System, service: str, count: int) -> None:
         settings=running.settings,
     )
     names = [process.name for process in wanted.processes]
+    mine = [process.name for process in wanted.processes if process.service == service]
     running.home.make_secrets()
     if running.own_broker:
         broker.give_users(running.home, running.options.ports)
     running.stop_processes(sorted(before - set(names)))  # each leaves Consul, answers what it has, then ends
     wanted.supervisor.adopt(wanted.supervisor_configuration(os.environ))
     system.remember(wanted)
-    added = [name for name in names if name not in before]
+    running_now = {state.name for state in wanted.supervisor.states() if state.state == "running"}
+    added = [name for name in mine if name not in running_now]  # what an interrupted one has left, too
     for name in added:
         wanted.supervisor.start(name)
-    Watch(wanted, lambda line: print(f"  {line}") if line.split()[2] in added else None).wait(added)
+    Watch(wanted, lambda line: print(f"  {line}") if line.split()[2] in added else None).wait(mine)
 
 
 def main() -> None:
@@ -68,7 +70,11 @@ def main() -> None:
             running = system.of_home(home)
             if not running.supervisor.answers():
                 raise system.not_running(home)
-            scale(running, arguments.service, arguments.count)
+            try:
+                scale(running, arguments.service, arguments.count)
+            except KeyboardInterrupt:
+                again = f"scripts/scale {arguments.service} {arguments.count}{home_argument(home)}"
+                raise KeyboardInterrupt(f"what was begun goes on; {again} finishes it") from None
         print(f"{arguments.service}: {arguments.count}, all healthy")
         return 0
 

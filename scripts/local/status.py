@@ -128,7 +128,7 @@ def show(found: list[dict[str, Any]], running: System) -> None:
     console.print(
         f"\n{sum(row['healthy'] for row in found)} of {len(found)} healthy"
         f"{f', {degraded} degraded' if degraded else ''}, {total:.0f} MB in all; "
-        f"http://127.0.0.1:{running.options.ports.lb}/dashboard",
+        f"{running.url}/dashboard",
         highlight=False,
     )
 

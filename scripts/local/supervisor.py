@@ -29,7 +29,8 @@ LOOK_TIMEOUT_S = 15.0  # of a question that changes nothing: a stopped superviso
 SHUTDOWN_STATE = 6  # the fault code of a supervisord that ends
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """As supervisord's configuration holds it. Raises Trouble for what it cannot hold."""
     if re.search(r'["\n\r]|\s[;#]', text):
         raise Trouble(
             f"{text!r} cannot be passed to a process (a quotation mark, a line break, or a blank before ; or #): "
@@ -44,15 +45,15 @@ def _twice(escaped: str) -> str:
 
 
 def _environment(variables: Mapping[str, str]) -> str:
-    return ",".join(f'{name}="{_escape(value)}"' for name, value in sorted(variables.items()))
+    return ",".join(f'{name}="{escape(value)}"' for name, value in sorted(variables.items()))
 
 
 def _program(process: Program, home: Home) -> list[str]:
     kind = "program" if process.socket is None else "fcgi-program"
     lines = [
         f"[{kind}:{process.name}]",
-        "command=" + " ".join(f'"{_escape(word)}"' for word in process.command),
-        f"directory={_escape(str(process.directory))}",
+        "command=" + " ".join(f'"{escape(word)}"' for word in process.command),
+        f"directory={escape(str(process.directory))}",
         f"environment={_environment(process.environment)}",
         f"priority={process.tier * 100}",
         "autostart=false",  # scripts/up starts tier by tier
@@ -62,7 +63,7 @@ def _program(process: Program, home: Home) -> list[str]:
         "stopsignal=TERM",
         f"stopwaitsecs={process.stop_wait_s}",
         "redirect_stderr=true",
-        f"stdout_logfile={_twice(_escape(str(home.log(process.name))))}",
+        f"stdout_logfile={_twice(escape(str(home.log(process.name))))}",
         "stdout_logfile_maxbytes=32MB",
         "stdout_logfile_backups=1",
     ]
@@ -79,18 +80,18 @@ def configuration(
         "[supervisord]",
         "nodaemon=true",
         "silent=true",
-        f"logfile={_escape(str(home.supervisor_log))}",
+        f"logfile={escape(str(home.supervisor_log))}",
         "logfile_maxbytes=0",
-        f"pidfile={_escape(str(home.root / 'supervisord.pid'))}",
-        f"childlogdir={_escape(str(home.logs))}",
-        f"directory={_escape(str(home.root))}",
+        f"pidfile={escape(str(home.root / 'supervisord.pid'))}",
+        f"childlogdir={escape(str(home.logs))}",
+        f"directory={escape(str(home.root))}",
         f"minfds={descriptors}",
         "umask=077",
         f"environment={_twice(_environment({**inherited, HOME_MARK: str(home.root)}))}",
         *(["user=root"] if root else []),  # supervisord warns about root unless it is asked for
         "",
         "[unix_http_server]",
-        f"file={_escape(str(home.supervisor_socket))}",
+        f"file={escape(str(home.supervisor_socket))}",
         "chmod=0600",
         "",
         "[rpcinterface:supervisor]",

@@ -9,7 +9,6 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from scripts.local import broker, consul, leftovers, table
 from scripts.local.consul import Consul, Health
@@ -22,7 +21,7 @@ from scripts.local.table import Program
 from scripts.local.trouble import Trouble, not_interrupted
 
 from dronedispatch.runtime.addresses import host_port
-from dronedispatch.runtime.home import argument
+from dronedispatch.runtime.home import CERTIFICATE_VARIABLE, argument, damaged, door_url
 
 HEALTHY_WITHIN_S = 300.0  # of a machine five times slower than ours, with others at work on it
 DEATHS_MAX = 6  # a process that ends so often while we wait for it will not get well by itself
@@ -102,6 +101,16 @@ class System:
     def processes(self) -> tuple[Program, ...]:
         """The table."""
         return table.processes(self.home, self.options, own_broker=self.own_broker)
+
+    @property
+    def certificate(self) -> str:
+        """The PEM file that the public door shows; "": it speaks plain HTTP."""
+        return self.settings.get(CERTIFICATE_VARIABLE, "")
+
+    @property
+    def url(self) -> str:
+        """The public door, as this machine reaches it."""
+        return door_url(self.options.listen, self.options.ports.lb, self.certificate)
 
     # What it is
 
@@ -355,17 +364,6 @@ def home_argument(home: Home) -> str:
     return "" if home.root == DEFAULT else f" {argument(home.root)}"
 
 
-def options_from(facts: Mapping[str, Any]) -> Options:
-    """The options that a home was last started with."""
-    known = {field.name for field in dataclasses.fields(Options)}
-    try:
-        return Options(**{name: value for name, value in facts["options"].items() if name in known})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Trouble(
-            f"this home's system.json is damaged ({error}): start again with scripts/up --fresh"
-        ) from error
-
-
 def not_running(home: Home) -> Trouble:
     """The sentence for a home whose supervisord does not answer."""
     up = f"scripts/up{home_argument(home)}"
@@ -381,12 +379,16 @@ def of_home(home: Home) -> System:
     facts = home.recall()
     if facts is None:
         raise Trouble(f"nothing was ever started in {home.root}: run scripts/up{home_argument(home)}")
-    return System(
-        home,
-        options_from(facts),
-        own_broker=bool(facts.get("own_broker", True)),
-        settings=facts.get("settings"),
-    )
+    known = {field.name for field in dataclasses.fields(Options)}
+    try:
+        return System(
+            home,
+            Options(**{name: value for name, value in facts["options"].items() if name in known}),
+            own_broker=bool(facts.get("own_broker", True)),
+            settings={name: os.fspath(value) for name, value in (facts.get("settings") or {}).items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Trouble(damaged(home.root, error)) from error
 
 
 def remember(system: System) -> None:

@@ -159,8 +159,8 @@ def _rabbitmq(home: Home, options: Options) -> Program:
 
 
 def _traffic(home: Home, options: Options) -> Program:
-    command = (sys.executable, "-P", "-m", "scripts.local.traffic", f"http://127.0.0.1:{options.ports.lb}")
-    arguments = (f"{options.orders_per_minute:g}", str(options.seed))
+    command = (sys.executable, "-P", "-m", "scripts.local.traffic")
+    arguments = (options.listen, str(options.ports.lb), f"{options.orders_per_minute:g}", str(options.seed))
     return Program(
         "traffic", "", TRAFFIC_TIER, (*command, *arguments), {"PYTHONPATH": str(CHECKOUT)}, stop_wait_s=5
     )

@@ -30,10 +30,10 @@ def from_os_error(error: OSError, home: Path) -> Trouble:
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         name = error.filename or home
         return Trouble(
-            f"no right to write {name}: give yourself that right, or choose another place with --home DIR"
+            f"no right to read or write {name}: give yourself that right, or choose another place with --home DIR"
         )
-    if error.errno in {errno.ENOENT, errno.ENOTDIR} and not home.is_dir():
-        return Trouble(f"{home} cannot be made ({error.strerror}): choose another place with --home DIR")
+    if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.EEXIST} and not home.is_dir():
+        return Trouble(f"{home} cannot be a home ({error.strerror}): choose another place with --home DIR")
     if error.errno in _DISK_FAILS:
         return Trouble(
             f"the disk that holds {home} fails ({error.strerror}): dmesg names the cause; repair the disk, "
@@ -110,7 +110,7 @@ def run_command(command: Callable[[], int], home: Callable[[], Path]) -> None:
         code = 128 + signal.SIGPIPE
     except OSError as error:
         sentence = str(from_os_error(error, home()))
-        if output.takes_nothing():
+        if error.filename is None and output.takes_nothing():
             output.drop()
             sentence = f"standard output takes nothing ({error.strerror}): write to another place"
         _tell(f"error: {sentence}")

@@ -14,25 +14,23 @@ from typing import Any
 from scripts.local import chargers, leftovers, options, overrides, system
 from scripts.local.home import CHECKOUT, Home, write_private
 from scripts.local.options import Options, Request
-from scripts.local.supervisor import Supervisor, check_descriptors
+from scripts.local.supervisor import Supervisor, check_descriptors, escape
 from scripts.local.system import System, home_argument
 from scripts.local.table import own_settings
 from scripts.local.trouble import Trouble, interruptible, run_command
 
 from dronedispatch.runtime import output
-from dronedispatch.runtime.addresses import host_port
 
 BELONGS_TO_DATA = ("kvstores", "rf")
 
 
-def decide(given: Mapping[str, Any], facts: Mapping[str, Any] | None) -> Options:
+def decide(given: Mapping[str, Any], before: Options | None) -> Options:
     """What to start: the options given, over what belongs to the data of this home, over the defaults.
 
     Raises Trouble when the options contradict each other or the data.
     """
     kept: dict[str, Any] = {}
-    if facts is not None:
-        before = system.options_from(facts)
+    if before is not None:
         kept = {name: getattr(before, name) for name in BELONGS_TO_DATA}
         if given.get("kvstores", before.kvstores) < before.kvstores:
             raise Trouble(
@@ -50,25 +48,16 @@ def decide(given: Mapping[str, Any], facts: Mapping[str, Any] | None) -> Options
         raise Trouble(f"{error}: see scripts/up --help") from error
 
 
-def public_url(running: System) -> str:
-    """The door's, as this machine reaches it."""
-    listen = running.options.listen
-    host = "127.0.0.1" if listen in {"0.0.0.0", "127.0.0.1"} else listen
-    scheme = "https" if os.environ.get("LB_TLS_CERT") else "http"
-    return f"{scheme}://{host_port(host, running.options.ports.lb)}"
-
-
 def door(running: System) -> chargers.Door:
-    """The same, to ask it."""
-    return chargers.Door(public_url(running), os.environ.get("LB_TLS_CERT", ""))
+    """The public door, to ask it."""
+    return chargers.Door(running.url, running.certificate)
 
 
 def addresses(running: System) -> str:
     """What a newcomer wants to open, and how to place the first order."""
-    ports, home, public = running.options.ports, running.home, public_url(running)
+    ports, home, public = running.options.ports, running.home, running.url
     here = os.path.relpath(home.root) if home.root.is_relative_to(CHECKOUT) else str(home.root)
     tokens = {name: shlex.quote(f"{here}/tokens/{name}") for name in ("operator", "amqp_password")}
-    load = "scripts/load" if ports.base == 8080 else f"scripts/load --host {public} --web-port {ports.locust}"
     rows = [
         ("Dashboard", f"{public}/dashboard"),
         ("API", f"{public}/docs"),
@@ -79,7 +68,7 @@ def addresses(running: System) -> str:
         who = f"(user dronedispatch, password: cat {tokens['amqp_password']})"
         rows.append(("RabbitMQ", f"http://127.0.0.1:{ports.amqp_management}/  {who}"))
     rows += [
-        ("Load test", f"{load}  (then open http://127.0.0.1:{ports.locust})"),
+        ("Load test", f"scripts/load{home_argument(home)}  (then open http://127.0.0.1:{ports.locust})"),
         ("Look inside", f"scripts/status{home_argument(home)}, scripts/logs{home_argument(home)} NAME"),
         ("Stop", f"scripts/down{home_argument(home)}"),
     ]
@@ -90,7 +79,8 @@ def addresses(running: System) -> str:
         return f"{table}\n\nPlace an order: click two points on the dashboard's map."
     origin, destination = (f'{{"lat": {place.lat}, "lon": {place.lon}}}' for place in places)
     order = f'{{"origin": {origin}, "destination": {destination}, "weight": 1.2}}'
-    curl = f"  curl -sS -X POST {public}/deliveries -H 'Content-Type: application/json' \\\n    -d '{order}'"
+    known = " -k" if running.certificate else ""  # by whatever has signed it: it is this machine's
+    curl = f"  curl -sS{known} -X POST {public}/deliveries -H 'Content-Type: application/json' \\\n    -d '{order}'"
     return f"{table}\n\nPlace an order:\n{curl}"
 
 
@@ -105,6 +95,7 @@ def say(text: str) -> None:
 def bring_up(request: Request, environ: Mapping[str, str]) -> System:
     """Make the home's system run as asked; returns it healthy. Raises Trouble."""
     home = Home(request.home)
+    escape(str(home.root))
     home.check_ours()
     with home.claim():
         if Supervisor(home).answers():
@@ -112,9 +103,10 @@ def bring_up(request: Request, environ: Mapping[str, str]) -> System:
         leftovers.end(home)  # of a supervisord that was killed
         if request.fresh:
             home.empty()
+        before = None if home.recall() is None else system.of_home(home).options
         wanted = System(
             home,
-            decide(request.given, home.recall()),
+            decide(request.given, before),
             own_broker=not environ.get("AMQP_URL"),
             settings=own_settings(environ),
         )

@@ -4,8 +4,9 @@
 # Every function that changes the machine is bounded in time and says what it does before it does it.
 
 unset PYTHONHOME # the user's, of another Python: as venv's own activate does it
+{ :; } 2>/dev/null 3>&1 || exec >/dev/null # whoever called has closed it
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$*" 2>/dev/null || die "standard output takes nothing: write to another place"; }
 
 # Ends the script with one sentence and what to do. Exit code 1: the machine lacks something.
 die() {
@@ -34,6 +35,19 @@ as_root() {
 # need_root WHAT COMMAND: ends with one sentence when packages cannot be installed from here.
 need_root() {
   can_be_root || die "installing $1 wants root and there is no usable sudo: let an administrator run '$2', then run this again"
+}
+
+# One set-up of a checkout at a time: two would meet in .venv. The second waits for the first; what the first calls is part of it.
+# shellcheck disable=SC2154  # root is set by the script that sources this
+claim_set_up() {
+  [[ ${DD_SET_UP:-} != "$root" ]] || return 0
+  mkdir -p "$root/.tools" 2>/dev/null || true
+  [[ -w $root && -w $root/.tools ]] ||
+    die "no right to write $root: run this as its owner ($(stat -c %U "$root" 2>/dev/null || stat -f %Su "$root")), or clone it anew"
+  have flock || return 0 # macOS has none
+  exec 9>"$root/.tools/lock"
+  flock -w 900 9 || die "another set-up of this checkout has been running for 15 minutes: end it, then run this again"
+  export DD_SET_UP=$root
 }
 
 apt_candidate() {

@@ -2,6 +2,7 @@
 # Sourced by the scripts that are written in Python: runs a module of scripts/local in the checkout's environment.
 
 unset PYTHONHOME # the user's, of another Python: as venv's own activate does it
+{ :; } 2>/dev/null 3>&1 || exec >/dev/null # whoever called has closed it
 
 # shellcheck disable=SC2154  # root is set by the script that sources this
 # run_local MODULE ARGUMENT...: does not come back. --help needs nothing but a Python.
@@ -25,7 +26,10 @@ venv_is_here() {
 }
 
 # run_module NAME ARGUMENT...: does not come back.
-run_module() {
+run_module() { run_python scripts.local.entry "$@"; }
+
+# run_python NAME ARGUMENT...: the same for a module that is not ours.
+run_python() {
   if [[ ! -x $root/.venv/bin/python ]]; then
     echo "error: nothing is installed in this checkout yet: run scripts/install-tools" >&2
     exit 1

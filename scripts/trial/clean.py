@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scripts.local.home import CHECKOUT
+from scripts.local.home import CHECKOUT, named
 from scripts.local.trouble import Trouble, run_command
 from scripts.trial.clean_machine import CleanMachine, bootstrap, only_child, switched_on
 
@@ -108,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     add("--keep", action="store_true", help="leave the machine's files, and go on in them the next time")
     add(
         "--work",
-        type=Path,
+        type=named,
         default=WORK,
         metavar="DIR",
         help=f"where the machines' files live (default: {WORK})",

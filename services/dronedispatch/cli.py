@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
@@ -119,6 +120,26 @@ def light_imports() -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
+@contextlib.contextmanager
+def ended_by_ctrl_c() -> Iterator[None]:
+    """While the block imports, a Ctrl-C ends the process without a word; who is imported says what it means later."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def imported(name: str) -> ModuleType:
+    """A program of ours that a person runs."""
+    with ended_by_ctrl_c():
+        return importlib.import_module(name)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 2 for a wrong call or a wrong setting, 141 when nobody reads what it says any more."""
     output.ensure()
@@ -151,9 +172,9 @@ def run(arguments: list[str]) -> int:
         sys.stdout.write(f"dronedispatch {version('dronedispatch')}\n")
         return 0
     if name == "kvctl":
-        return int(importlib.import_module("dronedispatch.kvctl.__main__").main(rest))
+        return int(imported("dronedispatch.kvctl.__main__").main(rest))
     if name in TOOL:
-        return int(importlib.import_module("dronedispatch.tool.app").main(arguments))
+        return int(imported("dronedispatch.tool.app").main(arguments))
     if name not in SERVICES:
         if name.startswith("-"):
             sys.stderr.write(

@@ -6,6 +6,7 @@ What needs a running system (a taken port, Ctrl-C while it starts, a full disk) 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import signal
@@ -42,8 +43,16 @@ CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
         (["--web-port", "70000"], "--web-port"),
         (["--slo", NOWHERE], "no such file"),
         (["--headless", "--minutes", "inf"], "--minutes"),
+        (["--users", "0"], "--users"),
+        (["--orders", "many"], "--orders"),
+        (["--processes", "100000"], "--processes"),
+        (["--settle-s", "nan"], "--settle-s"),
     ],
-    "scripts/logs": [(["--home", NOWHERE], f"scripts/up --home {NOWHERE}"), (["-n", "few"], "--lines")],
+    "scripts/logs": [
+        (["--home", NOWHERE], f"scripts/up --home {NOWHERE}"),
+        (["-n", "few"], "--lines"),
+        (["-n", "-1"], "--lines"),
+    ],
     "scripts/make-secrets": [(["--dir", NOWHERE], "/proc/no-such-folder")],
     "scripts/release": [(["--python", "3"], "--python 3"), (["--version", "a/b"], "a/b")],
     "scripts/prepare-nomad": [(["--no-such"], "sage")],
@@ -68,13 +77,15 @@ CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
         (["--home", NOWHERE], "--home DIR"),
         (["--gateways", "99"], "--gateways 99"),
     ],
-    "scripts/setup/commit-message": [(["--no-such"], "sage")],
+    "scripts/setup/commit-message": [(["--no-such"], "sage"), ([NOWHERE], f"{NOWHERE} cannot be read")],
     "scripts/setup/consul": [(["--no-such"], "sage")],
     "scripts/setup/rabbitmq": [(["--no-such"], "sage")],
     "scripts/setup/test-packages": [(["--no-such"], "sage")],
     "scripts/setup/venv": [(["--no-such"], "sage")],
     "tests/slo_watch.sh": [
-        (["--once", "--home", NOWHERE], "scripts/up"),
+        (["--once", "--home", NOWHERE], f"scripts/up --home {NOWHERE}"),
+        (["--once", "--host", NOTHING_LISTENS, "--log", NOWHERE], "--log"),
+        (["--once", "--host", NOTHING_LISTENS, "--slo", NOWHERE], "--slo"),
         (["--once", "--minutes", "1e99"], "--minutes"),
         (["--every", "-1"], "--every"),
     ],
@@ -90,11 +101,14 @@ def executables() -> list[str]:
 
 
 def run(
-    words: Sequence[str], environ: dict[str, str] | None = None, user: int | None = None
+    words: Sequence[str],
+    environ: dict[str, str] | None = None,
+    user: int | None = None,
+    cwd: Path = Path("/"),
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         list(words),
-        cwd="/",
+        cwd=cwd,
         env={**os.environ, "NOMAD_ADDR": NOTHING_LISTENS, **(environ or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -114,6 +128,32 @@ def fails_like_a_tool(done: subprocess.CompletedProcess[str], names: str) -> Non
     assert ": line " not in said, "bash speaks, not the script"
     if not said.lower().startswith("usage"):
         assert len([line for line in done.stderr.splitlines() if line.strip()]) <= 2, done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "scripts/bench chaos --running here",
+        "scripts/bench fleet --running here",
+        "scripts/bench orders --running here",
+        "scripts/load --home here",
+        "scripts/logs --home here",
+        "scripts/scale gateway 3 --home here",
+        "scripts/status --home here",
+        "tests/slo_watch.sh --once --home here",
+    ],
+)
+def test_a_relative_path_is_one_of_the_callers_folder(tmp_path: Path, command: str) -> None:
+    script, *arguments = command.split()
+    done = run([str(CHECKOUT / script), *arguments], cwd=tmp_path)
+    fails_like_a_tool(done, f"scripts/up --home {tmp_path}/here")
+
+
+def test_where_a_benchmark_writes_hangs_on_no_folder(tmp_path: Path) -> None:
+    for name in ("kv", "dispatch"):
+        module = importlib.import_module(f"loadtests.bench.{name}")
+        assert module.parsed([]).out == CHECKOUT / ".artifacts" / "bench" / name
+        assert module.parsed(["--out", "here"]).out == Path("here")
 
 
 def test_every_script_is_walked() -> None:
@@ -173,12 +213,38 @@ def path_without_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
+@pytest.mark.parametrize("name", ["no-such-suite", "support", "house/", "..", ""])
+def test_a_suite_that_is_none_is_told_before_anything_is_installed(
+    bare_checkout: Path, path_without_python: str, name: str
+) -> None:
+    for room in ("house", "support"):
+        (bare_checkout / "tests" / room).mkdir(parents=True, exist_ok=True)
+    environ = {"PATH": path_without_python, "DRONEDISPATCH_PYTHON": "no-such-python"}
+    done = run([str(bare_checkout / "scripts" / "test"), name], environ)
+    fails_like_a_tool(done, f"no suite '{name}'")
+
+
 @pytest.mark.parametrize("command", ["up", "test", "check", "install-tools"])
 def test_without_a_python_and_without_apt_a_command_says_what_is_needed(
     bare_checkout: Path, path_without_python: str, command: str
 ) -> None:
     environ = {"PATH": path_without_python, "DRONEDISPATCH_PYTHON": "no-such-python"}
     fails_like_a_tool(run([str(bare_checkout / "scripts" / command)], environ), "Python 3.11 or newer")
+
+
+@pytest.mark.parametrize(
+    "command", ["up", "test", "check", "install-tools", "setup/venv", "release --version x"]
+)
+def test_a_set_up_that_another_one_keeps_waiting_says_so(
+    bare_checkout: Path, path_without_python: str, tmp_path: Path, command: str
+) -> None:
+    """flock as if another one had the lock; that of scripts/release, which waits longer, is free."""
+    (tmp_path / "flock").write_text('#!/bin/sh\n[ "$2" != 900 ]\n', encoding="ascii")
+    (tmp_path / "flock").chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{path_without_python}", "DRONEDISPATCH_PYTHON": "no-such-python"}
+    script, *arguments = command.split()
+    done = run([str(bare_checkout / "scripts" / script), *arguments], environ)
+    fails_like_a_tool(done, "another set-up of this checkout")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")

@@ -8,14 +8,18 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dronedispatch.runtime.addresses import host_port
+
 HOME_VARIABLE = "DD_HOME"
 EVERYWHERE = ("0.0.0.0", "::")
 CONSUL_OFFSET = 420
+CERTIFICATE_VARIABLE = "LB_TLS_CERT"
 AMQP_USER = "dronedispatch"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -40,6 +44,12 @@ def argument(root: Path) -> str:
     return f"--home {shlex.quote(str(root))}"
 
 
+def damaged(root: Path, why: object) -> str:
+    """The sentence for a home whose system.json cannot be used: it may run, and --fresh wants one that rests."""
+    named = argument(root)
+    return f"{root}/system.json is damaged ({why}): start again with scripts/down {named} && scripts/up {named} --fresh"
+
+
 def home_folder(given: Path | None, environ: Mapping[str, str]) -> Path:
     """The home that was named: by an option, by DD_HOME, or the default of scripts/up."""
     if given is not None:
@@ -49,6 +59,20 @@ def home_folder(given: Path | None, environ: Mapping[str, str]) -> Path:
     return (checkout() or Path.cwd()) / ".run"
 
 
+def door_url(listen: str, port: int, certificate: str) -> str:
+    """A public door, as its own machine reaches it."""
+    host = "127.0.0.1" if listen in EVERYWHERE else listen
+    return f"{'https' if certificate else 'http'}://{host_port(host, port)}"
+
+
+def trusting(certificate: str) -> ssl.SSLContext:
+    """For a door of this machine: it is known by the certificate that it shows, and reached by its loopback address."""
+    trusted = ssl.create_default_context(cafile=certificate)
+    trusted.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    trusted.check_hostname = False
+    return trusted
+
+
 @dataclass(frozen=True, slots=True)
 class HomeFound:
     """A home in which a system was started."""
@@ -56,13 +80,12 @@ class HomeFound:
     root: Path
     listen: str
     port_base: int
+    certificate: str = ""  # that its door shows; "": it speaks plain HTTP
 
     @property
     def url(self) -> str:
         """The public door, as this machine reaches it."""
-        host = "127.0.0.1" if self.listen in EVERYWHERE else self.listen
-        bracketed = f"[{host}]" if ":" in host else host
-        return f"{'https' if os.environ.get('LB_TLS_CERT') else 'http'}://{bracketed}:{self.port_base}"
+        return door_url(self.listen, self.port_base, self.certificate)
 
     @property
     def consul(self) -> str:
@@ -93,10 +116,12 @@ def find_home(root: Path) -> HomeFound | None:
     except (OSError, UnicodeDecodeError) as error:
         raise NoHome(f"{root}/system.json cannot be read: {error}") from error
     try:
-        options: dict[str, Any] = json.loads(text)["options"]
-        return HomeFound(root, str(options["listen"]), int(options["port_base"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise NoHome(f"{root}/system.json is damaged: start again with scripts/up --fresh") from error
+        facts = json.loads(text)
+        options: dict[str, Any] = facts["options"]
+        certificate = str((facts.get("settings") or {}).get(CERTIFICATE_VARIABLE, ""))
+        return HomeFound(root, str(options["listen"]), int(options["port_base"]), certificate)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NoHome(damaged(root, error)) from error
 
 
 def needed_home(root: Path) -> HomeFound:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from dronedispatch.runtime.home import argument
+from dronedispatch.runtime.home import argument, trusting
 from dronedispatch.tool.errors import ApiRefused, NobodyAnswers, OutcomeNotKnown, ToolError
 from dronedispatch.tool.system import ResolvedTarget
 
@@ -180,8 +180,11 @@ class Api:
     def _connected(self, within_s: float) -> http.client.HTTPConnection:
         parts = urlsplit(self.system.url)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(host, port, timeout=max(0.05, within_s))
+        timeout_s, home = max(0.05, within_s), self.system.home
+        connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+        if parts.scheme == "https":
+            tls = _trust(home.certificate) if home and home.certificate else None
+            connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=tls)
         try:
             connection.connect()
         except ssl.SSLError as error:
@@ -195,7 +198,6 @@ class Api:
         except socket.gaierror as error:
             raise NobodyAnswers(f"there is no host {host}: {error.strerror}") from error
         except OSError as error:
-            home = self.system.home
             start = (
                 f"scripts/up {argument(home.root)}"
                 if home
@@ -216,6 +218,14 @@ class Api:
         if self.system.token and method not in SAFE and not path.startswith("/deliveries"):
             headers["Authorization"] = f"Bearer {self.system.token}"
         return headers | dict(given or {})
+
+
+def _trust(certificate: str) -> ssl.SSLContext:
+    try:
+        return trusting(certificate)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ToolError(f"the door's certificate {certificate} cannot be read: {reason}") from error
 
 
 def _judged(answer: ApiAnswer) -> ApiAnswer:

@@ -78,3 +78,19 @@ def test_markers_are_decided_for_the_machine_and_not_for_us() -> None:
     wanted = "async-timeout==5.0.1 \\\n    --hash=sha256:aa\nyarl==1.0 \\\n    --hash=sha256:cc \\\n    --hash=sha256:dd\n"
     assert pins.resolve(text, pins.target("3.11.2", "x86_64")) == wanted
     assert "async-timeout" not in pins.resolve(text, pins.target("3.11.7", "x86_64"))
+
+
+def test_a_wrong_machine_is_told_before_a_secret_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert secrets.main(["--dir", str(tmp_path / "keys"), "one=nowhere"], {}) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not (tmp_path / "keys").exists()
+
+
+def test_an_empty_name_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is not set: `--dir "$KEYS"` meant the working directory."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        secrets.main(["--dir", ""], {})
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts.local import chargers, system, up
+from loadtests import load, slo_watch, stored
+from scripts.local import chargers, system, traffic, up
 from scripts.local.chargers import Door
 from scripts.local.city_import import Wish, make_city
 from scripts.local.home import Home
@@ -20,6 +22,9 @@ from scripts.local.system import System
 from scripts.local.trouble import Trouble
 
 from dronedispatch.fleet.city import default_city, parse_city
+from dronedispatch.tool.api import Api
+from dronedispatch.tool.errors import ToolError
+from dronedispatch.tool.system import Target, found
 from support.certificates import make_certificate
 
 
@@ -50,6 +55,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.stored.append((dict(self.headers), json.loads(body)))
         self._reply(self.server.answer)
+
+    def do_POST(self) -> None:
+        self.do_PUT()
 
     def _reply(self, status: int, body: bytes = b"") -> None:
         self.send_response(status)
@@ -142,20 +150,67 @@ def test_an_answer_that_is_cut_is_asked_for_again_and_ends_no_start(lb: Lb) -> N
     assert "800 places" in str(chargers.suit(Door(lb.url), "secret", 2000, rest=rest))
 
 
+def over_tls(lb: Lb, folder: Path) -> Path:
+    """From now on it serves TLS; the certificate that it shows."""
+    cert, key = make_certificate(folder, "dispatch.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    lb.socket = context.wrap_socket(lb.socket, server_side=True)
+    return cert
+
+
 def test_a_door_with_tls_is_known_by_its_own_certificate_and_by_no_other(lb: Lb, tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     for folder in (ours, theirs):
         folder.mkdir()
-    cert, key = make_certificate(ours, "dispatch.example")
+    cert = over_tls(lb, ours)
     other, _ = make_certificate(theirs, "dispatch.example")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    lb.socket = context.wrap_socket(lb.socket, server_side=True)
     url = lb.url.replace("http:", "https:")
     assert "800 places" in str(chargers.suit(Door(url, str(cert)), "secret", 2000, rest=never))
     told = chargers.suit(Door(url, str(other)), "secret", 2000, rest=lambda _: None)
     assert "certificate verify failed" in str(told)
     assert len(lb.stored) == 1
+
+
+def test_everybody_who_is_told_a_home_knows_its_door_by_its_certificate(
+    lb: Lb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demonstration, the load test and the tool, whatever this machine's own authorities have signed."""
+    cert = str(over_tls(lb, tmp_path))
+    lb.city = b'{"drones": {"idle": 3}, "speed": 1.0}'
+    port = lb.server_address[1]
+    home = Home(tmp_path / "home")
+    home.remember({"options": {"listen": "127.0.0.1", "port_base": port}, "settings": {"LB_TLS_CERT": cert}})
+    monkeypatch.setattr("os.environ", dict(os.environ))  # a load test adds to it
+
+    assert traffic.send(traffic.door("127.0.0.1", str(port), {"LB_TLS_CERT": cert}), {}, "key") is None
+    asked = load.parsed(["--home", str(home.root), "--headless"])
+    load.locate(asked)
+    load.prepare(asked)
+    watched = slo_watch.parsed(["--home", str(home.root)])
+    slo_watch.locate(watched)
+    assert watched.host == asked.host == f"https://127.0.0.1:{port}"
+    assert stored.speed(watched.host) == 1.0
+    assert Api(found(Target(home=home.root), {})).get("/figures")["speed"] == 1.0
+
+    Path(cert).unlink()
+    with pytest.raises(ToolError, match=rf"{cert} cannot be read"):
+        Api(found(Target(home=home.root), {})).get("/figures")
+
+
+def test_a_home_that_cannot_be_read_is_no_verdict_and_no_violated_threshold(tmp_path: Path) -> None:
+    (tmp_path / "system.json").mkdir()
+    with pytest.raises(Trouble):
+        load.find_door(load.parsed(["--home", str(tmp_path)]))
+
+
+def test_what_shows_a_certificate_that_nobody_knows_is_told_with_what_to_do(
+    lb: Lb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over_tls(lb, tmp_path)
+    monkeypatch.delenv(stored.CERTIFICATE, raising=False)
+    with pytest.raises(stored.NoAnswer, match="SSL_CERT_FILE"):
+        stored.get(lb.url.replace("http:", "https:"), "/figures")
 
 
 @pytest.mark.parametrize("harm", ["name", "walled in"])

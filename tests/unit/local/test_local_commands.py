@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from scripts.local import leftovers, traffic, trouble
 from scripts.local.home import Home
-from scripts.local.logs import Tail, chosen, readable
+from scripts.local.logs import Logs, Tail, chosen, readable
 from scripts.local.table import HOME_MARK
 from scripts.local.trouble import Trouble
 
@@ -93,6 +93,24 @@ def test_a_followed_log_goes_on_after_its_rotation(tmp_path: Path) -> None:
         path.write_text("three\n", encoding="utf-8")
         assert tail.new() == ["three\n"]
         assert tail.new() == []
+
+
+def test_a_process_that_comes_while_its_service_is_followed_is_followed_from_its_first_line(
+    tmp_path: Path,
+) -> None:
+    """scripts/scale gateway 2, beside scripts/logs -f gateway."""
+    home = Home(tmp_path)
+    home.logs.mkdir()
+    home.log("gateway-1").write_text("old\n", encoding="utf-8")
+    with contextlib.closing(Logs(home, ["gateway"])) as logs:
+        assert logs.last(20) == [("gateway-1", ["old\n"])]
+        home.log("gateway-2").write_text("first\n", encoding="utf-8")
+        home.log("lb-1").write_text("not asked for\n", encoding="utf-8")
+        assert [said for said in logs.new() if said[1]] == [("gateway-2", ["first\n"])]
+        home.log("gateway-2").unlink()  # scripts/up --fresh, from elsewhere
+        assert [said for said in logs.new() if said[1]] == []
+        home.log("gateway-2").write_text("again\n", encoding="utf-8")
+        assert [said for said in logs.new() if said[1]] == [("gateway-2", ["again\n"])]
 
 
 def test_demonstration_orders_are_the_same_for_the_same_seed_and_lie_in_the_city() -> None:

@@ -96,11 +96,19 @@ def test_a_home_whose_memory_is_damaged_can_be_stopped(
     capsys: pytest.CaptureFixture[str],
     left_over: subprocess.Popen[bytes],
 ) -> None:
-    """scripts/up --fresh, which the sentence names, refuses while it runs."""
+    """scripts/up --fresh, which the sentence names after it, refuses while it runs."""
     (tmp_path / "system.json").write_text("{", encoding="utf-8")
     assert called(tmp_path, monkeypatch) == 0
     assert left_over.wait(120) != 0
     assert "system.json is damaged" in capsys.readouterr().out
+
+
+def test_a_home_whose_memory_is_damaged_and_where_nothing_runs_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "system.json").write_text("{", encoding="utf-8")
+    assert called(tmp_path, monkeypatch) == 0
+    assert capsys.readouterr().out == f"Nothing runs in {tmp_path}.\n"
 
 
 def test_another_command_at_work_is_not_disturbed(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import stat
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from scripts.local.home import SECRETS, SOCKET_PATH_BYTES_MAX, Home
 from scripts.local.options import parse
-from scripts.local.system import System
+from scripts.local.system import System, of_home
 from scripts.local.trouble import Trouble, from_os_error
 from scripts.local.up import bring_up
 
@@ -51,10 +52,37 @@ def test_fresh_forgets_data_logs_and_secrets(tmp_path: Path) -> None:
     assert not home.secret("store").exists()
 
 
-def test_a_damaged_memory_is_told(tmp_path: Path) -> None:
-    (tmp_path / "system.json").write_text("{", encoding="utf-8")
-    with pytest.raises(Trouble, match="damaged"):
-        Home(tmp_path).recall()
+@pytest.mark.parametrize(
+    "memory",
+    [
+        "{",
+        "[]",
+        "5",
+        "null",
+        "{}",
+        '{"options": 5}',
+        '{"options": {"rf": "two"}}',
+        '{"options": {}, "settings": 5}',
+        '{"options": {}, "settings": {"LB_TLS_CERT": 5}}',
+    ],
+)
+def test_a_damaged_memory_is_told_with_what_stops_and_empties_this_home(tmp_path: Path, memory: str) -> None:
+    """As it is typed: scripts/up --fresh refuses while the system of the home runs."""
+    folder = tmp_path / "Bob's home"
+    folder.mkdir()
+    (folder / "system.json").write_text(memory, encoding="utf-8")
+    with pytest.raises(Trouble, match=r"system\.json is damaged") as told:
+        of_home(Home(folder))
+    named = ["--home", str(folder)]
+    typed = shlex.split(str(told.value).partition(": start again with ")[2])
+    assert typed == ["scripts/down", *named, "&&", "scripts/up", *named, "--fresh"]
+
+
+def test_a_city_whose_file_has_gone_is_no_damage_to_the_memory(tmp_path: Path) -> None:
+    """It is in the store."""
+    home = Home(tmp_path)
+    home.remember({"options": {"city": str(tmp_path / "gone.json"), "drones": 7}})
+    assert of_home(home).options.drones == 7
 
 
 def test_a_damaged_secret_is_told_with_the_way_to_a_new_one(tmp_path: Path) -> None:
@@ -69,7 +97,7 @@ def test_a_damaged_secret_is_told_with_the_way_to_a_new_one(tmp_path: Path) -> N
     ("number", "words"),
     [
         (errno.ENOSPC, "is full"),
-        (errno.EACCES, "no right to write"),
+        (errno.EACCES, "no right to read or write"),
         (errno.EROFS, "no right"),
         (errno.EIO, "fails (Input/output error): dmesg names the cause"),
     ],
@@ -159,6 +187,27 @@ def test_a_name_that_is_no_text_is_no_home(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit):
         parse(["--home", "/tmp/\udcff"])
     assert "--home: it is no text in UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_is_no_home(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        parse(["--home", str(tmp_path / name)])
+    assert f"--home: {tmp_path}/file is no folder: name another" in capsys.readouterr().err
+    for number in (errno.EEXIST, errno.ENOTDIR):  # that of DD_HOME is found by using it
+        sentence = str(from_os_error(OSError(number, os.strerror(number)), tmp_path / name))
+        assert sentence.startswith(f"{tmp_path / name} cannot be")
+        assert "--home DIR" in sentence
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\nb", "a ;b"])
+def test_a_home_whose_name_no_process_can_be_told_is_refused_before_anything_is_made(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(Trouble, match=r"cannot be passed.*choose another"):
+        bring_up(parse(["--home", str(tmp_path / name)]), {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_where_the_control_socket_of_a_deep_home_is_hangs_on_no_variable(

@@ -52,6 +52,45 @@ check.main()
     assert begun.read_text(encoding="utf-8") == ".\n.\n"
 
 
+SLOW_TO_IMPORT = "import sys\nprint('importing', flush=True)\nsys.stdin.read()\n"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """This one by another name, with a program in it that is slow to import."""
+    for name in (".venv", "scripts", "services"):
+        (tmp_path / name).symlink_to(CHECKOUT / name)
+    (tmp_path / "slow.py").write_text(SLOW_TO_IMPORT, encoding="utf-8")
+    (tmp_path / "cyclopts.py").write_text(SLOW_TO_IMPORT, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "root=$PWD; source scripts/setup/python.sh; run_module slow",
+        "PYTHONPATH=$PWD exec .venv/bin/dronedispatch orders list",
+    ],
+)
+def test_ctrl_c_while_a_command_is_imported_is_no_traceback(checkout: Path, command: str) -> None:
+    with subprocess.Popen(
+        ["bash", "-euc", command],
+        cwd=checkout,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "importing\n"
+            child.send_signal(signal.SIGINT)
+            _, said = child.communicate(timeout=WITHIN_S)
+        finally:
+            child.kill()
+    assert (child.returncode, said) == (-signal.SIGINT, "")
+
+
 @pytest.mark.parametrize("words", [["city", "check", "{0}"], ["city", "import", "{0}", "-o", "{1}"]])
 def test_ctrl_c_while_a_city_is_read_is_one_word(tmp_path: Path, words: list[str]) -> None:
     source = tmp_path / "quarters"

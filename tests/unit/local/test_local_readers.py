@@ -59,14 +59,33 @@ def test_a_command_without_a_standard_output_ends_as_with_one(tmp_path: Path, co
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["install-tools --check", "setup/venv --check", "test support"])
+def test_a_set_up_without_a_standard_output_ends_as_with_one(command: str) -> None:
+    done, shown = shell(f"scripts/{command} >&-"), shell(f"scripts/{command}")
+    assert (done.returncode, done.stderr) == (shown.returncode, shown.stderr)
+
+
 @pytest.mark.parametrize(
-    "command", ["scripts/down", ".venv/bin/dronedispatch completion bash", ".venv/bin/dronedispatch"]
+    "command",
+    [
+        "scripts/down",
+        "scripts/setup/venv --check",
+        ".venv/bin/dronedispatch completion bash",
+        ".venv/bin/dronedispatch",
+    ],
 )
 def test_an_output_that_takes_nothing_is_one_sentence(tmp_path: Path, command: str) -> None:
     done = shell(f"DD_HOME='{tmp_path}' {command} >/dev/full")
     assert done.returncode == 1
     assert "standard output" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_failure_says_nothing_on_an_output_that_takes_it(tmp_path: Path) -> None:
+    """A home that is a folder for nobody: scripts/status --json is read by programs."""
+    (tmp_path / "system.json").mkdir()
+    done = shell(f"scripts/status --json --home '{tmp_path}'")
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 def shell(command: str) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from loadtests import stored
 from scripts.local import broker, traffic
+from scripts.local.chargers import Door
 from scripts.local.consul import Consul
 from scripts.local.home import Home
 from scripts.local.ports import Ports
@@ -64,9 +65,9 @@ def test_consul_has_not_answered(stranger: Ports) -> None:
 
 
 def test_the_demonstration_goes_on(stranger: Ports) -> None:
-    url = f"http://127.0.0.1:{stranger.lb}"
-    assert traffic.shown_city(url).document == default_city().document
-    traffic.send(url, {}, "key")
+    door = Door(f"http://127.0.0.1:{stranger.lb}")
+    assert traffic.shown_city(door).document == default_city().document
+    traffic.send(door, {}, "key")
 
 
 def test_a_broker_is_told_its_users_when_it_starts_again(

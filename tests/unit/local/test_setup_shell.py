@@ -43,10 +43,12 @@ def fake(folder: Path, **programs: str) -> dict[str, str]:
     return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
 
 
-def test_a_release_that_another_one_keeps_waiting_says_so(tmp_path: Path) -> None:
-    environ = fake(tmp_path, flock="exit 1") | {"DD_ARTIFACTS": str(tmp_path / "artifacts")}
-    done = subprocess.run(
-        [CHECKOUT / "scripts" / "release", "--version", "waits"],
+def called(
+    script: Path, environ: dict[str, str], *words: str, cwd: Path = CHECKOUT
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [script, *words],
+        cwd=cwd,
         env=environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -54,6 +56,11 @@ def test_a_release_that_another_one_keeps_waiting_says_so(tmp_path: Path) -> Non
         timeout=WITHIN_S,
         check=False,
     )
+
+
+def test_a_release_that_another_one_keeps_waiting_says_so(tmp_path: Path) -> None:
+    environ = fake(tmp_path, flock="exit 1") | {"DD_ARTIFACTS": str(tmp_path / "artifacts")}
+    done = called(CHECKOUT / "scripts" / "release", environ, "--version", "waits")
     assert done.returncode == 1
     assert done.stderr.startswith("error: another scripts/release")
 
@@ -67,15 +74,7 @@ def test_a_nomad_that_is_silent_is_given_up(tmp_path: Path) -> None:
         timeout='[ "$2" = nomad ] && exit 124; exec "$@"',
         sleep="exit 0",
     )
-    done = subprocess.run(
-        [CHECKOUT / "scripts" / "prepare-nomad"],
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-        check=False,
-    )
+    done = called(CHECKOUT / "scripts" / "prepare-nomad", environ)
     assert done.returncode == 1
     assert "has no ready client after a minute" in done.stderr
 
@@ -83,16 +82,26 @@ def test_a_nomad_that_is_silent_is_given_up(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="it is for root")
 def test_without_an_environment_the_check_of_a_nomad_says_what_makes_one(tmp_path: Path) -> None:
     shutil.copytree(CHECKOUT / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
-    done = subprocess.run(
-        [tmp_path / "scripts" / "check-nomad"],
-        env=fake(tmp_path, nomad="echo Nomad", consul="echo Consul"),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-        check=False,
-    )
+    environ = fake(tmp_path, nomad="echo Nomad", consul="echo Consul")
+    done = called(tmp_path / "scripts" / "check-nomad", environ)
     assert done.returncode == 1
     assert done.stderr.startswith(
         "error: nothing is installed in this checkout yet: run scripts/install-tools"
     )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it is for root")
+def test_a_relative_box_is_one_of_the_callers_folder(tmp_path: Path) -> None:
+    """It is found there; what names its release is missing, which ends the trial before a machine starts."""
+    programs = ("vagrant", "debootstrap", "qemu-system-x86_64", "qemu-img", "libvirtd", "virsh", "dnsmasq")
+    fakes = dict.fromkeys((*programs, "iptables", "nomad"), "exit 0")
+    fakes |= {"dpkg-query": "echo install ok installed", "rsync": "exit 0", "flock": "exit 1"}
+    environ = fake(tmp_path, **fakes) | {
+        "TMPDIR": str(tmp_path),
+        "DD_ARTIFACTS": str(tmp_path / "artifacts"),
+    }
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box" / "dronedispatch.box").write_text("a box", encoding="utf-8")
+    done = called(CHECKOUT / "scripts" / "try-vagrant", environ, "--box", "box", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {tmp_path}/box does not say of which release its box is")

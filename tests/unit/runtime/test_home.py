@@ -11,9 +11,9 @@ import pytest
 from scripts.local.broker import USER
 from scripts.local.home import Home
 from scripts.local.options import Options
-from scripts.local.system import System, home_argument, remember
+from scripts.local.system import System, home_argument, of_home, remember
 from scripts.local.table import service_environment
-from scripts.local.up import addresses, public_url
+from scripts.local.up import addresses
 
 from dronedispatch.runtime.home import (
     NoHome,
@@ -26,8 +26,8 @@ from dronedispatch.tool.api import Api
 from dronedispatch.tool.system import ResolvedTarget
 
 
-def started(folder: Path, **options: Any) -> System:
-    system = System(Home(folder), dataclasses.replace(Options(), **options), own_broker=True)
+def started(folder: Path, settings: dict[str, str] | None = None, **options: Any) -> System:
+    system = System(Home(folder), dataclasses.replace(Options(), **options), settings=settings)
     folder.mkdir(exist_ok=True)
     remember(system)
     return system
@@ -37,12 +37,26 @@ def started(folder: Path, **options: Any) -> System:
 def test_addresses_and_tokens_are_those_of_the_scripts(tmp_path: Path, listen: str) -> None:
     system = started(tmp_path, port_base=23000, listen=listen)
     found = needed_home(tmp_path)
-    assert found.url == public_url(system)
+    assert found.url == system.url
     given = service_environment(system.home, system.options)
     assert found.environment() == {name: found.environment()[name] for name in found.environment()}
     for name, value in found.environment().items():
         assert given[name].removeprefix("http://") == value.removeprefix("http://"), name
     assert found.environment()["AMQP_USER"] == USER
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_door_is_https_where_the_system_was_started_so_and_whatever_this_shell_has_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: bool
+) -> None:
+    monkeypatch.setenv("LB_TLS_CERT", "/cert.pem") if exported else monkeypatch.delenv("LB_TLS_CERT", False)
+    for name, settings in (("http", {}), ("https", {"LB_TLS_CERT": "/cert.pem"})):
+        started(tmp_path / name, settings=settings)
+        assert (
+            needed_home(tmp_path / name).url
+            == of_home(Home(tmp_path / name)).url
+            == f"{name}://127.0.0.1:8080"
+        )
 
 
 def test_a_home_in_which_nothing_was_started_is_told_with_the_command(tmp_path: Path) -> None:
@@ -54,7 +68,9 @@ def test_a_home_in_which_nothing_was_started_is_told_with_the_command(tmp_path: 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"options": {"port_base": "x", "listen": "a"}}'])
 def test_a_damaged_home_is_no_address(tmp_path: Path, text: str) -> None:
     (tmp_path / "system.json").write_text(text, encoding="utf-8")
-    with pytest.raises(NoHome, match="damaged"):
+    with pytest.raises(
+        NoHome, match=rf"damaged .*scripts/down --home {tmp_path} && scripts/up --home {tmp_path} --fresh"
+    ):
         find_home(tmp_path)
 
 
@@ -90,3 +106,11 @@ def test_a_command_that_is_printed_names_a_home_as_a_shell_reads_it(tmp_path: Pa
     api = Api(ResolvedTarget("http://127.0.0.1:9", None, needed_home(folder), 1.0))
     assert shlex.split(api.next_command("doctor"))[2:] == words
     assert f"cat {shlex.quote(str(folder / 'tokens' / 'operator'))}" in addresses(system)
+
+
+def test_what_a_newcomer_is_shown_works_as_it_is_typed_at_a_door_with_tls(tmp_path: Path) -> None:
+    """Its certificate is known to a script that is told its home, and to no curl."""
+    shown = addresses(started(tmp_path, settings={"LB_TLS_CERT": "/no-such-cert.pem"}, port_base=23000))
+    assert f"scripts/load --home {tmp_path} " in shown
+    assert "curl -sS -k -X POST https://127.0.0.1:23000/deliveries" in shown
+    assert "curl -sS -X POST http://" in addresses(started(tmp_path, port_base=23000))
