@@ -171,6 +171,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
             raise SecretsError(
                 f"{directory} is in a git work tree that does not ignore it: choose another place"
             )
+        if directory.is_dir() and not (directory / "gossip_key").is_file() and any(directory.iterdir()):
+            raise SecretsError(f"{directory} holds something else: choose an empty folder, or a new one")
         hosts = authority.machines(options.machines)
         made = make(directory)
         if options.tls:

@@ -55,7 +55,8 @@ def test_a_file_of_variables_is_looked_for_where_the_command_is_typed(tmp_path: 
 
 
 def test_a_place_that_takes_no_secrets_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "machines").touch()
+    for name in ("gossip_key", "machines"):
+        (tmp_path / name).touch()
     ended = done(["make-secrets", "--dir", str(tmp_path), "server-1=192.168.56.11"], tmp_path)
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"error: {tmp_path}/machines")

@@ -20,6 +20,17 @@ def test_what_is_there_is_never_changed(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_a_folder_of_something_else_is_neither_filled_nor_shut(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "etc").mkdir()
+    tmp_path.chmod(0o755)
+    assert secrets.main(["--dir", str(tmp_path)], {}) == 1
+    assert f"{tmp_path} holds something else" in capsys.readouterr().err
+    assert [one.name for one in tmp_path.iterdir()] == ["etc"]
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
 def test_nobody_else_can_read_them(tmp_path: Path) -> None:
     secrets.make(tmp_path)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
