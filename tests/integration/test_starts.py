@@ -109,5 +109,5 @@ def test_a_missing_right_is_one_sentence(tmp_path: Path) -> None:
         timeout=600,
         check=False,
     )
-    assert refused.returncode == 1
-    assert len(refused.stderr.strip().splitlines()) == 1
+    assert refused.returncode == 2
+    assert f"{tmp_path / 'file'} is no folder" in refused.stderr.splitlines()[-1]
