@@ -53,8 +53,8 @@ def why_no_clients(nodes: Sequence[Json], driver: str, machines: int) -> str | N
     drivers = [(one.get("Drivers") or {}).get(driver) or {} for one in usable]
     if any(state.get("Healthy") for state in drivers):
         return None
-    told = drivers[0].get("HealthDescription") or "nothing said: it may just have started"
-    return f"no Nomad client offers the driver {driver} ({told}): wait a minute, enable it, or --var driver=..."
+    told = drivers[0].get("HealthDescription") or "not enabled"
+    return f"no Nomad client offers the driver {driver} ({told}): enable it, or --var driver=..."
 
 
 def why_no_secrets(names: Sequence[str], listed: str) -> str | None:

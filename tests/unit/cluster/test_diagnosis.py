@@ -99,7 +99,7 @@ def test_any_other_nomad_is_refused_by_name(version: str) -> None:
             {"Drivers": {"exec": {"Healthy": False, "HealthDescription": "no cgroups"}}},
             "driver exec (no cgroups)",
         ),
-        ({"Drivers": None}, "driver exec (nothing said: it may just have started)"),
+        ({"Drivers": None}, "driver exec (not enabled)"),
     ],
 )
 def test_clients_that_cannot_take_a_job_are_named(change: dict[str, Any], sentence: str) -> None:
