@@ -19,19 +19,20 @@ import msgspec
 import uvloop
 from loadtests.bench import finished
 from loadtests.bench.arrivals import share
-from loadtests.bench.lb_peers import NotInstalled
 from loadtests.bench.orders import Still, at_rate, idle, row_of, settled
 from loadtests.bench.orders_client import Client
-from loadtests.bench.orders_cost import measure_h
+from loadtests.bench.orders_cost import told_h
 from loadtests.bench.orders_report import Row
 from loadtests.bench.running import Running, command_line, opened, say, started
+from loadtests.bench.runs import ARTIFACTS
 from rich.console import Console
 from rich.table import Table
 from scripts.local.words import positive
 
+from dronedispatch.kv.errors import KVError
 from dronedispatch.runtime import logs
 
-ARTIFACTS = Path(".artifacts/bench/growth")
+FOLDER = ARTIFACTS / "growth"
 LOOKS = 40
 SEARCHED = "/deliveries?limit=1"  # the newest one: its id is what the search and `why` ask for
 
@@ -141,7 +142,12 @@ async def measure(options: argparse.Namespace, name: str, home: Path, h_s: float
         try:
             await settled(running, size.drones)
             if size.finished:
-                await finished.fill(running, size.finished, options.seed)
+                try:
+                    await finished.fill(running, size.finished, options.seed)
+                except KVError as exc:
+                    raise SystemExit(
+                        f"{name} was not measured: the store does not take the deliveries: {exc}"
+                    ) from exc
                 await asyncio.sleep(options.idle_seconds)  # what is written behind the answers
             still = Still(*await idle(running, options.idle_seconds))
             run = await at_rate(running, client, options.rate, options.seconds, 120.0, still)
@@ -177,11 +183,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
 def main(options: argparse.Namespace) -> int:
     """Exit code 0 when every order was accepted and has ended."""
     logs.configure("growth", "growth", "error")
-    try:
-        h_s = measure_h()
-    except (NotInstalled, RuntimeError) as exc:
-        raise SystemExit(f"nothing was measured: {exc}") from exc
-    say(f"H = {1e6 * h_s:.1f} us (CPU of one GET through HAProxy)")
+    h_s = told_h()
     rows: list[Grown] = []
     for name in options.sizes:
         say(f"{len(rows) + 1} of {len(options.sizes)}: {name}")
@@ -192,9 +194,9 @@ def main(options: argparse.Namespace) -> int:
     for row in rows:
         table.add_row(*row.cells())
     Console(width=130).print(table)
-    ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    (ARTIFACTS / "growth.md").write_text(markdown(rows), encoding="utf-8")
-    say(f"table: {ARTIFACTS}/growth.md")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "growth.md").write_text(markdown(rows), encoding="utf-8")
+    say(f"table: {FOLDER}/growth.md")
     missed = [row.name for row in rows if row.order.refused or row.order.still_open]
     for name in missed:
         say(f"MISSED {name}: an order was refused, or has not ended")

@@ -18,9 +18,8 @@ from pathlib import Path
 import uvloop
 from loadtests.bench import orders_client
 from loadtests.bench.arrivals import share
-from loadtests.bench.lb_peers import NotInstalled
 from loadtests.bench.orders_client import Client, Outcome
-from loadtests.bench.orders_cost import Cost, Sample, measure_h, sample
+from loadtests.bench.orders_cost import Cost, Sample, sample, told_h
 from loadtests.bench.orders_report import Row, draw, markdown, print_row
 from loadtests.bench.running import Running, command_line, opened, say, started
 from loadtests.bench.runs import ARTIFACTS
@@ -246,11 +245,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
 def main(options: argparse.Namespace) -> int:
     """Exit code 0 when every target was met."""
     logs.configure("orders", "orders", "error")
-    try:
-        h_s = measure_h()
-    except (NotInstalled, RuntimeError) as exc:
-        raise SystemExit(f"nothing was measured: {exc}") from exc
-    say(f"H = {1e6 * h_s:.1f} us (CPU of one GET through HAProxy)")
+    h_s = told_h()
     if options.running is not None:
         rows, missed = uvloop.run(measure(options, options.running, h_s))
     else:

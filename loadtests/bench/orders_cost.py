@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from loadtests.bench.lb_cpu import pins
 from loadtests.bench.lb_load import run_wrk
-from loadtests.bench.lb_peers import haproxy
+from loadtests.bench.lb_peers import NotInstalled, haproxy
 from loadtests.bench.lb_throughput import backends
-from loadtests.bench.running import Running
+from loadtests.bench.running import Running, say
 
 from dronedispatch.runtime.http.errors import HttpError
 
@@ -52,6 +52,16 @@ def measure_h() -> float:
     with backends(rest_pin, count=1) as ports, haproxy(ports, proxy_pin) as peer:
         runs = [run_wrk(peer, "get", H_CONNECTIONS, H_SECONDS, rest_pin) for _ in range(3)]
     return statistics.median(run.cpu_us for run in runs) / 1e6
+
+
+def told_h() -> float:
+    """The same, said on standard output. Raises SystemExit where it cannot be measured."""
+    try:
+        h_s = measure_h()
+    except (NotInstalled, RuntimeError) as exc:
+        raise SystemExit(f"nothing was measured: {exc}") from exc
+    say(f"H = {1e6 * h_s:.1f} us (CPU of one GET through HAProxy)")
+    return h_s
 
 
 @dataclass(frozen=True)
