@@ -25,6 +25,7 @@ from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.core.world import World
 from dronedispatch.dispatcher.desired_states import apply_desired_states
 from dronedispatch.dispatcher.loader import Loader
+from dronedispatch.dispatcher.pause import Pause
 from dronedispatch.dispatcher.statuses import GATHER_S, OLD_NEWS_S, Statuses, StatusPublisher
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import (
@@ -44,7 +45,6 @@ from dronedispatch.runtime.amqp import Publisher
 from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.logs import current_request_id
 
-REST_MAX_S = 0.5
 CONFIRM_MAX = 2  # plans that the records did not bear out; then whoever is in doubt is left out of the round
 PLAN_AGE_S = (
     1.0  # within it an assignment is written in any case; a slow round makes the next one count with more
@@ -107,12 +107,11 @@ class Rounds:
         self._leadership = leadership
         self._new_cache = new_cache
         self._new_locks = new_locks
-        self._gather_s = gather_s
+        self._pause = Pause(clock, gather_s)
         self.statuses = Statuses(bus, clock)
         self._term = 0
         self._pointed_at: set[str] = set()
         self._planned_s = 0.0
-        self._rested_s = 0.0
         self._writing = False  # a round is
         self.wake = asyncio.Event()
         self._start_over()
@@ -128,6 +127,7 @@ class Rounds:
     def point_at(self, *keys: str) -> None:
         """These keys have changed, by an event: read them before the next round."""
         self._pointed_at.update(keys)
+        self._pause.wait_for(len(self._pointed_at))
         self.wake.set()
 
     def _wrote(self, record: Delivery | Drone, version: Version) -> None:
@@ -146,7 +146,7 @@ class Rounds:
             if self.complete:
                 self._start_over()
             return "standing by"
-        await self._gather()
+        await self._pause.over()
         if self._term != self._leadership.term or not self.complete:
             await self._begin_term()
         self._planned_s = 0.0
@@ -156,14 +156,8 @@ class Rounds:
             said.append(sentence)
             if not plan_again:
                 break
-        self._rested_s = self._clock.monotonic_s() + max(self._gather_s, 3 * self._planned_s)
+        self._pause.begin(self._planned_s)
         return "; ".join(said)
-
-    async def _gather(self) -> None:
-        """Debounce: planning may use at most a quarter of the wall time."""
-        rest_s = self._rested_s - self._clock.monotonic_s()
-        if rest_s > 0 and self._gather_s:
-            await asyncio.sleep(min(rest_s, REST_MAX_S))
 
     async def _begin_term(self) -> None:
         self._term = self._leadership.term
@@ -202,6 +196,7 @@ class Rounds:
     async def _round(self) -> tuple[bool, str]:
         with STEP.labels("read").time():
             pointed_at, self._pointed_at = self._pointed_at, set()
+            self._pause.wait_for(0)
             self._pointed_at.update(await self.loader.keys(pointed_at))
             self._pointed_at.update(await self.loader.keys(self.cache.doubtful()))
             unread = await self.loader.keys(self.cache.unknown_deliveries())
