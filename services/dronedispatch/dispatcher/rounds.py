@@ -49,6 +49,7 @@ CONFIRM_MAX = 2  # plans that the records did not bear out; then whoever is in d
 PLAN_AGE_S = (
     1.0  # within it an assignment is written in any case; a slow round makes the next one count with more
 )
+ROUND_WITHIN_S = 0.4  # for so long what has been seen waits for the round that tells it
 AGAIN_MAX = 3  # rounds at once, one after the other, before the loop takes a breath
 
 STEP = Histogram(
@@ -112,7 +113,7 @@ class Rounds:
         self._term = 0
         self._pointed_at: set[str] = set()
         self._planned_s = 0.0
-        self._writing = False  # a round is
+        self._busy = False  # with a round
         self.wake = asyncio.Event()
         self._start_over()
 
@@ -151,11 +152,15 @@ class Rounds:
             await self._begin_term()
         self._planned_s = 0.0
         said: list[str] = []
-        for _ in range(AGAIN_MAX):
-            plan_again, sentence = await self._round()
-            said.append(sentence)
-            if not plan_again:
-                break
+        self._busy = True
+        try:
+            for _ in range(AGAIN_MAX):
+                plan_again, sentence = await self._round()
+                said.append(sentence)
+                if not plan_again:
+                    break
+        finally:
+            self._busy = False
         self._pause.begin(self._planned_s)
         return "; ".join(said)
 
@@ -183,15 +188,23 @@ class Rounds:
             self.statuses.look(delivery, version)
 
     async def beat(self) -> str:
-        """Tell what has been seen since the last batch; nothing is news too, some half a second after the last."""
-        if not self._leadership.leader or self._term != self._leadership.term:
-            return "standing by"
-        if self.statuses.waiting:
+        """Tell what has been seen since the last batch; nothing is news too, some half a second after the last.
+
+        A round that is under way, or comes for what somebody pointed at, tells all of it when it ends.
+        """
+        if self._leads and self.statuses.waiting:
             await asyncio.sleep(GATHER_S)
-            if self._writing:  # it tells all of it when it ends, mostly sooner
-                await asyncio.sleep(GATHER_S)
+            if self._busy or self._pointed_at:
+                await self.statuses.told(ROUND_WITHIN_S)
+        if not self._leads:
+            return "standing by"
         self.statuses.beat()
         return "told"
+
+    @property
+    def _leads(self) -> bool:
+        """In the term that the cache belongs to."""
+        return self._leadership.leader and self._term == self._leadership.term
 
     async def _round(self) -> tuple[bool, str]:
         with STEP.labels("read").time():
@@ -207,7 +220,8 @@ class Rounds:
         looked_s = self._clock.monotonic_s()
         plan = await self._plan(set(unread) | self._pointed_at)
         until_s = looked_s + max(PLAN_AGE_S, LAG_SHARE * self.cache.lag_s)
-        outcome = await self._written(plan, until_s)
+        with STEP.labels("write").time():
+            outcome = await self._carry_out.carry_out(plan, self._locks, assign_until_s=until_s)
         self.cache.took(self._clock.monotonic_s() - looked_s)
         self._pointed_at.update(outcome.reread)
         self._count(outcome)
@@ -223,14 +237,6 @@ class Rounds:
             plan.holds or plan.undos
         )  # somebody waits for what was freed; nobody: the next round is soon enough
         return plan.again and wrote and hurry, sentence
-
-    async def _written(self, plan: Plan, until_s: float) -> Outcome:
-        self._writing = True
-        try:
-            with STEP.labels("write").time():
-                return await self._carry_out.carry_out(plan, self._locks, assign_until_s=until_s)
-        finally:
-            self._writing = False
 
     async def _plan(self, left_out: set[str]) -> Plan:
         """A plan whose moves of deliveries rest on records: where a message alone spoke for them, the record is read first.

@@ -1,14 +1,15 @@
 """Tells every gateway what has changed: after the fact, in batches, numbered without a hole within a term.
 
 A delivery's changes are told in the order of its own history, each once: what two looks at it have between them is told
-too. A batch goes out at the end of a round, GATHER_S after the first news, and at least every BEAT_S, so that whoever hears
-nothing knows that he hears nothing. Whoever listens to delivery_status (a gateway of the release before) is told one by one
-as well, as long as somebody does.
+too. A batch goes out at the end of a round, GATHER_S after news that no round is about to tell, and at least every BEAT_S,
+so that whoever hears nothing knows that he hears nothing. Whoever listens to delivery_status (a gateway of the release
+before) is told one by one as well, as long as somebody does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -71,6 +72,7 @@ class Statuses:
         self._sent_s = -BEAT_S
         self._probed_s = -PROBE_S
         self.seen = asyncio.Event()  # there is something to tell
+        self._sent = asyncio.Event()  # there was a batch
 
     def begin(self, term: int) -> None:
         """A new term as leader: what former leaders have told is not known."""
@@ -119,6 +121,13 @@ class Statuses:
     def waiting(self) -> bool:
         """Whether something has been seen that is not sent yet."""
         return bool(self._events or self._deliveries or self._drones)
+
+    async def told(self, within_s: float) -> None:
+        """Until the next batch, at most for so long."""
+        self._sent.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._sent.wait()
 
     def beat(self) -> None:
         """Send what there is, or an empty batch when nothing was sent for about BEAT_S."""
@@ -184,6 +193,7 @@ class Statuses:
             first += len(some)
             self._bus.to_fanout(DELIVERY_CHANGES, encode(batch), message_id=batch.id)
         self._sent_s = self._clock.monotonic_s()
+        self._sent.set()
         self._tell_one_by_one(events, bodies)
 
     def _tell_one_by_one(self, events: Sequence[DeliveryStatusChanged], bodies: Sequence[bytes]) -> None:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from dronedispatch.dispatcher.consumers import Consumers
+from dronedispatch.dispatcher.rounds import ROUND_WITHIN_S
 from dronedispatch.dispatcher.statuses import BATCH_MAX, GATHER_S, OLD_NEWS_S, PROBE_S, Statuses
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, move_delivery
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, decode, delivery_key, encode, stamp
@@ -33,6 +34,7 @@ from dronedispatch.testing.fleet import AT, a_delivery
 from dronedispatch.testing.town import Town
 from support.ids import new_id
 from support.rule_switches import Switch, must_turn_red, put
+from support.virtual_time import pass_time
 from support.waiting import until
 
 
@@ -223,6 +225,37 @@ async def test_what_a_round_reads_and_writes_travels_in_one_batch(monkeypatch: p
     await asyncio.gather(round_, rounds.beat())
     assert (await town.delivery(order.id)).status is DeliveryStatus.ASSIGNED
     assert [target for target, _ in town.bus.published[told:]].count(DELIVERY_CHANGES) == 1
+    await town.close()
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("round_comes", [True, False])
+async def test_what_a_gateway_tells_waits_for_the_round_that_tells_it_but_not_long(round_comes: bool) -> None:
+    # given
+    town = Town(speed=60.0, locks=False)
+    town.add_fleet(6)
+    rounds = town.open_desk().rounds
+    await town.ticks(3)
+    told = len(town.bus.published)
+
+    def batches() -> int:
+        return [target for target, _ in town.bus.published[told:]].count(DELIVERY_CHANGES)
+
+    # when
+    order = await town.order(a_delivery(), tell=False)
+    rounds.statuses.hear(order, Version(1, 1))
+    rounds.point_at(delivery_key(order.id))
+    telling = asyncio.create_task(rounds.beat())
+    await pass_time(GATHER_S + ROUND_WITHIN_S / 2)
+
+    # then
+    assert batches() == 0
+    if round_comes:
+        await rounds.once()
+        assert (await town.delivery(order.id)).status is DeliveryStatus.ASSIGNED
+    await pass_time(ROUND_WITHIN_S)
+    assert telling.done()
+    assert batches() == 1
     await town.close()
 
 
