@@ -156,8 +156,7 @@ class Paths:
         lengths = np.hypot(a[:, 0] - b[:, 0], a[:, 1] - b[:, 1])
         if self._space is None or not len(lengths):
             return lengths
-        ends, of = self._distinct(np.concatenate([a, b]))
-        rows, cols = of[: len(a)], of[len(a) :]
+        ends, rows, cols = self._distinct(a, b)
         clear = self._mesh.clear(ends.located, ends.located, (rows, cols))
         stubs = ends.stub_m[rows] + ends.stub_m[cols]
         moved = np.flatnonzero(clear & (stubs > 0.0))
@@ -180,10 +179,6 @@ class Paths:
             return np.hypot(a[:, 0, None] - b[None, :, 0], a[:, 1, None] - b[None, :, 1])
         rows, cols = np.divmod(np.arange(len(a) * len(b)), max(1, len(b)))
         return self.lengths_m(a[rows], b[cols]).reshape(len(a), len(b))
-
-    def charge_ways_m(self, points: Array) -> Array:
-        """(n, 2) -> (n, charge points)."""
-        return self.matrix_m(points, self.city.charge_xy_m)
 
     def trips_m(self, origins: Array, destinations: Array) -> Array:
         """(n, 2), (n, 2) -> (n, 3): from the nearest charge point, with the parcel, on to the nearest charge point. Kept."""
@@ -225,6 +220,14 @@ class Paths:
         if ends.stub_m[1]:
             way.append(Point(*ends.located.xy[1].tolist()))
         return (*way, b)
+
+    def are_straight(self, a: Array, b: Array) -> Mask:
+        """Pairwise: whose route is certainly `(b,)`."""
+        if self._space is None:
+            return np.ones(len(a), dtype=np.bool_)
+        ends, rows, cols = self._distinct(a, b)
+        in_room = ends.stub_m[rows] + ends.stub_m[cols] == 0.0
+        return np.asarray(in_room & self._mesh.clear(ends.located, ends.located, (rows, cols)))
 
     def _bent(self, ends: _Ends) -> list[Point]:
         """From bend to bend, each time to the one with the shortest rest."""
@@ -316,10 +319,11 @@ class Paths:
 
     # -- ends --------------------------------------------------------------------------------------------------------
 
-    def _distinct(self, points: Array) -> tuple[_Ends, Rows]:
+    def _distinct(self, a: Array, b: Array) -> tuple[_Ends, Rows, Rows]:
+        points = np.concatenate([a, b])
         keys = points[:, 0] + 1j * points[:, 1]
         _, first, of = np.unique(keys, return_index=True, return_inverse=True)
-        return self._ends(points[first]), np.asarray(of, dtype=np.int64)
+        return self._ends(points[first]), of[: len(a)], of[len(a) :]
 
     def _ends(self, points: Array) -> _Ends:
         assert self._space is not None

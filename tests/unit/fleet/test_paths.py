@@ -73,6 +73,21 @@ def test_lengths_of_many_pairs_are_those_of_each_pair(city: City) -> None:
 
 
 @pytest.mark.parametrize("city", CITIES, ids=["rome", "u"])
+def test_who_is_said_to_fly_straight_among_many_has_that_route(city: City) -> None:
+    # given
+    paths = Paths(city)
+    ends = random_ends(city, 300, seed=4)
+
+    # when
+    straight = paths.are_straight(np.array([a for a, _ in ends]), np.array([b for _, b in ends])).tolist()
+
+    # then
+    routes = [paths.route(a, b) for a, b in ends]
+    assert all(route == (b,) for (_, b), route, is_so in zip(ends, routes, straight, strict=True) if is_so)
+    assert sum(straight) > 0.8 * sum(len(route) == 1 for route in routes)
+
+
+@pytest.mark.parametrize("city", CITIES, ids=["rome", "u"])
 def test_no_way_is_shorter_than_the_line_or_longer_than_a_detour_over_any_third_place(city: City) -> None:
     paths = Paths(city)
     ends = random_ends(city, 150, seed=3)

@@ -164,7 +164,7 @@ class FleetCache:
         return list(map(self.views.__getitem__, rows.tolist()))
 
     def charge_ways_m(self, rows: Rows) -> Array:
-        """(len(rows), charge points): as `Paths.charge_ways_m` of where they are; measured once for each place."""
+        """(len(rows), charge points): the ways from where they are; measured once for each place."""
         self.ask_charge_ways(rows)
         self.asked.measure()
         return self._ways_m[rows]

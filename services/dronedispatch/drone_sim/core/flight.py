@@ -7,7 +7,9 @@ such motion nobody can tell what good dispatch is worth.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 from typing import Protocol
 
@@ -30,6 +32,9 @@ class Airspace(Protocol):
 
     @property
     def plane(self) -> Plane: ...
+
+    def expect(self, legs: Sequence[tuple[Point, Point]]) -> None:
+        """`path` will be asked for these: many are found together for less."""
 
     def path(self, start: Point, end: Point) -> tuple[Point, ...]:
         """Way points after `start`, `end` the last one, around every no-fly area; none: there is no way."""
@@ -57,6 +62,15 @@ class Noise:
             return 1.0
         name = f"{self.seed}/{craft.id}/{craft.orders.seq}/{craft.stops_done}"
         return 1.0 + Random(name).uniform(-self.share, self.share)
+
+
+def legs_ahead(craft: Craft, air: Airspace) -> list[tuple[Point, Point]]:
+    """What a drone that begins a leg will fly, from where it is to its last stop; none for others."""
+    if craft.arrived or craft.path_revision == air.revision:
+        return []
+    stops = craft.orders.stops[craft.stops_done :]
+    spots = [craft.at, *(air.plane.to_point(stop.pos) for stop in stops if stop.pos is not None)]
+    return list(pairwise(spots))
 
 
 def fly(craft: Craft, dt_s: float, air: Airspace, noise: Noise, *, may_pick_up: bool = True) -> Craft:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dronedispatch.drone_sim.core.craft import Craft
 from dronedispatch.drone_sim.core.docks import Dock, plugged_in, settle
-from dronedispatch.drone_sim.core.flight import Airspace, Noise, fly, plugged
+from dronedispatch.drone_sim.core.flight import Airspace, Noise, fly, legs_ahead, plugged
 from dronedispatch.fleet.drones import StopKind
 from dronedispatch.fleet.positions import distance_m
 
@@ -62,7 +62,9 @@ def fly_fleet(
     crafts: dict[str, Craft] = {}
     changed: list[str] = []
     turn = number % refresh_ticks
-    for place, (drone, before) in enumerate(_with_places(fleet).items()):
+    placed = _with_places(fleet)
+    air.expect([leg for craft in placed.values() if not _rests(craft) for leg in legs_ahead(craft, air)])
+    for place, (drone, before) in enumerate(placed.items()):
         if drone in fleet.silent:
             crafts[drone] = before
             continue
