@@ -210,7 +210,10 @@ class Rounds:
         with STEP.labels("read").time():
             pointed_at, self._pointed_at = self._pointed_at, set()
             self._pause.wait_for(0)
-            self._pointed_at.update(await self.loader.keys(pointed_at))
+            unread, _ = await asyncio.gather(
+                self.loader.keys(pointed_at), self.loader.confirm_telemetry(self.cache.steps_heard())
+            )
+            self._pointed_at.update(unread)
             self._pointed_at.update(await self.loader.keys(self.cache.doubtful()))
             unread = await self.loader.keys(self.cache.unknown_deliveries())
             desired_states = (

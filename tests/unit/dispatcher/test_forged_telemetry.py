@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 import pytest
 
+from dronedispatch.dispatcher import rounds as rounds_of_dispatch
+from dronedispatch.dispatcher.core.fleet_cache import FleetCache
+from dronedispatch.dispatcher.core.plan import Plan
+from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.state_cache import HEARSAY_S, TICKS_AHEAD_MAX
+from dronedispatch.dispatcher.core.world import World
 from dronedispatch.fleet.deliveries import DeliveryStatus
-from dronedispatch.fleet.documents import encode
+from dronedispatch.fleet.documents import encode, telemetry_key
 from dronedispatch.fleet.drones import Drone, Telemetry
 from dronedispatch.fleet.messages import DRONE_UPDATES, DroneUpdates
+from dronedispatch.kv.client import Get, Op, OpResult
 from dronedispatch.testing.fleet import AT, a_delivery, at_km
 from dronedispatch.testing.town import Town
 from support.rule_switches import Switch, always, must_turn_red, put
@@ -108,8 +114,47 @@ async def test_a_drone_that_a_message_calls_silent_keeps_its_order_while_its_rec
 
 
 async def test_without_the_reading_a_test_turns_red(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    off = put({"dispatcher.core.state_cache.StateCache.hearsay_of": always([])}, "dronedispatch")
+    reads = ("hearsay_of", "steps_heard")
+    off = put(
+        {f"dispatcher.core.state_cache.StateCache.{name}": always([]) for name in reads}, "dronedispatch"
+    )
     proof = test_a_delivery_does_not_move_on_by_a_message_that_the_record_does_not_bear_out
     switch = Switch("the record is read before a delivery moves", off, proof, (town, 1, 1))
     switch.off(monkeypatch)
     await must_turn_red(switch)
+
+
+async def test_a_round_reads_what_its_moves_rest_on_before_it_plans(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    done: list[str] = []
+    batch = town.kv.batch
+
+    async def heard_batch(ops: Sequence[Op]) -> list[OpResult]:
+        done.extend(op.key.partition(":")[0] for op in ops if isinstance(op, Get))
+        return await batch(ops)
+
+    def heard_plan(world: World, now_s: float, fleet: FleetCache) -> Plan:
+        done.append("plan")
+        return plan_round(world, now_s, fleet)
+
+    order_id, drone, _ = await assigned(town)
+    town.fleets.clear()  # what the test reads and writes is all that happens
+    told = (await town.telemetry())[drone.id]
+    fetched = msgspec.structs.replace(
+        told, tick=told.tick + 1, orders_seq=drone.orders.seq, stops_done=told.stops_done + 1
+    )
+    await town.kv.put(telemetry_key(drone.id), encode(fetched))
+    monkeypatch.setattr(town.kv, "batch", heard_batch)
+    monkeypatch.setattr(rounds_of_dispatch, "plan_round", heard_plan)
+
+    # when
+    forge(town, fetched, drone, ahead=0, stops_done=fetched.stops_done)
+    await town.bus.settled()
+    await town.desks[0].rounds.once()
+
+    # then
+    assert (await town.delivery(order_id)).status is DeliveryStatus.IN_PROGRESS
+    assert done[: done.index("plan")] == ["telemetry"]
+    assert "telemetry" not in done[done.index("plan") :]

@@ -39,7 +39,7 @@ from dronedispatch.fleet.documents import (
     drone_key,
     unstamp,
 )
-from dronedispatch.fleet.drones import Drone, Telemetry
+from dronedispatch.fleet.drones import Drone, Telemetry, has_done_something
 from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.kv.client import Item
 from dronedispatch.kv.version import Version
@@ -89,6 +89,7 @@ class StateCache:
         self._hearsay: dict[
             str, float
         ] = {}  # drones whose newest telemetry came by a message, and when (monotonic)
+        self._stepped: set[str] = set()  # drones that have done a stop by a message's word
         self._last_words: dict[str, int] = {}  # silent drone -> the tick of its record when that was read
         self._told_s: dict[str, float] = {}  # drone -> when its newest news came (monotonic)
         self._flight = flight
@@ -202,9 +203,18 @@ class StateCache:
         if not self._newer(told):
             heard_s = self._hearsay.get(told.id)
             return Heard.LATE if heard_s is None or now_s - heard_s < HEARSAY_S else Heard.DOUBTFUL
+        if told.stops_done and (known is None or has_done_something(known, told)):
+            self._stepped.add(told.id)
         self._put_telemetry(told, now_s)
         self._hearsay[told.id] = now_s
         return Heard.NEWS
+
+    def steps_heard(self) -> list[str]:
+        """Busy drones that have done a stop by a message's word since this was asked last: the next round moves their
+        deliveries, so it reads their telemetry with all else.
+        """
+        stepped, self._stepped = self._stepped, set()
+        return sorted(name for name in stepped if name in self._hearsay and name in self._holds)
 
     def hearsay_of(self, plan: Plan) -> list[str]:
         """Drones whose deliveries this plan moves on a message's word: their telemetry is to be read first.
