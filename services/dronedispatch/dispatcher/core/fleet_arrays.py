@@ -9,8 +9,9 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from dronedispatch.dispatcher.core.advance import PICKED_UP, holds
+from dronedispatch.dispatcher.core.advance import PICKED_UP
 from dronedispatch.dispatcher.core.fleet_cache import FleetCache, ReadyDrones
+from dronedispatch.dispatcher.core.flown import flown_of
 from dronedispatch.dispatcher.core.readiness import why_not_ready
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
@@ -91,12 +92,12 @@ def lookahead_fleet(
     cached = ready.cached
     held: dict[int, DeliverySnapshot] = {}  # by row of the cache
     brought: dict[int, DeliverySnapshot] = {}
-    for row in np.flatnonzero(cached.busy & cached.counted & ready.mask).tolist():
-        drone = cached.views[row]
-        delivery = deliveries.get(drone.delivery_id or "")
-        if delivery is None or delivery.drone_id != drone.id or not holds(drone, delivery):
-            continue
-        (held if _may_swap(world, drone, delivery) else brought)[row] = delivery
+    flown = flown_of(deliveries, cached)
+    counted = np.flatnonzero(cached.counted[flown.rows] & ready.mask[flown.rows])
+    counted = counted[np.argsort(flown.rows[counted])]
+    for row, k in zip(flown.rows[counted].tolist(), flown.held[counted].tolist(), strict=True):
+        delivery = flown.orders[k]
+        (held if _may_swap(world, cached.views[row], delivery) else brought)[row] = delivery
     free = np.flatnonzero(cached.counted & ~cached.busy & ready.mask)
     rows = np.sort(np.concatenate([free, np.array([*held, *brought], dtype=np.int64)]))
     holding, bringing = (

@@ -37,10 +37,10 @@ class FleetCache:
     """Row i of every array is `views[i]`; sorted by id. Read only, and as of the last `look`.
 
     `counted`: `why_not_counted` has nothing against it. `in_service`: it is not decommissioned. `plugged`: it is at a
-    charge point. `flies`: see the snapshot. `bound`: the number of the one that a CHARGING drone is bound for, NO_POINT for
-    others; `heading`: the same of RETIRING ones too. `astray`: that one is gone, or not where it was. `charged`: a CHARGING
-    drone may go. `asleep`: it may be woken. `order_ways`, `pickup_ways`: what was asked for in this city. `asked`: ways that
-    are to be known in this round, measured with the first that must be.
+    charge point. `done`, `flies`, `recalled`, `ticks_missed`: see the snapshot. `bound`: the number of the one that a
+    CHARGING drone is bound for, NO_POINT for others; `heading`: the same of RETIRING ones too. `astray`: that one is gone,
+    or not where it was. `charged`: a CHARGING drone may go. `asleep`: it may be woken. `order_ways`, `pickup_ways`: what
+    was asked for in this city. `asked`: ways that are to be known in this round, measured with the first that must be.
     """
 
     def __init__(self) -> None:
@@ -90,6 +90,8 @@ class FleetCache:
         self.bound: Rows = np.full(count, NO_POINT, dtype=np.int64)
         self.heading: Rows = np.full(count, NO_POINT, dtype=np.int64)
         self.counted, self.plugged, self.in_service = (np.zeros(count, dtype=np.bool_) for _ in range(3))
+        self.done, self.ticks_missed = (np.zeros(count, dtype=np.int64) for _ in range(2))
+        self.recalled: Mask = np.zeros(count, dtype=np.bool_)
         self.flies, self.asleep, self.charged, self.astray = (
             np.zeros(count, dtype=np.bool_) for _ in range(4)
         )
@@ -117,6 +119,9 @@ class FleetCache:
         self.kind[at] = [KINDS[drone.type] for drone in drones]
         self.counted[at] = [why_not_counted(drone, self._tuning) is None for drone in drones]
         self.plugged[at] = [drone.station is not None for drone in drones]
+        self.done[at] = [drone.done for drone in drones]
+        self.ticks_missed[at] = [drone.ticks_missed for drone in drones]
+        self.recalled[at] = [drone.recalled for drone in drones]
         self.flies[at] = [drone.flies for drone in drones]
         self.idle[at] = [drone.status is DroneStatus.IDLE for drone in drones]
         self.busy[at] = [drone.status is DroneStatus.BUSY for drone in drones]

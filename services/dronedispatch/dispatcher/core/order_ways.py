@@ -24,10 +24,14 @@ class OrderWays:
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
         self._row_of: dict[Trip, int] = {}
+        self._seen: dict[
+            str, tuple[DeliverySnapshot, int]
+        ] = {}  # a snapshot that is the same object has the same trip
         self._begin()
 
     def _begin(self) -> None:
         self._row_of.clear()
+        self._seen.clear()
         self._ways_m: Array = np.zeros((0, 1 + 2 * len(self.paths.city.charge_points)))
         self._regions: Rows = np.zeros((0, 2), dtype=np.int64)
 
@@ -52,14 +56,15 @@ class OrderWays:
 
     def learn(self, deliveries: Sequence[DeliverySnapshot]) -> Rows:
         """Where each is kept; those that are new are measured."""
-        trips = [(delivery.origin, delivery.destination) for delivery in deliveries]
-        new = [trip for trip in dict.fromkeys(trips) if trip not in self._row_of]
-        if len(self._row_of) + len(new) > KEPT_MAX:
+        fresh = [one for one in deliveries if one.id not in self._seen or self._seen[one.id][0] is not one]
+        new = [trip for trip in dict.fromkeys(map(_trip, fresh)) if trip not in self._row_of]
+        if max(len(self._row_of) + len(new), len(self._seen) + len(fresh)) > KEPT_MAX:
             self._begin()
-            new = list(dict.fromkeys(trips))
+            fresh, new = list(deliveries), list(dict.fromkeys(map(_trip, deliveries)))
         if new:
             self._add(new)
-        return np.array([self._row_of[trip] for trip in trips], dtype=np.int64)
+        self._seen.update((one.id, (one, self._row_of[_trip(one)])) for one in fresh)
+        return np.array([self._seen[one.id][1] for one in deliveries], dtype=np.int64)
 
     def _add(self, new: Sequence[Trip]) -> None:
         first, many = len(self._row_of), len(new)
@@ -85,3 +90,7 @@ class OrderWays:
         to_docks = ways_m[count:].reshape(2, count, len(docks))
         ways_m = np.concatenate([ways_m[:count, None], to_docks[0], to_docks[1]], axis=1)
         return np.where(served[:, None], ways_m, NO_WAY_M)
+
+
+def _trip(delivery: DeliverySnapshot) -> Trip:
+    return delivery.origin, delivery.destination

@@ -61,13 +61,16 @@ def reconcile_stuck_busy(
     drones: Mapping[str, DroneSnapshot],
     busy: Iterable[DroneSnapshot],
     tuning: Tuning,
+    among: Iterable[DeliverySnapshot] | None = None,
 ) -> Cures:
-    """The cure of every broken pair; whole pairs are left alone. `busy`: those of `drones` that are."""
+    """The cure of every broken pair; whole pairs are left alone. `busy`: those of `drones` that are, and `among` those of
+    `deliveries` (all): the caller may leave whole pairs of drones that tell of themselves out of both.
+    """
     cures = Cures()
     # of two drones with an intent for the same order the one with the parcel on board finishes; the other is freed next
     for drone in sorted(busy, key=lambda drone: -drone.done):
         _cure_drone(drone, deliveries.get(drone.delivery_id or ""), tuning, cures)
-    for delivery in deliveries.values():
+    for delivery in deliveries.values() if among is None else among:
         if delivery.status in (DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS):
             named = drones.get(delivery.drone_id or "")
             if named is None or not holds(named, delivery):

@@ -22,11 +22,12 @@ from dronedispatch.dispatcher.core.charging import (
     retire,
 )
 from dronedispatch.dispatcher.core.fleet_cache import FleetCache, ReadyDrones
+from dronedispatch.dispatcher.core.flown import flown_of
 from dronedispatch.dispatcher.core.lookahead import Decided
-from dronedispatch.dispatcher.core.plan import Hold, Plan
-from dronedispatch.dispatcher.core.reconcile import reconcile_stuck_busy
+from dronedispatch.dispatcher.core.plan import Advance, Free, Hold, Plan
+from dronedispatch.dispatcher.core.reconcile import Cures, reconcile_stuck_busy
 from dronedispatch.dispatcher.core.stations import Stations
-from dronedispatch.dispatcher.core.tuning import Policy
+from dronedispatch.dispatcher.core.tuning import Policy, Tuning
 from dronedispatch.dispatcher.core.unflyable import give_up
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
 from dronedispatch.fleet.deliveries import DeliveryStatus
@@ -51,9 +52,8 @@ def plan_with(world: World, now_s: float, decide: Decide, cached: FleetCache | N
     cached.look(world)
     drones = cached.drones
     deliveries = {d.id: d for d in sorted(world.deliveries, key=lambda d: (d.created_s, d.id))}
-    advances, frees = advance_deliveries(deliveries, drones)
+    advances, frees, cures = _advance_and_reconcile(deliveries, cached, world.tuning)
     delivered = charge_at_once(frees, cached, world.tuning)
-    cures = reconcile_stuck_busy(deliveries, drones, cached.having(DroneStatus.BUSY), world.tuning)
     told = {free.drone_id for free in frees}
     frees += [free for free in cures.frees if free.drone_id not in told]
     frees += end_charging(cached.at(np.flatnonzero(cached.charged)))
@@ -95,6 +95,16 @@ def plan_with(world: World, now_s: float, decide: Decide, cached: FleetCache | N
         unflyable=given_up.reasons,
         again=bool(advances or frees or wakes or undos),
     )
+
+
+def _advance_and_reconcile(
+    deliveries: Deliveries, cached: FleetCache, tuning: Tuning
+) -> tuple[list[Advance], list[Free], Cures]:
+    """Of most orders that are flown there is nothing to say."""
+    flown = flown_of(deliveries, cached)
+    advances, frees = advance_deliveries(flown.to_advance(cached), cached.drones)
+    odd, idle = flown.to_reconcile(cached, tuning), flown.idle_hands(cached)
+    return advances, frees, reconcile_stuck_busy(deliveries, cached.drones, idle, tuning, odd)
 
 
 def _pending(deliveries: Deliveries, finished: Collection[str]) -> list[DeliverySnapshot]:

@@ -137,11 +137,14 @@ def _on_the_way(
     ways: OrderWays,
 ) -> None:
     """Orders whose drone has no way to where it goes any more."""
+    moving = [d for d in deliveries if d.status in (DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS)]
+    if not ways.paths.divided:  # then only an end that nobody flies to can be cut off
+        origins, ends = ways.regions(moving)
+        moving = [moving[k] for k in np.flatnonzero((ends < 0) | (origins != ends)).tolist()]
     flown = [
         (delivery, drone)
-        for delivery in deliveries
-        if delivery.status in (DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS)
-        and (drone := drones.get(delivery.drone_id or "")) is not None
+        for delivery in moving
+        if (drone := drones.get(delivery.drone_id or "")) is not None
         and delivery.id not in taken
         and drone.id not in taken
     ]
