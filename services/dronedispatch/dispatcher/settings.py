@@ -13,7 +13,8 @@ LEADER_KEY = "dronedispatch/dispatcher/leader"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`round_s`: the periodic round. `gather_s`: the least time between two rounds. `scan_s`,
+    """`round_s`: the periodic round. `gather_s`: the pause after a round, until many orders
+    wait. `scan_s`,
     `fleet_scan_s`: how often open deliveries, and drones with their telemetry, are read as a whole (the fleet as often as
     the deliveries while no drone_updates come). `speed`: simulated seconds a second. `locks`: take locks on pairs.
     """
