@@ -12,7 +12,7 @@ from dronedispatch.fleet.dispatch_state import DispatchState, FreeDrone
 from dronedispatch.fleet.documents import stamp, unstamp
 from dronedispatch.fleet.drones import DroneStatus, DroneType
 from dronedispatch.fleet.paths import paths_of
-from dronedispatch.fleet.positions import LatLon
+from dronedispatch.fleet.positions import LatLon, Plane
 from dronedispatch.fleet.promises import PromiseRecord
 from dronedispatch.gateway.core.eta import (
     BLIND_CONFIDENCE,
@@ -21,6 +21,7 @@ from dronedispatch.gateway.core.eta import (
     STALE_S,
     WAYS_AT_ONCE,
     Outlook,
+    _xy_m,
     estimate,
     lightest_type,
 )
@@ -136,3 +137,33 @@ def test_the_soonest_of_many_drones_is_found_though_only_some_ways_are_measured(
     soonest_s = min(one.free_in_s + PATHS.length_m(plane.to_point(one.pos), origin) / 10.0 for one in drones)
     flight_s = PATHS.length_m(origin, plane.to_point(ORDER.destination)) / 10.0
     assert seconds(state(*drones)) == pytest.approx(soonest_s + flight_s, abs=0.01)
+
+
+@pytest.mark.parametrize("middle", [LatLon(41.9, 12.5), LatLon(-17.0, 179.95), LatLon(66.0, -180.0)])
+def test_the_free_drones_are_where_the_plane_has_them_to_the_last_bit(middle: LatLon) -> None:
+    rng = Random(7)
+    plane = Plane(middle)
+    east_degrees = [
+        12.5 + rng.uniform(-1, 1) if middle.lon < 100 else 180.0 - rng.random() for _ in range(50)
+    ]
+    places = [LatLon(middle.lat + rng.uniform(-1, 1), east) for east in east_degrees]
+    places += [LatLon(middle.lat, -180.0), LatLon(middle.lat, 180.0), LatLon(middle.lat, -179.5)]
+    assert _xy_m(plane, places).tolist() == [list(plane.to_point(pos)) for pos in places]
+
+
+def test_a_flight_that_is_not_certain_to_be_straight_is_measured() -> None:
+    known = state(free(DroneType.LIGHT))
+    straight = estimate(
+        ORDER, now_s=NOW_S, paths=PATHS, outlook=Outlook(known, PATHS), record=KEPT, speed_mps=10.0
+    )
+    for at_most_m in (None, 5000.0):
+        measured = estimate(
+            ORDER,
+            now_s=NOW_S,
+            paths=PATHS,
+            outlook=Outlook(known, PATHS),
+            record=KEPT,
+            speed_mps=10.0,
+            flight_at_most_m=at_most_m,
+        )
+        assert measured == straight
