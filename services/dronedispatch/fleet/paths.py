@@ -21,12 +21,13 @@ import shapely
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
+from dronedispatch.fleet.bent_way import bent_way_m
 from dronedispatch.fleet.city import City, CityInvalid, parse_city
 from dronedispatch.fleet.detours import Detours
 from dronedispatch.fleet.documents import decode
 from dronedispatch.fleet.free_space import CLEARANCE_M, STEPS_MAX, FreeSpace, free_space, too_complex
 from dronedispatch.fleet.mesh import Array, Mask, Rows
-from dronedispatch.fleet.positions import Point, distance_m
+from dronedispatch.fleet.positions import Point
 from dronedispatch.fleet.triangle_locator import LocatedPoints
 
 __all__ = ["CLEARANCE_M", "NO_WAY_M", "Paths", "city_of", "no_way", "paths_of", "xy_of"]
@@ -146,10 +147,14 @@ class Paths:
 
     def length_m(self, a: Point, b: Point) -> float:
         """The length of the way; the same as `lengths_m` and as the legs of `route` together."""
-        if self._space is None:
-            return distance_m(a, b)
-        ends = np.array([a, b], dtype=np.float64)
-        return float(self.lengths_m(ends[:1], ends[1:])[0])
+        return float(self.lengths_m(np.array([a], np.float64), np.array([b], np.float64))[0])
+
+    def bent_m(self, a: Point, b: Point) -> float:
+        """`length_m` of places of the room that do not see each other: a quarter of the work, and nothing is kept."""
+        if self._space is None or self._between is None:
+            return self.length_m(a, b)
+        found = bent_way_m(self._mesh, self._between, a, b)
+        return self.length_m(a, b) if found is None else found
 
     def lengths_m(self, a: Array, b: Array) -> Array:
         """Pairwise: a (n, 2), b (n, 2) -> (n,). NO_WAY_M where there is none."""
@@ -160,9 +165,8 @@ class Paths:
         clear = self._mesh.clear(ends.located, ends.located, (rows, cols))
         stubs = ends.stub_m[rows] + ends.stub_m[cols]
         moved = np.flatnonzero(clear & (stubs > 0.0))
-        if moved.size:
-            way = ends.located.xy[rows[moved]] - ends.located.xy[cols[moved]]
-            lengths[moved] = stubs[moved] + np.hypot(way[:, 0], way[:, 1])
+        way = ends.located.xy[rows[moved]] - ends.located.xy[cols[moved]]
+        lengths[moved] = stubs[moved] + np.hypot(way[:, 0], way[:, 1])
         around = np.flatnonzero(~clear)
         if around.size:
             lengths[around] = self._around_m(ends, rows[around], cols[around]) + stubs[around]
@@ -196,10 +200,8 @@ class Paths:
         """All ways in one look-up: of a single order, what a look-up costs is mostly that it is one."""
         count, docks = len(origins), self.city.charge_xy_m
         spots = np.repeat(np.concatenate([origins, destinations]), len(docks), axis=0)
-        ways_m = self.lengths_m(
-            np.concatenate([spots, origins]),
-            np.concatenate([np.tile(docks, (2 * count, 1)), destinations]),
-        )
+        ends = np.concatenate([np.tile(docks, (2 * count, 1)), destinations])
+        ways_m = self.lengths_m(np.concatenate([spots, origins]), ends)
         to_dock_m = ways_m[:-count].reshape(2, count, len(docks)).min(axis=2, initial=np.inf)
         return np.stack([to_dock_m[0], ways_m[-count:], to_dock_m[1]], axis=1)
 
@@ -321,8 +323,7 @@ class Paths:
 
     def _distinct(self, a: Array, b: Array) -> tuple[_Ends, Rows, Rows]:
         points = np.concatenate([a, b])
-        keys = points[:, 0] + 1j * points[:, 1]
-        _, first, of = np.unique(keys, return_index=True, return_inverse=True)
+        _, first, of = np.unique(points[:, 0] + 1j * points[:, 1], return_index=True, return_inverse=True)
         return self._ends(points[first]), of[: len(a)], of[len(a) :]
 
     def _ends(self, points: Array) -> _Ends:

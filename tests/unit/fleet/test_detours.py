@@ -52,6 +52,8 @@ def test_no_way_is_longer_than_it_is_at_most(
     assert (straight == (paths.detours.at_most_m(a, b) == lines_m)).all()
     assert (straight <= (at_most_m[:, 1] <= lines_m + 1e-6)).all()
     assert paths.city.inside(a[np.isfinite(at_most_m[:, 1])]).all()
+    bent = np.flatnonzero(np.isfinite(at_most_m[:, 1]) & (at_most_m[:, 1] > lines_m + 1e-6))
+    assert np.allclose([paths.bent_m(*pairs[i]) for i in bent.tolist()], lengths_m[bent])
 
 
 def test_a_line_that_meets_nothing_is_known_to_be_the_way_and_one_across_an_area_is_not() -> None:

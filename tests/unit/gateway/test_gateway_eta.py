@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from random import Random
 
 import pytest
@@ -151,19 +152,31 @@ def test_the_free_drones_are_where_the_plane_has_them_to_the_last_bit(middle: La
     assert _xy_m(plane, places).tolist() == [list(plane.to_point(pos)) for pos in places]
 
 
-def test_a_flight_that_is_not_certain_to_be_straight_is_measured() -> None:
-    known = state(free(DroneType.LIGHT))
-    straight = estimate(
-        ORDER, now_s=NOW_S, paths=PATHS, outlook=Outlook(known, PATHS), record=KEPT, speed_mps=10.0
-    )
-    for at_most_m in (None, 5000.0):
-        measured = estimate(
-            ORDER,
-            now_s=NOW_S,
-            paths=PATHS,
-            outlook=Outlook(known, PATHS),
-            record=KEPT,
-            speed_mps=10.0,
-            flight_at_most_m=at_most_m,
+def test_an_order_is_flown_around_the_areas_in_its_way_whether_a_bound_of_its_flight_is_known_or_not() -> (
+    None
+):
+    detours, rng, bent = PATHS.detours, Random(3), 0
+    assert detours is not None
+    outlook = Outlook(state(free(DroneType.LIGHT)), PATHS)
+    for _ in range(100):
+        places = [LatLon(rng.uniform(41.82, 41.95), rng.uniform(12.40, 12.58)) for _ in range(2)]
+        origin, destination = map(PATHS.city.plane.to_point, places)
+        _, at_most_m, _ = detours.trip_at_most_m(origin, destination)
+        if at_most_m == inf:
+            continue
+        order = Order(origin=places[0], destination=places[1], weight_kg=1.0)
+        known, unknown = (
+            estimate(
+                order,
+                now_s=NOW_S,
+                paths=PATHS,
+                outlook=outlook,
+                record=KEPT,
+                speed_mps=10.0,
+                flight_at_most_m=bound_m,
+            )
+            for bound_m in (at_most_m, None)
         )
-        assert measured == straight
+        assert known == unknown
+        bent += at_most_m > PATHS.length_m(origin, destination)
+    assert bent > 5

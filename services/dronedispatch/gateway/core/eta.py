@@ -32,6 +32,7 @@ BLIND_CONFIDENCE = 0.3
 BLIND_APPROACH_SHARE = (
     0.35  # of the city's diameter: about the way to the nearest drone of a small, spread fleet
 )
+ROUNDING_M = 1e-6
 WAYS_AT_ONCE = 8  # drones whose way around areas is measured together, the nearest by straight line first
 
 
@@ -89,8 +90,8 @@ def estimate(
 ) -> Eta:
     """`speed_mps`: metres a real second, for when the dispatcher's state is missing or older than STALE_S.
 
-    `flight_at_most_m`: that no flight is longer, if that is known; as long as the straight line, it is the flight,
-    and longer only where the line is not certain to be.
+    `flight_at_most_m`: that no flight is longer, if that is known of places of the room (`Detours.trip_at_most_m`): as long
+    as the straight line, it is the flight; longer, an area is in the way.
     """
     if outlook is None or abs(now_s - outlook.at_s) > STALE_S:
         flight_m = _length_m(order, paths)
@@ -169,10 +170,12 @@ def _soonest(
     spot = Point(*spots_m[first].tolist())
     straight_m = distance_m(origin, destination)
     if _is_straight(paths, spot, origin):
-        flies_straight = flight_at_most_m == straight_m or (
-            flight_at_most_m is None and _is_straight(paths, origin, destination)
-        )
-        flight_m = straight_m if flies_straight else paths.length_m(origin, destination)
+        if flight_at_most_m is None:
+            flies_straight = _is_straight(paths, origin, destination)
+            flight_m = straight_m if flies_straight else paths.length_m(origin, destination)
+        else:  # an area in the way makes metres of difference
+            flies_straight = flight_at_most_m - straight_m < ROUNDING_M
+            flight_m = straight_m if flies_straight else paths.bent_m(origin, destination)
         return first, distance_m(spot, origin), flight_m
     best, best_m, approach_m, flight_m = -1, np.inf, 0.0, 0.0
     nearest = np.argsort(least_m, kind="stable")
