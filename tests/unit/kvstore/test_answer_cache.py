@@ -6,7 +6,7 @@ import pytest
 
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.version import Version
-from dronedispatch.kvstore.core.cache import AnswerCache, answer_of
+from dronedispatch.kvstore.core.cache import SIZE_STEP_BYTES, AnswerCache, answer_of
 
 
 def record(value: bytes, n: int = 1) -> Record:
@@ -44,8 +44,9 @@ def test_an_oversize_value_never_leaves_the_old_value_behind() -> None:
 
 
 def test_the_key_counts_towards_the_bytes() -> None:
-    long, short = answer_of("k" * 400, record(b"")), answer_of("k", record(b""))
-    assert long.size_bytes - short.size_bytes == 399
+    longer_by = 3 * SIZE_STEP_BYTES
+    long, short = answer_of("k" * (1 + longer_by), record(b"")), answer_of("k", record(b""))
+    assert long.size_bytes - short.size_bytes == longer_by
 
 
 def test_bytes_accounted_equal_the_sum_of_what_is_kept() -> None:
@@ -76,6 +77,29 @@ def test_replacing_an_answer_evicts_nobody_when_it_fits() -> None:
     cache.put("a", record(b"a2", n=2))
     assert len(cache) == 2
     assert cache.counters.evictions == 0
+
+
+def test_a_record_of_about_the_same_length_takes_its_old_ones_place_and_is_the_latest_used() -> None:
+    cache = AnswerCache(items_max=2, bytes_max=50_000)
+    old = cache.put("a", record(b"old"))
+    cache.put("b", record(b"b"))
+    kept_bytes = cache.bytes_now
+    new = cache.put("a", record(b"new", n=2))
+    cache.put("c", record(b"c"))
+    found = cache.get("a")
+    assert new is old
+    assert found is not None
+    assert found.record == record(b"new", n=2)
+    assert cache.get("b") is None
+    assert cache.bytes_now == kept_bytes
+
+
+def test_a_record_that_outgrows_its_old_ones_place_is_counted_anew() -> None:
+    cache = AnswerCache(items_max=2, bytes_max=50_000)
+    old_bytes = cache.put("a", record(b"old")).size_bytes
+    new = cache.put("a", record(bytes(SIZE_STEP_BYTES), n=2))
+    assert new.size_bytes == old_bytes + SIZE_STEP_BYTES
+    assert cache.bytes_now == new.size_bytes
 
 
 @pytest.mark.parametrize(("items_max", "bytes_max"), [(0, 1), (1, 0), (-1, 10)])

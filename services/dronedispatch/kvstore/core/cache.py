@@ -7,7 +7,6 @@ OLD value in place: each of the three would be a wrong answer or a broken bound 
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple
 
 from cachetools import LRUCache
 
@@ -15,21 +14,30 @@ from dronedispatch.kv.record import Record
 
 ENTRY_OVERHEAD_BYTES = 800
 """Memory of one entry beyond key, value and tags (777 by tracemalloc: record, version, write id, etag, dictionaries)."""
+SIZE_STEP_BYTES = 128
+"""Sizes are rounded up to multiples of it: a record that grows by a few bytes takes its old one's place as it is."""
 
 
-class Answer(NamedTuple):
+class Answer:
     """What a GET of the key is answered with, ready to be sent: the record, whose value is the body."""
 
-    record: Record
-    size_bytes: int
+    __slots__ = ("record", "size_bytes")
+
+    def __init__(self, record: Record, size_bytes: int) -> None:
+        self.record = record
+        self.size_bytes = size_bytes
 
 
 def answer_of(key: str, record: Record) -> Answer:
     """The ready answer for `record`; `size_bytes` is what keeping it costs, key included."""
+    return Answer(record, _size_bytes(key, record))
+
+
+def _size_bytes(key: str, record: Record) -> int:
     size = ENTRY_OVERHEAD_BYTES + sys.getsizeof(key) + len(record.value)
     for tag in record.tags:
         size += len(tag)
-    return Answer(record, size)
+    return -(-size // SIZE_STEP_BYTES) * SIZE_STEP_BYTES
 
 
 class Counters:
@@ -82,24 +90,34 @@ class AnswerCache:
 
     def get(self, key: str) -> Answer | None:
         """The answer kept for `key` (a hit, now the most recently used), or None (a miss)."""
-        try:
-            answer = self._entries[key]
-        except KeyError:
+        answer = self._kept(key)
+        if answer is None:
             self.counters.misses += 1
-            return None
-        self.counters.hits += 1
+        else:
+            self.counters.hits += 1
         return answer
+
+    def _kept(self, key: str) -> Answer | None:
+        try:
+            return self._entries[key]
+        except KeyError:
+            return None
 
     def put(self, key: str, record: Record) -> Answer:
         """Keep the answer for a record just read from or committed to disk; return it, kept or not."""
-        answer = answer_of(key, record)
         self.counters.writes += 1
         entries = self._entries
+        size = _size_bytes(key, record)
+        kept = self._kept(key)
+        if kept is not None and kept.size_bytes == size:  # as most: anew costs cachetools three times as much
+            kept.record = record
+            return kept
+        answer = Answer(record, size)
         if answer.size_bytes > self.bytes_max:
             self.counters.oversize += 1
             entries.pop(key, None)
             return answer
-        if key not in entries:
+        if kept is None:
             while len(entries) >= self.items_max:
                 entries.popitem()
         entries[key] = answer
