@@ -9,21 +9,16 @@ file when enough of it has gathered, or soon after the first of it.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import structlog
-
+from dronedispatch.kvstore import ending
 from dronedispatch.kvstore.core.rules import changes_disk, execute
-from dronedispatch.kvstore.disk import DamagedDisk
-from dronedispatch.kvstore.engine import Engine, FatalDisk
-from dronedispatch.kvstore.set_aside import mark
+from dronedispatch.kvstore.ending import DiskWatch
+from dronedispatch.kvstore.engine import Engine
 from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
 from dronedispatch.replication.calls import (
     JOINING,
@@ -59,8 +54,6 @@ COMMIT_S = TallyHistogram(
 )
 CALLS = TallyCounter("dd_kvstore_calls", "Calls of coordinators and joiners by reply", ["reply"])
 
-log = structlog.get_logger()
-
 
 class CommitFailed(Exception):
     """The transaction ended in an error that is in the log: nothing of it was committed."""
@@ -72,10 +65,11 @@ Told = Callable[[list[AnyReply] | CommitFailed], None]
 class _Batch:
     """The calls of one request, and who is told their replies, once."""
 
-    __slots__ = ("calls", "replies", "then")
+    __slots__ = ("calls", "replies", "size", "then")
 
     def __init__(self, calls: Sequence[AnyCall], then: Told) -> None:
         self.calls = calls
+        self.size = len(calls)
         self.then = then
         self.replies: list[AnyReply] = []
 
@@ -92,6 +86,7 @@ class _Job:
     """A piece of work on a transaction of its own account (joining, purging hints), and who waits for its result."""
 
     __slots__ = ("done", "error", "result", "work")
+    size = 1
 
     def __init__(self, work: Callable[[LmdbTxn], Any], done: asyncio.Future[Any]) -> None:
         self.work = work
@@ -116,8 +111,9 @@ class Committer:
     ) -> None:
         self._engine = engine
         self._clock = clock
-        self._end_process = end_process or _end_process
-        self._begin_anew = begin_anew or partial(_begin_anew, engine.disk.path)
+        self._disk_watch = DiskWatch(
+            end_process or ending.end_process, begin_anew or partial(ending.begin_anew, engine.disk.path)
+        )
         self.handing_over: frozenset[int] = frozenset()
         self._waiting: list[_Batch | _Job] = []
         self._scheduled = False
@@ -150,7 +146,7 @@ class Committer:
         """The same, told to `then` at once: a future is heard of a turn of the loop later."""
         batch = _Batch(calls, then)
         if self._thread is not None and self._only_reads(calls):
-            with self._ending(), self._engine.reading() as txn:
+            with self._disk_watch, self._engine.reading() as txn:
                 self._execute(txn, batch)
             self._answer(batch)
             return
@@ -186,25 +182,23 @@ class Committer:
             self._under_way = asyncio.create_task(self._transact_on_thread(self._thread, group))
             return
         try:
-            with self._ending():
+            with self._disk_watch:
                 self._finish(group, self._transact(group))
         except BaseException as error:
             _fail(group, error)
             raise
 
     def _take(self) -> list[_Batch | _Job]:
-        calls = 0
-        for index, entry in enumerate(self._waiting):
-            calls += len(entry.calls) if isinstance(entry, _Batch) else 1
-            if calls >= GROUP_CALLS_MAX:
-                group, self._waiting = self._waiting[: index + 1], self._waiting[index + 1 :]
-                return group
-        group, self._waiting = self._waiting, []
+        calls = index = 0
+        while index < len(self._waiting) and calls < GROUP_CALLS_MAX:
+            calls += self._waiting[index].size
+            index += 1
+        group, self._waiting = self._waiting[:index], self._waiting[index:]
         return group
 
     async def _transact_on_thread(self, thread: ThreadPoolExecutor, group: list[_Batch | _Job]) -> None:
         try:
-            with self._ending():
+            with self._disk_watch:
                 try:
                     write = await asyncio.get_running_loop().run_in_executor(thread, self._transact, group)
                 finally:
@@ -225,7 +219,7 @@ class Committer:
                 self._engine.sync()
             COMMITS.add()
             COMMIT_S.observe(self._clock.monotonic_s() - self._began_s)
-            GROUP.observe(sum(len(entry.calls) if isinstance(entry, _Batch) else 1 for entry in group))
+            GROUP.observe(sum([entry.size for entry in group]))
         for entry in group:
             self._answer(entry)
         if self._engine.journaled:
@@ -250,24 +244,12 @@ class Committer:
     def _checkpoint(self) -> None:
         self._checkpoint_at, self._checkpoint_soon = None, False
         try:
-            with self._ending(), self._engine.guarded():
+            with self._disk_watch, self._engine.guarded():
                 self._engine.checkpoint()
         except DiskFull:
             self._checkpoint_at = asyncio.get_running_loop().call_later(CHECKPOINT_S, self._checkpoint)
         else:
             CHECKPOINTS.add()
-
-    @contextmanager
-    def _ending(self) -> Iterator[None]:
-        """Whoever finds that the disk fails, or that it cannot be read, ends this process."""
-        try:
-            yield
-        except FatalDisk as error:
-            self._end_process(str(error))
-            raise
-        except DamagedDisk as error:
-            self._begin_anew(str(error))
-            raise
 
     def _transact(self, group: list[_Batch | _Job]) -> LmdbTxn | None:
         """Run and commit `group`; None: the disk was full at the commit, nothing of it happened."""
@@ -377,24 +359,3 @@ def _count(replies: list[AnyReply]) -> None:
         kinds[kind] = kinds.get(kind, 0) + 1
     for kind, count in kinds.items():
         CALLS.add(kind.__name__.lower(), count=count)
-
-
-def _begin_anew(path: Path, reason: str) -> None:
-    """Nothing that this file says can be trusted: end without another answer, and start again with a disk of another name.
-
-    The process takes its own place, with or without somebody who would start it again. Where the disk takes no mark, it
-    ends: alive it would go on answering pings and nothing else, and nobody would vote it out.
-    """
-    log.critical("the data file cannot be read, starting again without it", error=reason)
-    try:
-        mark(path, reason)
-    except (OSError, ValueError) as error:
-        _end_process(f"{reason}; and nothing can be noted beside it: {error}")
-        return
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def _end_process(reason: str) -> None:
-    """R9: what is on the disk is unknown, so nobody may hear another word of this process."""
-    log.critical("the disk fails, ending the process", error=reason)
-    os._exit(70)

@@ -14,6 +14,7 @@ from dronedispatch.kv.record import Record
 from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
 from dronedispatch.kvstore import committer as committing
+from dronedispatch.kvstore import ending
 from dronedispatch.kvstore import engine as engines
 from dronedispatch.kvstore.committer import CommitFailed, Committer
 from dronedispatch.kvstore.core.cache import AnswerCache
@@ -223,7 +224,7 @@ def test_a_process_whose_damaged_disk_takes_no_mark_ends_all_the_same(
     ended: list[int] = []
     monkeypatch.setattr(os, "_exit", ended.append)
     monkeypatch.setattr(os, "execv", lambda *_words: pytest.fail("it would start again on the damaged file"))
-    committing._begin_anew(tmp_path / "a folder that is gone", "a page leads nowhere")
+    ending.begin_anew(tmp_path / "a folder that is gone", "a page leads nowhere")
     assert ended == [70]
 
 
