@@ -90,7 +90,7 @@ class Customer(FastHttpUser):
 
     @task(1)
     def place(self) -> None:
-        body = order(self.city, self.rng, weight_max_kg=10.0)
+        body = order(self.city, self.rng, self.rng.uniform(0.2, 10.0))
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         with self.client.post("/deliveries", json=body, headers=headers, catch_response=True) as answer:
             if answer.status_code != 201:

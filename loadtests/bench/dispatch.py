@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,6 @@ from loadtests.bench.dispatch_baselines import BASELINES, OURS
 from loadtests.bench.dispatch_demand import Scenario, benchmark_flight, demand
 from loadtests.bench.dispatch_hindsight import hindsight_lines
 from loadtests.bench.dispatch_log import Case
-from loadtests.bench.dispatch_plot import plot
 from loadtests.bench.dispatch_report import Measured, Table, measure
 from loadtests.bench.dispatch_scale import growth_exponent, time_kept, time_rounds
 from loadtests.bench.dispatch_world import simulate
@@ -142,10 +142,10 @@ def main(args: argparse.Namespace) -> int:
     table = Table(run_all(cases_of(args), args.workers, log, resume=args.resume))
     if table.runs:
         lines += table.lines()
-        (args.out / "dispatch.json").write_text(json.dumps(table.as_rows(), indent=1))
+        (args.out / "dispatch.json").write_text(json.dumps([asdict(run) for run in table.runs], indent=1))
         if OURS_NAME in table.policies:
             lines += table.ratio_lines(OURS_NAME)
-        plot(table, args.out / "dispatch.png")
+        table.plot(args.out / "dispatch.png")
     if args.hindsight:
         lines += hindsight_lines(args.hindsight, args.first_seed)
     if args.scale:

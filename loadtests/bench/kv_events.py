@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
 import time
 from pathlib import Path
 
-from loadtests.bench.kv_peers import TOKEN, Peers
+from loadtests.bench.kv_peers import Peers
 
 from dronedispatch.kv.client import Put
 from dronedispatch.kv.errors import KVError
 from dronedispatch.kv.http_client import HttpKV
-from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient
 
 WRITERS = 16
@@ -27,13 +27,9 @@ class Writers:
     """Clients that write all the time and note when they succeed. Use as an asynchronous context."""
 
     def __init__(self, peers: Peers) -> None:
-        addresses = peers.addresses["ours"]
-        endpoints = tuple(Endpoint(f"{host}:{port}", host, port) for host, port in addresses)
         self.http = HttpClient(resend_on_reuse_reset=False)
-        self.clients = [HttpKV(lambda: endpoints, self.http, TOKEN) for _ in range(WRITERS)]
-        self.kv = HttpKV(lambda: endpoints, self.http, TOKEN)
+        self.clients = [peers.client(self.http) for _ in range(WRITERS)]
         self.succeeded_s: list[float] = []
-        self.failed = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Writers:
@@ -45,17 +41,15 @@ class Writers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for kv in (*self.clients, self.kv):
+        for kv in self.clients:
             await kv.close()
         await self.http.close()
 
     async def _write(self, number: int, kv: HttpKV) -> None:
         for count in itertools.count():
-            try:
+            with contextlib.suppress(KVError):
                 await kv.put(f"w{number}-{count % 50}", VALUE)
                 self.succeeded_s.append(time.monotonic())
-            except KVError:
-                self.failed += 1
             await asyncio.sleep(PAUSE_S)
 
     def longest_gap_s(self, since_s: float, until_s: float) -> float:
@@ -66,7 +60,7 @@ class Writers:
 
 async def gap_after(peers: Peers, what: str) -> float:
     """Kill -9 (or pause for 3 s) replica 1 under writes; the longest gap in seconds. It is whole again afterwards."""
-    process = peers.replica(1)
+    process = peers.replicas[1]
     async with Writers(peers) as writers:
         began_s = time.monotonic()
         if what == "kill":
@@ -76,7 +70,7 @@ async def gap_after(peers: Peers, what: str) -> float:
         await asyncio.sleep(3.0)
         gap_s = writers.longest_gap_s(began_s, time.monotonic())
         if what == "kill":
-            await asyncio.to_thread(peers.start_replica, 1)
+            await asyncio.to_thread(peers.replicas[1].start)
         else:
             os.kill(process.pid, signal.SIGCONT)
         await whole(peers)
@@ -95,9 +89,8 @@ async def whole(peers: Peers, within_s: float = 60.0) -> float:
 
 async def fill(peers: Peers, keys: int) -> float:
     """Write `key0`.. by batches; the seconds it took."""
-    endpoints = tuple(Endpoint(f"{host}:{port}", host, port) for host, port in peers.addresses["ours"])
     http = HttpClient(resend_on_reuse_reset=False)
-    kv = HttpKV(lambda: endpoints, http, TOKEN, timeout_s=30.0)
+    kv = peers.client(http, timeout_s=30.0)
     began_s = time.monotonic()
     try:
         for at in range(0, keys, 2_000):
@@ -120,10 +113,10 @@ async def _put_all(kv: HttpKV, keys: list[str]) -> None:
 
 async def rejoin(peers: Peers, keys: int) -> tuple[float, float]:
     """Replica 1 is away while all `keys` are written again: (seconds until it is in sync, longest write gap meanwhile)."""
-    await asyncio.to_thread(peers.replica(1).kill)
+    await asyncio.to_thread(peers.replicas[1].kill)
     await fill(peers, keys)
     async with Writers(peers) as writers:
-        await asyncio.to_thread(peers.start_replica, 1)
+        await asyncio.to_thread(peers.replicas[1].start)
         began_s = time.monotonic()
         seconds = await whole(peers)
         return seconds, writers.longest_gap_s(began_s, time.monotonic())

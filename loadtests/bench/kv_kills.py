@@ -14,11 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from loadtests.bench.kv_events import whole
-from loadtests.bench.kv_peers import TOKEN, Peers
+from loadtests.bench.kv_peers import Peers
 
 from dronedispatch.kv.errors import KVError, OutcomeUnknown
 from dronedispatch.kv.http_client import HttpKV
-from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient
 
 WRITERS = 16
@@ -61,11 +60,9 @@ class _Clients:
     """The writers, and a client to look with."""
 
     def __init__(self, peers: Peers, counts: Counts) -> None:
-        addresses = peers.addresses["ours"]
-        endpoints = tuple(Endpoint(f"{host}:{port}", host, port) for host, port in addresses)
         self.http = HttpClient(resend_on_reuse_reset=False)
         self.counts = counts
-        self.kvs = [HttpKV(lambda: endpoints, self.http, TOKEN) for _ in range(WRITERS)]
+        self.kvs = [peers.client(self.http) for _ in range(WRITERS)]
         self._writing = False
         self._enough = asyncio.Event()
         self._wanted = 0
@@ -134,16 +131,16 @@ async def kill_cycles(peers: Peers, cycles: int, say: Callable[[str], None]) -> 
     """`cycles` times kill -9 under writes, back, in sync, compared. Raises RuntimeError when a kill went unnoticed."""
     verdict = Verdict(Counts())
     clients = _Clients(peers, verdict.counts)
-    numbers = range(1, peers.replicas + 1)
+    replicas = list(peers.replicas.values())
     began_s = time.monotonic()
     try:
         for cycle in range(cycles):
-            victims = list(numbers) if cycle % ALL_EVERY == ALL_EVERY - 1 else [numbers[cycle % len(numbers)]]
+            victims = replicas if cycle % ALL_EVERY == ALL_EVERY - 1 else [replicas[cycle % len(replicas)]]
             await clients.start()
-            await asyncio.gather(*(asyncio.to_thread(peers.replica(n).kill) for n in victims))
+            await asyncio.gather(*(asyncio.to_thread(one.kill) for one in victims))
             if len(victims) == 1:
                 await _noticed(peers)
-            await asyncio.gather(*(asyncio.to_thread(peers.start_replica, n) for n in victims))
+            await asyncio.gather(*(asyncio.to_thread(one.start) for one in victims))
             await whole(peers)
             await clients.pause()
             await clients.look(verdict)

@@ -14,7 +14,7 @@ import uvloop
 from loadtests.bench.lb_fuzz import Findings, fuzz
 from loadtests.bench.lb_hop import hop
 from loadtests.bench.lb_judge import corpus, judge
-from loadtests.bench.lb_peers import NotInstalled, haproxy, nginx, ours
+from loadtests.bench.lb_peers import haproxy, nginx, ours
 from loadtests.bench.lb_scenes import (
     Finding,
     all_failing,
@@ -26,6 +26,7 @@ from loadtests.bench.lb_scenes import (
     soak,
 )
 from loadtests.bench.lb_throughput import LOADS, Plan, keep, measure, show
+from loadtests.bench.processes import NotInstalled
 from loadtests.bench.runs import ARTIFACTS
 from rich.console import Console
 from rich.progress import Progress
@@ -79,12 +80,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
 
 
 def compare_throughput(options: argparse.Namespace, console: Console) -> int:
-    plan = Plan(
-        options.loads,
-        options.connections,
-        options.seconds,
-        options.rounds,
-    )
+    plan = Plan(options.loads, options.connections, options.seconds, options.rounds)
     runs = measure(plan, console)
     misses = show(runs, console)
     keep(runs, HOME)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from loadtests.bench.lb_cpu import cpu_s
-from loadtests.bench.lb_peers import Peer, binary
+from loadtests.bench.arrivals import share
+from loadtests.bench.lb_peers import Peer
+from loadtests.bench.processes import binary, cpu_s
 
 DONE = """
 done = function(summary, latency, requests)
@@ -79,11 +80,18 @@ def wrk(
         lines.append(PACE.format(milliseconds=f"{pace_ms:.3f}"))
     if first_client is not None:
         lines.append(CLIENTS.format(first=first_client))
+    return run_script("\n".join(lines), f"http://127.0.0.1:{port}/{load}", connections, seconds, pin)
+
+
+def run_script(
+    lua: str, url: str, connections: int, seconds: float, pin: Sequence[str] = (), threads: int = 1
+) -> Wrk:
+    """wrk with a script."""
     with tempfile.TemporaryDirectory() as home:
         script = Path(home) / "load.lua"
-        script.write_text("\n".join((*lines, DONE)), encoding="utf-8")
-        url = f"http://127.0.0.1:{port}/{load}"
-        command = (*pin, binary("wrk"), "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(script), url)
+        script.write_text(f"{lua}\n{DONE}", encoding="utf-8")
+        sizes = (f"-t{threads}", f"-c{connections}", f"-d{seconds:g}s")
+        command = (*pin, binary("wrk"), *sizes, "-s", str(script), url)
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return msgspec.json.decode(told.partition("RESULT ")[2], type=Wrk)
 
@@ -127,7 +135,6 @@ async def run_events(peer: Peer, streams: int, seconds: float, every_ms: int = 2
     readers = (_stream(peer.port, every_ms, began_s + seconds, delays_us) for _ in range(streams))
     await asyncio.gather(*readers)
     used_s, took_s = cpu_s(peer.pid) - before_s, time.monotonic() - began_s
-    delays_us.sort()
     count = len(delays_us)
-    at = [delays_us[min(count - 1, int(share * count))] for share in (0.5, 0.99, 0.999)]
-    return Measure(peer.name, "sse", streams, count / took_s, used_s / count * 1e6, at[0], at[1], at[2], 0)
+    middle, high, highest = (share(delays_us, of) for of in (0.5, 0.99, 0.999))
+    return Measure(peer.name, "sse", streams, count / took_s, used_s / count * 1e6, middle, high, highest, 0)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from os import kill
 
-from loadtests.bench.lb_cpu import descriptors, rss_bytes
 from loadtests.bench.lb_kills import Seen, clients, gateways, kill_gateways, pause_gateways
 from loadtests.bench.lb_load import wrk
-from loadtests.bench.lb_peers import Peer, free_port, haproxy, ours
+from loadtests.bench.lb_peers import Peer, haproxy, ours
 from loadtests.bench.lb_throughput import backends
+from loadtests.bench.processes import descriptors, free_port, rss_bytes
 
 from dronedispatch.testing.door import open_door
 from dronedispatch.testing.peer import Script, always, hang_up, peer

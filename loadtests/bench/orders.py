@@ -13,22 +13,19 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import uvloop
 from loadtests.bench import orders_client
 from loadtests.bench.arrivals import share
 from loadtests.bench.orders_client import Client, Outcome
 from loadtests.bench.orders_cost import Cost, Sample, sample, told_h
 from loadtests.bench.orders_report import Row, draw, markdown, print_row
-from loadtests.bench.running import Running, command_line, opened, say, started
+from loadtests.bench.running import Running, command_line, on_a_system, say
 from loadtests.bench.runs import ARTIFACTS
 from scripts.local.home import named
 from scripts.local.words import positive
 
 from dronedispatch.fleet.documents import DRONE_PREFIX
 from dronedispatch.fleet.drones import Drone, DroneStatus
-from dronedispatch.runtime import logs
 
 FOLDER = ARTIFACTS / "orders"
 SETTLE_TIMEOUT_S = 180.0
@@ -103,11 +100,11 @@ async def settled(running: Running, drones: int) -> None:
     )
 
 
-async def idle(running: Running, seconds: float) -> tuple[Sample, Sample, float]:
-    """Two samples with nothing between them but the fleet that stands."""
+async def idle(running: Running, seconds: float) -> Still:
+    """What `seconds` cost with nothing in them but the fleet that stands."""
     before, began_s = await sample(running), time.monotonic()
     await asyncio.sleep(seconds)
-    return before, await sample(running), time.monotonic() - began_s
+    return Still(before, await sample(running), time.monotonic() - began_s)
 
 
 async def at_rate(
@@ -145,39 +142,31 @@ class Still:
 
 def row_of(run: Run, still: Still, h_s: float) -> Row:
     """The figures of a run."""
-    return Row.of(
-        rate=run.rate,
-        outcome=run.outcome,
-        cost=run.cost,
-        idle_a_s=still.grown_a_s,
-        h_s=h_s,
-        client_ms=1000 * run.client_s / max(1, len(run.outcome.created_s)),
-        took_s=run.took_s,
-    )
+    client_ms = 1000 * run.client_s / max(1, len(run.outcome.created_s))
+    return Row.of(run.rate, run.outcome, run.cost, still.grown_a_s, h_s, client_ms, run.took_s)
 
 
-async def measure(options: argparse.Namespace, home: Path, h_s: float) -> tuple[list[Row], list[str]]:
+async def measure(running: Running, options: argparse.Namespace, h_s: float) -> tuple[list[Row], list[str]]:
     """(a row a rate, the targets that were missed)."""
     rows: list[Row] = []
     missed: list[str] = []
-    async with opened(home) as running:
-        client = Client("127.0.0.1", running.options.ports.lb, options.seed)
-        try:
-            await settled(running, options.drones)
-            still = Still(*await idle(running, options.idle_seconds))
-            say(f"idle: {sum(still.cpu_a_s.values()):.3f} of a core")
-            for rate in options.rates:
-                run = await at_rate(running, client, rate, options.seconds, options.wait, still)
-                rows.append(row_of(run, still, h_s))
-                print_row(rows[-1])
-                missed += [f"at {rate:g} a second: {why}" for why in run.missed()]
-                await asyncio.sleep(REST_S)
-            if options.search:
-                await search(options, running, client, still)
-            if options.burst:
-                missed += await burst(options, running, client, still)
-        finally:
-            await client.close()
+    client = Client("127.0.0.1", running.options.ports.lb, options.seed)
+    try:
+        await settled(running, options.drones)
+        still = await idle(running, options.idle_seconds)
+        say(f"idle: {sum(still.cpu_a_s.values()):.3f} of a core")
+        for rate in options.rates:
+            run = await at_rate(running, client, rate, options.seconds, options.wait, still)
+            rows.append(row_of(run, still, h_s))
+            print_row(rows[-1])
+            missed += [f"at {rate:g} a second: {why}" for why in run.missed()]
+            await asyncio.sleep(REST_S)
+        if options.search:
+            await search(options, running, client, still)
+        if options.burst:
+            missed += await burst(options, running, client, still)
+    finally:
+        await client.close()
     return rows, missed
 
 
@@ -244,15 +233,9 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
 
 def main(options: argparse.Namespace) -> int:
     """Exit code 0 when every target was met."""
-    logs.configure("orders", "orders", "error")
     h_s = told_h()
-    if options.running is not None:
-        rows, missed = uvloop.run(measure(options, options.running, h_s))
-    else:
-        names = ("drones", "speed", "gateways", "kvfronts", "port_base", "seed")
-        system = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
-        with started("orders", system) as home:
-            rows, missed = uvloop.run(measure(options, home, h_s))
+    system = {name: getattr(options, name) for name in ("drones", "speed", "gateways", "kvfronts")}
+    rows, missed = on_a_system("orders", options, lambda it: measure(it, options, h_s), **system)
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / "orders.md").write_text(markdown(rows), encoding="utf-8")
     draw(rows, FOLDER / "orders.png")

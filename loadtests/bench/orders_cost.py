@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from loadtests.bench.lb_cpu import pins
 from loadtests.bench.lb_load import run_wrk
-from loadtests.bench.lb_peers import NotInstalled, haproxy
+from loadtests.bench.lb_peers import haproxy
 from loadtests.bench.lb_throughput import backends
+from loadtests.bench.processes import NotInstalled, pins
 from loadtests.bench.running import Running, say
 
 from dronedispatch.runtime.http.errors import HttpError

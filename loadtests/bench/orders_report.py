@@ -9,8 +9,8 @@ from pathlib import Path
 from loadtests.bench.arrivals import share
 from loadtests.bench.orders_client import Outcome
 from loadtests.bench.orders_cost import FIGURES, PURPOSES, Cost
-from rich.console import Console
-from rich.table import Table
+from loadtests.bench.plots import picture
+from loadtests.bench.running import print_table, say
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class Row:
     @classmethod
     def of(
         cls,
-        *,
         rate: float,
         outcome: Outcome,
         cost: Cost,
@@ -82,31 +81,21 @@ class Row:
 
 def print_row(row: Row) -> None:
     """A table on the terminal."""
-    console = Console()
-    table = Table(title=f"{row.rate:g} orders a second offered, {row.accepted} accepted")
-    table.add_column("CPU an order")
-    table.add_column("ms", justify="right")
-    table.add_column("H", justify="right")
-    for name, ms in sorted(row.cpu_ms.items(), key=lambda one: -one[1]):
-        table.add_row(name, f"{ms:.2f}", f"{row.in_h(ms):.0f}")
-    table.add_row("all", f"{row.total_ms:.2f}", f"{row.in_h(row.total_ms):.0f}")
-    table.add_row("(the client)", f"{row.client_ms:.2f}", f"{row.in_h(row.client_ms):.0f}")
-    console.print(table)
-    counted = Table(title="counted for each order, idle subtracted")
-    counted.add_column("what")
-    counted.add_column("an order", justify="right")
-    for name, value in row.figures.items():
-        counted.add_row(name, f"{value:.2f}")
-    for name, value in row.purposes_ms.items():
-        counted.add_row(f"{name}, ms of wall time", f"{value:.2f}")
-    console.print(counted)
+    told = [(name, row.cpu_ms[name]) for name in sorted(row.cpu_ms, key=lambda name: -row.cpu_ms[name])]
+    told += [("all", row.total_ms), ("(the client)", row.client_ms)]
+    title = f"{row.rate:g} orders a second offered, {row.accepted} accepted"
+    costs = [(name, f"{ms:.2f}", f"{row.in_h(ms):.0f}") for name, ms in told]
+    print_table(("CPU an order", "ms", "H"), costs, title)
+    counted = {**row.figures, **{f"{name}, ms of wall time": ms for name, ms in row.purposes_ms.items()}}
+    figures = [(name, f"{value:.2f}") for name, value in counted.items()]
+    print_table(("what", "an order"), figures, "counted for each order, idle subtracted")
     for name, (middle, high), of in (
         ("POST", row.post_ms, "p99"),
         ("created -> assigned", row.assigned_ms, "p95"),
         ("created -> ended", row.ended_ms, "p95"),
     ):
-        console.print(f"{name}: p50 {middle:.0f} ms, {of} {high:.0f} ms")
-    console.print(
+        say(f"{name}: p50 {middle:.0f} ms, {of} {high:.0f} ms")
+    say(
         f"refused {dict(row.refused) or 0}, not ended {row.still_open}, resets {row.resets}, "
         f"read again {row.read_again}, {row.took_s:.0f} s"
     )
@@ -138,18 +127,11 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """CPU of an order in H, by service, one bar a rate."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
-    bottom = [0.0] * len(rows)
-    for name in rows[0].cpu_ms:
-        values = [row.in_h(row.cpu_ms[name]) for row in rows]
-        axes.bar([f"{row.rate:g}/s" for row in rows], values, bottom=bottom, label=name)
-        bottom = [low + value for low, value in zip(bottom, values, strict=True)]
-    axes.set_ylabel("CPU of an order, in H (one GET through HAProxy)")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    with picture(path, 1, 1, (9, 5)) as axes:
+        bottom = [0.0] * len(rows)
+        for name in rows[0].cpu_ms:
+            values = [row.in_h(row.cpu_ms[name]) for row in rows]
+            axes.bar([f"{row.rate:g}/s" for row in rows], values, bottom=bottom, label=name)
+            bottom = [low + value for low, value in zip(bottom, values, strict=True)]
+        axes.set_ylabel("CPU of an order, in H (one GET through HAProxy)")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
