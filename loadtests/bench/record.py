@@ -102,7 +102,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     PAGE.write_text(text, encoding="utf-8")
     print(entry, end="")
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
