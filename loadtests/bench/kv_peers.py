@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from loadtests.bench.kv_load import TOKEN, Peer
 from loadtests.bench.processes import START_S, accepts, cpu_s, free_port, wait_for_start
-from scripts.local.leftovers import wait_until
+from scripts.cluster.patience import Patience
 from scripts.local.table import program
 
 from dronedispatch.kv.http_client import HttpKV
@@ -140,7 +140,7 @@ class Peers:
         )
         for port in ports:
             url = f"http://127.0.0.1:{port}/health"
-            if not wait_until(lambda url=url: answers(url, b'"ready":true'), START_S, 0.05):  # type: ignore[misc]
+            if not Patience(START_S).until(lambda url=url: answers(url, b'"ready":true')):  # type: ignore[misc]
                 raise RuntimeError("kvfront did not become ready")
         self.ports["ours"] = ports
 

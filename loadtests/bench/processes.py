@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from scripts.local.leftovers import wait_until
+from scripts.cluster.patience import Patience
 
 START_S = 30.0
 
@@ -45,7 +45,7 @@ def accepts(port: int) -> bool:
 
 def wait_for_start(process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
     """Return when it is `ready`. Raises RuntimeError when the process ends or START_S pass before."""
-    in_time = wait_until(lambda: process.poll() is not None or ready(), START_S, 0.05)
+    in_time = Patience(START_S, 0.05).until(lambda: process.poll() is not None or ready())
     if process.poll() is not None:
         raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
     if not in_time:
