@@ -36,34 +36,20 @@ def parser() -> argparse.ArgumentParser:
     )
     add_system(command)
     add = command.add_argument
+    count, processes = between(int, 1, COUNT_MAX), between(int, 1, PROCESSES_MAX)
+    minutes, settle_s = between(float, 0.01, 10_080), between(float, 0.0, 86_400)
     add("--headless", action="store_true", help="no web UI: run for --minutes, judge, exit")
-    minutes = between(float, 0.01, 10_080)
     add("--minutes", type=minutes, default=1.0, metavar="N", help="length of a headless test (default: 1)")
-    add(
-        "--orders-per-minute",
-        type=positive(float),
-        metavar="R",
-        help="over all users (default: half of what the fleet that is found there can fly)",
-    )
-    count = between(int, 1, COUNT_MAX)
+    half = "over all users (default: half of what the fleet that is found there can fly)"
+    add("--orders-per-minute", type=positive(float), metavar="R", help=half)
     add("--orders", type=count, metavar="N", help="end before --minutes are over, once N orders are placed")
     add("--users", type=count, default=10, metavar="N", help="customers (default: 10)")
-    add(
-        "--processes",
-        type=between(int, 1, PROCESSES_MAX),
-        default=1,
-        metavar="N",
-        help="load processes, which share users and rate (default: 1; one makes about 600 requests a second)",
-    )
+    shared = "load processes, which share users and rate (default: 1; one makes about 600 requests a second)"
+    add("--processes", type=processes, default=1, metavar="N", help=shared)
     add("--html", type=Path, metavar="FILE", help="write Locust's report, with the verdict on top")
-    settle_s = between(float, 0.0, 86_400)
     add("--settle-s", type=settle_s, default=10.0, metavar="S", help="wait for the last orders (default: 10)")
-    add(
-        "--web-port",
-        type=between(int, 1, 65535),
-        metavar="N",
-        help="of the web UI (default: the home's, 8089 for the default ports)",
-    )
+    port = "of the web UI (default: the home's, 8089 for the default ports)"
+    add("--web-port", type=between(int, 1, 65535), metavar="N", help=port)
     add("--web-host", default="127.0.0.1", metavar="ADDR", help="of the web UI (default: this machine only)")
     return command
 

@@ -277,14 +277,8 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     add("--orders-per-s", type=positive(float), default=20.0)
     add("--dispatchers", type=positive(int), default=2)
     add("--drone-sims", type=positive(int), default=2, help="processes that share the fleet")
-    add(
-        "--every",
-        type=positive(float),
-        nargs=2,
-        default=(5.0, 10.0),
-        metavar="S",
-        help="seconds between two kills",
-    )
+    between = "seconds between two kills"
+    add("--every", type=positive(float), nargs=2, default=(5.0, 10.0), metavar="S", help=between)
     add("--kill", nargs="+", choices=KINDS, default=list(KINDS), help="what may be killed")
     add(
         "--fault",

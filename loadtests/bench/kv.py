@@ -154,28 +154,23 @@ def measure_memory(peers: Peers, options: Any, figures: Figures) -> None:
 def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench kv", description=__doc__)
-    parser.add_argument(
-        "--parts",
-        type=listed(one_of(PARTS)),
-        default=",".join(PARTS),
-        help=f"of {', '.join(PARTS)} (default: all)",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    count, every = positive(int), ",".join(PARTS)
+    add("--parts", type=listed(one_of(PARTS)), default=every, help=f"of {', '.join(PARTS)} (default: all)")
+    add(
         "--peers",
         type=listed(one_of(PROGRAMS)),
         default="etcd,consul,redis",
         help="to compare with (default: all that are installed)",
     )
-    parser.add_argument("--rounds", type=positive(int), default=5)
-    parser.add_argument("--seconds", type=positive(float), default=4.0, help="of each measurement in a round")
-    parser.add_argument("--replicas", type=positive(int), default=3)
-    parser.add_argument("--fronts", type=positive(int), default=2)
-    parser.add_argument("--rf", type=positive(int), default=2)
-    parser.add_argument(
-        "--kills", type=positive(int), default=5, help="of each kind in failover; cycles of kills"
-    )
-    parser.add_argument("--keys", type=positive(int), default=100_000, help="for rejoin and memory")
-    parser.add_argument("--out", type=Path, default=ARTIFACTS / "kv")
+    add("--rounds", type=count, default=5)
+    add("--seconds", type=positive(float), default=4.0, help="of each measurement in a round")
+    add("--replicas", type=count, default=3)
+    add("--fronts", type=count, default=2)
+    add("--rf", type=count, default=2)
+    add("--kills", type=count, default=5, help="of each kind in failover; cycles of kills")
+    add("--keys", type=count, default=100_000, help="for rejoin and memory")
+    add("--out", type=Path, default=ARTIFACTS / "kv")
     return parser.parse_args(words)
 
 

@@ -201,30 +201,16 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     command = command_line("orders", __doc__)
     add = command.add_argument
-    add(
-        "--rates",
-        type=positive(float),
-        nargs="+",
-        default=[20.0, 100.0],
-        help="orders a second (default: 20 100)",
-    )
-    add("--seconds", type=positive(float), default=30.0, help="for how long at each rate (default: 30)")
-    add(
-        "--wait",
-        type=positive(float),
-        default=120.0,
-        help="seconds to wait for the last delivery (default: 120)",
-    )
+    number = positive(float)
+    add("--rates", type=number, nargs="+", default=[20.0, 100.0], help="orders a second (default: 20 100)")
+    add("--seconds", type=number, default=30.0, help="for how long at each rate (default: 30)")
+    add("--wait", type=number, default=120.0, help="seconds to wait for the last delivery (default: 120)")
     add("--drones", type=positive(int), default=3000)
-    add("--speed", type=positive(float), default=120.0, help="simulated seconds in a second (default: 120)")
+    add("--speed", type=number, default=120.0, help="simulated seconds in a second (default: 120)")
     add("--gateways", type=positive(int), default=3)
     add("--kvfronts", type=positive(int), default=2)
-    add(
-        "--idle-seconds",
-        type=positive(float),
-        default=IDLE_S,
-        help="how long to watch the idle system (default: 15)",
-    )
+    idle_help = "how long to watch the idle system (default: 15)"
+    add("--idle-seconds", type=number, default=IDLE_S, help=idle_help)
     add("--search", action="store_true", help="then look for the highest rate with every target met")
     add("--burst", type=float, default=0.0, metavar="RATE", help="then offer RATE a second for 30 s")
     add("--running", type=named, metavar="HOME", help="measure the system that runs in this home")

@@ -84,16 +84,11 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     command = argparse.ArgumentParser(
         prog="scripts/bench page", description="Frames a second and memory of the dashboard with many drones."
     )
-    command.add_argument("--drones", type=positive(int), nargs="+", default=list(SIZES), metavar="N")
-    command.add_argument(
-        "--seconds", type=positive(float), default=10.0, help="of watching each size (default: 10)"
-    )
-    command.add_argument(
-        "--heap-minutes", type=float, default=0.0, help="then look at the heap so long (0: not)"
-    )
-    command.add_argument(
-        "--layers", default="all", choices=("all", "none"), help="switched on (default: all)"
-    )
+    add = command.add_argument
+    add("--drones", type=positive(int), nargs="+", default=list(SIZES), metavar="N")
+    add("--seconds", type=positive(float), default=10.0, help="of watching each size (default: 10)")
+    add("--heap-minutes", type=float, default=0.0, help="then look at the heap so long (0: not)")
+    add("--layers", default="all", choices=("all", "none"), help="switched on (default: all)")
     return command.parse_args(words)
 
 

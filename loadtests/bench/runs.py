@@ -48,18 +48,20 @@ class Tee:
         return getattr(self._shown, name)
 
 
-def machine() -> str:
-    """One line: cores, processor, memory, system, Python."""
+def hardware() -> str:
+    """Cores, processor, memory."""
     model, memory_gb = platform.machine(), 0
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(
-            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model
-        )
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        model = next(names, model)
         memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024**3
-    memory = f", {memory_gb} GB" if memory_gb else ""
-    python = f"Python {platform.python_version()}"
-    return f"{os.cpu_count()} cores, {model}{memory}, {platform.system()} {platform.release()}, {python}"
+    return f"{os.cpu_count()} cores, {model}{f', {memory_gb} GB' if memory_gb else ''}"
+
+
+def machine() -> str:
+    """One line: the hardware, the system, Python."""
+    return f"{hardware()}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
 
 
 def commit() -> str:
