@@ -94,7 +94,3 @@ def main(argv: Sequence[str]) -> int:
     except DeployError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -187,7 +187,3 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
         return 1
     print(f"secrets in {directory}: {f'made {len(made)}' if made else 'all there'}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -15,6 +15,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from loadtests.stored import direct
 from scripts.cluster import broker_users
 from scripts.local.home import Home, password_name, write_private
 from scripts.local.ports import Ports
@@ -89,7 +90,7 @@ def give_users(home: Home, ports: Ports) -> None:
         method="POST",
     )
     try:
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=120).close()
+        direct().open(request, timeout=120).close()
     except urllib.error.HTTPError as error:
         raise Trouble(
             f"the broker does not take its users: {error}; look into {home.log('rabbitmq')}"
