@@ -17,10 +17,10 @@ from functools import partial
 import msgspec
 from loadtests.bench import finished
 from loadtests.bench.arrivals import share
-from loadtests.bench.orders import at_rate, idle, row_of, settled
+from loadtests.bench.orders import Trial, idle, settled
 from loadtests.bench.orders_client import Client
 from loadtests.bench.orders_cost import told_h
-from loadtests.bench.orders_report import Row
+from loadtests.bench.orders_report import Run
 from loadtests.bench.running import Running, command_line, on_a_system, print_table, say
 from loadtests.bench.runs import ARTIFACTS
 from scripts.local.words import positive
@@ -62,21 +62,26 @@ class Grown:
     """One row. `idle_cores`: of all processes while nobody orders; `looks_ms`: p95 by what was looked at."""
 
     name: str
-    order: Row
+    order: Run
     idle_cores: float
     looks_ms: dict[str, float]
 
+    @property
+    def bad(self) -> int:
+        """Orders that were refused, or have not ended."""
+        return sum(self.order.outcome.refused.values()) + len(self.order.outcome.open_orders)
+
     def cells(self) -> list[str]:
         """Its figures as a table shows them."""
-        order = self.order
+        order, (middle, high, _) = self.order, self.order.times_ms["POST"]
         return [
             self.name,
             f"{order.in_h(order.total_ms):.0f}",
             f"{self.idle_cores:.2f}",
-            f"{order.post_ms[0]:.0f}, {order.post_ms[1]:.0f}",
-            f"{order.assigned_ms[1]:.0f}",
+            f"{middle:.0f}, {high:.0f}",
+            f"{order.times_ms['created -> assigned'][1]:.0f}",
             *(f"{ms:.0f}" for ms in self.looks_ms.values()),
-            str(sum(order.refused.values()) + order.still_open),
+            str(self.bad),
         ]
 
 
@@ -127,9 +132,9 @@ async def measure(running: Running, options: argparse.Namespace, name: str, h_s:
                     f"{name} was not measured: the store does not take the deliveries: {exc}"
                 ) from exc
             await asyncio.sleep(options.idle_seconds)  # what is written behind the answers
-        still = await idle(running, options.idle_seconds)
-        run = await at_rate(running, client, options.rate, options.seconds, 120.0, still)
-        return Grown(name, row_of(run, still, h_s), sum(still.cpu_a_s.values()), await looks(running))
+        trial = Trial(running, client, await idle(running, options.idle_seconds), h_s)
+        run = await trial.at(options.rate, options.seconds, 120.0)
+        return Grown(name, run, sum(trial.still.cpu_a_s.values()), await looks(running))
     finally:
         await client.close()
 
@@ -173,7 +178,7 @@ def main(options: argparse.Namespace) -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / "growth.md").write_text(markdown(rows), encoding="utf-8")
     say(f"table: {FOLDER}/growth.md")
-    missed = [row.name for row in rows if row.order.refused or row.order.still_open]
+    missed = [row.name for row in rows if row.bad]
     for name in missed:
         say(f"MISSED {name}: an order was refused, or has not ended")
     return 1 if missed else 0

@@ -132,9 +132,8 @@ def end_port_mapper(ports: Ports) -> None:
     epmd = shutil.which("epmd")
     if epmd is None:
         return
-    with contextlib.suppress(
-        OSError, subprocess.TimeoutExpired
-    ):  # who ends the home's processes ends it as well
+    # Where it is not heard, who ends the home's processes ends it as well.
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         subprocess.run(
             [epmd, "-kill"],
             env={**os.environ, "ERL_EPMD_PORT": str(ports.epmd), "ERL_EPMD_ADDRESS": "127.0.0.1"},

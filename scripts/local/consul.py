@@ -34,9 +34,8 @@ def binary() -> Path:
 def version(program: Path) -> tuple[int, int]:
     """Major and minor of the program. Raises Trouble when it does not say."""
     answer = b""
-    with contextlib.suppress(
-        OSError, subprocess.TimeoutExpired
-    ):  # another machine's program, or a broken one
+    # Another machine's program, or a broken one, says nothing.
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         answer = subprocess.run(
             [program, "version"], input=b"", capture_output=True, timeout=VERSION_WITHIN_S, check=False
         ).stdout

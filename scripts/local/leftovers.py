@@ -43,9 +43,8 @@ def _from_ps(mark: str) -> list[int]:
     listing = subprocess.run(
         ["ps", "eww", "-A", "-o", "pid=,command="], capture_output=True, text=True, timeout=120, check=False
     ).stdout
-    entry = re.compile(
-        rf"\s{re.escape(mark)}(?=\s*$|\s\w+=)"
-    )  # up to the next one: a folder's name may have blanks
+    # Up to the next one: a folder's name may have blanks.
+    entry = re.compile(rf"\s{re.escape(mark)}(?=\s*$|\s\w+=)")
     return [int(line.split(None, 1)[0]) for line in listing.splitlines() if entry.search(line)]
 
 

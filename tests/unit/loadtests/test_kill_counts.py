@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from loadtests.bench.kv_kills import Counts
+from loadtests.bench.kv_events import Counts
 
 
 @pytest.mark.parametrize(
