@@ -59,13 +59,8 @@ def add_system(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--host", metavar="URL", help="an lb of any system (default: that of --home)")
     add("--home", type=named, metavar="DIR", help="which system of this machine (default: .run)")
-    add(
-        "--slo",
-        type=Path,
-        default=THRESHOLDS,
-        metavar="FILE",
-        help="thresholds (default: loadtests/slo.toml)",
-    )
+    told = "thresholds (default: loadtests/slo.toml)"
+    add("--slo", type=Path, default=THRESHOLDS, metavar="FILE", help=told)
 
 
 def orders_per_minute(drones: int, speed: float, minutes: float) -> float:

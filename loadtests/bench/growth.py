@@ -152,14 +152,8 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     add("--rate", type=positive(float), default=20.0, help="orders a second (default: 20)")
     add("--seconds", type=positive(float), default=20.0, help="for how long (default: 20)")
     add("--idle-seconds", type=positive(float), default=15.0, help="how long to watch the idle system")
-    add(
-        "--sizes",
-        nargs="+",
-        choices=SIZES,
-        default=list(SIZES),
-        metavar="SIZE",
-        help=f"some of: {', '.join(SIZES)} (default: all)",
-    )
+    some = f"some of: {', '.join(SIZES)} (default: all)"
+    add("--sizes", nargs="+", choices=SIZES, default=list(SIZES), metavar="SIZE", help=some)
     return command.parse_args(words)
 
 

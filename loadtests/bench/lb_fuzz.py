@@ -58,27 +58,7 @@ FRAMINGS = (
     "Content-Length: +{length}",
     "Content-Length: {length} ",
 )
-SPICES = (
-    "\n",
-    "\r",
-    "\r\n",
-    "\x00",
-    " ",
-    "\t",
-    "\x0b",
-    ":",
-    ",",
-    ";",
-    "#",
-    "0",
-    "\x7f",
-    "\x80",
-    "\r\n\r\n",
-    "\r\n ",
-    "_",
-    "/",
-    "%",
-)
+SPICES = (*"\n\r", "\r\n", *"\x00 \t\x0b:,;#0\x7f\x80", "\r\n\r\n", "\r\n ", *"_/%")
 
 
 def chunked(rng: Random, body: str) -> str:

@@ -101,19 +101,11 @@ def run_wrk(
 ) -> Measure:
     """`wrk` with the CPU that `peer` used meanwhile."""
     before_s = cpu_s(peer.pid)
-    result = wrk(peer.port, load, connections, seconds, pin, pace_ms)
-    used_s = cpu_s(peer.pid) - before_s
-    return Measure(
-        peer.name,
-        load if pace_ms is None else f"{load} at half load",
-        connections,
-        result.requests / result.seconds,
-        used_s / max(1, result.requests) * 1e6,
-        result.p50,
-        result.p99,
-        result.p999,
-        result.bad,
-    )
+    told = wrk(peer.port, load, connections, seconds, pin, pace_ms)
+    cpu_us = (cpu_s(peer.pid) - before_s) / max(1, told.requests) * 1e6
+    name = load if pace_ms is None else f"{load} at half load"
+    per_s = told.requests / told.seconds
+    return Measure(peer.name, name, connections, per_s, cpu_us, told.p50, told.p99, told.p999, told.bad)
 
 
 async def _stream(port: int, every_ms: int, until_s: float, delays_us: list[float]) -> None:

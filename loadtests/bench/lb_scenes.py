@@ -45,13 +45,8 @@ def of_clients(name: str, seen: Seen, made: int | None = None) -> list[Finding]:
         Finding(f"{name}: keys answered with two ids", str(seen.doubled), not seen.doubled),
     ]
     if made is not None:
-        found.append(
-            Finding(
-                f"{name}: deliveries for {len(seen.ids):,} acknowledged orders",
-                f"{made:,}",
-                made == len(seen.ids),
-            )
-        )
+        what = f"{name}: deliveries for {len(seen.ids):,} acknowledged orders"
+        found.append(Finding(what, f"{made:,}", made == len(seen.ids)))
     return found
 
 

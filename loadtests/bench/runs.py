@@ -18,6 +18,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +47,11 @@ class Tee:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._shown, name)
+
+
+def wrapped(entry: str) -> str:
+    """One entry of a list of figures in a page."""
+    return textwrap.fill(entry, 118, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def hardware() -> str:

@@ -50,12 +50,8 @@ def make(directory: Path, hosts: Mapping[str, str]) -> list[str]:
         _openssl(
             *("req", "-x509", "-new", "-nodes", "-days", str(DAYS), "-subj", "/CN=DroneDispatch cluster CA"),
             *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *(
-                "-addext",
-                "basicConstraints=critical,CA:TRUE",
-                "-addext",
-                "keyUsage=critical,keyCertSign,cRLSign",
-            ),
+            *("-addext", "basicConstraints=critical,CA:TRUE"),
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
             *("-keyout", str(directory / "ca.key"), "-out", str(directory / "ca.pem")),
         )
         made.append("tls/ca.pem")

@@ -80,15 +80,12 @@ def give_users(home: Home, ports: Ports) -> None:
     document = definitions(home)
     write_private(home.root / "etc" / "rabbitmq" / "definitions.json", json.dumps(document, indent=1) + "\n")
     password = home.secret("amqp_password").read_text(encoding="utf-8").strip()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{ports.amqp_management}/api/definitions",
-        data=json.dumps(document).encode(),
-        headers={
-            "content-type": "application/json",
-            "authorization": f"Basic {base64.b64encode(f'{USER}:{password}'.encode()).decode()}",
-        },
-        method="POST",
-    )
+    headers = {
+        "content-type": "application/json",
+        "authorization": f"Basic {base64.b64encode(f'{USER}:{password}'.encode()).decode()}",
+    }
+    url = f"http://127.0.0.1:{ports.amqp_management}/api/definitions"
+    request = urllib.request.Request(url, json.dumps(document).encode(), headers)
     try:
         direct().open(request, timeout=120).close()
     except urllib.error.HTTPError as error:
@@ -132,13 +129,8 @@ def end_port_mapper(ports: Ports) -> None:
     epmd = shutil.which("epmd")
     if epmd is None:
         return
+    where = {"ERL_EPMD_PORT": str(ports.epmd), "ERL_EPMD_ADDRESS": "127.0.0.1"}
     # Where it is not heard, who ends the home's processes ends it as well.
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run(
-            [epmd, "-kill"],
-            env={**os.environ, "ERL_EPMD_PORT": str(ports.epmd), "ERL_EPMD_ADDRESS": "127.0.0.1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=EPMD_WAIT_S,
-            check=False,
-        )
+        command = [epmd, "-kill"]
+        subprocess.run(command, env=os.environ | where, capture_output=True, timeout=EPMD_WAIT_S, check=False)

@@ -12,13 +12,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from loadtests.bench.runs import hardware
+from loadtests.bench.runs import hardware, wrapped
 from scripts.local.home import CHECKOUT, named
 from scripts.local.trouble import Trouble, run_command
 from scripts.trial.clean_machine import CleanMachine, bootstrap, only_child, switched_on
@@ -51,10 +50,7 @@ class Run:
             f"* {today}, {self.commit}, {RELEASES[self.release]} ({self.versions}), on {machine}: `scripts/up` "
             f"healthy after {_minutes(self.up_minutes)} min, `{what}` took {_minutes(self.test_minutes)} min: {self.verdict}"
         )
-        wrapped = textwrap.fill(
-            text, 118, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-        )
-        return wrapped + "\n"
+        return wrapped(text) + "\n"
 
 
 def _minutes(value: float | None) -> str:
