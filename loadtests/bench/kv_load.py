@@ -38,7 +38,9 @@ for size in function() return file:read(8) end do requests[#requests + 1] = file
 function setup(thread)
   thread.addr = wrk.lookup("127.0.0.1", addresses[made % #addresses + 1])[1]
   made = made + 1
+  thread:set("seed", made)
 end
+function init() math.randomseed(seed) end
 function request()
   n = n + 1
   return requests[{pick}]
@@ -65,9 +67,9 @@ def request_of(peer: Peer, verb: Verb, key: str) -> bytes:
         body = json.dumps({name: base64.b64encode(value).decode() for name, value in fields.items()}).encode()
         return _http("POST", "/v3/kv/put" if verb == "put" else "/v3/kv/range", body)
     base, raw, head = ("/v1/kv/", "?raw", "") if peer == "consul" else ("/kv/", "", KNOWN)
-    return (
-        _http("PUT", base + key, VALUE, head) if verb == "put" else _http("GET", base + key + raw, b"", head)
-    )
+    if verb == "put":
+        return _http("PUT", base + key, VALUE, head)
+    return _http("GET", base + key + raw, b"", head)
 
 
 def batch_of(verb: Verb, keys: Sequence[str]) -> bytes:
