@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,14 @@ def feature(kind: str, name: str, geometry: Document, **more: object) -> Documen
 
 def polygon(shape: Polygon, plane: Plane = PLANE) -> Document:
     return {"type": "Polygon", "coordinates": [ring_of(shape, plane)]}
+
+
+def with_no_fly(city: City, shapes: Iterable[Polygon]) -> Document:
+    """The city's document with an area more for each shape, in metres of its plane."""
+    document: Document = json.loads(json.dumps(city.document))
+    for number, shape in enumerate(shapes):
+        document["features"].append(feature("no_fly", f"area-{number}", polygon(shape, city.plane)))
+    return document
 
 
 def wiggly(corners: int, *, radius_m: float = 9_000.0, roughness: float = 0.002, seed: int = 0) -> Polygon:
