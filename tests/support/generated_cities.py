@@ -40,6 +40,28 @@ def with_no_fly(city: City, shapes: Iterable[Polygon]) -> Document:
     return document
 
 
+def moved_by(city: City, lon_deg: float, lat_deg: float) -> Document:
+    """The city's document, elsewhere."""
+    document: Document = json.loads(json.dumps(city.document))
+
+    def moved(part: Any) -> Any:
+        if isinstance(part[0], float):
+            return [part[0] + lon_deg, part[1] + lat_deg]
+        return [moved(one) for one in part]
+
+    for one in document["features"]:
+        one["geometry"]["coordinates"] = moved(one["geometry"]["coordinates"])
+    return document
+
+
+def renamed(city: City, name: str) -> Document:
+    """The city's document; the feature of this name has another."""
+    document: Document = json.loads(json.dumps(city.document))
+    (one,) = (one for one in document["features"] if one["properties"]["id"] == name)
+    one["properties"]["id"] = "renamed"
+    return document
+
+
 def wiggly(corners: int, *, radius_m: float = 9_000.0, roughness: float = 0.002, seed: int = 0) -> Polygon:
     """A blob with bays and capes of many sizes, and noise of `roughness` of its radius at every corner."""
     rng = np.random.default_rng(seed)

@@ -10,13 +10,15 @@ import pytest
 from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.drone_sim.core.schedule import Beat
+from dronedispatch.drone_sim.fleet_flight import FleetFlight
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
-from dronedispatch.fleet.documents import encode
+from dronedispatch.fleet.documents import ZONES_KEY, encode
 from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.kv.client import Item, KVClient
 from dronedispatch.testing.fleet import a_delivery, at_km
 from dronedispatch.testing.flow_checker import FlowChecker, FlowVerdict
 from dronedispatch.testing.town import Town
+from support.generated_cities import Document
 
 BEAT = Beat(late_s=0.0, elapsed_s=1.0, skipped=0, next_due_s=0.0)
 OpenTown = Callable[..., Awaitable[Town]]
@@ -91,3 +93,23 @@ async def watch(town: Town, checker: FlowChecker) -> None:
 async def verdict(town: Town, checker: FlowChecker) -> FlowVerdict:
     """What the checker says in the end."""
     return checker.verdict({one.id: one for one in await town.deliveries()}, await town.drones())
+
+
+async def a_fleet(town: Town, drones: int, name: str = "sim-1") -> FleetFlight:
+    """A drone_sim whose drones are registered."""
+    fleet = town.add_fleet(drones, name)
+    await town.ticks(2)
+    return fleet
+
+
+async def beats(fleet: FleetFlight, count: int = 1) -> None:
+    """So many of the fleet's ticks, and nobody else's."""
+    for _ in range(count):
+        await fleet.tick(BEAT)
+
+
+async def becomes(town: Town, document: Document) -> None:
+    """This is the city from now on, and every fleet has read it."""
+    await town.kv.put(ZONES_KEY, encode(document))
+    for fleet in town.fleets:
+        await fleet.zones.once()
