@@ -32,9 +32,26 @@ def polygon(shape: Polygon, plane: Plane = PLANE) -> Document:
     return {"type": "Polygon", "coordinates": [ring_of(shape, plane)]}
 
 
+def copied(city: City) -> Document:
+    """The city's document, for a test to change."""
+    document: Document = json.loads(json.dumps(city.document))
+    return document
+
+
+def first(document: Document, kind: str) -> Document:
+    """Its first feature of a kind."""
+    found: Document = next(one for one in document["features"] if one["properties"]["kind"] == kind)
+    return found
+
+
+def box(west: float, south: float, east: float, north: float) -> list[list[list[float]]]:
+    """The coordinates of a polygon of four corners."""
+    return [[[west, south], [east, south], [east, north], [west, north], [west, south]]]
+
+
 def with_no_fly(city: City, shapes: Iterable[Polygon]) -> Document:
     """The city's document with an area more for each shape, in metres of its plane."""
-    document: Document = json.loads(json.dumps(city.document))
+    document = copied(city)
     for number, shape in enumerate(shapes):
         document["features"].append(feature("no_fly", f"area-{number}", polygon(shape, city.plane)))
     return document
@@ -42,7 +59,7 @@ def with_no_fly(city: City, shapes: Iterable[Polygon]) -> Document:
 
 def moved_by(city: City, lon_deg: float, lat_deg: float) -> Document:
     """The city's document, elsewhere."""
-    document: Document = json.loads(json.dumps(city.document))
+    document = copied(city)
 
     def moved(part: Any) -> Any:
         if isinstance(part[0], float):
@@ -56,7 +73,7 @@ def moved_by(city: City, lon_deg: float, lat_deg: float) -> Document:
 
 def renamed(city: City, name: str) -> Document:
     """The city's document; the feature of this name has another."""
-    document: Document = json.loads(json.dumps(city.document))
+    document = copied(city)
     (one,) = (one for one in document["features"] if one["properties"]["id"] == name)
     one["properties"]["id"] = "renamed"
     return document
