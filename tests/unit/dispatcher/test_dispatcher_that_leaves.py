@@ -10,16 +10,9 @@ import pytest
 
 from dronedispatch.dispatcher.app import Dispatcher
 from support.towns import OpenTown
-from support.virtual_time import pass_time
+from support.virtual_time import pass_time, stubborn
 
 pytestmark = pytest.mark.virtual_time
-
-
-async def stubborn() -> None:
-    try:
-        await asyncio.Event().wait()
-    except asyncio.CancelledError:
-        await asyncio.Event().wait()
 
 
 async def test_a_campaign_that_swallows_a_cancellation_holds_up_no_stop(open_town: OpenTown) -> None:

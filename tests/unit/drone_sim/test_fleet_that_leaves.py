@@ -9,16 +9,9 @@ import pytest
 from dronedispatch.drone_sim.app import DroneSim
 from dronedispatch.testing.town import Town
 from support.towns import a_fleet
-from support.virtual_time import pass_time
+from support.virtual_time import pass_time, stubborn
 
 pytestmark = pytest.mark.virtual_time
-
-
-async def stubborn() -> None:
-    try:
-        await asyncio.Event().wait()
-    except asyncio.CancelledError:
-        await asyncio.Event().wait()
 
 
 async def test_a_loop_that_swallows_a_cancellation_holds_up_no_stop(town: Town) -> None:
