@@ -1,4 +1,4 @@
-"""Random places that the city of a running system serves, found from its own GET /zones."""
+"""Random places that a city serves, and orders between them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dronedispatch.fleet.positions import LatLon, Point
 
 
 def city_of(zones: Any) -> City:
-    """Raises CityInvalid."""
+    """That of a running system, from its own GET /zones. Raises CityInvalid."""
     return parse_city(zones, "shown")
 
 
@@ -21,15 +21,16 @@ def place(city: City, rng: random.Random) -> LatLon:
     high = Point(max(c.x_m for c in corners), max(c.y_m for c in corners))
     while True:
         found = city.plane.to_latlon(Point(rng.uniform(low.x_m, high.x_m), rng.uniform(low.y_m, high.y_m)))
-        if city.why_not_here(found) is None:
-            return found
+        rounded = LatLon(lat=round(found.lat, 6), lon=round(found.lon, 6))
+        if city.why_not_here(rounded) is None:
+            return rounded
 
 
-def order(city: City, rng: random.Random, weight_max_kg: float) -> dict[str, Any]:
+def order(city: City, rng: random.Random, weight_kg: float) -> dict[str, Any]:
     """The body of one POST /deliveries."""
     origin, destination = place(city, rng), place(city, rng)
     return {
         "origin": {"lat": origin.lat, "lon": origin.lon},
         "destination": {"lat": destination.lat, "lon": destination.lon},
-        "weight": round(rng.uniform(0.2, weight_max_kg), 1),
+        "weight": round(weight_kg, 2),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from loadtests import stored
@@ -34,71 +34,33 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes with --headless: 0 all thresholds hold, 1 one is violated, 2 there is no verdict, "
         "or the run is invalid (it could not offer its rate).",
     )
+    add_system(command)
     add = command.add_argument
-    add("--host", metavar="URL", help="an lb of any system (default: that of --home)")
-    add(
-        "--home",
-        type=named,
-        metavar="DIR",
-        help="which system of this machine (default: .run)",
-    )
+    count, processes = between(int, 1, COUNT_MAX), between(int, 1, PROCESSES_MAX)
+    minutes, settle_s = between(float, 0.01, 10_080), between(float, 0.0, 86_400)
     add("--headless", action="store_true", help="no web UI: run for --minutes, judge, exit")
-    add(
-        "--minutes",
-        type=between(float, 0.01, 10_080),
-        default=1.0,
-        metavar="N",
-        help="length of a headless test (default: 1)",
-    )
-    add(
-        "--orders-per-minute",
-        type=positive(float),
-        metavar="R",
-        help="over all users (default: half of what the fleet that is found there can fly)",
-    )
-    add(
-        "--orders",
-        type=between(int, 1, COUNT_MAX),
-        metavar="N",
-        help="end before --minutes are over, once N orders are placed",
-    )
-    add("--users", type=between(int, 1, COUNT_MAX), default=10, metavar="N", help="customers (default: 10)")
-    add(
-        "--processes",
-        type=between(int, 1, PROCESSES_MAX),
-        default=1,
-        metavar="N",
-        help="load processes, which share users and rate (default: 1; one makes about 600 requests a second)",
-    )
-    _add_report(command)
+    add("--minutes", type=minutes, default=1.0, metavar="N", help="length of a headless test (default: 1)")
+    half = "over all users (default: half of what the fleet that is found there can fly)"
+    add("--orders-per-minute", type=positive(float), metavar="R", help=half)
+    add("--orders", type=count, metavar="N", help="end before --minutes are over, once N orders are placed")
+    add("--users", type=count, default=10, metavar="N", help="customers (default: 10)")
+    shared = "load processes, which share users and rate (default: 1; one makes about 600 requests a second)"
+    add("--processes", type=processes, default=1, metavar="N", help=shared)
+    add("--html", type=Path, metavar="FILE", help="write Locust's report, with the verdict on top")
+    add("--settle-s", type=settle_s, default=10.0, metavar="S", help="wait for the last orders (default: 10)")
+    port = "of the web UI (default: the home's, 8089 for the default ports)"
+    add("--web-port", type=between(int, 1, 65535), metavar="N", help=port)
+    add("--web-host", default="127.0.0.1", metavar="ADDR", help="of the web UI (default: this machine only)")
     return command
 
 
-def _add_report(command: argparse.ArgumentParser) -> None:
-    """What is told, by which thresholds, and where."""
+def add_system(command: argparse.ArgumentParser) -> None:
+    """Which system is judged, and by which thresholds."""
     add = command.add_argument
-    add("--html", type=Path, metavar="FILE", help="write Locust's report, with the verdict on top")
-    add(
-        "--settle-s",
-        type=between(float, 0.0, 86_400),
-        default=10.0,
-        metavar="S",
-        help="wait for the last orders (default: 10)",
-    )
-    add(
-        "--slo",
-        type=Path,
-        default=THRESHOLDS,
-        metavar="FILE",
-        help="thresholds (default: loadtests/slo.toml)",
-    )
-    add(
-        "--web-port",
-        type=between(int, 1, 65535),
-        metavar="N",
-        help="of the web UI (default: the home's, 8089 for the default ports)",
-    )
-    add("--web-host", default="127.0.0.1", metavar="ADDR", help="of the web UI (default: this machine only)")
+    add("--host", metavar="URL", help="an lb of any system (default: that of --home)")
+    add("--home", type=named, metavar="DIR", help="which system of this machine (default: .run)")
+    told = "thresholds (default: loadtests/slo.toml)"
+    add("--slo", type=Path, default=THRESHOLDS, metavar="FILE", help=told)
 
 
 def orders_per_minute(drones: int, speed: float, minutes: float) -> float:
@@ -112,34 +74,27 @@ def orders_per_minute(drones: int, speed: float, minutes: float) -> float:
 
 def locust_arguments(options: argparse.Namespace) -> list[str]:
     """What Locust is started with."""
-    common = [
-        "--locustfile",
-        str(LOCUSTFILE),
-        "--host",
-        options.host.rstrip("/"),
-        "--users",
-        str(options.users),
-    ]
-    common += ["--spawn-rate", str(options.users), "--orders-per-minute", str(options.orders_per_minute)]
-    if options.processes > 1:
-        common += ["--processes", str(options.processes)]
-    if options.html is not None:
-        common += ["--html", str(options.html)]
-    common += ["--settle-s", str(options.settle_s), "--slo", str(options.slo)]
+    told = {
+        "locustfile": LOCUSTFILE,
+        "host": options.host.rstrip("/"),
+        "users": options.users,
+        "spawn-rate": options.users,
+        "orders-per-minute": options.orders_per_minute,
+        "processes": options.processes if options.processes > 1 else None,
+        "html": options.html,
+        "settle-s": options.settle_s,
+        "slo": options.slo,
+    }
     if not options.headless:
-        return [*common, "--web-host", options.web_host, "--web-port", str(options.web_port)]
-    seconds = max(1, round(options.minutes * 60))
-    return [
-        *common,
-        "--headless",
-        "--run-time",
-        f"{seconds}s",
-        *(() if options.orders is None else ("--orders", str(options.orders))),
-        "--stop-timeout",
-        "10",
-        "--only-summary",
-        "--reset-stats",
-    ]
+        return _words(told | {"web-host": options.web_host, "web-port": str(options.web_port)})
+    run_time = f"{max(1, round(options.minutes * 60))}s"
+    told |= {"run-time": run_time, "orders": options.orders, "stop-timeout": 10}
+    return [*_words(told), "--headless", "--only-summary", "--reset-stats"]
+
+
+def _words(told: Mapping[str, object]) -> list[str]:
+    pairs = ((f"--{name}", str(value)) for name, value in told.items() if value is not None)
+    return [word for pair in pairs for word in pair]
 
 
 def find_door(options: argparse.Namespace) -> Ports:
@@ -196,9 +151,9 @@ def prepare(options: argparse.Namespace) -> None:
             )
 
 
-def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+def parsed(arguments: Sequence[str], command: argparse.ArgumentParser | None = None) -> argparse.Namespace:
     """The command line, checked; argparse ends the process on a mistake."""
-    command = parser()
+    command = command or parser()
     options = command.parse_args(arguments)
     if options.host is not None and "://" not in options.host:
         command.error(f"--host {options.host!r} is no URL, such as http://127.0.0.1:8080")

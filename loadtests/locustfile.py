@@ -19,6 +19,7 @@ import sys
 import time
 import uuid
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,23 +45,12 @@ log = logging.getLogger("slo")
 
 def add_options(parser: ArgumentParser, **_: Any) -> None:
     """Our own options; each is in the web UI too."""
-    parser.add_argument(
-        "--orders-per-minute",
-        type=float,
-        default=10.0,
-        help="over all users (default: 10)",
-        env_var="ORDERS_PER_MINUTE",
-    )
-    parser.add_argument(
-        "--orders", type=int, default=0, help="end once so many are placed (default: 0, go on)"
-    )
-    parser.add_argument(
-        "--settle-s",
-        type=float,
-        default=10.0,
-        help="how long the orders placed last may take before the verdict (default: 10)",
-    )
-    parser.add_argument("--slo", default=str(slo.THRESHOLDS), help="thresholds (default: loadtests/slo.toml)")
+    add, rate = parser.add_argument, "ORDERS_PER_MINUTE"
+    add("--orders-per-minute", type=float, default=10.0, help="over all users (default: 10)", env_var=rate)
+    add("--orders", type=int, default=0, help="end once so many are placed (default: 0, go on)")
+    late = "how long the orders placed last may take before the verdict (default: 10)"
+    add("--settle-s", type=float, default=10.0, help=late)
+    add("--slo", default=str(slo.THRESHOLDS), help="thresholds (default: loadtests/slo.toml)")
 
 
 class Customer(FastHttpUser):
@@ -90,7 +80,7 @@ class Customer(FastHttpUser):
 
     @task(1)
     def place(self) -> None:
-        body = order(self.city, self.rng, weight_max_kg=10.0)
+        body = order(self.city, self.rng, self.rng.uniform(0.2, 10.0))
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         with self.client.post("/deliveries", json=body, headers=headers, catch_response=True) as answer:
             if answer.status_code != 201:
@@ -120,24 +110,25 @@ class Customer(FastHttpUser):
 
     @task(1)
     def list_deliveries(self) -> None:
-        with self.client.get("/deliveries?limit=20", catch_response=True) as answer:
-            if answer.status_code != 200:
-                answer.failure(f"{answer.status_code} instead of 200")
-                return
-            ids = [one["id"] for one in answer.json()["deliveries"]]
-            if ids != sorted(ids, reverse=True):
-                answer.failure("a list that is not newest first")
+        def newest_first(told: Any) -> bool:
+            ids = [one["id"] for one in told["deliveries"]]
+            return ids == sorted(ids, reverse=True)
+
+        self._read("/deliveries?limit=20", newest_first, "a list that is not newest first")
 
     @task(1)
     def list_drones(self) -> None:
-        with self.client.get("/drones?limit=100", catch_response=True) as answer:
+        def none_is_empty(told: Any) -> bool:
+            return all(one["battery_pct"] is None or one["battery_pct"] > 0 for one in told["drones"])
+
+        self._read("/drones?limit=100", none_is_empty, "a drone with an empty battery")
+
+    def _read(self, target: str, right: Callable[[Any], bool], wrong: str) -> None:
+        with self.client.get(target, catch_response=True) as answer:
             if answer.status_code != 200:
                 answer.failure(f"{answer.status_code} instead of 200")
-                return
-            if any(
-                one["battery_pct"] is not None and one["battery_pct"] <= 0 for one in answer.json()["drones"]
-            ):
-                answer.failure("a drone with an empty battery")
+            elif not right(answer.json()):
+                answer.failure(wrong)
 
 
 _current: list[MeasuredRun] = []  # one: the test that runs, or ran last

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from loadtests import access_log, slo, stored
-from loadtests.load import find_door, without_a_verdict
-from scripts.local.home import DEFAULT, named
+from loadtests import access_log, load, slo, stored
+from scripts.local.home import DEFAULT
 from scripts.local.trouble import run_command
 from scripts.local.words import between
 
@@ -27,47 +26,24 @@ def parser() -> argparse.ArgumentParser:
         description="Watch the SLOs of a running system passively, from the lb's access log and the stored timestamps.",
         epilog="Exit codes with --once: 0 all thresholds hold, 1 one is violated, 2 there is no verdict.",
     )
+    load.add_system(command)
     add = command.add_argument
-    add("--host", metavar="URL", help="an lb of any system (default: that of --home)")
-    add("--home", type=named, metavar="DIR", help="which system of this machine (default: .run)")
     add("--log", type=Path, metavar="FILE", help="the lb's access log (default: logs/access.log of --home)")
-    add(
-        "--minutes",
-        type=between(float, 0.01, 525_600),
-        default=10.0,
-        metavar="N",
-        help="how far to look back (default: 10)",
-    )
-    add(
-        "--every",
-        type=between(float, 0.1, 86_400),
-        default=5.0,
-        metavar="S",
-        help="seconds between two looks (default: 5)",
-    )
-    add(
-        "--slo",
-        type=Path,
-        default=slo.THRESHOLDS,
-        metavar="FILE",
-        help="thresholds (default: loadtests/slo.toml)",
-    )
+    minutes, every_s = between(float, 0.01, 525_600), between(float, 0.1, 86_400)
+    add("--minutes", type=minutes, default=10.0, metavar="N", help="how far to look back (default: 10)")
+    add("--every", type=every_s, default=5.0, metavar="S", help="seconds between two looks (default: 5)")
     add("--once", action="store_true", help="look once and end with an exit code")
     return command
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line, checked; argparse ends the process on a mistake."""
-    command = parser()
-    options = command.parse_args(arguments)
-    if not options.slo.is_file():
-        command.error(f"--slo {options.slo}: no such file")
-    return options
+    return load.parsed(arguments, parser())
 
 
 def locate(options: argparse.Namespace) -> None:
     """Fill in the door and its log: the home's. Raises Trouble when nothing was ever started in a home that was named."""
-    find_door(options)
+    load.find_door(options)
     options.log = options.log or (options.home or DEFAULT) / "logs" / "access.log"
 
 
@@ -135,7 +111,7 @@ def _seconds(value: float | None) -> str:
 def main() -> None:
     """Entry point."""
     options = parsed(sys.argv[1:])
-    run_command(lambda: without_a_verdict(lambda: watch(options)), lambda: options.home or DEFAULT)
+    run_command(lambda: load.without_a_verdict(lambda: watch(options)), lambda: options.home or DEFAULT)
 
 
 if __name__ == "__main__":

@@ -16,24 +16,10 @@ COLOURS = {"ok": "#1b7f3b", "VIOLATED": "#b3261e", "INVALID": "#8a4b00", "no ver
 
 def rows(sentence: str, lines: Sequence[slo.Line]) -> list[dict[str, str]]:
     """The tab's table: the verdict first, then a row for each threshold."""
-    whole = {
-        "name": "Verdict",
-        "measured": sentence,
-        "threshold": "",
-        "verdict": "not yet" if sentence == RUNNING else _word(lines),
-    }
-    return [
-        whole,
-        *(
-            {
-                "name": line.name,
-                "measured": line.measured,
-                "threshold": line.threshold,
-                "verdict": line.word,
-            }
-            for line in lines
-        ),
-    ]
+    word = "not yet" if sentence == RUNNING else _word(lines)
+    cells = [("Verdict", sentence, "", word)]
+    cells += [(line.name, line.measured, line.threshold, line.word) for line in lines]
+    return [dict(zip((key for key, _ in COLUMNS), row, strict=True)) for row in cells]
 
 
 def with_verdict(report: str, sentence: str, lines: Sequence[slo.Line]) -> str:
@@ -66,12 +52,8 @@ def add_to_file(path: Path, since_ns: int, sentence: str, lines: Sequence[slo.Li
 
 
 def _word(lines: Sequence[slo.Line]) -> str:
-    words = {line.word for line in lines}
-    return (
-        next((one for one in ("INVALID", "VIOLATED", "no verdict") if one in words), "ok")
-        if lines
-        else "no verdict"
-    )
+    words = {line.word for line in lines} or {"no verdict"}
+    return next((one for one in ("INVALID", "VIOLATED", "no verdict") if one in words), "ok")
 
 
 def _row(line: slo.Line) -> str:

@@ -4,43 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import msgspec
+from loadtests import city as cities
+from loadtests.bench.running import Running
 from ulid import ULID
 
 from dronedispatch.fleet.city import City, default_city
 from dronedispatch.fleet.drones import PAYLOAD_MAX_KG
-from dronedispatch.fleet.positions import LatLon, Point
-from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError
 
-ANSWER_TIMEOUT_S = 15.0
 PATIENCE_S = 60.0  # how long a client repeats an order under its key before it gives up
-
-
-def spot(rng: Random, city: City) -> LatLon:
-    """A uniform place of the city where a parcel can be fetched or brought."""
-    rim = city.boundary.corners
-    while True:
-        point = Point(
-            rng.uniform(min(p.x_m for p in rim), max(p.x_m for p in rim)),
-            rng.uniform(min(p.y_m for p in rim), max(p.y_m for p in rim)),
-        )
-        pos = city.plane.to_latlon(point)
-        if city.why_not_here(pos) is None:
-            return pos
 
 
 def order(rng: Random, city: City) -> bytes:
     """The body of one POST /deliveries: any parcel that some drone carries."""
-    body = {
-        "origin": spot(rng, city),
-        "destination": spot(rng, city),
-        "weight": round(rng.uniform(0.2, max(PAYLOAD_MAX_KG.values())), 2),
-    }
-    return msgspec.json.encode(body)
+    return msgspec.json.encode(cities.order(city, rng, rng.uniform(0.2, max(PAYLOAD_MAX_KG.values()))))
+
+
+async def arrive(
+    rng: Random, per_s: float, seconds: float, place: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """`place` at random moments, whatever became of those before; ends when the last one has."""
+    due_s = time.monotonic()
+    end_s = due_s + seconds
+    async with asyncio.TaskGroup() as group:
+        while (due_s := due_s + rng.expovariate(per_s)) < end_s:
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            group.create_task(place())
 
 
 @dataclass
@@ -50,10 +45,10 @@ class Arrivals:
     `answered_s`: when each 201 came (monotonic).
     """
 
-    client: HttpClient
-    host: str
-    port: int
+    running: Running
     seed: int
+    city: City = field(default_factory=default_city)
+    patience_s: float = PATIENCE_S
     accepted: set[str] = field(default_factory=set)
     waits_s: list[float] = field(default_factory=list)
     answered_s: list[float] = field(default_factory=list)
@@ -62,33 +57,17 @@ class Arrivals:
 
     async def run(self, per_s: float, seconds: float) -> None:
         """For `seconds`, then until every order has its answer or was given up."""
-        rng, city = Random(self.seed), default_city()
-        end_s = time.monotonic() + seconds
-        due_s = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            while True:
-                due_s += rng.expovariate(per_s)
-                if due_s >= end_s:
-                    return
-                await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-                group.create_task(self._place(order(rng, city), str(ULID())))
+        rng = Random(self.seed)
+        await arrive(rng, per_s, seconds, lambda: self._place(order(rng, self.city), str(ULID())))
 
     async def _place(self, body: bytes, key: str) -> None:
         began_s = time.monotonic()
         headers = (("content-type", "application/json"), ("idempotency-key", key))
         tries = 0
-        while time.monotonic() - began_s < PATIENCE_S:
+        while True:
             tries += 1
             try:
-                answer = await self.client.request(
-                    "POST",
-                    self.host,
-                    self.port,
-                    "/deliveries",
-                    headers=headers,
-                    body=body,
-                    timeout_s=ANSWER_TIMEOUT_S,
-                )
+                answer = await self.running.ask("POST", "/deliveries", headers=headers, body=body)
             except HttpError as exc:
                 self._note(type(exc).__name__)
             else:
@@ -99,7 +78,9 @@ class Arrivals:
                     return
                 self._note(str(answer.status))
             await asyncio.sleep(min(2.0, 0.2 * 2**tries))
-        self.given_up += 1
+            if time.monotonic() - began_s >= self.patience_s:
+                self.given_up += 1
+                return
 
     def _note(self, what: str) -> None:
         self.bad_answers[what] = self.bad_answers.get(what, 0) + 1

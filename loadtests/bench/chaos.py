@@ -31,9 +31,9 @@ import aiormq.exceptions
 import uvloop
 from loadtests.bench.arrivals import Arrivals, share
 from loadtests.bench.chaos_copies import may_take
-from loadtests.bench.chaos_faults import FAULTS, clean_up, wanted_faults
+from loadtests.bench.chaos_faults import FAULTS, clean_up, one_of, wanted_faults
 from loadtests.bench.chaos_health import Page, Spell, longest_gaps, said_beside_truth
-from loadtests.bench.running import Running, command_line, opened, say, start, stop
+from loadtests.bench.running import Running, command_line, opened, say, start, stop, words_of
 from scripts.local.home import named
 from scripts.local.words import positive
 
@@ -180,10 +180,9 @@ class Tormentor:
         if kind not in KINDS:
             return await FAULTS[kind](self._running, self._rng)
         pids = await asyncio.to_thread(self._running.pids)
-        names = sorted(name for name in pids if name == kind or name.startswith(f"{kind}-"))
-        if not names or (kind == "kvstore" and await may_take(self._running) is not None):
+        name = one_of(pids, kind, self._rng)
+        if not name or (kind == "kvstore" and await may_take(self._running) is not None):
             return ""
-        name = self._rng.choice(names)
         os.kill(pids[name], signal.SIGKILL)
         return name
 
@@ -200,7 +199,7 @@ async def trial(running: Running, arguments: argparse.Namespace) -> bool:
     bus.start()
     witness.listen(bus)
     looking = asyncio.create_task(witness.look())
-    arrivals = Arrivals(running.http, "127.0.0.1", running.options.ports.lb, arguments.seed)
+    arrivals = Arrivals(running, arguments.seed)
     tormentor, page = Tormentor(running, arguments), Page()
     watching = asyncio.create_task(page.watch(running))
     seconds = arguments.minutes * 60
@@ -278,14 +277,8 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     add("--orders-per-s", type=positive(float), default=20.0)
     add("--dispatchers", type=positive(int), default=2)
     add("--drone-sims", type=positive(int), default=2, help="processes that share the fleet")
-    add(
-        "--every",
-        type=positive(float),
-        nargs=2,
-        default=(5.0, 10.0),
-        metavar="S",
-        help="seconds between two kills",
-    )
+    between = "seconds between two kills"
+    add("--every", type=positive(float), nargs=2, default=(5.0, 10.0), metavar="S", help=between)
     add("--kill", nargs="+", choices=KINDS, default=list(KINDS), help="what may be killed")
     add(
         "--fault",
@@ -327,17 +320,8 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _on_a_system_of_its_own(arguments: argparse.Namespace, home: Path) -> bool:
     try:
-        start(
-            home,
-            [
-                f"--drones={arguments.drones}",
-                f"--speed={arguments.speed}",
-                f"--dispatchers={arguments.dispatchers}",
-                f"--drone-sims={arguments.drone_sims}",
-                f"--port-base={arguments.port_base}",
-                f"--seed={arguments.seed}",
-            ],
-        )
+        names = ("drones", "speed", "dispatchers", "drone_sims")
+        start(home, words_of(arguments, **{name: getattr(arguments, name) for name in names}))
         return uvloop.run(run(arguments, home))
     finally:
         stop(home)

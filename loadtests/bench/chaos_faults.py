@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -19,9 +19,8 @@ from loadtests.bench.running import Running, say
 from scripts.local.table import program
 
 DAMAGED_PLACES = 400
-TMPFS_BYTES = (
-    512 * 1024**2
-)  # more than half an hour of orders: a replica that has outgrown its disk stays away
+# More than half an hour of orders: a replica that has outgrown its disk stays away.
+TMPFS_BYTES = 512 * 1024**2
 FREEZABLE = ("dispatcher", "drone-sim", "kvstore", "kvfront", "gateway")
 EXCHANGES = ("delivery_changes", "delivery_status", "drone_updates", "drone_orders")
 
@@ -29,7 +28,8 @@ Fault = Callable[[Running, Random], Awaitable[str]]
 """Returns whom it has hit; empty: there was nobody to hit at the moment."""
 
 
-def _one_of(names: list[str], kind: str, rng: Random) -> str:
+def one_of(names: Iterable[str], kind: str, rng: Random) -> str:
+    """A process of that kind; empty: there is none."""
     found = sorted(name for name in names if name == kind or name.startswith(f"{kind}-"))
     return rng.choice(found) if found else ""
 
@@ -38,7 +38,7 @@ async def freeze(running: Running, rng: Random) -> str:
     """SIGSTOP of one process for 3 to 12 s."""
     kind = rng.choice(FREEZABLE)
     pids = await asyncio.to_thread(running.pids)
-    name = _one_of(list(pids), kind, rng)
+    name = one_of(pids, kind, rng)
     if not name or (kind == "kvstore" and await may_take(running) is not None):
         return ""
     os.kill(pids[name], signal.SIGSTOP)
@@ -183,7 +183,7 @@ async def _stopped_replica(running: Running, rng: Random) -> AsyncIterator[tuple
 
     No name: none runs, or its copies are needed (chaos_copies.py): before the stop, or still after it.
     """
-    name = _one_of(list(await asyncio.to_thread(running.pids)), "kvstore", rng)
+    name = one_of(await asyncio.to_thread(running.pids), "kvstore", rng)
     if not name or await may_take(running) is not None:
         yield "", running.home.root
         return

@@ -41,9 +41,7 @@ class Page:
             word = "no answer"
             kinds: tuple[str, ...] = ()
             try:
-                answer = await running.http.request(
-                    "GET", "127.0.0.1", running.options.ports.lb, "/health", timeout_s=2.0
-                )
+                answer = await running.ask("GET", "/health", timeout_s=2.0)
                 document = msgspec.json.decode(answer.body, type=dict[str, object])
                 reasons = document.get("reasons")
                 word = str(document.get("health", f"status {answer.status}"))

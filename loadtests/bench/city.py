@@ -11,25 +11,17 @@ import argparse
 import asyncio
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from random import Random
 from typing import Any
 
 import msgspec
 import numpy as np
 import psutil
-import uvloop
-from loadtests.bench.arrivals import order, share
-from loadtests.bench.running import Running, command_line, opened, say, started
-from rich.console import Console
-from rich.table import Table
+from loadtests.bench.arrivals import Arrivals, share
+from loadtests.bench.running import Running, command_line, on_a_system, print_table, say
 from scripts.local.words import positive
-from ulid import ULID
 
-from dronedispatch.fleet.city import City, default_city, parse_city
+from dronedispatch.fleet.city import default_city, parse_city
 from dronedispatch.fleet.positions import Plane, Point
-from dronedispatch.runtime import logs
-from dronedispatch.runtime.http.errors import HttpError
 
 RIM, AREAS, AREA_CORNERS = 5_000, 31, 64
 SETTLE_S = 20.0  # from the answer of a PUT until every process flies in the new city
@@ -77,47 +69,12 @@ async def put(running: Running, number: int) -> float:
     while True:
         headers = (("content-type", "application/geo+json"), running.operator)
         body = msgspec.json.encode(document(number))
-        answer = await running.http.request(
-            "PUT", "127.0.0.1", running.options.ports.lb, "/zones", headers=headers, body=body, timeout_s=60.0
-        )
+        answer = await running.ask("PUT", "/zones", headers=headers, body=body, timeout_s=60.0)
         if answer.status < 300:
             return time.monotonic() - began_s
         if answer.status < 500 or time.monotonic() - began_s > 120.0:
             raise SystemExit(f"the city was answered {answer.status}: {answer.body[:300]!r}")
         await asyncio.sleep(1.0)
-
-
-async def orders(
-    running: Running, city: City, rng: Random, per_s: float, seconds: float
-) -> tuple[list[float], int]:
-    """(seconds of each 201, how many had another answer or none)."""
-    waits: list[float] = []
-    others = 0
-
-    async def place(body: bytes) -> None:
-        nonlocal others
-        headers = (("content-type", "application/json"), ("idempotency-key", str(ULID())))
-        began_s = time.monotonic()
-        try:
-            answer = await running.http.request(
-                "POST", "127.0.0.1", running.options.ports.lb, "/deliveries",
-                headers=headers, body=body, timeout_s=30.0,
-            )  # fmt: skip
-        except HttpError:
-            others += 1
-            return
-        if answer.status == 201:
-            waits.append(time.monotonic() - began_s)
-        else:
-            others += 1
-
-    end_s = due_s = time.monotonic()
-    end_s += seconds
-    async with asyncio.TaskGroup() as group:
-        while (due_s := due_s + rng.expovariate(per_s)) < end_s:
-            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-            group.create_task(place(order(rng, city)))
-    return waits, others
 
 
 async def put_now_and_then(running: Running, every_s: float) -> None:
@@ -143,31 +100,34 @@ async def measured(running: Running, arguments: argparse.Namespace) -> bool:
     answered_s = await put(running, 1)
     await asyncio.sleep(SETTLE_S)
     took_s = time.monotonic() - began_s
-    table = Table(title=f"The largest city, put in {answered_s:.1f} s")
-    for column in ("process", "CPU ms for it", "MB before", "MB after"):
-        table.add_column(column, justify="left" if column == "process" else "right")
     after_s, after_mb = running.cpu_s(), memory_mb(running)
+    rows = []
     for name in sorted(after_mb):
         used_s = after_s.get(name, 0.0) - before_s.get(name, 0.0) - idle.get(name, 0.0) * took_s / idle_s
-        table.add_row(
-            name, f"{1000 * used_s:.0f}", f"{before_mb.get(name, 0.0):.0f}", f"{after_mb[name]:.0f}"
+        rows.append(
+            (name, f"{1000 * used_s:.0f}", f"{before_mb.get(name, 0.0):.0f}", f"{after_mb[name]:.0f}")
         )
-    Console(width=100).print(table)
-    city, rng = parse_city(document(1), "bench"), Random(arguments.seed)
-    calm, calm_others = await orders(running, city, rng, arguments.orders_per_s, arguments.seconds)
+    columns = ("process", "CPU ms for it", "MB before", "MB after")
+    print_table(columns, rows, f"The largest city, put in {answered_s:.1f} s", width=100)
+    calm, busy = (
+        Arrivals(running, arguments.seed + part, parse_city(document(1), "bench"), patience_s=0.0)
+        for part in (0, 1)
+    )
+    await calm.run(arguments.orders_per_s, arguments.seconds)
     putting = asyncio.create_task(put_now_and_then(running, arguments.every_s))
-    busy, busy_others = await orders(running, city, rng, arguments.orders_per_s, arguments.seconds)
+    await busy.run(arguments.orders_per_s, arguments.seconds)
     putting.cancel()
     await asyncio.gather(putting, return_exceptions=True)
-    for what, waits, others in (("alone", calm, calm_others), ("while it is put", busy, busy_others)):
+    for what, one in (("alone", calm), ("while it is put", busy)):
+        p50, p99, longest = (1000 * share(one.waits_s, of) for of in (0.5, 0.99, 1.0))
         say(
-            f"{what}: {len(waits)} x 201, other answers {others}, POST p50 {1000 * share(waits, 0.5):.0f} ms, "
-            f"p99 {1000 * share(waits, 0.99):.0f} ms, longest {1000 * max(waits, default=float('nan')):.0f} ms"
+            f"{what}: {len(one.waits_s)} x 201, other answers {one.given_up}, POST p50 {p50:.0f} ms, "
+            f"p99 {p99:.0f} ms, longest {longest:.0f} ms"
         )
-    if min(len(calm), len(busy)) < 10 * max(calm_others, busy_others, 1):
+    if min(len(calm.waits_s), len(busy.waits_s)) < 10 * max(calm.given_up, busy.given_up, 1):
         say("too few orders were answered 201 for a verdict: this run proves nothing")
         return False
-    worse = share(busy, 0.99) / share(calm, 0.99)
+    worse = share(busy.waits_s, 0.99) / share(calm.waits_s, 0.99)
     say(f"p99 {worse:.2f} times that without (bound {WORSE_MAX:g})")
     return worse <= WORSE_MAX
 
@@ -184,15 +144,9 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     return command.parse_args(words)
 
 
-async def run(arguments: argparse.Namespace, home: Path) -> bool:
-    """Against the system of `home`."""
-    async with opened(home) as running:
-        return await measured(running, arguments)
-
-
 def main(arguments: argparse.Namespace) -> int:
     """Exit code 0 when orders wait no more than WORSE_MAX times as long while the city is put."""
-    logs.configure("city", "city", "error")
-    system = [f"--drones={arguments.drones}", "--speed=15", f"--port-base={arguments.port_base}"]
-    with started("city", system) as home:
-        return 0 if uvloop.run(run(arguments, home)) else 1
+    kept = on_a_system(
+        "city", arguments, lambda it: measured(it, arguments), drones=arguments.drones, speed=15
+    )
+    return 0 if kept else 1

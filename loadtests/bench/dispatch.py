@@ -11,6 +11,8 @@ import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,6 @@ from loadtests.bench.dispatch_baselines import BASELINES, OURS
 from loadtests.bench.dispatch_demand import Scenario, benchmark_flight, demand
 from loadtests.bench.dispatch_hindsight import hindsight_lines
 from loadtests.bench.dispatch_log import Case
-from loadtests.bench.dispatch_plot import plot
 from loadtests.bench.dispatch_report import Measured, Table, measure
 from loadtests.bench.dispatch_scale import growth_exponent, time_kept, time_rounds
 from loadtests.bench.dispatch_world import simulate
@@ -90,29 +91,24 @@ def run_all(cases: Sequence[Case], workers: int, log: Path, *, resume: bool = Fa
 def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench dispatch", description=__doc__)
     names = [*BASELINES, OURS_NAME]
-    parser.add_argument("--seeds", type=positive(int), default=50)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--orders", type=positive(int), default=900)
-    parser.add_argument("--drones", type=positive(int), default=DRONES_OF_LOADS)
-    parser.add_argument(
-        "--loads", type=positive(float), nargs="*", default=list(LOADS), help="orders an hour for 18 drones"
-    )
-    parser.add_argument("--policies", nargs="+", choices=names, default=names)
-    parser.add_argument("--no-saturation", action="store_true")
-    parser.add_argument("--clustered", action="store_true", help="demand in quarters instead of uniform")
-    parser.add_argument("--no-fly", action="store_true", help="with the no-fly areas of the default city")
-    parser.add_argument("--chargers", type=positive(int), help="places a charge point (default: no limit)")
-    parser.add_argument(
-        "--hindsight", type=int, default=0, metavar="SEEDS", help="compare with all orders known"
-    )
-    parser.add_argument(
-        "--scale", action="store_true", help="time a round at 1,000 and 10,000 drones as well"
-    )
-    parser.add_argument("--workers", type=positive(int), default=1)
-    parser.add_argument(
-        "--resume", action="store_true", help="keep the results of an interrupted benchmark in --out"
-    )
-    parser.add_argument("--out", type=Path, default=ARTIFACTS / "dispatch")
+    add = parser.add_argument
+    flag = partial(add, action="store_true")
+    add("--seeds", type=positive(int), default=50)
+    add("--first-seed", type=int, default=0)
+    add("--orders", type=positive(int), default=900)
+    add("--drones", type=positive(int), default=DRONES_OF_LOADS)
+    load = positive(float)
+    add("--loads", type=load, nargs="*", default=list(LOADS), help="orders an hour for 18 drones")
+    add("--policies", nargs="+", choices=names, default=names)
+    flag("--no-saturation")
+    flag("--clustered", help="demand in quarters instead of uniform")
+    flag("--no-fly", help="with the no-fly areas of the default city")
+    add("--chargers", type=positive(int), help="places a charge point (default: no limit)")
+    add("--hindsight", type=int, default=0, metavar="SEEDS", help="compare with all orders known")
+    flag("--scale", help="time a round at 1,000 and 10,000 drones as well")
+    add("--workers", type=positive(int), default=1)
+    flag("--resume", help="keep the results of an interrupted benchmark in --out")
+    add("--out", type=Path, default=ARTIFACTS / "dispatch")
     return parser.parse_args(words)
 
 
@@ -142,10 +138,10 @@ def main(args: argparse.Namespace) -> int:
     table = Table(run_all(cases_of(args), args.workers, log, resume=args.resume))
     if table.runs:
         lines += table.lines()
-        (args.out / "dispatch.json").write_text(json.dumps(table.as_rows(), indent=1))
+        (args.out / "dispatch.json").write_text(json.dumps([asdict(run) for run in table.runs], indent=1))
         if OURS_NAME in table.policies:
             lines += table.ratio_lines(OURS_NAME)
-        plot(table, args.out / "dispatch.png")
+        table.plot(args.out / "dispatch.png")
     if args.hindsight:
         lines += hindsight_lines(args.hindsight, args.first_seed)
     if args.scale:

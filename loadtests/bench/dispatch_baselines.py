@@ -31,7 +31,7 @@ from dronedispatch.dispatcher.core.lookahead import Decided
 from dronedispatch.dispatcher.core.order_arrays import OrderArrays, orders_of
 from dronedispatch.dispatcher.core.order_ways import OrderWays
 from dronedispatch.dispatcher.core.plan import Assign, Plan
-from dronedispatch.dispatcher.core.round import plan_round, plan_with
+from dronedispatch.dispatcher.core.round import Decide, plan_round, plan_with
 from dronedispatch.dispatcher.core.stations import Stations
 from dronedispatch.dispatcher.core.tuning import Policy
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
@@ -51,26 +51,24 @@ def with_policy(policy: Policy) -> Round:
     return run
 
 
-def opentcs(world: World, now_s: float) -> Plan:
-    """B1t."""
-    idle_world = replace(world, tuning=replace(world.tuning, policy=Policy.NEAREST))
-    return plan_with(idle_world, now_s, _decide_opentcs)
+def deciding(decide: Decide) -> Round:
+    """The production round, which takes `decide` for its decisions."""
 
+    def run(world: World, now_s: float) -> Plan:
+        idle_world = replace(world, tuning=replace(world.tuning, policy=Policy.NEAREST))
+        return plan_with(idle_world, now_s, decide)
 
-def lookahead(world: World, now_s: float) -> Plan:
-    """B3."""
-    idle_world = replace(world, tuning=replace(world.tuning, policy=Policy.NEAREST))
-    return plan_with(idle_world, now_s, _decide_lookahead)
+    return run
 
 
 # What makes a policy for one run: the first system remembers what its drones missed.
 BASELINES: Mapping[str, Callable[[], Round]] = {
     "B0": FirstSystem,
     "B0c": lambda: with_policy(Policy.GREEDY),
-    "B1t": lambda: opentcs,
+    "B1t": lambda: deciding(_decide_opentcs),
     "B1": lambda: with_policy(Policy.NEAREST),
     "B2": lambda: with_policy(Policy.MATCHING),
-    "B3": lambda: lookahead,
+    "B3": lambda: deciding(_decide_lookahead),
 }
 OURS = with_policy(Policy.LOOKAHEAD)
 
@@ -86,7 +84,7 @@ def _decide_opentcs(
     fleet = ready_fleet(drones, world.tuning)
     orders = orders_of(pending, OrderWays(paths_of(world.city)))
     pairs = assign_in_order(world, fleet, orders, _most_energy)
-    return _decided(world, now_s, drones, pending, fleet, orders, pairs, reserved=set())
+    return _decided(world, now_s, drones, pending, fleet, orders, pairs)
 
 
 def _most_energy(
@@ -114,7 +112,7 @@ def _decide_lookahead(
     orders = orders_of(pending, OrderWays(paths))
     count = len(idle), len(later), len(orders)
     if not count[2] or not count[0] + count[1]:
-        return _decided(world, now_s, drones, pending, idle, orders, [], reserved=set())
+        return _decided(world, now_s, drones, pending, idle, orders, [])
     xy = np.concatenate([idle.xy_m, np.array([spot for _, spot, _, _ in later]).reshape(-1, 2)])
     ready_s = np.concatenate([idle.ready_s, [ready for _, _, ready, _ in later]])
     battery = np.concatenate([idle.battery_pct, [pct for _, _, _, pct in later]])
@@ -132,7 +130,7 @@ def _decide_lookahead(
     cost = np.where(fit, ready_s[:, None] + pickup_m / flight.cruise_mps, NEVER_S)
     matched = [(int(i), int(j)) for i, j in zip(*linear_sum_assignment(cost), strict=True) if fit[i, j]]
     pairs = [(i, j) for i, j in matched if i < count[0]]
-    return _decided(world, now_s, drones, pending, idle, orders, pairs, reserved=set())
+    return _decided(world, now_s, drones, pending, idle, orders, pairs)
 
 
 def _soon_free(
@@ -164,8 +162,6 @@ def _decided(
     fleet: FleetArrays,
     orders: OrderArrays,
     pairs: Pairs,
-    *,
-    reserved: set[str],
 ) -> Decided:
     """The pairs as assignments; who is left charges by the rule of all baselines."""
     decided = Decided()
@@ -174,11 +170,9 @@ def _decided(
         decided.assigns.append(
             Assign(drone.id, drone.version, delivery.id, delivery.version, now_s, now_s, 0.0)
         )
-    taken = {assign.drone_id for assign in decided.assigns} | reserved
+    taken = {assign.drone_id for assign in decided.assigns}
     served = {assign.delivery_id for assign in decided.assigns}
-    none_fits = [drone for drone in drones if drone.id not in taken]
-    rest = decide_for_idle(
-        world, now_s, none_fits, [delivery for delivery in pending if delivery.id not in served]
-    )
+    left = [drone for drone in drones if drone.id not in taken]
+    rest = decide_for_idle(world, now_s, left, [one for one in pending if one.id not in served])
     decided.to_charge = [] if rest.assigns else rest.to_charge
     return decided

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
 
 import numpy as np
 from loadtests.bench.dispatch_world import Simulation
+from loadtests.bench.plots import picture
+from scipy import stats
 
 WARM_DELIVERIES = 150  # of a saturated run: the fleet starts full and spread out
-# 97.5 % quantiles of Student's t for 1..30 degrees of freedom; the normal one beyond
-T_QUANTILES = (
-    12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13,
-    2.12, 2.11, 2.10, 2.09, 2.09, 2.08, 2.07, 2.07, 2.06, 2.06, 2.06, 2.05, 2.05, 2.05, 2.04,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,8 @@ def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
     ratios = np.array(ours) / np.array(theirs)
     if len(ratios) == 1:
         return Ratio(float(ratios[0]), math.nan)
-    freedom = len(ratios) - 1
-    quantile = T_QUANTILES[freedom - 1] if freedom <= len(T_QUANTILES) else 1.96
-    return Ratio(float(ratios.mean()), quantile * float(ratios.std(ddof=1)) / math.sqrt(len(ratios)))
+    quantile = stats.t.ppf(0.975, len(ratios) - 1)
+    return Ratio(float(ratios.mean()), float(quantile * stats.sem(ratios)))
 
 
 class Table:
@@ -134,15 +132,15 @@ class Table:
 
     def _line(self, policy: str, load: float | None) -> str:
         def of(figure: str) -> float:
-            return self.mean(policy, load, lambda run: float(getattr(run, figure)))
+            return self.mean(policy, load, attrgetter(figure))
 
-        stranded = sum(int(n) for n in self.values(policy, load, lambda run: run.stranded))
-        never = sum(int(n) for n in self.values(policy, load, lambda run: run.never))
+        stranded = sum(self.values(policy, load, attrgetter("stranded")))
+        never = sum(self.values(policy, load, attrgetter("never")))
         return (
             f"| {policy} | {of('per_hour'):.1f} | {of('empty_ratio'):.3f} | {of('to_assigned'):.1f} |"
             f" {of('to_picked_up'):.1f} | {of('mean'):.1f} | {of('median'):.1f} | {of('p95'):.1f} |"
             f" {of('longest'):.0f} | {of('oldest_over_mean'):.1f} | {of('in_an_hour'):.3f} |"
-            f" {of('km_spread'):.2f} | {of('swaps_per_order'):.2f} | {stranded} | {never} |"
+            f" {of('km_spread'):.2f} | {of('swaps_per_order'):.2f} | {stranded:g} | {never:g} |"
             f" {of('round_p50_ms'):.2f}, {of('round_p99_ms'):.2f} |"
         )
 
@@ -151,22 +149,24 @@ class Table:
         lines = ["", f"### {ours} over each other, paired by seed, ± 95 %", ""]
         others = [policy for policy in self.policies if policy != ours]
         lines += ["| load | figure | " + " | ".join(others) + " |", "|" + "---|" * (2 + len(others))]
-        figures: Mapping[str, Callable[[Measured], float]] = {
-            "mean": lambda run: run.mean,
-            "p95": lambda run: run.p95,
-            "per hour": lambda run: run.per_hour,
-        }
         for load in self.loads:
-            for name, figure in figures.items():
-                if (name == "per hour") != (load is None):
-                    continue
-                cells = [str(self.ratio(load, figure, ours, other)) for other in others]
-                lines.append(
-                    f"| {'saturation' if load is None else f'{load:g}'} | {name} | "
-                    + " | ".join(cells)
-                    + " |"
-                )
+            for name in ("per_hour",) if load is None else ("mean", "p95"):
+                cells = [str(self.ratio(load, attrgetter(name), ours, other)) for other in others]
+                first = "saturation" if load is None else f"{load:g}"
+                lines.append(f"| {first} | {name.replace('_', ' ')} | {' | '.join(cells)} |")
         return lines
 
-    def as_rows(self) -> list[dict[str, object]]:
-        return [asdict(run) for run in self.runs]
+    def plot(self, path: Path) -> None:
+        """Mean and p95 over load, by policy, as a PNG; nothing when all runs are saturated."""
+        loads = [load for load in self.loads if load is not None]
+        if not loads:
+            return
+        with picture(path, 1, 2, (11, 4.5), sharex=True) as axes:
+            for axis, name, figure in zip(axes, ("mean", "95th percentile"), ("mean", "p95"), strict=True):
+                for policy in self.policies:
+                    values = [self.mean(policy, load, attrgetter(figure)) for load in loads]
+                    width = 2.5 if policy == "ours" else 1.2
+                    axis.plot(loads, values, marker="o", linewidth=width, label=policy)
+                axis.set(xlabel="orders an hour", ylabel=f"minutes to delivery, {name}", yscale="log")
+                axis.grid(visible=True, alpha=0.3)
+            axes[0].legend()

@@ -81,31 +81,11 @@ def busy_world(drones: int, pending: int, seed: int, city: City | None = None) -
 
 
 def _with_parcel(drone: DroneSnapshot) -> DroneSnapshot:
-    return DroneSnapshot(
-        drone.id,
-        drone.type,
-        drone.status,
-        drone.version,
-        drone.at,
-        drone.battery_pct,
-        delivery_id=drone.delivery_id,
-        stops=2,
-        stops_done=1,
-    )
+    return replace(drone, stops=2, stops_done=1)
 
 
 def _plugged(drone: DroneSnapshot, point_id: str) -> DroneSnapshot:
-    return DroneSnapshot(
-        drone.id,
-        drone.type,
-        drone.status,
-        drone.version,
-        drone.at,
-        drone.battery_pct,
-        stops=1,
-        bound_for=point_id,
-        station=point_id,
-    )
+    return replace(drone, stops=1, bound_for=point_id, station=point_id)
 
 
 def time_rounds(drones: int, pending: int, rounds: int, seed: int = 1) -> Timing:

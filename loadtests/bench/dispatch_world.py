@@ -108,21 +108,31 @@ class Simulation:
 
     # -- bodies -------------------------------------------------------------------------------------------------
 
-    def _settle(self, drone: SimDrone) -> None:
-        """Bring position and battery to now."""
+    def _flown_m(self, leg: Leg) -> float:
+        return min(leg.length_m, (self.now_s - leg.start_s) * self.flight.cruise_mps)
+
+    def _now(self, drone: SimDrone) -> tuple[Point, float]:
+        """(where it is now, its battery now)."""
+        at, battery = drone.at, drone.battery_pct
         if drone.leg is not None:
-            flown = min(drone.leg.length_m, (self.now_s - drone.leg.start_s) * self.flight.cruise_mps)
-            drone.at = drone.leg.at(flown)
-            drone.battery_pct -= flown * drone.leg.drain_pct_per_m
-            drone.lowest_pct = min(drone.lowest_pct, drone.battery_pct)
-            if drone.leg.loaded:
-                drone.loaded_m += flown
-            else:
-                drone.empty_m += flown
-            drone.leg = None
+            flown = self._flown_m(drone.leg)
+            at, battery = drone.leg.at(flown), battery - flown * drone.leg.drain_pct_per_m
         if drone.plugged_s is not None:
             gained = (self.now_s - drone.plugged_s) * self.flight.charge_pct_per_min / 60.0
-            drone.battery_pct = min(100.0, drone.battery_pct + gained)
+            battery = min(100.0, battery + gained)
+        return at, battery
+
+    def _settle(self, drone: SimDrone) -> None:
+        """Bring position and battery to now."""
+        drone.at, drone.battery_pct = self._now(drone)
+        drone.lowest_pct = min(drone.lowest_pct, drone.battery_pct)
+        if drone.leg is not None:
+            if drone.leg.loaded:
+                drone.loaded_m += self._flown_m(drone.leg)
+            else:
+                drone.empty_m += self._flown_m(drone.leg)
+            drone.leg = None
+        if drone.plugged_s is not None:
             drone.plugged_s = self.now_s
 
     def _fly(self, drone: SimDrone) -> None:
@@ -199,13 +209,7 @@ class Simulation:
         )
 
     def _view(self, drone: SimDrone) -> DroneSnapshot:
-        at, battery = drone.at, drone.battery_pct
-        if drone.leg is not None:
-            flown = min(drone.leg.length_m, (self.now_s - drone.leg.start_s) * self.flight.cruise_mps)
-            at, battery = drone.leg.at(flown), battery - flown * drone.leg.drain_pct_per_m
-        elif drone.plugged_s is not None:
-            gained = (self.now_s - drone.plugged_s) * self.flight.charge_pct_per_min / 60.0
-            battery = min(100.0, battery + gained)
+        at, battery = self._now(drone)
         return DroneSnapshot(
             id=drone.id,
             type=drone.kind,

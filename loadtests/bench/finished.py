@@ -13,15 +13,12 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 import msgspec
-import uvloop
-from loadtests.bench.arrivals import order, spot
-from loadtests.bench.running import Running, command_line, opened, say, started
-from rich.console import Console
-from rich.table import Table
+from loadtests.bench.arrivals import order
+from loadtests.bench.running import Running, command_line, on_a_system, print_table, say
+from loadtests.city import place
 from scripts.local.words import positive
 from ulid import ULID
 
@@ -31,7 +28,6 @@ from dronedispatch.fleet.documents import delivery_key, encode, stamp
 from dronedispatch.fleet.drones import DroneStatus
 from dronedispatch.kv.client import Cas
 from dronedispatch.kv.errors import KVError
-from dronedispatch.runtime import logs
 
 DRONES = 72
 GROWTH_MAX = 0.10
@@ -80,8 +76,8 @@ def finished(number: int, of: int, rng: Random, now_s: float) -> Delivery:
     delivery = Delivery(
         id=str(ULID.from_timestamp(made_s)),
         status=DeliveryStatus.PENDING,
-        origin=spot(rng, city),
-        destination=spot(rng, city),
+        origin=place(city, rng),
+        destination=place(city, rng),
         weight_kg=round(rng.uniform(0.2, 10.0), 2),
         created_at=stamp(made_s),
     )
@@ -118,11 +114,11 @@ async def measure(running: Running, requests: int, idle_s: float, rng: Random) -
 
     async def post(number: int) -> None:
         headers = (("content-type", "application/json"), ("idempotency-key", str(ULID())))
-        body = await _ask(running, "POST", "/deliveries", 201, headers, bodies[number])
+        body = await running.told("POST", "/deliveries", 201, headers=headers, body=bodies[number])
         placed.append(msgspec.json.decode(body)["id"])
 
     async def look(_number: int) -> None:
-        await _ask(running, "GET", "/deliveries?limit=50", 200)
+        await running.told("GET", "/deliveries?limit=50")
 
     post_ms = await _cpu_each_ms(running, post, requests, idle)
     await _all_ended(running, placed)
@@ -130,23 +126,6 @@ async def measure(running: Running, requests: int, idle_s: float, rng: Random) -
     measuring.cancel()
     await asyncio.gather(measuring, return_exceptions=True)
     return Figures(idle * 1000.0, post_ms, list_ms, yardstick.ms)
-
-
-async def _ask(
-    running: Running,
-    method: str,
-    target: str,
-    wanted: int,
-    headers: tuple[tuple[str, str], ...] = (),
-    body: bytes = b"",
-) -> bytes:
-    lb = running.options.ports.lb
-    answer = await running.http.request(
-        method, "127.0.0.1", lb, target, headers=headers, body=body, timeout_s=15.0
-    )
-    if answer.status != wanted:
-        raise SystemExit(f"{method} {target} was answered {answer.status}: {answer.body[:200]!r}")
-    return answer.body
 
 
 async def _cpu_a_s(running: Running, seconds: float) -> float:
@@ -176,14 +155,7 @@ async def _all_rest(running: Running) -> None:
 async def _all_ended(running: Running, placed: list[str]) -> None:
     """Cancel what can still be cancelled, and wait for the rest to be flown."""
     for name in placed:
-        await running.http.request(
-            "POST",
-            "127.0.0.1",
-            running.options.ports.lb,
-            f"/deliveries/{name}/cancel",
-            headers=(running.operator,),
-            timeout_s=15.0,
-        )
+        await running.ask("POST", f"/deliveries/{name}/cancel", headers=(running.operator,))
     async with asyncio.timeout(300):
         while (await running.kv.scan(tag="open=1", limit=1)).items:  # noqa: ASYNC110
             await asyncio.sleep(1.0)
@@ -191,9 +163,7 @@ async def _all_ended(running: Running, placed: list[str]) -> None:
 
 def report(before: Figures, after: Figures, count: int) -> bool:
     """A table; whether nothing grew by more than GROWTH_MAX."""
-    table = Table(title=f"CPU of the whole system, ms; with {count} finished deliveries")
-    for column in ("of", "before", "after", "grown", "grown beside the yardstick"):
-        table.add_column(column, justify="left" if column == "of" else "right")
+    rows = []
     slower = after.yard_ms / before.yard_ms
     met = True
     for name, one, two in (
@@ -204,28 +174,25 @@ def report(before: Figures, after: Figures, count: int) -> bool:
     ):
         grown = two / one / slower - 1.0
         met = met and grown <= GROWTH_MAX
-        table.add_row(
-            name, f"{one:.2f}", f"{two:.2f}", f"{100 * (two / one - 1.0):+.1f} %", f"{100 * grown:+.1f} %"
-        )
-    Console().print(table)
+        figures = f"{one:.2f}", f"{two:.2f}", f"{100 * (two / one - 1.0):+.1f} %", f"{100 * grown:+.1f} %"
+        rows.append((name, *figures))
+    columns = ("of", "before", "after", "grown", "grown beside the yardstick")
+    print_table(columns, rows, f"CPU of the whole system, ms; with {count} finished deliveries")
     say(f"none may grow by more than {100 * GROWTH_MAX:.0f} %: {'met' if met else 'MISSED'}")
     return met
 
 
-async def run(arguments: argparse.Namespace, home: Path) -> bool:
+async def run(running: Running, arguments: argparse.Namespace) -> bool:
     """Measure, fill, measure."""
-    async with opened(home) as running:
-        rng = Random(arguments.seed)
-        await measure(
-            running, arguments.requests // 4, 2.0, rng
-        )  # caches, connections, a first 50 for the list
-        before = await measure(running, arguments.requests, arguments.idle_s, rng)
-        began_s = time.monotonic()
-        await fill(running, arguments.deliveries, arguments.seed)
-        say(f"{arguments.deliveries} finished deliveries written in {time.monotonic() - began_s:.0f} s")
-        await measure(running, arguments.requests // 4, 2.0, rng)
-        after = await measure(running, arguments.requests, arguments.idle_s, rng)
-        return report(before, after, arguments.deliveries)
+    rng = Random(arguments.seed)
+    await measure(running, arguments.requests // 4, 2.0, rng)  # caches, connections, a first 50 for the list
+    before = await measure(running, arguments.requests, arguments.idle_s, rng)
+    began_s = time.monotonic()
+    await fill(running, arguments.deliveries, arguments.seed)
+    say(f"{arguments.deliveries} finished deliveries written in {time.monotonic() - began_s:.0f} s")
+    await measure(running, arguments.requests // 4, 2.0, rng)
+    after = await measure(running, arguments.requests, arguments.idle_s, rng)
+    return report(before, after, arguments.deliveries)
 
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:
@@ -240,7 +207,5 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
 
 def main(arguments: argparse.Namespace) -> int:
     """Exit code 0 when nothing grew by more than GROWTH_MAX."""
-    logs.configure("finished", "finished", "error")
-    system = [f"--drones={DRONES}", "--speed=60", f"--port-base={arguments.port_base}"]
-    with started("finished", system) as home:
-        return 0 if uvloop.run(run(arguments, home)) else 1
+    met = on_a_system("finished", arguments, lambda it: run(it, arguments), drones=DRONES, speed=60)
+    return 0 if met else 1

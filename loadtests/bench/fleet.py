@@ -10,22 +10,18 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
-import uvloop
 from loadtests.bench.arrivals import Arrivals, share
-from loadtests.bench.running import Running, command_line, opened, say, started
-from rich.console import Console
-from rich.table import Table
+from loadtests.bench.orders_cost import Sample, sample
+from loadtests.bench.running import Running, command_line, on_a_system, print_table, say
 from scripts.local.home import named
 from scripts.local.words import positive
 
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import DELIVERY_PREFIX, unstamp
-from dronedispatch.runtime import logs
 
 SETTLE_TIMEOUT_S = 120.0
 PHASES = ("read", "fly", "write")
@@ -79,21 +75,18 @@ class Measured:
 async def measure(running: Running, per_s: float, seconds: float, seed: int) -> Measured:
     """Let orders arrive for `seconds`, and watch."""
     await _fleet_is_there(running)
-    lb = running.options.ports.lb
-    arrivals = Arrivals(running.http, "127.0.0.1", lb, seed)
+    arrivals = Arrivals(running, seed)
     ticks = Ticks()
     tick_s = running.options.tick_ms / 1000
-    before = await _samples(running)
-    cpu_before, machine_before, began_s = running.cpu_s(), _machine_s(), time.monotonic()
+    before, machine_before, began_s = await sample(running), _machine_s(), time.monotonic()
     watching = asyncio.create_task(ticks.watch(running, tick_s / 4))
     await arrivals.run(per_s, seconds)
     took_s = time.monotonic() - began_s
-    cpu_after, machine_s = running.cpu_s(), _machine_s() - machine_before
-    after = await _samples(running)
+    after, machine_s = await sample(running), _machine_s() - machine_before
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     deliveries = await _settled(running, arrivals.accepted)
-    used = {name: (cpu_after[name] - cpu_before.get(name, 0.0)) / took_s for name in sorted(cpu_after)}
+    used = {name: (after.cpu_s[name] - before.cpu_s.get(name, 0.0)) / took_s for name in sorted(after.cpu_s)}
     return Measured(
         seconds=took_s,
         arrivals=arrivals,
@@ -123,9 +116,8 @@ def _machine_s() -> float:
     """CPU seconds of everything on this machine but this client."""
     times = psutil.cpu_times()
     own = psutil.Process().cpu_times()
-    busy = (
-        sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
-    )  # guests count as user, too
+    # guests count as user, too
+    busy = sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
     return float(busy - own.user - own.system)
 
 
@@ -143,20 +135,11 @@ async def _fleet_is_there(running: Running) -> None:
             await asyncio.sleep(0.5)
 
 
-async def _samples(running: Running) -> dict[str, float]:
-    """The samples of drone_sims and dispatchers, summed."""
-    found: dict[str, float] = {}
-    for endpoint in (*running.endpoints("drone-sim"), *running.endpoints("dispatcher")):
-        for name, value in (await running.metrics(endpoint)).items():
-            found[name] = found.get(name, 0.0) + value
-    return found
+def _grown(before: Sample, after: Sample, name: str) -> float:
+    return after.counted.get(name, 0.0) - before.counted.get(name, 0.0)
 
 
-def _grown(before: Mapping[str, float], after: Mapping[str, float], name: str) -> float:
-    return after.get(name, 0.0) - before.get(name, 0.0)
-
-
-def _mean_ms(before: Mapping[str, float], after: Mapping[str, float], name: str, labels: str) -> float:
+def _mean_ms(before: Sample, after: Sample, name: str, labels: str) -> float:
     count = _grown(before, after, f"{name}_count{labels}")
     return _grown(before, after, f"{name}_sum{labels}") / max(1.0, count) * 1000
 
@@ -174,28 +157,22 @@ async def _settled(running: Running, accepted: set[str]) -> list[Delivery]:
 
 def report(found: Measured, running: Running) -> None:
     """Tables on the terminal."""
-    options, console = running.options, Console()
-    table = Table(title=f"{options.drones} drones, tick {options.tick_ms} ms, speed {options.speed:g}")
-    for column in ("figure", "p50", "p95", "p99", "max", "count"):
-        table.add_column(column, justify="left" if column == "figure" else "right")
-    rows = {
+    options = running.options
+    samples = {
         "tick lateness, ms": found.ticks.late_ms,
         "POST until 201, ms": [1000 * wait for wait in found.arrivals.waits_s],
         "created -> first assigned, ms": found.assign_ms,
         "created -> delivered, s": found.deliver_s,
     }
-    for name, values in rows.items():
+    rows = []
+    for name, values in samples.items():
         figures = [share(values, of) for of in (0.5, 0.95, 0.99)] + [max(values, default=float("nan"))]
-        table.add_row(name, *(f"{figure:.1f}" for figure in figures), str(len(values)))
-    console.print(table)
-    cpu = Table(title=f"CPU, % of one core ({os.cpu_count()} cores)")
-    cpu.add_column("process")
-    cpu.add_column("%", justify="right")
-    for name, used in found.cpu_share.items():
-        cpu.add_row(name, f"{100 * used:.0f}")
-    cpu.add_row("all", f"{100 * sum(found.cpu_share.values()):.0f}")
-    cpu.add_row("not of this system", f"{100 * found.others_share:.0f}")
-    console.print(cpu)
+        rows.append((name, *(f"{figure:.1f}" for figure in figures), str(len(values))))
+    title = f"{options.drones} drones, tick {options.tick_ms} ms, speed {options.speed:g}"
+    print_table(("figure", "p50", "p95", "p99", "max", "count"), rows, title)
+    sums = {"all": sum(found.cpu_share.values()), "not of this system": found.others_share}
+    used = [(name, f"{100 * cores:.0f}") for name, cores in (found.cpu_share | sums).items()]
+    print_table(("process", "%"), used, f"CPU, % of one core ({os.cpu_count()} cores)")
     phases = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found.phases_ms.items())
     say(f"mean of a tick's phases: {phases}; ticks not seen: {found.ticks.missed}")
     steps = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found.steps_ms.items())
@@ -221,11 +198,10 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     return command.parse_args(words)
 
 
-async def run(arguments: argparse.Namespace, home: Path) -> bool:
+async def run(running: Running, arguments: argparse.Namespace) -> bool:
     """Whether the targets were met: p95 of lateness below 200 ms, p95 of created -> assigned below 500 ms."""
-    async with opened(home) as running:
-        found = await measure(running, arguments.orders_per_s, arguments.seconds, arguments.seed)
-        report(found, running)
+    found = await measure(running, arguments.orders_per_s, arguments.seconds, arguments.seed)
+    report(found, running)
     late, assign = share(found.ticks.late_ms, 0.95), share(found.assign_ms, 0.95)
     met = late < 200 and assign < 500
     say(
@@ -237,16 +213,5 @@ async def run(arguments: argparse.Namespace, home: Path) -> bool:
 
 def main(arguments: argparse.Namespace) -> int:
     """Exit code 0 when the targets were met."""
-    logs.configure("fleet", "fleet", "error")
-    if arguments.running is not None:
-        return 0 if uvloop.run(run(arguments, arguments.running)) else 1
-    system = [
-        f"--drones={arguments.drones}",
-        f"--drone-sims={arguments.drone_sims}",
-        f"--speed={arguments.speed}",
-        f"--tick-ms={arguments.tick_ms}",
-        f"--port-base={arguments.port_base}",
-        f"--seed={arguments.seed}",
-    ]
-    with started("fleet", system) as home:
-        return 0 if uvloop.run(run(arguments, home)) else 1
+    system = {name: getattr(arguments, name) for name in ("drones", "drone_sims", "speed", "tick_ms")}
+    return 0 if on_a_system("fleet", arguments, lambda it: run(it, arguments), **system) else 1

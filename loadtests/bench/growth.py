@@ -13,24 +13,19 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import msgspec
-import uvloop
 from loadtests.bench import finished
 from loadtests.bench.arrivals import share
-from loadtests.bench.orders import Still, at_rate, idle, row_of, settled
+from loadtests.bench.orders import Trial, idle, settled
 from loadtests.bench.orders_client import Client
 from loadtests.bench.orders_cost import told_h
-from loadtests.bench.orders_report import Row
-from loadtests.bench.running import Running, command_line, opened, say, started
+from loadtests.bench.orders_report import Run
+from loadtests.bench.running import Running, command_line, on_a_system, print_table, say
 from loadtests.bench.runs import ARTIFACTS
-from rich.console import Console
-from rich.table import Table
 from scripts.local.words import positive
 
 from dronedispatch.kv.errors import KVError
-from dronedispatch.runtime import logs
 
 FOLDER = ARTIFACTS / "growth"
 LOOKS = 40
@@ -45,15 +40,6 @@ class Size:
     kvfronts: int = 2
     drones: int = 3000
     finished: int = 0
-
-    def words(self) -> list[str]:
-        """As scripts/up takes them."""
-        return [
-            f"--gateways={self.gateways}",
-            f"--kvfronts={self.kvfronts}",
-            f"--drones={self.drones}",
-            "--speed=120",
-        ]
 
 
 BASE = Size()
@@ -76,21 +62,26 @@ class Grown:
     """One row. `idle_cores`: of all processes while nobody orders; `looks_ms`: p95 by what was looked at."""
 
     name: str
-    order: Row
+    order: Run
     idle_cores: float
     looks_ms: dict[str, float]
 
+    @property
+    def bad(self) -> int:
+        """Orders that were refused, or have not ended."""
+        return sum(self.order.outcome.refused.values()) + len(self.order.outcome.open_orders)
+
     def cells(self) -> list[str]:
         """Its figures as a table shows them."""
-        order = self.order
+        order, (middle, high, _) = self.order, self.order.times_ms["POST"]
         return [
             self.name,
             f"{order.in_h(order.total_ms):.0f}",
             f"{self.idle_cores:.2f}",
-            f"{order.post_ms[0]:.0f}, {order.post_ms[1]:.0f}",
-            f"{order.assigned_ms[1]:.0f}",
+            f"{middle:.0f}, {high:.0f}",
+            f"{order.times_ms['created -> assigned'][1]:.0f}",
             *(f"{ms:.0f}" for ms in self.looks_ms.values()),
-            str(sum(order.refused.values()) + order.still_open),
+            str(self.bad),
         ]
 
 
@@ -109,13 +100,13 @@ COLUMNS = (
 
 async def looks(running: Running) -> dict[str, float]:
     """p95 of each look in milliseconds, one after the other. Raises SystemExit for an answer that is not 200."""
-    newest = msgspec.json.decode(await _look(running, SEARCHED))["deliveries"][0]["id"]
+    newest = msgspec.json.decode(await running.told("GET", SEARCHED))["deliveries"][0]["id"]
     wanted = {
         "list": "/deliveries?limit=50",
         "search": f"/deliveries?id_prefix={newest[:12]}",
         "why": f"/deliveries/{newest}/why",
     }
-    return {name: await _p95_ms(partial(_look, running, target)) for name, target in wanted.items()}
+    return {name: await _p95_ms(partial(running.told, "GET", target)) for name, target in wanted.items()}
 
 
 async def _p95_ms(look: Callable[[], Awaitable[bytes]]) -> float:
@@ -127,33 +118,25 @@ async def _p95_ms(look: Callable[[], Awaitable[bytes]]) -> float:
     return 1000 * share(took_s, 0.95)
 
 
-async def _look(running: Running, target: str) -> bytes:
-    answer = await running.http.request("GET", "127.0.0.1", running.options.ports.lb, target, timeout_s=15.0)
-    if answer.status != 200:
-        raise SystemExit(f"GET {target} was answered {answer.status}: {answer.body[:200]!r}")
-    return answer.body
-
-
-async def measure(options: argparse.Namespace, name: str, home: Path, h_s: float) -> Grown:
+async def measure(running: Running, options: argparse.Namespace, name: str, h_s: float) -> Grown:
     """Fill, rest, order, look."""
     size = SIZES[name]
-    async with opened(home) as running:
-        client = Client("127.0.0.1", running.options.ports.lb, options.seed)
-        try:
-            await settled(running, size.drones)
-            if size.finished:
-                try:
-                    await finished.fill(running, size.finished, options.seed)
-                except KVError as exc:
-                    raise SystemExit(
-                        f"{name} was not measured: the store does not take the deliveries: {exc}"
-                    ) from exc
-                await asyncio.sleep(options.idle_seconds)  # what is written behind the answers
-            still = Still(*await idle(running, options.idle_seconds))
-            run = await at_rate(running, client, options.rate, options.seconds, 120.0, still)
-            return Grown(name, row_of(run, still, h_s), sum(still.cpu_a_s.values()), await looks(running))
-        finally:
-            await client.close()
+    client = Client("127.0.0.1", running.options.ports.lb, options.seed)
+    try:
+        await settled(running, size.drones)
+        if size.finished:
+            try:
+                await finished.fill(running, size.finished, options.seed)
+            except KVError as exc:
+                raise SystemExit(
+                    f"{name} was not measured: the store does not take the deliveries: {exc}"
+                ) from exc
+            await asyncio.sleep(options.idle_seconds)  # what is written behind the answers
+        trial = Trial(running, client, await idle(running, options.idle_seconds), h_s)
+        run = await trial.at(options.rate, options.seconds, 120.0)
+        return Grown(name, run, sum(trial.still.cpu_a_s.values()), await looks(running))
+    finally:
+        await client.close()
 
 
 def markdown(rows: Sequence[Grown]) -> str:
@@ -169,35 +152,27 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     add("--rate", type=positive(float), default=20.0, help="orders a second (default: 20)")
     add("--seconds", type=positive(float), default=20.0, help="for how long (default: 20)")
     add("--idle-seconds", type=positive(float), default=15.0, help="how long to watch the idle system")
-    add(
-        "--sizes",
-        nargs="+",
-        choices=SIZES,
-        default=list(SIZES),
-        metavar="SIZE",
-        help=f"some of: {', '.join(SIZES)} (default: all)",
-    )
+    some = f"some of: {', '.join(SIZES)} (default: all)"
+    add("--sizes", nargs="+", choices=SIZES, default=list(SIZES), metavar="SIZE", help=some)
     return command.parse_args(words)
 
 
 def main(options: argparse.Namespace) -> int:
     """Exit code 0 when every order was accepted and has ended."""
-    logs.configure("growth", "growth", "error")
     h_s = told_h()
     rows: list[Grown] = []
     for name in options.sizes:
         say(f"{len(rows) + 1} of {len(options.sizes)}: {name}")
-        words = [*SIZES[name].words(), f"--port-base={options.port_base}", f"--seed={options.seed}"]
-        with started("growth", words) as home:
-            rows.append(uvloop.run(measure(options, name, home, h_s)))
-    table = Table(*COLUMNS, title=f"{options.rate:g} orders a second, {options.seconds:g} s each")
-    for row in rows:
-        table.add_row(*row.cells())
-    Console(width=130).print(table)
+        size = SIZES[name]
+        system = {"gateways": size.gateways, "kvfronts": size.kvfronts, "drones": size.drones, "speed": 120}
+        work = partial(measure, options=options, name=name, h_s=h_s)
+        rows.append(on_a_system("growth", options, work, **system))
+    title = f"{options.rate:g} orders a second, {options.seconds:g} s each"
+    print_table(COLUMNS, [row.cells() for row in rows], title, width=130)
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / "growth.md").write_text(markdown(rows), encoding="utf-8")
     say(f"table: {FOLDER}/growth.md")
-    missed = [row.name for row in rows if row.order.refused or row.order.still_open]
+    missed = [row.name for row in rows if row.bad]
     for name in missed:
         say(f"MISSED {name}: an order was refused, or has not ended")
     return 1 if missed else 0

@@ -6,49 +6,24 @@ import argparse
 import asyncio
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from loadtests.bench import kv_commit, kv_events, kv_kills
-from loadtests.bench.kv_client import Outcome, Peer, Plan
-from loadtests.bench.kv_peers import TOKEN, Peers
-from loadtests.bench.kv_plot import plot
+from loadtests.bench import kv_commit, kv_events, kv_kills, kv_load
+from loadtests.bench.kv_load import VERBS, Peer, Round, Verb
+from loadtests.bench.kv_peers import Peers
+from loadtests.bench.plots import picture
+from loadtests.bench.running import say
 from loadtests.bench.runs import ARTIFACTS
 from scripts.local.words import listed, one_of, positive
 
-KEYS = 10_000
-VALUE_BYTES = 300
-CONNECTIONS = 64
 PARTS = ("peers", "batch", "commit", "failover", "kills", "rejoin", "memory")
 PROGRAMS = {"etcd": "etcd", "consul": "consul", "redis": "redis-server"}
-
-
-def say(text: str) -> None:
-    """One line, at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def run_client(plan: Plan) -> Outcome:
-    """One plan in a process of its own. Raises RuntimeError."""
-    command = [sys.executable, "-m", "loadtests.bench.kv_client"]
-    done = subprocess.run(
-        command, input=msgspec.json.encode(plan), capture_output=True, check=False, timeout=300
-    )
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr.decode()[-1_000:])
-    try:
-        return msgspec.json.decode(done.stdout, type=Outcome)
-    except msgspec.DecodeError as error:
-        said = f"{len(done.stdout)} bytes, the last {done.stdout[-80:]!r}; {done.stderr.decode()[-300:]!r}"
-        raise RuntimeError(
-            f"{plan.peer} {plan.verb}: the client's answer is unreadable ({error}): {said}"
-        ) from error
+Found = dict[tuple[Peer, Verb], list[tuple[Round, float]]]
+"""The rounds of each peer, each with its CPU microseconds an operation."""
 
 
 class Figures:
@@ -72,82 +47,60 @@ class Figures:
 
 def measure_peers(peers: Peers, names: Sequence[Peer], options: Any, figures: Figures, out: Path) -> None:
     """Alternating rounds of PUTs and GETs, each peer with its own data on the same disk."""
-    rates: dict[tuple[str, str], list[float]] = {}
-    cpu_us: dict[tuple[str, str], list[float]] = {}
-    latencies: dict[tuple[str, str], list[int]] = {}
+    found: Found = {(peer, verb): [] for peer in names for verb in VERBS}
     for peer in names:
-        run_client(_plan(peers, peer, "put", 0.0, fill=True))
-    for round_number in range(options.rounds):
-        order = list(names) if round_number % 2 == 0 else list(reversed(names))
-        for verb in ("put", "get"):
-            for peer in order:
-                before_s = peers.cpu_s(peer)
-                outcome = run_client(_plan(peers, peer, verb, options.seconds, seed=round_number + 2))
-                used_s = peers.cpu_s(peer) - before_s
-                if outcome.errors:
-                    raise RuntimeError(f"{peer} {verb}: {outcome.errors} wrong answers")
-                key = (peer, verb)
-                rates.setdefault(key, []).append(outcome.operations / outcome.seconds)
-                cpu_us.setdefault(key, []).append(used_s / outcome.operations * 1e6)
-                latencies.setdefault(key, []).extend(outcome.latencies_us)
-    for (name, verb), found in sorted(rates.items()):
-        ordered = sorted(latencies[name, verb])
-        p50, p99 = (ordered[int(len(ordered) * share)] / 1_000 for share in (0.5, 0.99))
-        cpu = statistics.median(cpu_us[name, verb])
+        kv_load.fill(peer, peers.ports[peer])
+    for number in range(options.rounds):
+        order = names if number % 2 == 0 else names[::-1]
+        for verb, peer in ((verb, peer) for verb in VERBS for peer in order):
+            before_s = peers.cpu_s(peer)
+            told = kv_load.measure(peer, verb, peers.ports[peer], options.seconds)
+            if told.errors:
+                raise RuntimeError(f"{peer} {verb}: {told.errors} wrong answers")
+            found[peer, verb].append((told, (peers.cpu_s(peer) - before_s) / told.operations * 1e6))
+    for (name, verb), rounds in sorted(found.items()):
+        per_s, cpu_us, p50, p99 = _medians(rounds)
         say(
-            f"{name:<8}{verb}   {statistics.median(found):>9,.0f}/s (rounds {', '.join(f'{r:,.0f}' for r in found)})"
-            f"   {cpu:5.0f} us CPU/op   p50 {p50:.2f} ms   p99 {p99:.2f} ms"
+            f"{name:<8}{verb}   {per_s:>9,.0f}/s (rounds {', '.join(f'{one.per_s:,.0f}' for one, _ in rounds)})"
+            f"   {cpu_us:5.0f} us CPU/op   p50 {p50:.2f} ms   p99 {p99:.2f} ms"
         )
-    for peer in names:
-        if peer == "ours":
-            continue
-        for verb in ("put", "get"):
-            ratios = [
-                mine / theirs for mine, theirs in zip(rates["ours", verb], rates[peer, verb], strict=True)
-            ]
-            least = 1.0 if peer == "etcd" else None
-            figures.add(
-                f"{verb.upper()}: ours / {peer} (median of the rounds' ratios)",
-                statistics.median(ratios),
-                "x",
-                least=least,
-            )
-    plot(latencies, rates, cpu_us, out / "kv_peers.png")
+    for peer, verb in ((peer, verb) for peer in names if peer != "ours" for verb in VERBS):
+        pairs = zip(found["ours", verb], found[peer, verb], strict=True)
+        ratio = statistics.median(mine.per_s / theirs.per_s for (mine, _), (theirs, _) in pairs)
+        least = 1.0 if peer == "etcd" else None
+        figures.add(f"{verb.upper()}: ours / {peer} (median of the rounds' ratios)", ratio, "x", least=least)
+    plot(found, names, out / "kv_peers.png")
 
 
-def _plan(peers: Peers, peer: Peer, verb: Any, seconds: float, *, seed: int = 1, fill: bool = False) -> Plan:
-    token = TOKEN if peer == "ours" else ""
-    return Plan(
-        peer, verb, peers.addresses[peer], CONNECTIONS, seconds, KEYS, VALUE_BYTES, token, seed, fill=fill
-    )
+def _medians(rounds: Iterable[tuple[Round, float]]) -> list[float]:
+    """Of operations a second, CPU an operation, p50 and p99."""
+    figures = ((one.per_s, cpu_us, one.p50_ms, one.p99_ms) for one, cpu_us in rounds)
+    return [statistics.median(some) for some in zip(*figures, strict=True)]
+
+
+def plot(found: Found, names: Sequence[Peer], path: Path) -> None:
+    """Each figure of each peer."""
+    titles = ("operations a second", "CPU an operation, us", "p50, ms", "p99, ms")
+    with picture(path, 2, 2, (13, 9)) as axes:
+        for number, (plot, title) in enumerate(zip(axes.flat, titles, strict=True)):
+            for place, verb in enumerate(VERBS):
+                values = [_medians(found[peer, verb])[number] for peer in names]
+                bars = plot.bar(
+                    [n + place * 0.4 for n in range(len(names))], values, 0.38, label=verb.upper()
+                )
+                plot.bar_label(bars, fmt="{:,.4g}", fontsize=8)
+            plot.set_xticks([n + 0.2 for n in range(len(names))], names)
+            plot.set_title(title)
+            plot.legend()
 
 
 def measure_batch(peers: Peers, options: Any, figures: Figures) -> None:
     """POST /kv/batch with 200 operations, 8 connections."""
-    for verb, least in (("put", 15_000.0), ("get", 30_000.0)):
-        rates = []
-        for seed in range(options.rounds):
-            plan = Plan(
-                "ours",
-                "put",
-                peers.addresses["ours"],
-                8,
-                options.seconds,
-                KEYS,
-                VALUE_BYTES,
-                TOKEN,
-                seed + 1,
-                200,
-            )
-            plan.verb = "put" if verb == "put" else "get"
-            outcome = run_client(plan)
-            rates.append(outcome.operations / outcome.seconds)
-        figures.add(
-            f"batched {verb.upper()}s (200 a request, 8 connections)",
-            statistics.median(rates),
-            "/s",
-            least=least,
-        )
+    for verb, least in zip(VERBS, (15_000.0, 30_000.0), strict=True):
+        ports = peers.ports["ours"]
+        rounds = [kv_load.measure_batches(verb, ports, options.seconds) for _ in range(options.rounds)]
+        name = f"batched {verb.upper()}s (200 a request, 8 connections)"
+        figures.add(name, statistics.median(one.per_s for one in rounds), "/s", least=least)
 
 
 def measure_commit(folder: Path, figures: Figures) -> None:
@@ -160,14 +113,10 @@ def measure_commit(folder: Path, figures: Figures) -> None:
 
 async def measure_failover(peers: Peers, options: Any, figures: Figures) -> None:
     """The worst of several."""
-    kills = [await kv_events.gap_after(peers, "kill") for _ in range(options.kills)]
-    figures.add(
-        f"gap without a write after kill -9 (worst of {len(kills)})", max(kills) * 1_000, "ms", most=500.0
-    )
-    pauses = [await kv_events.gap_after(peers, "pause") for _ in range(options.kills)]
-    figures.add(
-        f"gap without a write after SIGSTOP (worst of {len(pauses)})", max(pauses) * 1_000, "ms", most=1_500.0
-    )
+    for how, word, most_ms in (("kill", "kill -9", 500.0), ("pause", "SIGSTOP", 1_500.0)):
+        gaps = [await kv_events.gap_after(peers, how) for _ in range(options.kills)]
+        name = f"gap without a write after {word} (worst of {len(gaps)})"
+        figures.add(name, max(gaps) * 1_000, "ms", most=most_ms)
 
 
 async def measure_kills(peers: Peers, options: Any, figures: Figures) -> None:
@@ -198,35 +147,30 @@ async def measure_rejoin(peers: Peers, options: Any, figures: Figures) -> None:
 def measure_memory(peers: Peers, options: Any, figures: Figures) -> None:
     """After everything else, so after all the traffic."""
     asyncio.run(kv_events.fill(peers, options.keys))
-    worst = max(kv_events.anonymous_bytes(peers.replica(n).pid) for n in range(1, peers.replicas + 1))
+    worst = max(kv_events.anonymous_bytes(one.pid) for one in peers.replicas.values())
     figures.add(f"RssAnon of a kvstore at {options.keys:,} keys (worst)", worst / 1e6, "MB", most=150.0)
 
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench kv", description=__doc__)
-    parser.add_argument(
-        "--parts",
-        type=listed(one_of(PARTS)),
-        default=",".join(PARTS),
-        help=f"of {', '.join(PARTS)} (default: all)",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    count, every = positive(int), ",".join(PARTS)
+    add("--parts", type=listed(one_of(PARTS)), default=every, help=f"of {', '.join(PARTS)} (default: all)")
+    add(
         "--peers",
         type=listed(one_of(PROGRAMS)),
         default="etcd,consul,redis",
         help="to compare with (default: all that are installed)",
     )
-    parser.add_argument("--rounds", type=positive(int), default=5)
-    parser.add_argument("--seconds", type=positive(float), default=4.0, help="of each measurement in a round")
-    parser.add_argument("--replicas", type=positive(int), default=3)
-    parser.add_argument("--fronts", type=positive(int), default=2)
-    parser.add_argument("--rf", type=positive(int), default=2)
-    parser.add_argument(
-        "--kills", type=positive(int), default=5, help="of each kind in failover; cycles of kills"
-    )
-    parser.add_argument("--keys", type=positive(int), default=100_000, help="for rejoin and memory")
-    parser.add_argument("--out", type=Path, default=ARTIFACTS / "kv")
+    add("--rounds", type=count, default=5)
+    add("--seconds", type=positive(float), default=4.0, help="of each measurement in a round")
+    add("--replicas", type=count, default=3)
+    add("--fronts", type=count, default=2)
+    add("--rf", type=count, default=2)
+    add("--kills", type=count, default=5, help="of each kind in failover; cycles of kills")
+    add("--keys", type=count, default=100_000, help="for rejoin and memory")
+    add("--out", type=Path, default=ARTIFACTS / "kv")
     return parser.parse_args(words)
 
 

@@ -7,56 +7,107 @@ import itertools
 import os
 import signal
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.bench.kv_peers import TOKEN, Peers
+from loadtests.bench.kv_peers import Peers
 
 from dronedispatch.kv.client import Put
-from dronedispatch.kv.errors import KVError
+from dronedispatch.kv.errors import KVError, OutcomeUnknown
 from dronedispatch.kv.http_client import HttpKV
-from dronedispatch.runtime.discovery import Endpoint
 from dronedispatch.runtime.http.client import HttpClient
 
-WRITERS = 16
+WRITERS = 16  # each key has one, which counts up and writes its count
+KEYS_EACH = 25
+STARTED_WITHIN_S = 30.0
 VALUE = b"v" * 300
 PAUSE_S = 0.002
 FILL_TRIES = 20
 
 
-class Writers:
-    """Clients that write all the time and note when they succeed. Use as an asynchronous context."""
+@dataclass
+class Counts:
+    """Of each key the last count that was sent and the last that was acknowledged; how the ended writes ended."""
 
-    def __init__(self, peers: Peers) -> None:
-        addresses = peers.addresses["ours"]
-        endpoints = tuple(Endpoint(f"{host}:{port}", host, port) for host, port in addresses)
-        self.http = HttpClient(resend_on_reuse_reset=False)
-        self.clients = [HttpKV(lambda: endpoints, self.http, TOKEN) for _ in range(WRITERS)]
-        self.kv = HttpKV(lambda: endpoints, self.http, TOKEN)
+    sent: dict[str, int] = field(default_factory=dict)
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    writes: int = 0
+    unknown: int = 0
+    refused: int = 0
+
+    @property
+    def successes(self) -> int:
+        """How many writes were acknowledged."""
+        return self.writes - self.unknown - self.refused
+
+    def wrong(self, key: str, stored: int) -> bool:
+        """Whether `stored` (0: absent) says that an acknowledged write was lost, or one invented."""
+        return not self.acknowledged.get(key, 0) <= stored <= self.sent.get(key, 0)
+
+
+class Writers:
+    """They write within the block, with `pause_s` after each write, unless they were told to `pause`.
+
+    `succeeded_s`: when a write was acknowledged (monotonic).
+    """
+
+    def __init__(self, peers: Peers, pause_s: float = 0.0) -> None:
+        self.counts = Counts()
         self.succeeded_s: list[float] = []
-        self.failed = 0
+        self._pause_s = pause_s
+        self._http = HttpClient(resend_on_reuse_reset=False)
+        self.kvs = [peers.client(self._http) for _ in range(WRITERS)]
+        self._writing = False
+        self._enough = asyncio.Event()
+        self._wanted = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Writers:
-        self._tasks = [asyncio.create_task(self._write(n, kv)) for n, kv in enumerate(self.clients)]
-        await asyncio.sleep(0.5)
+        await self.start()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for kv in (*self.clients, self.kv):
+        await self.pause()
+        for kv in self.kvs:
             await kv.close()
-        await self.http.close()
+        await self._http.close()
+
+    async def start(self) -> None:
+        """Write until `pause`. Returns when as many writes as there are keys have ended, and more are under way."""
+        if self._writing:
+            return
+        self._writing = True
+        self._enough.clear()
+        self._wanted = self.counts.successes + WRITERS * KEYS_EACH
+        self._tasks = [asyncio.create_task(self._write(n, kv)) for n, kv in enumerate(self.kvs)]
+        async with asyncio.timeout(STARTED_WITHIN_S):
+            await self._enough.wait()
+
+    async def pause(self) -> None:
+        """Every write under way has ended, and none begins."""
+        self._writing = False
+        await asyncio.gather(*self._tasks)
 
     async def _write(self, number: int, kv: HttpKV) -> None:
-        for count in itertools.count():
+        counts = self.counts
+        for turn in itertools.count():
+            if not self._writing:
+                return
+            key = f"kill{number}-{turn % KEYS_EACH}"
+            count = counts.sent[key] = counts.sent.get(key, 0) + 1
             try:
-                await kv.put(f"w{number}-{count % 50}", VALUE)
+                await kv.put(key, str(count).encode())
+                counts.acknowledged[key] = count
                 self.succeeded_s.append(time.monotonic())
+            except OutcomeUnknown:
+                counts.unknown += 1
             except KVError:
-                self.failed += 1
-            await asyncio.sleep(PAUSE_S)
+                counts.refused += 1
+            counts.writes += 1
+            if counts.successes >= self._wanted:
+                self._enough.set()
+            if self._pause_s:
+                await asyncio.sleep(self._pause_s)
 
     def longest_gap_s(self, since_s: float, until_s: float) -> float:
         """The longest time without any successful write."""
@@ -66,8 +117,8 @@ class Writers:
 
 async def gap_after(peers: Peers, what: str) -> float:
     """Kill -9 (or pause for 3 s) replica 1 under writes; the longest gap in seconds. It is whole again afterwards."""
-    process = peers.replica(1)
-    async with Writers(peers) as writers:
+    process = peers.replicas[1]
+    async with Writers(peers, PAUSE_S) as writers:
         began_s = time.monotonic()
         if what == "kill":
             await asyncio.to_thread(process.kill)
@@ -76,7 +127,7 @@ async def gap_after(peers: Peers, what: str) -> float:
         await asyncio.sleep(3.0)
         gap_s = writers.longest_gap_s(began_s, time.monotonic())
         if what == "kill":
-            await asyncio.to_thread(peers.start_replica, 1)
+            await asyncio.to_thread(peers.replicas[1].start)
         else:
             os.kill(process.pid, signal.SIGCONT)
         await whole(peers)
@@ -95,9 +146,8 @@ async def whole(peers: Peers, within_s: float = 60.0) -> float:
 
 async def fill(peers: Peers, keys: int) -> float:
     """Write `key0`.. by batches; the seconds it took."""
-    endpoints = tuple(Endpoint(f"{host}:{port}", host, port) for host, port in peers.addresses["ours"])
     http = HttpClient(resend_on_reuse_reset=False)
-    kv = HttpKV(lambda: endpoints, http, TOKEN, timeout_s=30.0)
+    kv = peers.client(http, timeout_s=30.0)
     began_s = time.monotonic()
     try:
         for at in range(0, keys, 2_000):
@@ -120,10 +170,10 @@ async def _put_all(kv: HttpKV, keys: list[str]) -> None:
 
 async def rejoin(peers: Peers, keys: int) -> tuple[float, float]:
     """Replica 1 is away while all `keys` are written again: (seconds until it is in sync, longest write gap meanwhile)."""
-    await asyncio.to_thread(peers.replica(1).kill)
+    await asyncio.to_thread(peers.replicas[1].kill)
     await fill(peers, keys)
-    async with Writers(peers) as writers:
-        await asyncio.to_thread(peers.start_replica, 1)
+    async with Writers(peers, PAUSE_S) as writers:
+        await asyncio.to_thread(peers.replicas[1].start)
         began_s = time.monotonic()
         seconds = await whole(peers)
         return seconds, writers.longest_gap_s(began_s, time.monotonic())

@@ -8,44 +8,19 @@ of them at once; a cycle is over when every replica is in sync again, and ends w
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from loadtests.bench.kv_events import whole
-from loadtests.bench.kv_peers import TOKEN, Peers
+from loadtests.bench.kv_events import Counts, Writers, whole
+from loadtests.bench.kv_peers import Peers
 
-from dronedispatch.kv.errors import KVError, OutcomeUnknown
+from dronedispatch.kv.errors import KVError
 from dronedispatch.kv.http_client import HttpKV
-from dronedispatch.runtime.discovery import Endpoint
-from dronedispatch.runtime.http.client import HttpClient
 
-WRITERS = 16
-KEYS_EACH = 25
 ALL_EVERY = 4
 NOTICED_WITHIN_S = 10.0
 READ_WITHIN_S = 30.0
-
-
-@dataclass
-class Counts:
-    """Of each key the last count that was sent and the last that was acknowledged; how the ended writes ended."""
-
-    sent: dict[str, int] = field(default_factory=dict)
-    acknowledged: dict[str, int] = field(default_factory=dict)
-    writes: int = 0
-    unknown: int = 0
-    refused: int = 0
-
-    @property
-    def successes(self) -> int:
-        """How many writes were acknowledged."""
-        return self.writes - self.unknown - self.refused
-
-    def wrong(self, key: str, stored: int) -> bool:
-        """Whether `stored` (0: absent) says that an acknowledged write was lost, or one invented."""
-        return not self.acknowledged.get(key, 0) <= stored <= self.sent.get(key, 0)
 
 
 @dataclass
@@ -57,103 +32,49 @@ class Verdict:
     checked: int = 0
 
 
-class _Clients:
-    """The writers, and a client to look with."""
+async def look(writers: Writers, verdict: Verdict) -> None:
+    """Compare every key with what was acknowledged."""
+    for key in list(verdict.counts.sent):
+        stored = await _stored(writers.kvs[0], key)
+        verdict.checked += 1
+        if verdict.counts.wrong(key, stored):
+            last = verdict.counts.acknowledged.get(key, 0)
+            verdict.lost.append(f"{key}: {last} was acknowledged, {stored} is stored")
 
-    def __init__(self, peers: Peers, counts: Counts) -> None:
-        addresses = peers.addresses["ours"]
-        endpoints = tuple(Endpoint(f"{host}:{port}", host, port) for host, port in addresses)
-        self.http = HttpClient(resend_on_reuse_reset=False)
-        self.counts = counts
-        self.kvs = [HttpKV(lambda: endpoints, self.http, TOKEN) for _ in range(WRITERS)]
-        self._writing = False
-        self._enough = asyncio.Event()
-        self._wanted = 0
-        self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self) -> None:
-        """Write until `pause`. Returns when as many writes as there are keys have ended, and more are under way."""
-        self._writing = True
-        self._enough.clear()
-        self._wanted = self.counts.successes + WRITERS * KEYS_EACH
-        self._tasks = [asyncio.create_task(self._write(n, kv)) for n, kv in enumerate(self.kvs)]
-        async with asyncio.timeout(READ_WITHIN_S):
-            await self._enough.wait()
-
-    async def pause(self) -> None:
-        """Every write under way has ended, and none begins."""
-        self._writing = False
-        await asyncio.gather(*self._tasks)
-
-    async def close(self) -> None:
-        await self.pause()
-        for kv in self.kvs:
-            await kv.close()
-        await self.http.close()
-
-    async def _write(self, number: int, kv: HttpKV) -> None:
-        counts = self.counts
-        for turn in itertools.count():
-            if not self._writing:
-                return
-            key = f"kill{number}-{turn % KEYS_EACH}"
-            count = counts.sent[key] = counts.sent.get(key, 0) + 1
-            try:
-                await kv.put(key, str(count).encode())
-                counts.acknowledged[key] = count
-            except OutcomeUnknown:
-                counts.unknown += 1
-            except KVError:
-                counts.refused += 1
-            counts.writes += 1
-            if counts.successes >= self._wanted:
-                self._enough.set()
-
-    async def look(self, verdict: Verdict) -> None:
-        """Compare every key with what was acknowledged."""
-        for key in list(self.counts.sent):
-            stored = await self._stored(key)
-            verdict.checked += 1
-            if self.counts.wrong(key, stored):
-                last = self.counts.acknowledged.get(key, 0)
-                verdict.lost.append(f"{key}: {last} was acknowledged, {stored} is stored")
-
-    async def _stored(self, key: str) -> int:
-        deadline_s = time.monotonic() + READ_WITHIN_S
-        while True:
-            try:
-                item = await self.kvs[0].get(key)
-            except KVError:
-                if time.monotonic() > deadline_s:
-                    raise
-                continue
-            return 0 if item is None else int(item.value)
+async def _stored(kv: HttpKV, key: str) -> int:
+    deadline_s = time.monotonic() + READ_WITHIN_S
+    while True:
+        try:
+            item = await kv.get(key)
+        except KVError:
+            if time.monotonic() > deadline_s:
+                raise
+            continue
+        return 0 if item is None else int(item.value)
 
 
 async def kill_cycles(peers: Peers, cycles: int, say: Callable[[str], None]) -> Verdict:
     """`cycles` times kill -9 under writes, back, in sync, compared. Raises RuntimeError when a kill went unnoticed."""
-    verdict = Verdict(Counts())
-    clients = _Clients(peers, verdict.counts)
-    numbers = range(1, peers.replicas + 1)
+    replicas = list(peers.replicas.values())
     began_s = time.monotonic()
-    try:
+    async with Writers(peers) as writers:
+        verdict = Verdict(writers.counts)
         for cycle in range(cycles):
-            victims = list(numbers) if cycle % ALL_EVERY == ALL_EVERY - 1 else [numbers[cycle % len(numbers)]]
-            await clients.start()
-            await asyncio.gather(*(asyncio.to_thread(peers.replica(n).kill) for n in victims))
+            victims = replicas if cycle % ALL_EVERY == ALL_EVERY - 1 else [replicas[cycle % len(replicas)]]
+            await writers.start()
+            await asyncio.gather(*(asyncio.to_thread(one.kill) for one in victims))
             if len(victims) == 1:
                 await _noticed(peers)
-            await asyncio.gather(*(asyncio.to_thread(peers.start_replica, n) for n in victims))
+            await asyncio.gather(*(asyncio.to_thread(one.start) for one in victims))
             await whole(peers)
-            await clients.pause()
-            await clients.look(verdict)
+            await writers.pause()
+            await look(writers, verdict)
             if (cycle + 1) % 10 == 0 or cycle + 1 == cycles:
                 say(
                     f"kill -9: {cycle + 1} of {cycles} cycles, {verdict.counts.successes:,} writes acknowledged,"
                     f" {len(verdict.lost)} lost, {time.monotonic() - began_s:.0f} s"
                 )
-    finally:
-        await clients.close()
     return verdict
 
 

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 
 import msgspec
-import psutil
-from loadtests.bench.kv_client import Peer
+from loadtests.bench.kv_load import TOKEN, Peer
+from loadtests.bench.processes import START_S, accepts, cpu_s, free_port, wait_for_start
+from scripts.cluster.patience import Patience
+from scripts.local.table import program
 
-PROGRAM = str(Path(sys.executable).parent / "dronedispatch")
-TOKEN = "only-for-the-benchmark"
-START_WITHIN_S = 30.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+from dronedispatch.kv.http_client import HttpKV
+from dronedispatch.runtime.discovery import Endpoint
+from dronedispatch.runtime.http.client import HttpClient
 
 
 def answers(url: str, wanted: bytes = b"") -> bool:
@@ -35,20 +27,20 @@ def answers(url: str, wanted: bytes = b"") -> bool:
     try:
         with urllib.request.urlopen(request, timeout=2) as answer:
             return wanted in answer.read()
-    except (urllib.error.URLError, OSError, ValueError):
+    except (OSError, HTTPException, ValueError):
         return False
 
 
 class Process:
-    """One process of a store."""
+    """One process of a store, which can be killed and started again; it serves when it is `ready`."""
 
     def __init__(
-        self, command: Sequence[str], folder: Path, name: str, environment: Mapping[str, str]
+        self, command: Sequence[str], log: Path, environ: Mapping[str, str], ready: Callable[[], bool]
     ) -> None:
-        self.command = command
-        self.name = name
-        self._environment = {**os.environ, **environment}
-        self._log = folder / f"{name}.log"
+        self._command = command
+        self._log = log
+        self._environ = environ
+        self._ready = ready
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -56,15 +48,16 @@ class Process:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, ready: Callable[[], bool]) -> None:
-        """Start and wait until `ready`. Raises RuntimeError with the end of its log."""
+    def start(self) -> None:
+        """Start and wait. Raises RuntimeError with the end of its log."""
         with self._log.open("ab") as out:
-            self._process = subprocess.Popen(self.command, env=self._environment, stdout=out, stderr=out)
-        deadline_s = time.monotonic() + START_WITHIN_S
-        while not ready():
-            if self._process.poll() is not None or time.monotonic() > deadline_s:
-                raise RuntimeError(f"{self.name} did not start: {self._log.read_text()[-800:]}")
-            time.sleep(0.05)
+            self._process = subprocess.Popen(
+                self._command, env=os.environ | self._environ, stdout=out, stderr=out
+            )
+        try:
+            wait_for_start(self._process, self._ready)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}: {self._log.read_text()[-800:]}") from error
 
     def kill(self) -> None:
         """kill -9."""
@@ -72,172 +65,119 @@ class Process:
             self._process.kill()
             self._process.wait(20)
 
-    def cpu_s(self) -> float:
-        """CPU seconds used so far."""
-        times = psutil.Process(self.pid).cpu_times()
-        return float(times.user + times.system)
-
 
 class Peers:
-    """Everything that is running, by peer."""
+    """Everything that is running, by peer: its processes, and the ports that serve it."""
 
-    def __init__(self, folder: Path, *, rf: int = 2, replicas: int = 3, fronts: int = 2) -> None:
-        self.folder = folder
-        self.rf = rf
-        self.replicas = replicas
-        self.fronts = fronts
-        self.processes: dict[str, list[Process]] = {}
-        self.addresses: dict[str, list[tuple[str, int]]] = {}
-        self.named: dict[str, Process] = {}
-        self.ports: dict[str, int] = {}
+    def __init__(self, folder: Path, *, rf: int, replicas: int, fronts: int) -> None:
+        self._folder = folder
+        self._rf = rf
+        self._fronts = fronts
+        self._consul_port = free_port()
+        self.processes: dict[Peer, list[Process]] = {}
+        self.ports: dict[Peer, list[int]] = {}
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         (folder / "token").write_text(TOKEN)
+        self.replicas = {number: self._replica(number) for number in range(1, replicas + 1)}
 
     def start(self, peers: Sequence[Peer]) -> None:
-        """Start all of `peers`; those whose program is missing are left out, with a word."""
+        """Start all of `peers`; ours wants Consul."""
+        starts = {"ours": self._ours, "etcd": self._etcd, "consul": self._consul, "redis": self._redis}
         for peer in peers:
-            {"ours": self._ours, "etcd": self._etcd, "consul": self._consul, "redis": self._redis}[peer]()
+            starts[peer]()
 
     def stop(self) -> None:
         """kill -9 all: nothing of this is kept."""
-        for processes in self.processes.values():
-            for process in processes:
-                process.kill()
+        for process in (*(one for some in self.processes.values() for one in some), *self.replicas.values()):
+            process.kill()
 
-    def cpu_s(self, peer: str) -> float:
+    def cpu_s(self, peer: Peer) -> float:
         """CPU seconds of all processes that serve `peer`."""
-        return sum(process.cpu_s() for process in self.processes[peer])
+        return sum(cpu_s(process.pid) for process in self.processes[peer])
 
-    def replica(self, number: int) -> Process:
-        """One kvstore, not started yet (or again)."""
-        name = f"r{number}"
-        if name not in self.named:
-            self.ports[name] = free_port()
-            environment = self._environment() | {
-                "KVSTORE_NAME": name,
-                "KVSTORE_INSTANCE": name,
-                "KVSTORE_PORT": str(self.ports[name]),
-                "KVSTORE_DATA_DIR": str(self.folder / name),
-            }
-            self.named[name] = Process([PROGRAM, "kvstore"], self.folder, name, environment)
-        return self.named[name]
-
-    def start_replica(self, number: int) -> None:
-        """Start it and wait until it answers."""
-        process = self.replica(number)
-        process.start(lambda: answers(f"http://127.0.0.1:{self.ports[f'r{number}']}/health?live=1"))
-
-    def kvctl(self, *words: str) -> str:
-        """What `dronedispatch kvctl` says."""
-        environment = {**os.environ, **self._environment()}
-        done = subprocess.run(
-            [PROGRAM, "kvctl", *words],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=True,
-        )
-        return done.stdout
+    def client(self, http: HttpClient, timeout_s: float = 5.0) -> HttpKV:
+        """A client of ours."""
+        endpoints = tuple(Endpoint(f"127.0.0.1:{port}", "127.0.0.1", port) for port in self.ports["ours"])
+        return HttpKV(lambda: endpoints, http, TOKEN, timeout_s=timeout_s)
 
     def lacking(self) -> int:
         """How many (slot, replica) are assigned and not in sync, by the view in Consul."""
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.ports['consul']}/v1/kv/dronedispatch/kv/view?raw", timeout=2
-        ) as answer:
+        url = f"http://127.0.0.1:{self._consul_port}/v1/kv/dronedispatch/kv/view?raw"
+        with urllib.request.urlopen(url, timeout=2) as answer:
             view = msgspec.json.decode(answer.read())
         return sum(name not in slot["in_sync"] for slot in view["slots"] for name in slot["assigned"])
 
-    def _environment(self) -> dict[str, str]:
-        token = str(self.folder / "token")
-        return {
-            "CONSUL_HTTP_ADDR": f"127.0.0.1:{self.ports['consul']}",
-            "STORE_TOKEN_FILE": token,
-            "METRICS_TOKEN_FILE": token,
-        }
+    def _environ(self) -> dict[str, str]:
+        token = str(self._folder / "token")
+        consul = f"127.0.0.1:{self._consul_port}"
+        return {"CONSUL_HTTP_ADDR": consul, "STORE_TOKEN_FILE": token, "METRICS_TOKEN_FILE": token}
+
+    def _service(self, service: str, name: str, port: int, **settings: str) -> Process:
+        """A process of ours, not started yet."""
+        own = {"INSTANCE": name, "PORT": str(port), **settings}
+        environ = self._environ() | {f"{service.upper()}_{key}": value for key, value in own.items()}
+        log = self._folder / f"{name}.log"
+        url = f"http://127.0.0.1:{port}/health?live=1"
+        return Process([program(), service], log, environ, lambda: answers(url))
+
+    def _replica(self, number: int) -> Process:
+        name = f"r{number}"
+        return self._service("kvstore", name, free_port(), NAME=name, DATA_DIR=str(self._folder / name))
 
     def _ours(self) -> None:
-        self._consul()
-        for number in range(1, self.replicas + 1):
-            self.start_replica(number)
-        fronts = []
-        for number in range(1, self.fronts + 1):
-            port = free_port()
-            environment = self._environment() | {
-                "KVFRONT_PORT": str(port),
-                "KVFRONT_INSTANCE": f"f{number}",
-            }
-            process = Process([PROGRAM, "kvfront"], self.folder, f"f{number}", environment)
-            process.start(lambda port=port: answers(f"http://127.0.0.1:{port}/health?live=1"))  # type: ignore[misc]
-            fronts.append(process)
-            self.addresses.setdefault("ours", []).append(("127.0.0.1", port))
-        self.kvctl("bootstrap", "--rf", str(self.rf), "--replicas", str(self.replicas))
-        for _, port in self.addresses["ours"]:
-            deadline_s = time.monotonic() + START_WITHIN_S
-            while not answers(f"http://127.0.0.1:{port}/health", b'"ready":true'):
-                if time.monotonic() > deadline_s:
-                    raise RuntimeError("kvfront did not become ready")
-                time.sleep(0.05)
-        self.processes["ours"] = [*(self.replica(n) for n in range(1, self.replicas + 1)), *fronts]
+        if "consul" not in self.processes:
+            self._consul()
+        ports = [free_port() for _ in range(self._fronts)]
+        fronts = [self._service("kvfront", f"f{number}", port) for number, port in enumerate(ports, 1)]
+        self.processes["ours"] = [*self.replicas.values(), *fronts]
+        for process in self.processes["ours"]:
+            process.start()
+        counts = ("--rf", str(self._rf), "--replicas", str(len(self.replicas)))
+        command = [program(), "kvctl", "bootstrap", *counts]
+        subprocess.run(
+            command, env=os.environ | self._environ(), stdout=subprocess.DEVNULL, timeout=300, check=True
+        )
+        for port in ports:
+            url = f"http://127.0.0.1:{port}/health"
+            if not Patience(START_S).until(lambda url=url: answers(url, b'"ready":true')):  # type: ignore[misc]
+                raise RuntimeError("kvfront did not become ready")
+        self.ports["ours"] = ports
+
+    def _run(self, peer: Peer, command: Sequence[str], port: int, ready: Callable[[], bool]) -> None:
+        process = Process(command, self._folder / f"{peer}.log", {}, ready)
+        self.processes[peer] = [process]
+        self.ports[peer] = [port]
+        process.start()
 
     def _etcd(self) -> None:
-        client, peer = free_port(), free_port()
-        urls = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
-        command = ["etcd", "--name", "one", "--data-dir", str(self.folder / "etcd"), "--log-level", "error"]
-        command += ["--listen-client-urls", urls[0], "--advertise-client-urls", urls[0]]
-        command += ["--listen-peer-urls", urls[1], "--initial-advertise-peer-urls", urls[1]]
-        command += ["--initial-cluster", f"one={urls[1]}"]
-        process = Process(command, self.folder, "etcd", {})
-        process.start(lambda: answers(f"{urls[0]}/health", b"true"))
-        self.processes["etcd"] = [process]
-        self.addresses["etcd"] = [("127.0.0.1", client)]
+        port = free_port()
+        client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{free_port()}"
+        words = (
+            f"--name=one --log-level=error --listen-client-urls={client} --advertise-client-urls={client} "
+            f"--listen-peer-urls={peer} --initial-advertise-peer-urls={peer} --initial-cluster=one={peer}"
+        ).split()
+        command = ["etcd", f"--data-dir={self._folder / 'etcd'}", *words]
+        self._run("etcd", command, port, lambda: answers(f"{client}/health", b"true"))
 
     def _consul(self) -> None:
         if "consul" in self.processes:
             return
-        http, server, serf, wan = (free_port() for _ in range(4))
-        self.ports["consul"] = http
-        command = ["consul", "agent", "-server", "-bootstrap-expect=1", f"-data-dir={self.folder / 'consul'}"]
-        command += [
-            "-bind=127.0.0.1",
-            "-node=one",
-            "-log-level=err",
-            f"-http-port={http}",
-            f"-server-port={server}",
-        ]
-        command += [f"-serf-lan-port={serf}", f"-serf-wan-port={wan}", "-dns-port=-1", "-grpc-port=-1"]
-        command += [
-            "-hcl=limits { http_max_conns_per_client = 1000 }",
-            "-hcl=performance { raft_multiplier = 1 }",
-        ]
-        process = Process(command, self.folder, "consul", {})
-        process.start(lambda: answers(f"http://127.0.0.1:{http}/v1/status/leader", b":"))
-        self.processes["consul"] = [process]
-        self.addresses["consul"] = [("127.0.0.1", http)]
+        port = self._consul_port
+        server, serf, wan = (free_port() for _ in range(3))
+        words = (
+            f"-server -bootstrap-expect=1 -bind=127.0.0.1 -node=one -log-level=err -http-port={port} "
+            f"-server-port={server} -serf-lan-port={serf} -serf-wan-port={wan} -dns-port=-1 -grpc-port=-1"
+        ).split()
+        settings = ("limits { http_max_conns_per_client = 1000 }", "performance { raft_multiplier = 1 }")
+        command = ["consul", "agent", f"-data-dir={self._folder / 'consul'}", *words]
+        command += [f"-hcl={setting}" for setting in settings]
+        leads = f"http://127.0.0.1:{port}/v1/status/leader"
+        self._run("consul", command, port, lambda: answers(leads, b":"))
 
     def _redis(self) -> None:
-        port = free_port()
-        (self.folder / "redis").mkdir()
-        command = [
-            "redis-server",
-            "--port",
-            str(port),
-            "--bind",
-            "127.0.0.1",
-            "--dir",
-            str(self.folder / "redis"),
-        ]
-        command += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-        process = Process(command, self.folder, "redis", {})
-
-        def ready() -> bool:
-            try:
-                with socket.create_connection(("127.0.0.1", port), timeout=1):
-                    return True
-            except OSError:
-                return False
-
-        process.start(ready)
-        self.processes["redis"] = [process]
-        self.addresses["redis"] = [("127.0.0.1", port)]
+        port, data = free_port(), self._folder / "redis"
+        data.mkdir()
+        words = f"--port {port} --bind 127.0.0.1 --appendonly yes --appendfsync always".split()
+        command = ["redis-server", *words, "--dir", str(data), "--save", ""]
+        self._run("redis", command, port, lambda: accepts(port))

@@ -9,12 +9,13 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import uvloop
 from loadtests.bench.lb_fuzz import Findings, fuzz
 from loadtests.bench.lb_hop import hop
 from loadtests.bench.lb_judge import corpus, judge
-from loadtests.bench.lb_peers import NotInstalled, haproxy, nginx, ours
+from loadtests.bench.lb_peers import haproxy, nginx, ours
 from loadtests.bench.lb_scenes import (
     Finding,
     all_failing,
@@ -26,6 +27,7 @@ from loadtests.bench.lb_scenes import (
     soak,
 )
 from loadtests.bench.lb_throughput import LOADS, Plan, keep, measure, show
+from loadtests.bench.processes import NotInstalled
 from loadtests.bench.runs import ARTIFACTS
 from rich.console import Console
 from rich.progress import Progress
@@ -39,52 +41,30 @@ HOME = ARTIFACTS / "lb"
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench lb", description=__doc__)
-    parser.add_argument(
-        "--loads", type=listed(one_of(LOADS)), default="get,post,body,sse", help="some of get,post,body,sse"
-    )
-    parser.add_argument("--connections", type=listed(positive(int)), default="16,64,256")
-    parser.add_argument("--seconds", type=positive(float), default=5.0, help="of each run")
-    parser.add_argument("--rounds", type=positive(int), default=3)
-    parser.add_argument(
-        "--corpus", action="store_true", help="the smuggling payloads: our decisions beside the peers'"
-    )
-    parser.add_argument(
-        "--fuzz", type=positive(int), metavar="N", help="N generated requests, ours against the peers"
-    )
-    parser.add_argument("--seed", type=int, default=1, help="of --fuzz")
-    parser.add_argument(
-        "--failover", action="store_true", help="gateways and doors end under load: what clients see"
-    )
-    parser.add_argument(
-        "--every", type=positive(float), default=10.0, help="seconds between two kills of --failover"
-    )
-    parser.add_argument("--minutes", type=positive(float), default=5.0, help="of --failover with kill -9")
-    parser.add_argument(
-        "--failing", action="store_true", help="every gateway fails: amplification and time to 503"
-    )
-    parser.add_argument(
-        "--silence",
-        action="store_true",
-        help="a gateway says nothing, as a host that was cut off: what clients see",
-    )
-    parser.add_argument("--limiter", action="store_true", help="what passes a rate limit in 60 s")
-    parser.add_argument(
-        "--clients", type=positive(int), metavar="N", help="N clients, each with a limit of its own: memory"
-    )
-    parser.add_argument(
-        "--soak", type=positive(int), metavar="N", help="N requests: growth of memory and descriptors"
-    )
-    parser.add_argument("--hop", action="store_true", help="an internal call by runtime/http and by aiohttp")
+    add = parser.add_argument
+    scene, count = partial(add, action="store_true"), partial(add, type=positive(int), metavar="N")
+    loads = listed(one_of(LOADS))
+    add("--loads", type=loads, default="get,post,body,sse", help="some of get,post,body,sse")
+    add("--connections", type=listed(positive(int)), default="16,64,256")
+    add("--seconds", type=positive(float), default=5.0, help="of each run")
+    add("--rounds", type=positive(int), default=3)
+    scene("--corpus", help="the smuggling payloads: our decisions beside the peers'")
+    count("--fuzz", help="N generated requests, ours against the peers")
+    add("--seed", type=int, default=1, help="of --fuzz")
+    scene("--failover", help="gateways and doors end under load: what clients see")
+    add("--every", type=positive(float), default=10.0, help="seconds between two kills of --failover")
+    add("--minutes", type=positive(float), default=5.0, help="of --failover with kill -9")
+    scene("--failing", help="every gateway fails: amplification and time to 503")
+    scene("--silence", help="a gateway says nothing, as a host that was cut off: what clients see")
+    scene("--limiter", help="what passes a rate limit in 60 s")
+    count("--clients", help="N clients, each with a limit of its own: memory")
+    count("--soak", help="N requests: growth of memory and descriptors")
+    scene("--hop", help="an internal call by runtime/http and by aiohttp")
     return parser.parse_args(words)
 
 
 def compare_throughput(options: argparse.Namespace, console: Console) -> int:
-    plan = Plan(
-        options.loads,
-        options.connections,
-        options.seconds,
-        options.rounds,
-    )
+    plan = Plan(options.loads, options.connections, options.seconds, options.rounds)
     runs = measure(plan, console)
     misses = show(runs, console)
     keep(runs, HOME)

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from random import Random
 
-from loadtests.bench.lb_judge import QUIET_S, Verdict, answers_not_asked, send, statuses_of
+from loadtests.bench.lb_judge import QUIET_S, Verdict, verdict_on
 from loadtests.bench.lb_peers import haproxy, nginx
 
 from dronedispatch.testing.door import open_door
@@ -58,27 +58,7 @@ FRAMINGS = (
     "Content-Length: +{length}",
     "Content-Length: {length} ",
 )
-SPICES = (
-    "\n",
-    "\r",
-    "\r\n",
-    "\x00",
-    " ",
-    "\t",
-    "\x0b",
-    ":",
-    ",",
-    ";",
-    "#",
-    "0",
-    "\x7f",
-    "\x80",
-    "\r\n\r\n",
-    "\r\n ",
-    "_",
-    "/",
-    "%",
-)
+SPICES = (*"\n\r", "\r\n", *"\x00 \t\x0b:,;#0\x7f\x80", "\r\n\r\n", "\r\n ", *"_/%")
 
 
 def chunked(rng: Random, body: str) -> str:
@@ -149,7 +129,7 @@ class Target:
 
     async def judge(self, wire: bytes) -> Verdict:
         """The verdict; a second time, with more patience, when an answer seems to be missing: it may only be late."""
-        verdict = await self._judge(wire, QUIET_S)
+        verdict = await verdict_on(self.port, self.upstream, wire, PATIENCE_S, QUIET_S)
         if len(verdict.requests) <= len(verdict.statuses):
             return verdict
         await asyncio.sleep(QUIET_S * 20)  # what is still under way of the first time is none of the second
@@ -157,19 +137,7 @@ class Target:
 
     async def judge_patiently(self, wire: bytes) -> Verdict:
         """As `judge`, on a machine so busy that a proxy pauses in the middle of its answer."""
-        return await self._judge(wire, QUIET_S * 20)
-
-    async def _judge(self, wire: bytes, quiet_s: float) -> Verdict:
-        upstream = self.upstream
-        upstream.requests.clear()
-        upstream.violations.clear()
-        answer = await send(self.port, wire, PATIENCE_S, quiet_s)
-        requests, statuses = tuple(upstream.requests), statuses_of(answer)
-        faults = [f"two readings: {violation}" for violation in upstream.violations]
-        faults += [f"answered for {target}" for target in answers_not_asked(answer, requests)]
-        if len(requests) > len(statuses):
-            faults.append(f"{len(requests)} requests forwarded, {len(statuses)} answered")
-        return Verdict(statuses, requests, tuple(faults))
+        return await verdict_on(self.port, self.upstream, wire, PATIENCE_S, QUIET_S * 20)
 
 
 def why_laxer_is_right(extra: Request, peer: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -87,22 +87,29 @@ def answers_not_asked(answer: bytes, requests: Sequence[Request]) -> list[str]:
     return [target.decode() for target in got if target.decode() not in asked]
 
 
-async def judge(port: int, witness: Witness, data: bytes, patience_s: float = PATIENCE_S) -> Verdict:
-    """Send `data`, then canaries of other clients, and look at both sides. `witness` is the only upstream."""
+async def verdict_on(port: int, witness: Witness, data: bytes, patience_s: float, quiet_s: float) -> Verdict:
+    """Send `data`, and look at both sides. `witness` is the only upstream."""
     witness.requests.clear()
     witness.violations.clear()
-    answer = await send(port, data, patience_s)
+    answer = await send(port, data, patience_s, quiet_s)
     requests, statuses = tuple(witness.requests), statuses_of(answer)
     faults = [f"forwarded what has two readings: {violation}" for violation in witness.violations]
     faults += [f"answered for {target}" for target in answers_not_asked(answer, requests)]
     if len(requests) > len(statuses):
         faults.append(f"{len(requests)} requests reached the upstream, {len(statuses)} answers the client")
+    return Verdict(statuses, requests, tuple(faults))
+
+
+async def judge(port: int, witness: Witness, data: bytes, patience_s: float = PATIENCE_S) -> Verdict:
+    """The same, and then as many canaries of other clients."""
+    verdict = await verdict_on(port, witness, data, patience_s, QUIET_S)
+    faults = list(verdict.faults)
     for number in range(CANARIES):
         target = f"/canary-{number}"
         told = await send(port, f"GET {target} HTTP/1.1\r\nHost: c\r\nConnection: close\r\n\r\n".encode())
         if statuses_of(told) != (200,) or f"x-target: {target}\r\n".encode() not in told.lower():
             faults.append(f"the next client asked for {target} and got {told[:120]!r}")
-    seen = {request.target for request in witness.requests[len(requests) :]}
+    seen = {request.target for request in witness.requests[len(verdict.requests) :]}
     if extra := sorted(seen - {f"/canary-{number}" for number in range(CANARIES)}):
         faults.append(f"the upstream saw {extra} after the client was answered")
-    return Verdict(statuses, requests, tuple(faults))
+    return replace(verdict, faults=tuple(faults))

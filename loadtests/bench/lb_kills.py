@@ -12,12 +12,12 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from loadtests.bench.lb_peers import Peer, free_port, wait_for_port
+from loadtests.bench.lb_peers import Peer
+from loadtests.bench.processes import accepts, free_port, wait_for_start
 
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError
@@ -55,7 +55,7 @@ class Gateways:
     def start(self, port: int) -> None:
         command = (sys.executable, "-m", "loadtests.bench.lb_gateway_stub", str(port), str(self.directory))
         process = self._running[port] = subprocess.Popen(command)
-        wait_for_port(port, process)
+        wait_for_start(process, lambda: accepts(port))
 
     def pause(self, port: int) -> None:
         """It takes connections and bytes and says nothing, as a host that was cut off."""
@@ -79,7 +79,7 @@ class Gateways:
             self.stop(port, signal.SIGKILL)
 
 
-@contextmanager
+@contextlib.contextmanager
 def gateways() -> Iterator[Gateways]:
     with tempfile.TemporaryDirectory() as home:
         made = Gateways(Path(home))
@@ -123,7 +123,7 @@ async def client(port: int, seen: Seen, stop: asyncio.Event, rng: Random, *, kee
     await http.close()
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def clients(peers: Sequence[Peer], count: int, seed: int) -> AsyncIterator[dict[str, Seen]]:
     """`count` clients of each proxy while the block runs; half of them take a fresh connection for each request."""
     seen = {peer.name: Seen() for peer in peers}

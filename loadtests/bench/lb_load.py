@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from loadtests.bench.lb_cpu import cpu_s
-from loadtests.bench.lb_peers import Peer, binary
+from loadtests.bench.arrivals import share
+from loadtests.bench.lb_peers import Peer
+from loadtests.bench.processes import binary, cpu_s
 
 DONE = """
 done = function(summary, latency, requests)
@@ -79,11 +80,18 @@ def wrk(
         lines.append(PACE.format(milliseconds=f"{pace_ms:.3f}"))
     if first_client is not None:
         lines.append(CLIENTS.format(first=first_client))
+    return run_script("\n".join(lines), f"http://127.0.0.1:{port}/{load}", connections, seconds, pin)
+
+
+def run_script(
+    lua: str, url: str, connections: int, seconds: float, pin: Sequence[str] = (), threads: int = 1
+) -> Wrk:
+    """wrk with a script."""
     with tempfile.TemporaryDirectory() as home:
         script = Path(home) / "load.lua"
-        script.write_text("\n".join((*lines, DONE)), encoding="utf-8")
-        url = f"http://127.0.0.1:{port}/{load}"
-        command = (*pin, binary("wrk"), "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(script), url)
+        script.write_text(f"{lua}\n{DONE}", encoding="utf-8")
+        sizes = (f"-t{threads}", f"-c{connections}", f"-d{seconds:g}s")
+        command = (*pin, binary("wrk"), *sizes, "-s", str(script), url)
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return msgspec.json.decode(told.partition("RESULT ")[2], type=Wrk)
 
@@ -93,19 +101,11 @@ def run_wrk(
 ) -> Measure:
     """`wrk` with the CPU that `peer` used meanwhile."""
     before_s = cpu_s(peer.pid)
-    result = wrk(peer.port, load, connections, seconds, pin, pace_ms)
-    used_s = cpu_s(peer.pid) - before_s
-    return Measure(
-        peer.name,
-        load if pace_ms is None else f"{load} at half load",
-        connections,
-        result.requests / result.seconds,
-        used_s / max(1, result.requests) * 1e6,
-        result.p50,
-        result.p99,
-        result.p999,
-        result.bad,
-    )
+    told = wrk(peer.port, load, connections, seconds, pin, pace_ms)
+    cpu_us = (cpu_s(peer.pid) - before_s) / max(1, told.requests) * 1e6
+    name = load if pace_ms is None else f"{load} at half load"
+    per_s = told.requests / told.seconds
+    return Measure(peer.name, name, connections, per_s, cpu_us, told.p50, told.p99, told.p999, told.bad)
 
 
 async def _stream(port: int, every_ms: int, until_s: float, delays_us: list[float]) -> None:
@@ -127,7 +127,6 @@ async def run_events(peer: Peer, streams: int, seconds: float, every_ms: int = 2
     readers = (_stream(peer.port, every_ms, began_s + seconds, delays_us) for _ in range(streams))
     await asyncio.gather(*readers)
     used_s, took_s = cpu_s(peer.pid) - before_s, time.monotonic() - began_s
-    delays_us.sort()
     count = len(delays_us)
-    at = [delays_us[min(count - 1, int(share * count))] for share in (0.5, 0.99, 0.999)]
-    return Measure(peer.name, "sse", streams, count / took_s, used_s / count * 1e6, at[0], at[1], at[2], 0)
+    middle, high, highest = (share(delays_us, of) for of in (0.5, 0.99, 0.999))
+    return Measure(peer.name, "sse", streams, count / took_s, used_s / count * 1e6, middle, high, highest, 0)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-START_S = 15.0
+from loadtests.bench.processes import binary, child, free_port
 
 HAPROXY = """
 global
@@ -63,7 +59,7 @@ http {{
     listen 127.0.0.1:{port} backlog=4096;
     location / {{
       limit_req zone=clients burst=100000 nodelay;
-      proxy_pass http://gateways; proxy_http_version 1.1; proxy_buffering {buffering};
+      proxy_pass http://gateways; proxy_http_version 1.1;
       proxy_set_header Connection ""; proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Request-ID $request_id;
       proxy_next_upstream error timeout http_502 http_503 http_504; proxy_next_upstream_tries 3;
@@ -83,88 +79,32 @@ class Peer:
     pid: int
 
 
-class NotInstalled(Exception):
-    """A program is missing; the message says what to do."""
-
-
-def binary(program: str) -> str:
-    """Where `program` is on this machine. Raises NotInstalled."""
-    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if found is None:
-        raise NotInstalled(
-            f"{program} is not installed: run scripts/setup/test-packages, or apt-get install {program}"
-        )
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Return when `port` accepts. Raises RuntimeError when the process ends or START_S pass before."""
-    end_s = time.monotonic() + START_S
-    while True:
-        if process.poll() is not None:
-            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        if time.monotonic() > end_s:
-            raise RuntimeError(f"{process.args!r} does not listen on {port} after {START_S} s")
-        time.sleep(0.05)
-
-
-@contextmanager
-def child(command: Sequence[str], port: int, environ: dict[str, str] | None = None) -> Iterator[int]:
-    """Run `command` until the end of the block; gives its pid once `port` accepts."""
-    environment = {**os.environ, **environ} if environ is not None else None
-    process = subprocess.Popen(
-        list(command), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_for_port(port, process)
-        yield process.pid
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 @contextmanager
 def haproxy(ports: Sequence[int], pin: Sequence[str] = (), *, events: bool = False) -> Iterator[Peer]:
     """`events`: set up for server-sent events, which it otherwise holds back for up to 200 ms to fill segments."""
     program = binary("haproxy")
     with tempfile.TemporaryDirectory() as home, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
-        sink.bind(
-            ("127.0.0.1", 0)
-        )  # its log goes to a socket that nobody reads: the kernel drops what is too much
+        # Its log goes to a socket that nobody reads: the kernel drops what is too much.
+        sink.bind(("127.0.0.1", 0))
         port = free_port()
         servers = "\n".join(f"  server s{number} 127.0.0.1:{one}" for number, one in enumerate(ports))
         config = Path(home) / "haproxy.cfg"
         logs = f"127.0.0.1:{sink.getsockname()[1]}"
         options = "  option http-no-delay" if events else ""
-        config.write_text(
-            HAPROXY.format(port=port, servers=servers, logs=logs, options=options), encoding="utf-8"
-        )
+        text = HAPROXY.format(port=port, servers=servers, logs=logs, options=options)
+        config.write_text(text, encoding="utf-8")
         with child((*pin, program, "-f", str(config), "-db"), port) as pid:
             yield Peer("haproxy", port, pid)
 
 
 @contextmanager
-def nginx(ports: Sequence[int], pin: Sequence[str] = (), *, buffering: bool = True) -> Iterator[Peer]:
+def nginx(ports: Sequence[int], pin: Sequence[str] = ()) -> Iterator[Peer]:
     program = binary("nginx")
     with tempfile.TemporaryDirectory() as home:
         port = free_port()
         servers = " ".join(f"server 127.0.0.1:{one};" for one in ports)
         config = Path(home) / "nginx.conf"
-        text = NGINX.format(home=home, port=port, servers=servers, buffering="on" if buffering else "off")
+        text = NGINX.format(home=home, port=port, servers=servers)
         config.write_text("master_process off;" + text, encoding="utf-8")
         with child((*pin, program, "-c", str(config), "-p", home), port) as pid:
             yield Peer("nginx", port, pid)

@@ -7,29 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.bench.lb_load import Measure
+from loadtests.bench.plots import picture
 
 COLOURS = ("#1f77b4", "#888888", "#bbbbbb", "#e8b4b4")  # ours stands out, the others are the background
 
 
 def draw(rows: Sequence[Measure], ours: str, path: Path) -> None:
     """CPU above, p99 below; a pair of numbers over our bars says how many times HAProxy's they are."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (above, below) = pyplot.subplots(2, 1, figsize=(13, 9), layout="constrained", sharex=True)
-    figure.suptitle(
-        "One core each, before the same three back ends, load x connections; numbers: times HAProxy's"
-    )
-    _bars(above, rows, ours, lambda row: row.cpu_us)
-    above.set_ylabel("CPU for each request (sse: event), us")
-    above.legend(loc="upper left")
-    _bars(below, rows, ours, lambda row: row.p99_us)
-    below.set_ylabel("p99 (sse: delay of an event), us")
-    below.set_yscale("log")
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    with picture(path, 2, 1, (13, 9), sharex=True) as (above, below):
+        above.set_title(
+            "One core each, before the same three back ends, load x connections; numbers: times HAProxy's"
+        )
+        _bars(above, rows, ours, lambda row: row.cpu_us)
+        above.set_ylabel("CPU for each request (sse: event), us")
+        above.legend(loc="upper left")
+        _bars(below, rows, ours, lambda row: row.p99_us)
+        below.set_ylabel("p99 (sse: delay of an event), us")
+        below.set_yscale("log")
 
 
 def _bars(axes: Any, rows: Sequence[Measure], ours: str, figure: Callable[[Measure], float]) -> None:

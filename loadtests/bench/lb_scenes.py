@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from os import kill
 
-from loadtests.bench.lb_cpu import descriptors, rss_bytes
 from loadtests.bench.lb_kills import Seen, clients, gateways, kill_gateways, pause_gateways
 from loadtests.bench.lb_load import wrk
-from loadtests.bench.lb_peers import Peer, free_port, haproxy, ours
+from loadtests.bench.lb_peers import Peer, haproxy, ours
 from loadtests.bench.lb_throughput import backends
+from loadtests.bench.processes import descriptors, free_port, rss_bytes
 
 from dronedispatch.testing.door import open_door
 from dronedispatch.testing.peer import Script, always, hang_up, peer
@@ -45,13 +45,8 @@ def of_clients(name: str, seen: Seen, made: int | None = None) -> list[Finding]:
         Finding(f"{name}: keys answered with two ids", str(seen.doubled), not seen.doubled),
     ]
     if made is not None:
-        found.append(
-            Finding(
-                f"{name}: deliveries for {len(seen.ids):,} acknowledged orders",
-                f"{made:,}",
-                made == len(seen.ids),
-            )
-        )
+        what = f"{name}: deliveries for {len(seen.ids):,} acknowledged orders"
+        found.append(Finding(what, f"{made:,}", made == len(seen.ids)))
     return found
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import msgspec
-from loadtests.bench.lb_cpu import pins
 from loadtests.bench.lb_load import Measure, run_events, run_wrk
-from loadtests.bench.lb_peers import Peer, child, free_port, haproxy, nginx, ours, sanic
+from loadtests.bench.lb_peers import Peer, haproxy, nginx, ours, sanic
 from loadtests.bench.lb_plot import draw
+from loadtests.bench.processes import child, free_port, pins
 from rich.console import Console
 from rich.table import Table
 
@@ -23,9 +25,8 @@ CPU_RATIO_MAX = 2.5
 RPS_RATIO_MIN = 0.4
 P99_RATIO_MAX = 2.0
 PACED = ("get", "post")  # also at half load, for p99
-
-
 LOADS = ("get", "post", "body", "sse")
+FIGURES = ("per_s", "cpu_us", "p50_us", "p99_us", "p999_us")
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,7 @@ def start_peers(stack: ExitStack) -> tuple[list[Peer], list[Peer]]:
     reads an answer to its end before it passes it on, cannot do them.
     """
     proxy_pin, rest_pin = pins()
-    ports = [free_port() for _ in range(3)]
-    for port in ports:
-        stack.enter_context(
-            child((*rest_pin, sys.executable, "-m", "loadtests.bench.lb_backend", str(port)), port)
-        )
+    ports = stack.enter_context(backends(rest_pin))
     mine, theirs, other = (stack.enter_context(start(ports, proxy_pin)) for start in (ours, haproxy, nginx))
     peers = [mine, theirs, other, stack.enter_context(sanic(ports, proxy_pin))]
     events = [mine, stack.enter_context(haproxy(ports, proxy_pin, events=True)), other]
@@ -117,23 +114,11 @@ def middle(runs: Sequence[Measure]) -> list[Measure]:
     for run in runs:
         groups.setdefault((run.peer, run.load, run.connections), []).append(run)
 
-    def over(group: Sequence[Measure], figure: Callable[[Measure], float]) -> float:
-        return statistics.median(map(figure, group))
-
-    return [
-        Measure(
-            peer,
-            load,
-            connections,
-            over(group, lambda run: run.per_s),
-            over(group, lambda run: run.cpu_us),
-            over(group, lambda run: run.p50_us),
-            over(group, lambda run: run.p99_us),
-            over(group, lambda run: run.p999_us),
-            sum(run.bad for run in group),
-        )
-        for (peer, load, connections), group in groups.items()
-    ]
+    found = []
+    for group in groups.values():
+        figures: dict[str, Any] = {name: statistics.median(map(attrgetter(name), group)) for name in FIGURES}
+        found.append(replace(group[0], bad=sum(run.bad for run in group), **figures))
+    return found
 
 
 def _short(run: Measure) -> str:

@@ -71,10 +71,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
         "--at-most", type=positive(float), default=3.0, metavar="H", help="an order (default: %(default)s)"
     )
     parser.add_argument("--write", type=int, help=argparse.SUPPRESS)
-    given = parser.parse_args(words)
-    if given.orders < 1:
-        parser.error("--orders is at least 1")
-    return given
+    return parser.parse_args(words)
 
 
 def main(given: argparse.Namespace) -> int:

@@ -6,32 +6,23 @@ import asyncio
 import resource
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 import msgspec
-from loadtests.bench.arrivals import spot
+from loadtests.bench.arrivals import arrive
+from loadtests.city import order
 
-from dronedispatch.fleet.city import City, default_city
+from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.documents import unstamp
 from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.errors import HttpError
 
 POST_TIMEOUT_S = 35.0
 ENDED = frozenset({"delivered", "cancelled", "failed"})
-WEIGHT_KG = (0.2, 3.0)
-
-
-def order(rng: Random, city: City) -> bytes:
-    """A parcel that every class carries, between two places that drones may reach."""
-    body = {
-        "origin": spot(rng, city),
-        "destination": spot(rng, city),
-        "weight": round(rng.uniform(*WEIGHT_KG), 2),
-    }
-    return msgspec.json.encode(body)
+WEIGHT_KG = (0.2, 3.0)  # every class carries it
 
 
 def cpu_s() -> float:
@@ -91,8 +82,7 @@ class Client:
     """Places orders at the door, and reads one event stream all the while."""
 
     def __init__(self, host: str, port: int, seed: int) -> None:
-        self._host = host
-        self._port = port
+        self._door = host, port
         self._rng = Random(seed)
         self._city = default_city()
         self._run = secrets.token_hex(4)  # a second run with the same seed places the same orders anew
@@ -107,11 +97,7 @@ class Client:
         reader = asyncio.create_task(self._read(outcome))
         try:
             await asyncio.sleep(0.5)  # the stream is open before the first order
-            async with asyncio.TaskGroup() as group:
-                began_s = due_s = time.monotonic()
-                while (due_s := due_s + self._rng.expovariate(rate)) < began_s + seconds:
-                    await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-                    group.create_task(self._place(outcome))
+            await arrive(self._rng, rate, seconds, lambda: self._place(outcome))
             end_s = time.monotonic() + wait_s
             while outcome.open_orders and time.monotonic() < end_s:  # noqa: ASYNC110 - the reader has no event for it
                 await asyncio.sleep(0.2)
@@ -125,16 +111,11 @@ class Client:
             ("content-type", "application/json"),
             ("idempotency-key", f"bench-{self._run}-{self._rng.getrandbits(64):x}"),
         )
-        body, began_s = order(self._rng, self._city), time.monotonic()
+        parcel = order(self._city, self._rng, self._rng.uniform(*WEIGHT_KG))
+        body, began_s = msgspec.json.encode(parcel), time.monotonic()
         try:
             answer = await self._http.request(
-                "POST",
-                self._host,
-                self._port,
-                "/deliveries",
-                headers=headers,
-                body=body,
-                timeout_s=POST_TIMEOUT_S,
+                "POST", *self._door, "/deliveries", headers=headers, body=body, timeout_s=POST_TIMEOUT_S
             )
         except HttpError as exc:
             outcome.refuse(type(exc).__name__, time.monotonic() - began_s)
@@ -153,7 +134,7 @@ class Client:
         last: str | None = None
         while True:
             try:
-                reader, writer = await asyncio.open_connection(self._host, self._port, limit=2**22)
+                reader, writer = await asyncio.open_connection(*self._door, limit=2**22)
                 resume = f"Last-Event-ID: {last}\r\n" if last else ""
                 writer.write(f"GET /events?topics=delivery HTTP/1.1\r\nHost: bench\r\n{resume}\r\n".encode())
                 try:
@@ -185,8 +166,9 @@ class Client:
             *outcome.open_orders,
             *(one for one in outcome.created_s if one not in outcome.first_assigned_s),
         }
-        for some in _pieces(sorted(unknown), 32):
-            for found in await asyncio.gather(*map(self._one, some)):
+        names = sorted(unknown)
+        for start in range(0, len(names), 32):
+            for found in await asyncio.gather(*map(self._one, names[start : start + 32])):
                 if found is None:
                     continue
                 outcome.read_again += 1
@@ -196,17 +178,12 @@ class Client:
     async def _one(self, delivery_id: str) -> dict[str, Any] | None:
         try:
             answer = await self._http.request(
-                "GET", self._host, self._port, f"/deliveries/{delivery_id}", timeout_s=10.0
+                "GET", *self._door, f"/deliveries/{delivery_id}", timeout_s=10.0
             )
         except HttpError:
             return None
         found: dict[str, Any] | None = msgspec.json.decode(answer.body) if answer.status == 200 else None
         return found
-
-
-def _pieces(values: list[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
 
 
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:

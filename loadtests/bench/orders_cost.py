@@ -9,12 +9,12 @@ import asyncio
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from loadtests.bench.lb_cpu import pins
 from loadtests.bench.lb_load import run_wrk
-from loadtests.bench.lb_peers import NotInstalled, haproxy
+from loadtests.bench.lb_peers import haproxy
 from loadtests.bench.lb_throughput import backends
+from loadtests.bench.processes import NotInstalled, pins
 from loadtests.bench.running import Running, say
 
 from dronedispatch.runtime.http.errors import HttpError
@@ -90,28 +90,50 @@ async def sample(running: Running) -> Sample:
     return Sample(running.cpu_s(), dict(counted))
 
 
-@dataclass
+@dataclass(frozen=True)
+class Still:
+    """What a second costs while nobody orders."""
+
+    before: Sample
+    after: Sample
+    seconds: float
+
+    @property
+    def cpu_a_s(self) -> dict[str, float]:
+        """Seconds of CPU a second, by process."""
+        return {
+            name: (used - self.before.cpu_s.get(name, 0.0)) / self.seconds
+            for name, used in self.after.cpu_s.items()
+        }
+
+    def grown_a_s(self, prefix: str) -> float:
+        """What the samples that start so grow by in a second."""
+        return (self.after.starting_with(prefix) - self.before.starting_with(prefix)) / self.seconds
+
+
+@dataclass(frozen=True)
 class Cost:
-    """Between two samples, `idle` (a second's worth) subtracted; per `orders`."""
+    """Between two samples, what was used while nobody ordered subtracted; per `orders`."""
 
     before: Sample
     after: Sample
     seconds: float
     orders: int
-    idle: Mapping[str, float] = field(default_factory=dict)
+    still: Still
 
     def cpu_ms(self) -> dict[str, float]:
         """Milliseconds an order, by service; never below 0 for the noise of an idle second."""
         used: dict[str, float] = dict.fromkeys(SERVICES, 0.0)
+        idle = self.still.cpu_a_s
         for name, after_s in self.after.cpu_s.items():
-            spent = after_s - self.before.cpu_s.get(name, 0.0) - self.idle.get(name, 0.0) * self.seconds
+            spent = after_s - self.before.cpu_s.get(name, 0.0) - idle.get(name, 0.0) * self.seconds
             used[service_of(name)] = used.get(service_of(name), 0.0) + spent
         return {name: 1000.0 * max(0.0, value) / max(1, self.orders) for name, value in used.items()}
 
-    def an_order(self, prefix: str, idle_a_s: float) -> float:
+    def an_order(self, prefix: str) -> float:
         """How much the samples that start so have grown for each order."""
         grown = self.after.starting_with(prefix) - self.before.starting_with(prefix)
-        return max(0.0, grown - idle_a_s * self.seconds) / max(1, self.orders)
+        return max(0.0, grown - self.still.grown_a_s(prefix) * self.seconds) / max(1, self.orders)
 
 
 def service_of(process: str) -> str:

@@ -2,154 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from loadtests.bench.arrivals import share
 from loadtests.bench.orders_client import Outcome
 from loadtests.bench.orders_cost import FIGURES, PURPOSES, Cost
-from rich.console import Console
-from rich.table import Table
+from loadtests.bench.plots import picture
+from loadtests.bench.running import print_table, say
 
 
 @dataclass(frozen=True)
-class Row:
-    """One rate. Times in milliseconds; `cpu_ms`, `figures` and `purposes_ms` are for each order, idle subtracted."""
+class Run:
+    """One rate: what the client saw, and what it cost. `client_s`: CPU of the client; `took_s`: until the last delivery."""
 
     rate: float
     h_s: float
-    accepted: int
-    refused: Mapping[str, int]
-    post_ms: tuple[float, float]
-    assigned_ms: tuple[float, float]
-    ended_ms: tuple[float, float]
-    cpu_ms: Mapping[str, float]
-    client_ms: float
-    figures: Mapping[str, float]
-    purposes_ms: Mapping[str, float]
-    still_open: int
-    resets: int
-    read_again: int
+    outcome: Outcome
+    cost: Cost
+    client_s: float
     took_s: float
 
-    @classmethod
-    def of(
-        cls,
-        *,
-        rate: float,
-        outcome: Outcome,
-        cost: Cost,
-        idle_a_s: Callable[[str], float],
-        h_s: float,
-        client_ms: float,
-        took_s: float,
-    ) -> Row:
-        """`idle_a_s`: what a counter grows by in an idle second."""
-
-        def spread(values: list[float], high: float) -> tuple[float, float]:
-            return 1000 * share(values, 0.5), 1000 * share(values, high)
-
-        return cls(
-            rate=rate,
-            h_s=h_s,
-            accepted=len(outcome.created_s),
-            refused=outcome.refused,
-            post_ms=spread(outcome.post_s, 0.99),
-            assigned_ms=spread(outcome.to_assigned_s(), 0.95),
-            ended_ms=spread(outcome.to_ended_s(), 0.95),
-            cpu_ms=cost.cpu_ms(),
-            client_ms=client_ms,
-            figures={name: cost.an_order(prefix, idle_a_s(prefix)) for name, prefix in FIGURES.items()},
-            purposes_ms={
-                name: 1000 * cost.an_order(prefix, idle_a_s(prefix)) for name, prefix in PURPOSES.items()
-            },
-            still_open=len(outcome.open_orders),
-            resets=outcome.resets,
-            read_again=outcome.read_again,
-            took_s=took_s,
-        )
+    @cached_property
+    def cpu_ms(self) -> dict[str, float]:
+        """Of an order, by service."""
+        return self.cost.cpu_ms()
 
     @property
     def total_ms(self) -> float:
         """Of all processes."""
         return sum(self.cpu_ms.values())
 
+    @property
+    def client_ms(self) -> float:
+        """Of the client, for an order."""
+        return 1000 * self.client_s / max(1, len(self.outcome.created_s))
+
     def in_h(self, ms: float) -> float:
         """Milliseconds as a multiple of H."""
         return ms / 1000 / self.h_s
 
+    @cached_property
+    def figures(self) -> dict[str, float]:
+        """What was counted for each order."""
+        return {name: self.cost.an_order(prefix) for name, prefix in FIGURES.items()}
 
-def print_row(row: Row) -> None:
-    """A table on the terminal."""
-    console = Console()
-    table = Table(title=f"{row.rate:g} orders a second offered, {row.accepted} accepted")
-    table.add_column("CPU an order")
-    table.add_column("ms", justify="right")
-    table.add_column("H", justify="right")
-    for name, ms in sorted(row.cpu_ms.items(), key=lambda one: -one[1]):
-        table.add_row(name, f"{ms:.2f}", f"{row.in_h(ms):.0f}")
-    table.add_row("all", f"{row.total_ms:.2f}", f"{row.in_h(row.total_ms):.0f}")
-    table.add_row("(the client)", f"{row.client_ms:.2f}", f"{row.in_h(row.client_ms):.0f}")
-    console.print(table)
-    counted = Table(title="counted for each order, idle subtracted")
-    counted.add_column("what")
-    counted.add_column("an order", justify="right")
-    for name, value in row.figures.items():
-        counted.add_row(name, f"{value:.2f}")
-    for name, value in row.purposes_ms.items():
-        counted.add_row(f"{name}, ms of wall time", f"{value:.2f}")
-    console.print(counted)
-    for name, (middle, high), of in (
-        ("POST", row.post_ms, "p99"),
-        ("created -> assigned", row.assigned_ms, "p95"),
-        ("created -> ended", row.ended_ms, "p95"),
-    ):
-        console.print(f"{name}: p50 {middle:.0f} ms, {of} {high:.0f} ms")
-    console.print(
-        f"refused {dict(row.refused) or 0}, not ended {row.still_open}, resets {row.resets}, "
-        f"read again {row.read_again}, {row.took_s:.0f} s"
+    @property
+    def times_ms(self) -> dict[str, tuple[float, float, str]]:
+        """p50, and a high percentile with its name."""
+        outcome = self.outcome
+        return {
+            "POST": (*_spread(outcome.post_s, 0.99), "p99"),
+            "created -> assigned": (*_spread(outcome.to_assigned_s(), 0.95), "p95"),
+            "created -> ended": (*_spread(outcome.to_ended_s(), 0.95), "p95"),
+        }
+
+
+def _spread(values: list[float], high: float) -> tuple[float, float]:
+    return 1000 * share(values, 0.5), 1000 * share(values, high)
+
+
+def print_run(run: Run) -> None:
+    """Tables on the terminal."""
+    told = [(name, run.cpu_ms[name]) for name in sorted(run.cpu_ms, key=lambda name: -run.cpu_ms[name])]
+    told += [("all", run.total_ms), ("(the client)", run.client_ms)]
+    title = f"{run.rate:g} orders a second offered, {len(run.outcome.created_s)} accepted"
+    costs = [(name, f"{ms:.2f}", f"{run.in_h(ms):.0f}") for name, ms in told]
+    print_table(("CPU an order", "ms", "H"), costs, title)
+    purposes = {f"{name}, ms of wall time": 1000 * run.cost.an_order(one) for name, one in PURPOSES.items()}
+    figures = [(name, f"{value:.2f}") for name, value in (run.figures | purposes).items()]
+    print_table(("what", "an order"), figures, "counted for each order, idle subtracted")
+    for name, (middle, high, of) in run.times_ms.items():
+        say(f"{name}: p50 {middle:.0f} ms, {of} {high:.0f} ms")
+    outcome = run.outcome
+    say(
+        f"refused {outcome.refused or 0}, not ended {len(outcome.open_orders)}, resets {outcome.resets}, "
+        f"read again {outcome.read_again}, {run.took_s:.0f} s"
     )
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(runs: Sequence[Run]) -> str:
     """The budget of an order as a Markdown table."""
-    names = [name for name in rows[0].cpu_ms if any(row.cpu_ms[name] >= 0.005 for row in rows)]
-    head = ["", *(f"{row.rate:g}/s" for row in rows)]
-    lines: list[list[str]] = [
-        ["H, us", *(f"{1e6 * row.h_s:.1f}" for row in rows)],
-        ["POST p50, p99, ms", *(f"{row.post_ms[0]:.0f}, {row.post_ms[1]:.0f}" for row in rows)],
-        [
-            "created to assigned p50, p95, ms",
-            *(f"{row.assigned_ms[0]:.0f}, {row.assigned_ms[1]:.0f}" for row in rows),
-        ],
-        ["CPU an order, ms (H)", *(f"{row.total_ms:.2f} ({row.in_h(row.total_ms):.0f})" for row in rows)],
+    names = [name for name in runs[0].cpu_ms if any(run.cpu_ms[name] >= 0.005 for run in runs)]
+
+    def cost(run: Run, ms: float) -> str:
+        return f"{ms:.2f} ({run.in_h(ms):.0f})"
+
+    def times(run: Run, name: str) -> str:
+        middle, high, _ = run.times_ms[name]
+        return f"{middle:.0f}, {high:.0f}"
+
+    table = [
+        ["", *(f"{run.rate:g}/s" for run in runs)],
+        ["---"] * (1 + len(runs)),
+        ["H, us", *(f"{1e6 * run.h_s:.1f}" for run in runs)],
+        ["POST p50, p99, ms", *(times(run, "POST") for run in runs)],
+        ["created to assigned p50, p95, ms", *(times(run, "created -> assigned") for run in runs)],
+        ["CPU an order, ms (H)", *(cost(run, run.total_ms) for run in runs)],
+        *([name, *(cost(run, run.cpu_ms[name]) for run in runs)] for name in names),
+        *([f"{name}, an order", *(f"{run.figures[name]:.2f}" for run in runs)] for name in FIGURES),
     ]
-    lines += [
-        [name, *(f"{row.cpu_ms[name]:.2f} ({row.in_h(row.cpu_ms[name]):.0f})" for row in rows)]
-        for name in names
-    ]
-    lines += [
-        [f"{name}, an order", *(f"{row.figures[name]:.2f}" for row in rows)] for name in rows[0].figures
-    ]
-    table = [head, ["---"] * len(head), *lines]
     return "\n".join("| " + " | ".join(line) + " |" for line in table) + "\n"
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
+def draw(runs: Sequence[Run], path: Path) -> None:
     """CPU of an order in H, by service, one bar a rate."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
-    bottom = [0.0] * len(rows)
-    for name in rows[0].cpu_ms:
-        values = [row.in_h(row.cpu_ms[name]) for row in rows]
-        axes.bar([f"{row.rate:g}/s" for row in rows], values, bottom=bottom, label=name)
-        bottom = [low + value for low, value in zip(bottom, values, strict=True)]
-    axes.set_ylabel("CPU of an order, in H (one GET through HAProxy)")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    with picture(path, 1, 1, (9, 5)) as axes:
+        bottom = [0.0] * len(runs)
+        for name in runs[0].cpu_ms:
+            values = [run.in_h(run.cpu_ms[name]) for run in runs]
+            axes.bar([f"{run.rate:g}/s" for run in runs], values, bottom=bottom, label=name)
+            bottom = [low + value for low, value in zip(bottom, values, strict=True)]
+        axes.set_ylabel("CPU of an order, in H (one GET through HAProxy)")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -84,16 +84,11 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     command = argparse.ArgumentParser(
         prog="scripts/bench page", description="Frames a second and memory of the dashboard with many drones."
     )
-    command.add_argument("--drones", type=positive(int), nargs="+", default=list(SIZES), metavar="N")
-    command.add_argument(
-        "--seconds", type=positive(float), default=10.0, help="of watching each size (default: 10)"
-    )
-    command.add_argument(
-        "--heap-minutes", type=float, default=0.0, help="then look at the heap so long (0: not)"
-    )
-    command.add_argument(
-        "--layers", default="all", choices=("all", "none"), help="switched on (default: all)"
-    )
+    add = command.add_argument
+    add("--drones", type=positive(int), nargs="+", default=list(SIZES), metavar="N")
+    add("--seconds", type=positive(float), default=10.0, help="of watching each size (default: 10)")
+    add("--heap-minutes", type=float, default=0.0, help="then look at the heap so long (0: not)")
+    add("--layers", default="all", choices=("all", "none"), help="switched on (default: all)")
     return command.parse_args(words)
 
 
@@ -101,12 +96,12 @@ def main(given: argparse.Namespace, out: Path = ARTIFACTS / "page") -> int:
     """Print a line a size; figures and pictures go to `out`."""
     out.mkdir(parents=True, exist_ok=True)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    found: list[dict[str, Any]] = []
     program = shutil.which("chromium")
     if program is None:
         raise SystemExit(
             "error: chromium is not installed: run scripts/setup/test-packages, or apt-get install chromium"
         )
+    found: list[dict[str, Any]] = []
     with _gateway() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         for size in given.drones:
@@ -161,24 +156,15 @@ def _line(seen: dict[str, Any]) -> str:
 @contextmanager
 def _gateway() -> Iterator[str]:
     """The address of a gateway on memory twins, served by a thread."""
-    ready, box = threading.Event(), list[str]()
-    stop: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
 
-    async def live() -> None:
-        ended = asyncio.Event()
-        stop.append((asyncio.get_running_loop(), ended))
-        async with serving(MemoryGateway().app) as port:
-            box.append(f"http://127.0.0.1:{port}")
-            ready.set()
-            await ended.wait()
+    async def served() -> tuple[Any, int]:
+        gateway = serving(MemoryGateway().app)
+        return gateway, await gateway.__aenter__()
 
-    thread = threading.Thread(target=lambda: asyncio.run(live()), daemon=True)
-    thread.start()
-    if not ready.wait(60):
-        raise RuntimeError("the gateway of the benchmark did not start within 60 s")
+    gateway, port = asyncio.run_coroutine_threadsafe(served(), loop).result(60)
     try:
-        yield box[0]
+        yield f"http://127.0.0.1:{port}"
     finally:
-        loop, ended = stop[0]
-        loop.call_soon_threadsafe(ended.set)
-        thread.join(30)
+        asyncio.run_coroutine_threadsafe(gateway.__aexit__(None, None, None), loop).result(30)

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from loadtests.bench.arrivals import share
 from playwright.sync_api import CDPSession, Page, sync_playwright
 from scripts.local.words import positive
 
@@ -60,11 +61,6 @@ def kept(page: Page, devtools: CDPSession) -> dict[str, float]:
     }
 
 
-def at_share(values: Sequence[float], share: float) -> float | None:
-    """The value below which `share` of them lie; None without any."""
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else None
-
-
 def measure(page: Page, devtools: CDPSession, url: str, minutes: int) -> dict[str, Any]:
     """Ages in ms, and what is kept at the start and after each minute."""
     page.goto(f"{url}/dashboard")
@@ -78,7 +74,8 @@ def measure(page: Page, devtools: CDPSession, url: str, minutes: int) -> dict[st
         print(f"minute {minute + 1}: {heap[-1]}", file=sys.stderr)
     ages: dict[str, list[float]] = page.evaluate("ages")
     told = {
-        name: {"changes": len(all_), "p50_ms": at_share(all_, 0.5), "p95_ms": at_share(all_, 0.95)}
+        name: {"changes": len(all_)}
+        | {f"p{of}_ms": share(all_, of / 100) if all_ else None for of in (50, 95)}
         for name, all_ in ages.items()
     }
     return {"ages": told, "heap": heap}

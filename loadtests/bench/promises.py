@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests.bench.running import command_line, say, started
+from loadtests.bench.running import command_line, say, started, words_of
+from loadtests.stored import direct
 from scripts.local.home import CHECKOUT, Home
 from scripts.local.system import System, of_home
 
@@ -29,7 +30,6 @@ PAUSE_S = 0.02
 TICKS_S = 20.0
 QUIET_S = 3.0
 """A gateway that got nothing for so long gets nothing any more."""
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Measured:
     def ask(self, url: str, token: str = "") -> Any:
         """A decoded answer; OSError where there is none."""
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
-        with _OPENER.open(request, timeout=2) as answer:
+        with direct().open(request, timeout=2) as answer:
             return json.load(answer)
 
     def pids(self) -> dict[str, int]:
@@ -139,10 +139,8 @@ class Measured:
 
     def requests(self, gateway: str) -> int:
         """How many the lb has sent there; as many as before when it has left the table."""
-        ports, token = (
-            self.system.options.ports,
-            Home(self.home).secret("operator").read_text(encoding="utf-8").strip(),
-        )
+        ports = self.system.options.ports
+        token = Home(self.home).secret("operator").read_text(encoding="utf-8").strip()
         rows = self.ask(f"http://127.0.0.1:{ports.lb_control}/table", token)["gateways"]
         return next((int(row["requests"]) for row in rows if row["id"] == gateway), -1)
 
@@ -193,16 +191,8 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
 
 def main(given: argparse.Namespace) -> int:
     """Exit code 0 when every promise was kept."""
-    arguments = [
-        f"--drones={DRONES}",
-        f"--speed={SPEED}",
-        f"--tick-ms={TICK_MS}",
-        f"--gateways={GATEWAYS}",
-        "--dispatchers=2",
-        "--orders-per-minute=600",
-        f"--port-base={given.port_base}",
-        f"--seed={given.seed}",
-    ]
+    system = {"drones": DRONES, "speed": SPEED, "tick_ms": TICK_MS, "gateways": GATEWAYS}
+    arguments = words_of(given, **system, dispatchers=2, orders_per_minute=600)
     kept = True
     with started("promises", arguments) as home:
         for promise in measure(Measured(home, arguments)):

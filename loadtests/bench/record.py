@@ -10,15 +10,13 @@ import argparse
 import json
 import re
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence
 
-from loadtests.bench.runs import ARTIFACTS, ROOT
+from loadtests.bench.runs import ARTIFACTS, ROOT, wrapped
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 SECTIONS: Mapping[str, str] = {"lb": "The load balancer", "kv": "The store", "dispatch": "Dispatch"}
 ELSE = "The whole system"
-WIDTH = 118
 FIGURE_CHARACTERS_MAX = 600
 
 
@@ -49,13 +47,7 @@ def entry_of(what: str, figure: str, note: Mapping[str, object]) -> str:
     """The Markdown of one entry. Raises NotRecorded for a run that failed."""
     if note["exit"] != 0:
         raise NotRecorded(f"the last run ended with exit code {note['exit']}: run {note['command']} again")
-    text = textwrap.fill(
-        f"* **{what}**: {figure}",
-        WIDTH,
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    text = wrapped(f"* **{what}**: {figure}")
     day = str(note["began"])[:10]
     return f"{text}\n  ({day}, {note['commit']}, {note['machine']};\n  `{note['command']}`)\n"
 
@@ -102,7 +94,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     PAGE.write_text(text, encoding="utf-8")
     print(entry, end="")
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import psutil
+import uvloop
+from rich.console import Console
+from rich.table import Table
 from scripts.local.home import CHECKOUT, Home
 from scripts.local.options import Options
 from scripts.local.supervisor import Supervisor
@@ -21,21 +24,25 @@ from scripts.local.system import of_home
 
 from dronedispatch.fleet.documents import T, Unreadable, decode
 from dronedispatch.kv.http_client import HttpKV
+from dronedispatch.runtime import logs
 from dronedispatch.runtime.consul import ConsulClient
 from dronedispatch.runtime.discovery import Endpoint, ServiceWatch
 from dronedispatch.runtime.http.client import HttpClient
+from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import HttpError
 from dronedispatch.runtime.settings import AmqpSettings, Secret
 
 START_TIMEOUT_S = 300
 
 
-def start(home: Path, arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
+Headers = Sequence[tuple[str, str]]
+R = TypeVar("R")
+
+
+def start(home: Path, arguments: Sequence[str]) -> None:
     """`scripts/up --fresh --detach` with these arguments. Raises SystemExit when it has said why it cannot."""
     command = [str(CHECKOUT / "scripts" / "up"), "--detach", "--fresh", "--home", str(home), *arguments]
-    done = subprocess.run(
-        command, check=False, timeout=START_TIMEOUT_S, env={**os.environ, **(environ or {})}
-    )
+    done = subprocess.run(command, check=False, timeout=START_TIMEOUT_S)
     if done.returncode != 0:
         raise SystemExit(f"nothing was measured: scripts/up ended with {done.returncode}")
 
@@ -66,6 +73,28 @@ def started(name: str, arguments: Sequence[str]) -> Iterator[Path]:
             stop(home)
 
 
+def words_of(options: argparse.Namespace, **system: object) -> list[str]:
+    """What scripts/up is told: the ports and the seed of `options`, and `system` (drone_sims=2: --drone-sims=2)."""
+    told = {"port_base": options.port_base, "seed": options.seed, **system}
+    return [f"--{name.replace('_', '-')}={value}" for name, value in told.items()]
+
+
+def on_a_system(
+    name: str, options: argparse.Namespace, work: Callable[[Running], Awaitable[R]], **system: object
+) -> R:
+    """What `work` finds on the system of --running, or else on one of its own with what `system` says (`words_of`)."""
+
+    async def run(home: Path) -> R:
+        async with opened(home) as running:
+            return await work(running)
+
+    logs.configure(name, name, "error")
+    if getattr(options, "running", None) is not None:
+        return uvloop.run(run(options.running))
+    with started(name, words_of(options, **system)) as home:
+        return uvloop.run(run(home))
+
+
 class Running:
     """Everything that a measurement asks of a system. Use within `opened`."""
 
@@ -94,6 +123,24 @@ class Running:
     def operator(self) -> tuple[str, str]:
         """The header that operators show."""
         return "authorization", f"Bearer {self._secret('operator').value}"
+
+    async def ask(
+        self, method: str, target: str, *, headers: Headers = (), body: bytes = b"", timeout_s: float = 15.0
+    ) -> HttpResponse:
+        """The answer of its door. Raises HttpError."""
+        port = self.options.ports.lb
+        return await self.http.request(
+            method, "127.0.0.1", port, target, headers=headers, body=body, timeout_s=timeout_s
+        )
+
+    async def told(
+        self, method: str, target: str, wanted: int = 200, *, headers: Headers = (), body: bytes = b""
+    ) -> bytes:
+        """The body of its door's answer. Raises HttpError, and SystemExit for another status than `wanted`."""
+        answer = await self.ask(method, target, headers=headers, body=body)
+        if answer.status != wanted:
+            raise SystemExit(f"{method} {target} was answered {answer.status}: {answer.body[:200]!r}")
+        return answer.body
 
     def endpoints(self, service: str) -> tuple[Endpoint, ...]:
         """The passing instances."""
@@ -167,3 +214,15 @@ def say(text: str) -> None:
     """One line, at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", width: int | None = None
+) -> None:
+    """On the terminal: a column of words, then columns of figures."""
+    table = Table(title=title)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=width).print(table)

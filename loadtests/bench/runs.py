@@ -18,6 +18,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,18 +49,25 @@ class Tee:
         return getattr(self._shown, name)
 
 
-def machine() -> str:
-    """One line: cores, processor, memory, system, Python."""
+def wrapped(entry: str) -> str:
+    """One entry of a list of figures in a page."""
+    return textwrap.fill(entry, 118, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def hardware() -> str:
+    """Cores, processor, memory."""
     model, memory_gb = platform.machine(), 0
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(
-            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model
-        )
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        model = next(names, model)
         memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024**3
-    memory = f", {memory_gb} GB" if memory_gb else ""
-    python = f"Python {platform.python_version()}"
-    return f"{os.cpu_count()} cores, {model}{memory}, {platform.system()} {platform.release()}, {python}"
+    return f"{os.cpu_count()} cores, {model}{f', {memory_gb} GB' if memory_gb else ''}"
+
+
+def machine() -> str:
+    """One line: the hardware, the system, Python."""
+    return f"{hardware()}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
 
 
 def commit() -> str:

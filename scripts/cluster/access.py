@@ -19,6 +19,7 @@ from scripts.cluster.deploy import OPTIONAL, ORDER, DeployError, ask, nomad
 from scripts.cluster.patience import Patience
 from scripts.cluster.rotate import put
 from scripts.cluster.secrets import BEARER, GIVEN, SERVICES
+from scripts.local.trouble import Trouble
 
 POLICIES = Path(__file__).resolve().parents[1] / "provision" / "policies"
 ANONYMOUS = "00000000-0000-0000-0000-000000000002"  # Consul's own, for whoever shows no token
@@ -30,18 +31,12 @@ METHOD = "nomad-workloads"  # Nomad's default name of it
 Json = dict[str, Any]
 
 
-class AccessError(Exception):
-    """Access cannot be given; the message says why."""
-
-
 def read(secrets: Path, name: str) -> str:
-    """One secret. Raises AccessError, which names it."""
+    """One secret. Raises Trouble, which names it."""
     try:
         return (secrets / name).read_text(encoding="ascii").strip()
     except OSError as exc:
-        raise AccessError(
-            f"the secret {name} is not in {secrets}: run scripts/make-secrets on the host"
-        ) from exc
+        raise Trouble(f"the secret {name} is not in {secrets}: run scripts/make-secrets on the host") from exc
 
 
 def give_policies(consul: Consul, directory: Path = POLICIES) -> int:
@@ -150,7 +145,7 @@ def _broker_definitions(secrets: Path) -> str:
     try:
         return json.dumps(broker_users.of_cluster(secrets))
     except OSError as exc:
-        raise AccessError(f"{exc.filename}: {exc.strerror}: run scripts/make-secrets on the host") from exc
+        raise Trouble(f"{exc.filename}: {exc.strerror}: run scripts/make-secrets on the host") from exc
 
 
 def nomad_leads() -> bool:
@@ -192,7 +187,7 @@ def give(consul: Consul, secrets: Path, patience: Patience) -> str:
 
     if not patience.until(led):
         consul.leader()  # its own words, when it does not answer at all
-        raise AccessError(
+        raise Trouble(
             f"Consul has no leader that knows our management token after {patience.deadline_s:.0f} s: "
             "are most of its servers there, and have they the secrets of this host?"
         )
@@ -230,7 +225,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
         if options.acl:
             os.environ["NOMAD_TOKEN"] = read(options.secrets, "nomad/management")
             if not patience.until(nomad_leads):
-                raise AccessError("Nomad has no leader: are most of its servers there?")
+                raise Trouble("Nomad has no leader: are most of its servers there?")
             made = bootstrap_nomad(options.secrets / "nomad" / "management")
             print(f"Nomad's management token: {'made' if made else 'there'}")
             print(f"Nomad: wrote {give_nomad(consul)} tokens for deployments")
@@ -239,7 +234,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
             signed = Path(ca).read_text(encoding="ascii") if ca else ""
             written = give_workloads(consul, f"{address}/.well-known/jwks.json", signed)
             print(f"wrote {written} of the workloads' access, {give_secrets(options.secrets)} jobs' secrets")
-    except (AccessError, ConsulError, DeployError) as exc:
+    except Trouble as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
     return 0

@@ -10,24 +10,22 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from scripts.local.trouble import Trouble
+
 DAYS = 3650  # a laboratory's lifetime; scripts/make-secrets in an empty folder makes a new one
 
 
-class AuthorityError(Exception):
-    """A certificate cannot be made; the message says why."""
-
-
 def machines(words: Iterable[str]) -> dict[str, str]:
-    """`server-1=192.168.56.11` ... as name -> address. Raises AuthorityError."""
+    """`server-1=192.168.56.11` ... as name -> address. Raises Trouble."""
     found: dict[str, str] = {}
     for word in words:
         name, _, address = word.partition("=")
         if not re.fullmatch(r"(server|client)-[a-z0-9-]+", name):
-            raise AuthorityError(f"{word}: a machine is called server-... or client-...")
+            raise Trouble(f"{word}: a machine is called server-... or client-...")
         try:
             ipaddress.ip_address(address)
         except ValueError as exc:
-            raise AuthorityError(f"{word}: {exc}") from exc
+            raise Trouble(f"{word}: {exc}") from exc
         found[name] = address
     return found
 
@@ -42,7 +40,7 @@ def names(product: str, machine: str, address: str) -> str:
 def make(directory: Path, hosts: Mapping[str, str]) -> list[str]:
     """The CA and for each machine a certificate for Consul's and one for Nomad's agent, where missing; what was made.
 
-    Raises AuthorityError when openssl is missing or refuses.
+    Raises Trouble when openssl is missing or refuses.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     made: list[str] = []
@@ -50,12 +48,8 @@ def make(directory: Path, hosts: Mapping[str, str]) -> list[str]:
         _openssl(
             *("req", "-x509", "-new", "-nodes", "-days", str(DAYS), "-subj", "/CN=DroneDispatch cluster CA"),
             *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *(
-                "-addext",
-                "basicConstraints=critical,CA:TRUE",
-                "-addext",
-                "keyUsage=critical,keyCertSign,cRLSign",
-            ),
+            *("-addext", "basicConstraints=critical,CA:TRUE"),
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
             *("-keyout", str(directory / "ca.key"), "-out", str(directory / "ca.pem")),
         )
         made.append("tls/ca.pem")
@@ -102,10 +96,8 @@ def _openssl(*words: str) -> None:
             command, capture_output=True, text=True, timeout=300, check=False, preexec_fn=private
         )
     except subprocess.TimeoutExpired as exc:
-        raise AuthorityError(f"openssl {words[0]} does not end: run this again") from exc
+        raise Trouble(f"openssl {words[0]} does not end: run this again") from exc
     except FileNotFoundError as exc:
-        raise AuthorityError("openssl is not on PATH: install it, then run this again") from exc
+        raise Trouble("openssl is not on PATH: install it, then run this again") from exc
     if done.returncode != 0:
-        raise AuthorityError(
-            f"openssl {words[0]}: {done.stderr.strip().splitlines()[-1:] or done.returncode}"
-        )
+        raise Trouble(f"openssl {words[0]}: {done.stderr.strip().splitlines()[-1:] or done.returncode}")

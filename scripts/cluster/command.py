@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from scripts.local.trouble import Trouble
+
 from dronedispatch.runtime import output
 
 GOES_ON = {
@@ -22,6 +24,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         code = int(importlib.import_module(f"scripts.cluster.{name}").main(words))
         sys.stdout.flush()
+    except Trouble as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"interrupted: {GOES_ON.get(name, 'run it again')}", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 
+from scripts.local.trouble import Trouble
+
 Json = dict[str, Any]
 
 
-class ConsulError(Exception):
+class ConsulError(Trouble):
     """Consul could not be asked, or refused; the message is a sentence for a person."""
 
 

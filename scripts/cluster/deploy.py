@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 
 from scripts.cluster import diagnosis
 from scripts.cluster.diagnosis import Json
+from scripts.local.trouble import Trouble
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"
@@ -26,7 +26,7 @@ ALL = (*ORDER, *OPTIONAL)
 LATE = 124  # in the place of an exit code: the program did not answer in time
 
 
-class DeployError(Exception):
+class DeployError(Trouble):
     """What was asked for is not, or cannot be; the message says why and what to do."""
 
 
@@ -176,7 +176,7 @@ def give_up(deployment: Json, allocation: Json, task: str, reason: str) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """0: every job is healthy (or the plan was shown). 1: it is not, and why was said. 2: a wrong argument."""
+    """0: every job is healthy (or the plan was shown). Raises DeployError when one is not."""
     parser = argparse.ArgumentParser("scripts/deploy", description=__doc__, epilog="More: docs/cluster.md.")
     add = parser.add_argument
     add("jobs", nargs="*", metavar="JOB", help=f"only these of {' '.join(ALL)} (default: {' '.join(ORDER)})")
@@ -192,13 +192,5 @@ def main(argv: Sequence[str]) -> int:
     if wrong or (file and not file.is_file()):
         parser.error(f"{(*wrong, file)[0]}: no such job or file, or no NAME=VALUE")
     told = dict(one.split("=", 1) for one in options.var)
-    try:
-        Deployment(file, told, options.deadline).run(names, plan=options.plan)
-    except DeployError as exc:
-        print(f"error: {exc}", file=sys.stderr)
-        return 1
+    Deployment(file, told, options.deadline).run(names, plan=options.plan)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

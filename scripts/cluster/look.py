@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 
-from scripts.cluster.deploy import OPTIONAL, ORDER, DeployError, ask, nomad, running
+from scripts.cluster.deploy import OPTIONAL, ORDER, ask, nomad, running
 from scripts.cluster.diagnosis import Json
 from scripts.local import transitions
+from scripts.local.trouble import Trouble
 
 JOBS = ("rabbitmq", *ORDER, *OPTIONAL)
 WRITERS = ("gateway", "dispatcher")
@@ -38,11 +38,10 @@ def row(name: str, version: int, one: Json) -> tuple[str, bool]:
 def status(names: Sequence[str], *, as_json: bool = False) -> int:
     """0: every instance runs and is healthy."""
     rows = [row(*one) for one in instances(names)]
-    if as_json:
-        for text, fine in rows:
-            print(json.dumps({"instance": text, "healthy": fine}))
-        return 0 if rows and all(fine for _, fine in rows) else 1
-    print("\n".join(text for text, _ in rows) or "no job of ours runs: scripts/deploy")
+    for text, fine in rows:
+        print(json.dumps({"instance": text, "healthy": fine}) if as_json else text)
+    if not rows and not as_json:
+        print("no job of ours runs: scripts/deploy")
     return 0 if rows and all(fine for _, fine in rows) else 1
 
 
@@ -57,15 +56,14 @@ def logs(names: Sequence[str], lines: int) -> int:
 
 
 def order_logs(order: str, *, as_json: bool) -> int:
-    """One line a transition of one order, out of the whole logs of those who write orders."""
+    """One line a transition of one order, out of the whole logs of those who write orders. Raises Trouble without one."""
     found = []
     for name, _, one in instances(WRITERS):
         for line in nomad("alloc", "logs", one["ID"], name, fine=(0, 1))[1].splitlines():
             fields = transitions.transition(line, order)
             found += [fields] if fields is not None else []
     if not found:
-        print(f"error: no log of {' or '.join(WRITERS)} tells of order {order}", file=sys.stderr)
-        return 1
+        raise Trouble(f"no log of {' or '.join(WRITERS)} tells of order {order}")
     transitions.tell(transitions.in_order(found), as_json=as_json)
     return 0
 
@@ -84,17 +82,9 @@ def main(argv: Sequence[str]) -> int:
     unknown = sorted({*options.jobs} - {*JOBS})
     if unknown:
         parser.error(f"no job {unknown[0]!r}")
-    try:
-        names = options.jobs or JOBS
-        if options.what == "status":
-            return status(names, as_json=options.json)
-        if options.order is not None:
-            return order_logs(options.order, as_json=options.json)
-        return logs(names, options.lines)
-    except DeployError as exc:
-        print(f"error: {exc}", file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    names = options.jobs or JOBS
+    if options.what == "status":
+        return status(names, as_json=options.json)
+    if options.order is not None:
+        return order_logs(options.order, as_json=options.json)
+    return logs(names, options.lines)

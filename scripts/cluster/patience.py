@@ -12,7 +12,7 @@ class Patience:
     """How long to wait for something, and how often to look."""
 
     deadline_s: float
-    interval_s: float = 1.0
+    interval_s: float = 0.1
     now_s: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
 

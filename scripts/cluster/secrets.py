@@ -8,12 +8,12 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from scripts.cluster import authority
+from scripts.local.trouble import Trouble
 
 SERVICES = ("kvstore", "kvfront", "gateway", "lb", "dispatcher", "drone-sim", "prometheus", "kvctl")
 BEARER = ("store_token", "operator_token", "metrics_token", "service_secret")
@@ -29,10 +29,6 @@ GIVEN = {
     "prometheus": ("metrics_token",),
     "rabbitmq": ("definitions",),  # one machine's; a cluster's brokers are no job
 }
-
-
-class SecretsError(Exception):
-    """The secrets cannot be made; the message says why."""
 
 
 def folder(environ: Mapping[str, str]) -> Path:
@@ -163,31 +159,21 @@ def arguments(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
-    """0: all is there. 1: it could not be made, and why was said."""
+    """0: all is there. Raises Trouble when it could not be made."""
     options = arguments(environ).parse_args(argv)
     directory: Path = options.dir.absolute()
     try:
         if inside_repository(directory):
-            raise SecretsError(
-                f"{directory} is in a git work tree that does not ignore it: choose another place"
-            )
+            raise Trouble(f"{directory} is in a git work tree that does not ignore it: choose another place")
         if directory.is_dir() and not (directory / "gossip_key").is_file() and any(directory.iterdir()):
-            raise SecretsError(f"{directory} holds something else: choose an empty folder, or a new one")
+            raise Trouble(f"{directory} holds something else: choose an empty folder, or a new one")
         hosts = authority.machines(options.machines)
         made = make(directory)
         if options.tls:
             made += authority.make(directory / "tls", hosts)
         ship(directory, hosts, secure=options.tls)
-    except (SecretsError, authority.AuthorityError) as exc:
-        print(f"error: {exc}", file=sys.stderr)
-        return 1
     except OSError as exc:
         place = exc.filename or directory
-        print(f"error: {place}: {exc.strerror}: choose another place with --dir DIR", file=sys.stderr)
-        return 1
+        raise Trouble(f"{place}: {exc.strerror}: choose another place with --dir DIR") from exc
     print(f"secrets in {directory}: {f'made {len(made)}' if made else 'all there'}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -15,6 +15,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from loadtests.stored import direct
 from scripts.cluster import broker_users
 from scripts.local.home import Home, password_name, write_private
 from scripts.local.ports import Ports
@@ -79,17 +80,14 @@ def give_users(home: Home, ports: Ports) -> None:
     document = definitions(home)
     write_private(home.root / "etc" / "rabbitmq" / "definitions.json", json.dumps(document, indent=1) + "\n")
     password = home.secret("amqp_password").read_text(encoding="utf-8").strip()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{ports.amqp_management}/api/definitions",
-        data=json.dumps(document).encode(),
-        headers={
-            "content-type": "application/json",
-            "authorization": f"Basic {base64.b64encode(f'{USER}:{password}'.encode()).decode()}",
-        },
-        method="POST",
-    )
+    headers = {
+        "content-type": "application/json",
+        "authorization": f"Basic {base64.b64encode(f'{USER}:{password}'.encode()).decode()}",
+    }
+    url = f"http://127.0.0.1:{ports.amqp_management}/api/definitions"
+    request = urllib.request.Request(url, json.dumps(document).encode(), headers)
     try:
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=120).close()
+        direct().open(request, timeout=120).close()
     except urllib.error.HTTPError as error:
         raise Trouble(
             f"the broker does not take its users: {error}; look into {home.log('rabbitmq')}"
@@ -131,14 +129,8 @@ def end_port_mapper(ports: Ports) -> None:
     epmd = shutil.which("epmd")
     if epmd is None:
         return
-    with contextlib.suppress(
-        OSError, subprocess.TimeoutExpired
-    ):  # who ends the home's processes ends it as well
-        subprocess.run(
-            [epmd, "-kill"],
-            env={**os.environ, "ERL_EPMD_PORT": str(ports.epmd), "ERL_EPMD_ADDRESS": "127.0.0.1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=EPMD_WAIT_S,
-            check=False,
-        )
+    where = {"ERL_EPMD_PORT": str(ports.epmd), "ERL_EPMD_ADDRESS": "127.0.0.1"}
+    # Where it is not heard, who ends the home's processes ends it as well.
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        command = [epmd, "-kill"]
+        subprocess.run(command, env=os.environ | where, capture_output=True, timeout=EPMD_WAIT_S, check=False)

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,51 +40,19 @@ def parser() -> argparse.ArgumentParser:
 def _add_import(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("file", type=Path, help="a FeatureCollection with Polygons and MultiPolygons, longitude first")
-    add(
-        "-o",
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="the city document (for scripts/up --city)",
-    )
+    document = "the city document (for scripts/up --city)"
+    add("-o", "--output", type=Path, required=True, metavar="FILE", help=document)
     add("--name", help="of the city (default: the file's name)")
-    add(
-        "--tolerance",
-        type=between(float, 0.0, TOLERANCE_MAX_M),
-        default=10.0,
-        metavar="M",
-        help="corners may move by so many metres (default: 10)",
-    )
-    add(
-        "--gap",
-        type=between(float, 0.0, GAP_MAX_M),
-        default=20.0,
-        metavar="M",
-        help="gaps up to twice this are closed (default: 20)",
-    )
-    add(
-        "--charge-points",
-        type=between(int, 0, SPREAD_MAX),
-        default=0,
-        metavar="N",
-        help="how many to spread (default: one for every 12 km²)",
-    )
-    add(
-        "--capacity",
-        type=between(int, 1, 10_000),
-        default=8,
-        metavar="N",
-        help="drones that charge at once at each (default: 8)",
-    )
-    add(
-        "--charge-point",
-        action="append",
-        default=[],
-        type=_place,
-        metavar="LAT,LON[,CAPACITY]",
-        help="a charge point; repeat it. None are spread then",
-    )
+    metres, count = partial(between, float, 0.0), partial(between, int)
+    for name, kind, default, metavar, told in (
+        ("tolerance", metres(TOLERANCE_MAX_M), 10.0, "M", "corners may move by so many metres (default: 10)"),
+        ("gap", metres(GAP_MAX_M), 20.0, "M", "gaps up to twice this are closed (default: 20)"),
+        ("charge-points", count(0, SPREAD_MAX), 0, "N", "how many to spread (default: one for every 12 km²)"),
+        ("capacity", count(1, 10_000), 8, "N", "drones that charge at once at each (default: 8)"),
+    ):
+        add(f"--{name}", type=kind, default=default, metavar=metavar, help=told)
+    places, told = "LAT,LON[,CAPACITY]", "a charge point; repeat it. None are spread then"
+    add("--charge-point", action="append", default=[], type=_place, metavar=places, help=told)
     add("--picture", type=Path, metavar="FILE.svg", help="of the result (default: beside the document)")
 
 

@@ -30,9 +30,8 @@ ISLANDS_MAX = 200  # each has a charge point of its own
 POND_M2 = 10_000.0  # so is a hole
 CHARGE_POINT_M2 = 12_000_000.0  # a charge point for so much ground, if none are given
 CHARGE_POINTS = range(4, 41)
-ACROSS_MAX_M = (
-    300_000.0  # beyond that the plane is no map any more, and no drone comes from one end to the other
-)
+# Beyond that the plane is no map any more, and no drone comes from one end to the other.
+ACROSS_MAX_M = 300_000.0
 GROUND_MIN_M2 = 10_000.0  # what covers less is no city, or its numbers are no degrees
 ZONE_MIN_M2 = 100.0  # a sliver between two quarters is no zone, and may vanish as its corners are rounded
 GRID_MAX = 200_000  # places that are looked at when charge points are spread
@@ -85,21 +84,9 @@ def make_city(source: object, wish: Wish) -> Made:
         point = shapely.Point(spot)
         nearest = int(np.argmin(shapely.distance([shape for _, shape in zones], point)))
         pos = plane.to_latlon(spot)
-        features.append(
-            {
-                "type": "Feature",
-                "properties": {
-                    "kind": "charge_point",
-                    "id": _slug(f"charger-{number}", ids),
-                    "zone": zone_ids[nearest],
-                    "capacity": capacity,
-                },
-                "geometry": {
-                    "type": "Point",
-                    "coordinates": [round(pos.lon, DECIMALS), round(pos.lat, DECIMALS)],
-                },
-            }
-        )
+        own = {"kind": "charge_point", "id": _slug(f"charger-{number}", ids), "zone": zone_ids[nearest]}
+        place = {"type": "Point", "coordinates": [round(pos.lon, DECIMALS), round(pos.lat, DECIMALS)]}
+        features.append({"type": "Feature", "properties": own | {"capacity": capacity}, "geometry": place})
     return Made({"type": "FeatureCollection", "name": wish.name, "features": features}, said)
 
 

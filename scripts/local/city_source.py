@@ -19,19 +19,8 @@ from shapely.geometry.base import BaseGeometry
 from dronedispatch.fleet.geojson import NAME_CHARS_MAX, why_not_wgs84
 
 NAMES = (
-    "name",
-    "namn",
-    "naam",
-    "nom",
-    "nome",
-    "nombre",
-    "title",
-    "label",
-    "neighborhood",
-    "neighbourhood",
-    "quartier",
-    "district",
-    "barrio",
+    *("name", "namn", "naam", "nom", "nome", "nombre", "title", "label"),
+    *("neighborhood", "neighbourhood", "quartier", "district", "barrio"),
 )
 COLLECTIONS = ("FeatureCollection", "Feature")
 GEOMETRIES = ("Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon")

@@ -8,20 +8,17 @@ import json
 import re
 import shutil
 import subprocess
-import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from loadtests.stored import direct
 from scripts.local.home import CHECKOUT, Home, write_private
 from scripts.local.ports import Ports
 from scripts.local.trouble import Trouble
 
 VERSION_WITHIN_S = 120.0
-_OPENER = urllib.request.build_opener(
-    urllib.request.ProxyHandler({})
-)  # a proxy of the machine never sees loopback
 
 
 def binary() -> Path:
@@ -37,15 +34,10 @@ def binary() -> Path:
 def version(program: Path) -> tuple[int, int]:
     """Major and minor of the program. Raises Trouble when it does not say."""
     answer = b""
-    with contextlib.suppress(
-        OSError, subprocess.TimeoutExpired
-    ):  # another machine's program, or a broken one
+    # Another machine's program, or a broken one, says nothing.
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         answer = subprocess.run(
-            [program, "version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=VERSION_WITHIN_S,
-            check=False,
+            [program, "version"], input=b"", capture_output=True, timeout=VERSION_WITHIN_S, check=False
         ).stdout
     match = re.search(rb"v(\d+)\.(\d+)", answer)
     if match is None:
@@ -73,25 +65,17 @@ def configuration(ports: Ports, data: Path, release: tuple[int, int], *, broker:
             "serf_lan": ports.consul_serf,
         },
         "performance": {"raft_multiplier": 1},
-        "limits": {
-            "http_max_conns_per_client": 4000
-        },  # every process of the system is the same client: 127.0.0.1
+        # Every process of the system is the same client: 127.0.0.1.
+        "limits": {"http_max_conns_per_client": 4000},
         "disable_update_check": True,
         "log_level": "WARN",
     }
     config |= {"ui_config": {"enabled": True}} if release >= (1, 9) else {"ui": True}
     if broker:
-        config["services"] = [
-            {
-                "id": "rabbitmq",
-                "name": "rabbitmq",
-                "address": "127.0.0.1",
-                "port": ports.amqp,
-                "checks": [
-                    {"name": "AMQP port", "tcp": f"127.0.0.1:{ports.amqp}", "interval": "1s", "timeout": "1s"}
-                ],
-            }
-        ]
+        where = f"127.0.0.1:{ports.amqp}"
+        check = {"name": "AMQP port", "tcp": where, "interval": "1s", "timeout": "1s"}
+        own = {"id": "rabbitmq", "name": "rabbitmq", "address": "127.0.0.1", "port": ports.amqp}
+        config["services"] = [own | {"checks": [check]}]
     return config
 
 
@@ -109,9 +93,7 @@ class Health:
     service: str
     passing: bool
     output: str  # of its first check that does not pass; "" when all pass
-    degraded: tuple[
-        str, ...
-    ] = ()  # why it serves less than it promises, each with what to do; () when it does not
+    degraded: tuple[str, ...] = ()  # why it serves less than it promises, each with what to do
 
 
 def health_of(checks: Iterable[Mapping[str, Any]]) -> dict[str, Health]:
@@ -155,7 +137,7 @@ class Consul:
     def _get(self, path: str) -> Any:
         """The decoded answer; None when there is no server, no leader or no such thing."""
         try:
-            with _OPENER.open(f"{self.base}{path}", timeout=3) as answer:
+            with direct().open(f"{self.base}{path}", timeout=3) as answer:
                 return json.load(answer)
         except (OSError, HTTPException, ValueError):
             return None
@@ -166,9 +148,8 @@ class Consul:
 
     def health(self) -> dict[str, Health]:
         """Instance id -> health of everything registered; empty when Consul does not answer."""
-        checks: Mapping[str, Mapping[str, Any]] | None = self._get(
-            "/v1/agent/checks"
-        )  # the catalogue's outputs lag
+        # The catalogue's outputs lag behind the agent's.
+        checks: Mapping[str, Mapping[str, Any]] | None = self._get("/v1/agent/checks")
         return health_of((checks or {}).values())
 
     def instances(self, service: str) -> list[str]:

@@ -35,12 +35,10 @@ SECRETS = (
     *(password_name(service) for service in AMQP_SERVICES),
 )
 ROOMS = ("data", "logs", "tokens", "etc")
-SOCKET_PATH_BYTES_MAX = (
-    100  # a Unix socket's path ends at 103 bytes on macOS, 107 on Linux; supervisor adds a suffix
-)
-TEMPORARY = Path(
-    "/tmp"
-)  # whatever TMPDIR says: another terminal has another one, and must find the same socket
+# A Unix socket's path ends at 103 bytes on macOS, 107 on Linux; supervisor adds a suffix.
+SOCKET_PATH_BYTES_MAX = 100
+# Whatever TMPDIR says: another terminal has another one, and must find the same socket.
+TEMPORARY = Path("/tmp")
 FREE_BYTES_MIN = 500 * 1024 * 1024
 
 

@@ -7,10 +7,10 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
+from scripts.cluster.patience import Patience
 from scripts.local.home import Home
 from scripts.local.table import HOME_MARK
 from scripts.local.trouble import Trouble
@@ -43,9 +43,8 @@ def _from_ps(mark: str) -> list[int]:
     listing = subprocess.run(
         ["ps", "eww", "-A", "-o", "pid=,command="], capture_output=True, text=True, timeout=120, check=False
     ).stdout
-    entry = re.compile(
-        rf"\s{re.escape(mark)}(?=\s*$|\s\w+=)"
-    )  # up to the next one: a folder's name may have blanks
+    # Up to the next one: a folder's name may have blanks.
+    entry = re.compile(rf"\s{re.escape(mark)}(?=\s*$|\s\w+=)")
     return [int(line.split(None, 1)[0]) for line in listing.splitlines() if entry.search(line)]
 
 
@@ -73,7 +72,7 @@ def end_with(mark: str) -> int:
         if not left:
             break
         _signal(left, number)
-        wait_until(lambda: not pids_with(mark), patience_s)
+        Patience(patience_s).until(lambda: not pids_with(mark))
     if left := pids_with(mark):
         pids = ",".join(map(str, left))
         raise Trouble(
@@ -91,13 +90,3 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-
-
-def wait_until(condition: Callable[[], bool], patience_s: float, every_s: float = 0.1) -> bool:
-    """Whether the condition came true within `patience_s`."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(every_s)
-    return True

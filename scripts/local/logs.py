@@ -135,25 +135,13 @@ def show_order(home: Home, order: str, *, as_json: bool) -> int:
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="scripts/logs", description="Show what the processes say.")
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="gateway-1, or gateway for all of them (default: all)"
-    )
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
-    parser.add_argument(
-        "-n",
-        "--lines",
-        type=between(int, 0, 10**18),
-        default=20,
-        metavar="N",
-        help="of each process (default: 20)",
-    )
-    parser.add_argument("--json", action="store_true", help="the lines as they were written")
-    parser.add_argument(
-        "--order", metavar="ID", help="only the transitions of this order, of all processes, by time"
-    )
-    parser.add_argument(
-        "--home", type=named, default=DEFAULT, metavar="DIR", help="which system (default: .run)"
-    )
+    add, count = parser.add_argument, between(int, 0, 10**18)
+    add("names", nargs="*", metavar="NAME", help="gateway-1, or gateway for all of them (default: all)")
+    add("-f", "--follow", action="store_true", help="go on until Ctrl-C")
+    add("-n", "--lines", type=count, default=20, metavar="N", help="of each process (default: 20)")
+    add("--json", action="store_true", help="the lines as they were written")
+    add("--order", metavar="ID", help="only the transitions of this order, of all processes, by time")
+    add("--home", type=named, default=DEFAULT, metavar="DIR", help="which system (default: .run)")
     arguments = parser.parse_args(sys.argv[1:])
     home = Home(arguments.home)
 

@@ -79,6 +79,7 @@ class Request:
     given: dict[str, int | float | str]
 
 
+_CITY = "a city document, stored at the start (make one with scripts/city import; default: the stored one, or Rome)"
 _EPILOG = """\
 Any setting of a service can be given in the environment, with the service's prefix:
   KVFRONT_HINT_FLUSH_S=1 scripts/up --detach
@@ -97,13 +98,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add = command.add_argument
     add("--detach", action="store_true", help="leave it running and return (stop it with scripts/down)")
-    add(
-        "--home",
-        type=named,
-        default=DEFAULT,
-        metavar="DIR",
-        help="where data, logs and secrets live (default: .run)",
-    )
+    where = "where data, logs and secrets live (default: .run)"
+    add("--home", type=named, default=DEFAULT, metavar="DIR", help=where)
     add("--fresh", action="store_true", help="start empty: forget data, logs and secrets of this home")
     add("--check", action="store_true", help="say what would be installed, change nothing")
     _add_system(command)
@@ -113,45 +109,27 @@ def parser() -> argparse.ArgumentParser:
 def _add_system(command: argparse.ArgumentParser) -> None:
     """The options that describe the system itself; each is the field of Options with its name."""
     default = Options()
-    add = command.add_argument
-    add(
-        "--port-base",
-        type=int,
-        metavar="N",
-        help=f"every port derives from it (default: {default.port_base})",
-    )
-    add(
-        "--listen",
-        metavar="ADDR",
-        help=f"address of the public port (default: {default.listen}, this machine only)",
-    )
-    add("--drones", type=int, metavar="N", help=f"size of the fleet (default: {default.drones})")
-    add(
-        "--tick-ms",
-        type=int,
-        metavar="N",
-        help=f"between two positions of a drone (default: {default.tick_ms})",
-    )
-    add("--speed", type=float, metavar="X", help="simulated seconds in a second (default: 1)")
-    add(
-        "--seed",
-        type=int,
-        metavar="N",
-        help=f"of the fleet's places and of the demonstration (default: {default.seed})",
-    )
-    add(
-        "--city",
-        type=lambda text: str(whole(text)),
-        metavar="FILE",
-        help="a city document, stored at the start (make one with scripts/city import; default: the stored one, or Rome)",
-    )
-    add("--orders-per-minute", type=float, metavar="R", help="demonstration traffic (default: 0, none)")
-    add("--rf", type=int, metavar="N", help=f"copies of every record (default: {default.rf})")
-    add("--kvstores", type=int, metavar="N", help=f"replicas (default: {default.kvstores})")
-    add("--kvfronts", type=int, metavar="N", help=f"store coordinators (default: {default.kvfronts})")
-    add("--gateways", type=int, metavar="N", help=f"API servers (default: {default.gateways})")
-    add("--dispatchers", type=int, metavar="N", help="one is active, the others stand by (default: 1)")
-    add("--drone-sims", type=int, metavar="N", help="processes that share the fleet (default: 1)")
+    for name, kind, metavar, told in (
+        ("port-base", int, "N", f"every port derives from it (default: {default.port_base})"),
+        ("listen", str, "ADDR", f"address of the public port (default: {default.listen}, this machine only)"),
+        ("drones", int, "N", f"size of the fleet (default: {default.drones})"),
+        ("tick-ms", int, "N", f"between two positions of a drone (default: {default.tick_ms})"),
+        ("speed", float, "X", "simulated seconds in a second (default: 1)"),
+        ("seed", int, "N", f"of the fleet's places and of the demonstration (default: {default.seed})"),
+        ("city", _file, "FILE", _CITY),
+        ("orders-per-minute", float, "R", "demonstration traffic (default: 0, none)"),
+        ("rf", int, "N", f"copies of every record (default: {default.rf})"),
+        ("kvstores", int, "N", f"replicas (default: {default.kvstores})"),
+        ("kvfronts", int, "N", f"store coordinators (default: {default.kvfronts})"),
+        ("gateways", int, "N", f"API servers (default: {default.gateways})"),
+        ("dispatchers", int, "N", "one is active, the others stand by (default: 1)"),
+        ("drone-sims", int, "N", "processes that share the fleet (default: 1)"),
+    ):
+        command.add_argument(f"--{name}", type=kind, metavar=metavar, help=told)
+
+
+def _file(text: str) -> str:
+    return str(whole(text))
 
 
 def parse(arguments: list[str]) -> Request:

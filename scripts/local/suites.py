@@ -111,14 +111,8 @@ def count_marked(suite: str, marker: str) -> int:
 
 def command(suite: Suite, chance: Chance, *, namespaces: bool) -> tuple[str, ...]:
     """How pytest is called for one suite."""
-    words = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        f"tests/{suite.name}",
-        f"--junitxml={REPORTS / suite.name}.xml",
-    ]
+    report = f"--junitxml={REPORTS / suite.name}.xml"
+    words = [sys.executable, "-m", "pytest", "-q", f"tests/{suite.name}", report]
     if not namespaces:
         words += ["-m", "not netns"]
     if suite.workers:
@@ -148,14 +142,9 @@ def row(ran: Ran, chance: Chance, *, namespaces: bool) -> Row:
     """What one suite came to."""
     name = ran.job.name
     if name == CHECK:
-        outcome = Outcome(0, 0 if ran.code == 0 else 1, ())
-        return Row(
-            "ok" if ran.code == 0 else "FAILED",
-            name,
-            outcome,
-            ran.seconds,
-            () if ran.code == 0 else ("scripts/check",),
-        )
+        if ran.code == 0:
+            return Row("ok", name, Outcome(0, 0, ()), ran.seconds)
+        return Row("FAILED", name, Outcome(0, 1, ()), ran.seconds, ("scripts/check",))
     outcome = read_report(REPORTS / f"{name}.xml")
     left_out = 0 if namespaces else count_marked(name, "netns")
     outcome = dataclasses.replace(outcome, not_run=outcome.not_run + (NO_NAMESPACES,) * left_out)
@@ -224,14 +213,8 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("suites", nargs="*", metavar="SUITE", help=f"only these: {', '.join(NAMES)} (default: all)")
     add("--one-by-one", action="store_true", help="no two suites beside each other")
-    add(
-        "--free-seeds",
-        nargs="?",
-        type=int,
-        const=-1,
-        metavar="SEED",
-        help="generated tests draw from SEED, or from a new one each time, which is printed: for nights",
-    )
+    draw = "generated tests draw from SEED, or from a new one each time, which is printed: for nights"
+    add("--free-seeds", nargs="?", type=int, const=-1, metavar="SEED", help=draw)
     add("--examples", type=int, default=1, metavar="N", help="N times as many examples as the suite tries")
     return made
 

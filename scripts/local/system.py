@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from scripts.cluster.patience import Patience
 from scripts.local import broker, consul, leftovers, table
 from scripts.local.consul import Consul, Health
 from scripts.local.home import DEFAULT, Home
@@ -176,8 +177,8 @@ class System:
         """Start supervisord. Raises Trouble with its own words when it does not come up."""
         with not_interrupted():
             child = self._child = self.supervisor.launch()
-        if not leftovers.wait_until(
-            lambda: child.poll() is not None or self.supervisor.answers(), SUPERVISOR_WITHIN_S
+        if not Patience(SUPERVISOR_WITHIN_S).until(
+            lambda: child.poll() is not None or self.supervisor.answers()
         ):
             raise Trouble(
                 f"supervisord does not answer after {SUPERVISOR_WITHIN_S:.0f} s: see {self.home.supervisor_log}"
@@ -234,7 +235,7 @@ class System:
                 self.stop_processes([name for name in sorted(running) if _service_of(name) in wave], wave[0])
             pid = self.supervisor.pid()
             self.supervisor.shut_down()
-            leftovers.wait_until(lambda: pid not in leftovers.pids_of(self.home), 30)
+            Patience(30).until(lambda: pid not in leftovers.pids_of(self.home))
         elif self._child is not None:  # interrupted before it answered
             self._child.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -256,12 +257,12 @@ class System:
         for name in names:
             self.supervisor.stop(name)
         awaited = {name for name in names if not until or _service_of(name) == until}
-        leftovers.wait_until(
-            lambda: (
-                not any(one.name in awaited and one.state not in _AT_REST for one in self.supervisor.states())
-            ),
-            table.STOP_WAIT_S + 5,
-        )
+
+        def at_rest() -> bool:
+            states = self.supervisor.states()
+            return not any(one.name in awaited and one.state not in _AT_REST for one in states)
+
+        Patience(table.STOP_WAIT_S + 5).until(at_rest)
 
 
 def _probes(purpose: str, host: str) -> list[tuple[str, bool]]:

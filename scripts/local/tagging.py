@@ -54,15 +54,8 @@ def tag(root: Path, version: str, day: str) -> str:
     changelog.write_text(text, encoding="utf-8")
     pyproject.write_text(numbered(pyproject.read_text(encoding="utf-8"), version), encoding="utf-8")
     _git(root, "add", "CHANGELOG.md", "pyproject.toml")
-    _git(
-        root,
-        "commit",
-        "-q",
-        "-m",
-        f"release: {version}",
-        "-m",
-        f"What changed since the last release:\n\n{section}",
-    )
+    body = f"What changed since the last release:\n\n{section}"
+    _git(root, "commit", "-q", "-m", f"release: {version}", "-m", body)
     # Headings of the changelog begin with the sign that git takes for a comment.
     _git(root, "tag", "--annotate", "--cleanup=whitespace", name, "-m", f"{version}\n\n{section}")
     return f"tagged {name}: git push --follow-tags"

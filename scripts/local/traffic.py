@@ -19,36 +19,19 @@ from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
 
+from loadtests import city as cities
 from scripts.local.chargers import Door, city_at
 
 from dronedispatch.fleet.city import City, default_city
-from dronedispatch.fleet.positions import LatLon
 from dronedispatch.runtime.home import CERTIFICATE_VARIABLE, door_url
 
 CITY_S = 5.0  # the city may be another by then: --city is stored after the start
 WEIGHTS_KG = (0.4, 0.8, 1.2, 2.0, 3.5)
 
 
-def place(city: City, rng: random.Random) -> LatLon:
-    """A place of the city where a parcel can be fetched or brought."""
-    rim = city.boundary.corners
-    while True:
-        x_m = rng.uniform(min(corner.x_m for corner in rim), max(corner.x_m for corner in rim))
-        y_m = rng.uniform(min(corner.y_m for corner in rim), max(corner.y_m for corner in rim))
-        pos = city.plane.to_latlon(type(rim[0])(x_m, y_m))
-        rounded = LatLon(lat=round(pos.lat, 6), lon=round(pos.lon, 6))
-        if city.why_not_here(rounded) is None:
-            return rounded
-
-
 def order(city: City, rng: random.Random) -> dict[str, Any]:
     """The body of one POST /deliveries."""
-    origin, destination = place(city, rng), place(city, rng)
-    return {
-        "origin": {"lat": origin.lat, "lon": origin.lon},
-        "destination": {"lat": destination.lat, "lon": destination.lon},
-        "weight": rng.choice(WEIGHTS_KG),
-    }
+    return cities.order(city, rng, rng.choice(WEIGHTS_KG))
 
 
 def door(listen: str, port: str, environ: Mapping[str, str]) -> Door:

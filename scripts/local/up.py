@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from scripts.cluster.patience import Patience
 from scripts.local import chargers, leftovers, options, overrides, system
 from scripts.local.home import CHECKOUT, Home, write_private
 from scripts.local.options import Options, Request
@@ -189,7 +190,7 @@ def stop(running: System) -> None:
 def watch(running: System) -> None:
     """Tell about every process that is restarted, until Ctrl-C or until somebody else stops the system."""
     told = running.supervisor.restarts()
-    while leftovers.wait_until(running.supervisor.answers, 5.0):
+    while Patience(5.0).until(running.supervisor.answers):
         for name, count in running.supervisor.restarts().items():
             if count > told.get(name, 0):
                 say(

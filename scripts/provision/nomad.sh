@@ -75,24 +75,7 @@ client {
     read_only = false
   }
 
-  chroot_env {
-    "/bin"               = "/bin"
-    "/etc/ld.so.cache"   = "/etc/ld.so.cache"
-    "/etc/ld.so.conf"    = "/etc/ld.so.conf"
-    "/etc/ld.so.conf.d"  = "/etc/ld.so.conf.d"
-    "/etc/localtime"     = "/etc/localtime"
-    "/etc/passwd"        = "/etc/passwd"
-    "/etc/group"         = "/etc/group"
-    "/etc/nsswitch.conf" = "/etc/nsswitch.conf"
-    "/etc/hosts"         = "/etc/hosts"
-    "/etc/ssl/certs"     = "/etc/ssl/certs"
-    "/lib"               = "/lib"
-    "/lib64"             = "/lib64"
-    "/sbin"              = "/sbin"
-    "/usr"               = "/usr"
-    "/opt/dronedispatch" = "/opt/dronedispatch"
-  }
-}
+$(sed -n '/^  chroot_env/,$p' "$(dirname "${BASH_SOURCE[0]}")/dev-exec.hcl")
 
 # Isolation is the point: processes run as dronedispatch inside exec.
 plugin "raw_exec" {

@@ -7,18 +7,17 @@ import contextlib
 import dataclasses
 import datetime
 import os
-import platform
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from loadtests.bench.runs import hardware, wrapped
 from scripts.local.home import CHECKOUT, named
 from scripts.local.trouble import Trouble, run_command
 from scripts.trial.clean_machine import CleanMachine, bootstrap, only_child, switched_on
@@ -51,10 +50,7 @@ class Run:
             f"* {today}, {self.commit}, {RELEASES[self.release]} ({self.versions}), on {machine}: `scripts/up` "
             f"healthy after {_minutes(self.up_minutes)} min, `{what}` took {_minutes(self.test_minutes)} min: {self.verdict}"
         )
-        wrapped = textwrap.fill(
-            text, 118, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-        )
-        return wrapped + "\n"
+        return wrapped(text) + "\n"
 
 
 def _minutes(value: float | None) -> str:
@@ -92,27 +88,15 @@ def parser() -> argparse.ArgumentParser:
         f"{FIGURES.relative_to(CHECKOUT)}. Exit codes: 0 both commands kept their word, 1 one did not, 2 wrong usage.",
     )
     add = command.add_argument
-    add(
-        "--release",
-        choices=[*RELEASES, "all"],
-        default="all",
-        help="which Debian (default: all, one after the other)",
+    which, some = (
+        "which Debian (default: all, one after the other)",
+        "only these suites of scripts/test (default: all)",
     )
-    add(
-        "--suites",
-        nargs="+",
-        default=[],
-        metavar="SUITE",
-        help="only these suites of scripts/test (default: all)",
-    )
+    add("--release", choices=[*RELEASES, "all"], default="all", help=which)
+    add("--suites", nargs="+", default=[], metavar="SUITE", help=some)
     add("--keep", action="store_true", help="leave the machine's files, and go on in them the next time")
-    add(
-        "--work",
-        type=named,
-        default=WORK,
-        metavar="DIR",
-        help=f"where the machines' files live (default: {WORK})",
-    )
+    where = f"where the machines' files live (default: {WORK})"
+    add("--work", type=named, default=WORK, metavar="DIR", help=where)
     return command
 
 
@@ -130,15 +114,6 @@ def check_host(work: Path) -> None:
         raise Trouble(
             f"only {free // 2**30} GB are free in {work}: free 8 GB there, or choose another place with --work DIR"
         )
-
-
-def machine() -> str:
-    """What the figures come from: cores, processor, memory."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores, {names[0] if names else platform.machine()}, {memory:.0f} GB"
 
 
 def git(*words: str) -> str:
@@ -283,7 +258,7 @@ def main() -> None:
         for release in releases:
             runs.append(try_release(release, options, commit))
             with FIGURES.open("a", encoding="utf-8") as file:
-                file.write(runs[-1].entry(datetime.date.today(), machine(), options.suites))
+                file.write(runs[-1].entry(datetime.date.today(), hardware(), options.suites))
         return 0 if all(run.verdict == "green" for run in runs) else 1
 
     run_command(command, lambda: options.work)

@@ -11,10 +11,11 @@ import os
 import select
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from scripts.cluster.patience import Patience
 
 from dronedispatch.testing.chroot import PATH, debootstrap, mirror
 
@@ -23,14 +24,8 @@ NAME_SERVER = "10.0.2.3"  # slirp4netns answers there with the host's own
 APT_SETTINGS = ("Acquire::http", "Acquire::https", "Acquire::Check", "Acquire::Retries")
 VARIABLES = (
     *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
-    *(
-        "PIP_INDEX_URL",
-        "PIP_EXTRA_INDEX_URL",
-        "PIP_CERT",
-        "PIP_PROXY",
-        "PIP_TRUSTED_HOST",
-        "PIP_DEFAULT_TIMEOUT",
-    ),
+    *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT", "PIP_PROXY"),
+    *("PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT"),
     *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
 )
 PIP_FILES = ("/etc/pip.conf", "~/.config/pip/pip.conf", "~/.pip/pip.conf", "~/.netrc")
@@ -70,16 +65,8 @@ class CleanMachine:
     def start(self, command: Sequence[str], folder: str = "/root") -> subprocess.Popen[str]:
         """Begin `command` inside, in a session of its own; its output, merged, is the caller's to read by lines."""
         pairs = [f"{name}={value}" for name, value in self.environ.items()]
-        enter = [
-            "nsenter",
-            f"--target={self.pid}",
-            "--mount",
-            "--pid",
-            "--net",
-            "--uts",
-            "--ipc",
-            f"--wdns={folder}",
-        ]
+        spaces = ("--mount", "--pid", "--net", "--uts", "--ipc")
+        enter = ["nsenter", f"--target={self.pid}", *spaces, f"--wdns={folder}"]
         return subprocess.Popen(
             [*enter, "env", "-i", *pairs, *command],
             stdin=subprocess.DEVNULL,
@@ -162,9 +149,8 @@ def switched_on(root: Path) -> Iterator[CleanMachine]:
         _await(holder, holder.stdout.fileno(), "the namespaces")
         pid = only_child(holder.pid)
         reading, writing = os.pipe()
-        ends, end = (
-            os.pipe()
-        )  # slirp4netns ends when nobody holds `end` any more: also after kill -9 of ourselves
+        # slirp4netns ends when nobody holds `end` any more: also after kill -9 of ourselves.
+        ends, end = os.pipe()
         held.callback(os.close, reading)
         held.callback(os.close, end)
         network = ["slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback"]
@@ -209,11 +195,7 @@ def _await(child: subprocess.Popen[bytes], descriptor: int, what: str) -> None:
 
 def only_child(parent: int) -> int:
     """What `unshare` or `nsenter` runs, as the host sees it. Raises TimeoutError when it has not begun."""
-    deadline = time.monotonic() + NETWORK_WITHIN_S
     children = Path(f"/proc/{parent}/task/{parent}/children")
-    while time.monotonic() < deadline:
-        found = children.read_text(encoding="ascii").split()
-        if found:
-            return int(found[0])
-        time.sleep(0.05)
+    if Patience(NETWORK_WITHIN_S, 0.05).until(lambda: bool(children.read_text(encoding="ascii").split())):
+        return int(children.read_text(encoding="ascii").split()[0])
     raise TimeoutError(f"process {parent} has started nothing")

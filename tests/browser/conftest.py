@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
@@ -55,21 +56,21 @@ def system() -> Iterator[LiveSystem]:
         yield live
 
 
+def fresh(browser: Browser, **context: Any) -> Iterator[Visit]:
+    page = browser.new_page(**context)
+    page.set_default_timeout(PATIENCE_MS)
+    yield Visit(page)
+    page.close()
+
+
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visit]:
     """A fresh page of a desk's size."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
-    context.set_default_timeout(PATIENCE_MS)
-    yield Visit(context.new_page())
-    context.close()
+    yield from fresh(browser, viewport={"width": 1440, "height": 900}, color_scheme="light")
 
 
 @pytest.fixture
 def phone(browser: Browser) -> Iterator[Visit]:
     """A fresh page of a phone's size, with a finger instead of a mouse, in the dark."""
-    context = browser.new_context(
-        viewport={"width": 390, "height": 844}, color_scheme="dark", device_scale_factor=2, has_touch=True
-    )
-    context.set_default_timeout(PATIENCE_MS)
-    yield Visit(context.new_page())
-    context.close()
+    size = {"width": 390, "height": 844}
+    yield from fresh(browser, viewport=size, color_scheme="dark", device_scale_factor=2, has_touch=True)

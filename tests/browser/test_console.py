@@ -9,19 +9,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from support.browser_visit import Visit
+from support.browser_visit import Visit, live_with_fleet, row_of, type_token
 from support.live_system import LiveSystem, eventually
 
 pytestmark = pytest.mark.real
-
-LIVE_MS = 120_000
-
-
-def open_page(visit: Visit, system: LiveSystem, hash_: str = "") -> None:
-    """The page, when it is live."""
-    visit.page.goto(f"{system.url}/dashboard{hash_}")
-    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live", timeout=LIVE_MS)
-    visit.wait_for("droneDispatch.world.drones.size === 72", "the whole fleet is there")
 
 
 def token(system: LiveSystem) -> str:
@@ -32,13 +23,13 @@ def token(system: LiveSystem) -> str:
 def test_the_systems_own_word_stands_beside_the_pages_with_reasons_and_what_to_type(
     visit: Visit, system: LiveSystem
 ) -> None:
-    open_page(visit, system)
+    live_with_fleet(visit, system.url)
     word = visit.page.locator("#health")
     expect(word).to_have_attribute("data-word", "healthy")
     broker = next(name for name in system.status() if name.startswith("rabbit"))
     system.kill(broker, signal.SIGSTOP)
     try:
-        expect(word).to_have_attribute("data-word", "degraded", timeout=LIVE_MS)
+        expect(word).to_have_attribute("data-word", "degraded")
         word.click()
         reasons = visit.page.locator("#health-reasons li")
         expect(reasons.first.locator("code")).not_to_be_empty()
@@ -47,16 +38,7 @@ def test_the_systems_own_word_stands_beside_the_pages_with_reasons_and_what_to_t
         expect(visit.page.locator("#health-reasons")).to_be_hidden()
     finally:
         system.kill(broker, signal.SIGCONT)
-    expect(word).to_have_attribute("data-word", "healthy", timeout=LIVE_MS)
-
-
-def place(system: LiveSystem, **more: object) -> str:
-    """An order through the public API; its id."""
-    ends = {"origin": {"lat": 41.8902, "lon": 12.4922}, "destination": {"lat": 41.9109, "lon": 12.4763}}
-    with contextlib.closing(system.caller()) as caller:
-        answer = caller.insist("POST", "/deliveries", ends | {"weight": 1.0} | more)
-    assert answer.status == 201, answer
-    return str(answer.document["id"])
+    expect(word).to_have_attribute("data-word", "healthy")
 
 
 @pytest.fixture
@@ -70,27 +52,26 @@ def orders_stay(system: LiveSystem) -> Iterator[None]:
 def test_focus_stays_on_its_button_and_on_its_order_while_everything_changes(
     visit: Visit, system: LiveSystem
 ) -> None:
-    placed = place(system)
-    open_page(visit, system, "#drone=drone-00002")
+    [placed] = system.place(1, seed=5)
+    live_with_fleet(visit, system.url, "#drone=drone-00002")
     visit.page.locator("#card [data-action=locate]").focus()
     visit.page.locator("#card [data-action=locate]").evaluate("one => (window.kept = one)")
     expect(visit.page.locator("#card")).to_contain_text("Last contact")  # read apart, and filled in later
     assert visit.page.evaluate("document.activeElement === window.kept && window.kept.isConnected")
-    row = visit.page.locator(f"#delivery-table tr[data-id='{placed}']")
+    row = row_of(visit.page, placed)
     expect(row).to_be_visible()
     row.focus()
-    newer = [place(system) for _ in range(3)]
-    expect(visit.page.locator(f"#delivery-table tr[data-id='{newer[-1]}']")).to_be_visible()
+    newer = system.place(3, seed=4)
+    expect(row_of(visit.page, newer[-1])).to_be_visible()
     assert visit.page.evaluate("document.activeElement.dataset.id") == placed
 
 
 def test_a_drone_is_taken_out_of_service_by_its_operator_and_brought_back(
     visit: Visit, system: LiveSystem
 ) -> None:
-    open_page(visit, system, "#drone=drone-00003")
+    live_with_fleet(visit, system.url, "#drone=drone-00003")
     visit.page.click("#card [data-action=service]")
-    visit.page.fill("#sign-in [name=token]", token(system))
-    visit.page.keyboard.press("Enter")
+    type_token(visit.page, token(system))
     dialog = visit.page.locator("#action")
     expect(dialog.locator("tbody")).to_contain_text("retires")
     dialog.locator("[data-part=apply]").click()
@@ -106,18 +87,16 @@ def test_a_drone_is_taken_out_of_service_by_its_operator_and_brought_back(
 def test_several_orders_are_changed_at_once_with_a_result_each_and_the_way_back(
     visit: Visit, system: LiveSystem
 ) -> None:
-    open_page(visit, system)
-    picked = [place(system, priority=2) for _ in range(2)]
+    live_with_fleet(visit, system.url)
+    picked = system.place(2, seed=6, priority=2)
     for one in picked:
         visit.page.locator(f"#delivery-table tr[data-id='{one}'] input").check()
     visit.page.click("[data-bulk=priority]")
     dialog = visit.page.locator("#action")
     expect(dialog.locator("tbody td:last-child").first).not_to_contain_text("reading")
     with contextlib.closing(system.caller()) as caller:  # somebody else is quicker with the first of them
-        assert caller.insist("POST", f"/deliveries/{picked[0]}/priority", {"priority": 5}).status in {
-            200,
-            409,
-        }
+        changed = caller.insist("POST", f"/deliveries/{picked[0]}/priority", {"priority": 5})
+        assert changed.status in {200, 409}
     dialog.locator("[name=priority]").fill("9")
     visit.keep_picture("preview")
     dialog.locator("[data-part=apply]").click()
@@ -131,18 +110,18 @@ def test_several_orders_are_changed_at_once_with_a_result_each_and_the_way_back(
 def test_search_asks_the_system_by_the_beginning_of_an_id_and_says_when_nothing_is_found(
     visit: Visit, system: LiveSystem
 ) -> None:
-    placed = place(system)
-    open_page(visit, system)
+    [placed] = system.place(1, seed=5)
+    live_with_fleet(visit, system.url)
     visit.page.evaluate(f"droneDispatch.world.deliveries.delete('{placed}')")
     answer = visit.page.locator("#system-search [data-part=answer]")
     visit.page.fill("#delivery-search", placed[:20])
     visit.page.keyboard.press("Enter")
     expect(answer).to_contain_text("1 found in the system")
-    expect(visit.page.locator(f"#delivery-table tr[data-id='{placed}']")).to_be_visible()
+    expect(row_of(visit.page, placed)).to_be_visible()
     visit.page.fill("#delivery-search", "7ZZZZZZZZZ")
     expect(visit.page.locator("#delivery-empty")).to_contain_text("None of the")
     visit.page.keyboard.press("Enter")
     expect(answer).to_have_text("No order in the system is like that.")
     visit.keep_picture("empty")
     visit.page.click("#delivery-empty [data-clear]")
-    expect(visit.page.locator(f"#delivery-table tr[data-id='{placed}']")).to_be_visible()
+    expect(row_of(visit.page, placed)).to_be_visible()

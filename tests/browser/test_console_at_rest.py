@@ -7,11 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from dronedispatch.testing.gateway import OPERATOR_TOKEN
-from support.aside import aside
 from support.axe import AXE, violations
-from support.browser_visit import Visit
-from support.quiet_town import PLACE, quiet_town
+from support.browser_visit import Visit, row_of, type_token
+from support.quiet_town import PLACE, quiet_visit
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.real
@@ -96,16 +94,10 @@ FROZEN = """async () => {
 @pytest.fixture(scope="module")
 def visit(browser: Browser) -> Iterator[Visit]:
     """One live page for all tests here; each leaves it as it found it."""
-    with aside(quiet_town) as (_, url):
-        context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
-        context.add_init_script(INTERVALS)
-        one = Visit(context.new_page())
-        one.page.goto(f"{url}/dashboard")
-        expect(one.page.locator("#link")).to_have_attribute("data-state", "live")
+    with quiet_visit(browser, INTERVALS) as one:
         one.page.evaluate(PLACE, ORDERS)
         expect(one.page.locator("#delivery-table tbody tr")).to_have_count(ORDERS)
         yield one
-        context.close()
 
 
 def test_axe_finds_nothing_at_any_size_in_any_theme_on_any_tab(visit: Visit) -> None:
@@ -135,7 +127,7 @@ def test_a_change_is_drawn_when_it_comes_and_drawing_takes_a_tenth_of_the_time_a
     page.click("[data-tab=deliveries]")
     page.evaluate("window.intervalsRest = true")
     [placed] = page.evaluate(PLACE, 1)
-    expect(page.locator(f"#delivery-table tr[data-id='{placed}']")).to_be_visible()
+    expect(row_of(page, placed)).to_be_visible()
     page.evaluate("window.intervalsRest = false")
     assert page.evaluate(PACED) == {"waits": [0, 99, 225], "drawn": 3}
 
@@ -154,9 +146,7 @@ def test_an_orders_card_shows_its_last_button_whole_and_moments_as_people_read_t
     assert last is not None
     assert last["y"] + last["height"] <= box["y"] + box["height"]
     card.locator("summary").click()
-    assert (
-        card.evaluate("(card) => card.scrollWidth - card.clientWidth") == 0
-    )  # no reason is cut off at the edge
+    assert card.evaluate("(card) => card.scrollWidth - card.clientWidth") == 0  # no reason is cut off
     page.click("#card .close")
     page.unroute("**/why")
 
@@ -200,16 +190,10 @@ def test_a_dialog_that_is_closed_while_it_works_does_its_own_action_to_the_end(v
 
 
 def test_each_kind_of_exception_names_those_that_are_one_and_no_other(visit: Visit) -> None:
-    assert visit.page.evaluate(EXCEPTIONS) == {
-        "away-broker": [],
-        "late": ["past the deadline", "past the promise"],
-        "risk": ["after the deadline", "after the promise"],
-        "waiting": ["waits"],
-        "failed": ["lost"],
-        "silent": ["unheard"],
-        "low": ["empty"],
-        "queue": ["queued"],
-    }
+    late, risk = ["past the deadline", "past the promise"], ["after the deadline", "after the promise"]
+    orders = {"late": late, "risk": risk, "waiting": ["waits"], "failed": ["lost"]}
+    drones = {"silent": ["unheard"], "low": ["empty"], "queue": ["queued"]}
+    assert visit.page.evaluate(EXCEPTIONS) == {"away-broker": [], **orders, **drones}
 
 
 def test_a_click_on_an_exception_shows_those_alone_and_a_second_click_all_again(visit: Visit) -> None:
@@ -232,13 +216,11 @@ def test_a_click_on_an_exception_shows_those_alone_and_a_second_click_all_again(
 def test_the_token_is_typed_once_and_no_script_sees_the_session(visit: Visit) -> None:
     page = visit.page
     page.click("#operator")
-    page.fill("#sign-in [name=token]", "wrong")
-    page.keyboard.press("Enter")
+    type_token(page, "wrong")
     expect(page.locator("#sign-in output")).to_contain_text("not the operator's token")
     assert "--failed" in str(page.locator("#sign-in output").get_attribute("style"))  # a refusal is not green
     expect(page.locator("#sign-in .hint")).to_contain_text("for one hour")  # of a session on plain HTTP
-    page.fill("#sign-in [name=token]", OPERATOR_TOKEN)
-    page.keyboard.press("Enter")
+    type_token(page)
     expect(page.locator("#operator")).to_have_text("Sign out")
     assert page.evaluate("document.cookie") == ""
     [kept] = [one for one in page.context.cookies() if one["name"] == "dd_session"]
@@ -308,8 +290,7 @@ def test_escape_closes_the_card_when_the_focus_is_nowhere_but_what_lies_over_it_
     page.locator("#drone-table tbody tr").first.click()
     expect(page.locator("#card")).to_be_visible()
     page.click("#no-fly-open")
-    page.fill("#sign-in [name=token]", OPERATOR_TOKEN)
-    page.keyboard.press("Enter")
+    type_token(page)
     expect(page.locator("#no-fly")).to_be_visible()
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Escape")

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from support.aside import aside
-from support.browser_visit import Visit
-from support.quiet_town import quiet_town
+from support.browser_visit import Visit, row_of
+from support.quiet_town import PLACE, TRIP, quiet_visit
 
 pytestmark = pytest.mark.real
 
@@ -65,13 +64,6 @@ OVERDRAWN = """async (figures) => {
 }"""
 
 
-PLACED = """async () => {
-    const { placeOrder } = await import("/dashboard/js/api.js");
-    const order = { origin: { lat: 41.89, lon: 12.49 }, destination: { lat: 41.91, lon: 12.53 }, weight: 1 };
-    const placed = [];
-    for (let n = 0; n < 3; n += 1) placed.push((await placeOrder(order)).id);
-    return placed;
-}"""
 TAKEN_BACK = """async (others) => {
     const [{ ActionDialog }, { PRIORITY }, { change, placeOrder }] = await Promise.all(
         ["bulk", "actions", "api"].map((one) => import(`/dashboard/js/${one}.js`)),
@@ -131,6 +123,10 @@ ACROSS = """async () => {
     const east = view.metres(-16.55, -179.97);
     return [view.metres(-16.55, 179.95).x, east.x, view.degrees(east.x, east.y).lon].map(Math.round);
 }"""
+ANOTHER_ACTION = """() => {
+    document.querySelector("#action").close();
+    document.querySelector("#card [data-action=deadline]").click();
+}"""
 CANCELLED = """async (id) => {
     const { change } = await import("/dashboard/js/api.js");
     await change(id, "cancel");
@@ -140,13 +136,8 @@ CANCELLED = """async (id) => {
 @pytest.fixture(scope="module")
 def visit(browser: Browser) -> Iterator[Visit]:
     """One live page for all tests here."""
-    with aside(quiet_town) as (_, url):
-        context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
-        one = Visit(context.new_page())
-        one.page.goto(f"{url}/dashboard")
-        expect(one.page.locator("#link")).to_have_attribute("data-state", "live")
+    with quiet_visit(browser) as one:
         yield one
-        context.close()
 
 
 def test_a_city_across_the_antimeridian_is_drawn_as_one(visit: Visit) -> None:
@@ -172,8 +163,7 @@ def test_a_page_that_lost_a_part_of_itself_says_so_and_is_loaded_again(
         else:
             route.abort("internetdisconnected")
 
-    context = browser.new_context()
-    page = context.new_page()
+    page = browser.new_page()
     page.route(f"**/{lost}", lose)
     page.goto(visit.page.url.replace("/dashboard", path), wait_until="commit")
     said = page.get_by_role("alert").filter(has_text="Not all of this page was loaded")
@@ -182,15 +172,14 @@ def test_a_page_that_lost_a_part_of_itself_says_so_and_is_loaded_again(
     expect(page.locator(whole)).to_be_attached()
     expect(said).to_have_count(0)
     assert page.evaluate("[...document.styleSheets].length") >= 2
-    context.close()
+    page.close()
 
 
 def test_a_part_that_is_not_of_the_page_may_fail_and_nothing_is_loaded_again(
     visit: Visit, browser: Browser
 ) -> None:
-    context = browser.new_context()
-    context.add_init_script(INSERTED)
-    page = context.new_page()
+    page = browser.new_page()
+    page.add_init_script(INSERTED)
     loads: list[str] = []
     page.on("request", lambda request: loads.append(request.url) if request.is_navigation_request() else None)
     page.goto(visit.page.url)
@@ -198,41 +187,29 @@ def test_a_part_that_is_not_of_the_page_may_fail_and_nothing_is_loaded_again(
     expect(page.locator("#link")).to_have_attribute("data-state", "live")
     expect(page.locator("#lost")).to_have_count(0)
     assert len(loads) == 1
-    context.close()
+    page.close()
 
 
 def test_a_moment_is_typed_in_the_zone_in_which_all_times_are_shown(visit: Visit, browser: Browser) -> None:
-    context = browser.new_context(timezone_id="Asia/Tokyo")
-    page = context.new_page()
+    page = browser.new_page(timezone_id="Asia/Tokyo")
     page.goto(visit.page.url)
+    typed, utc, local = "2030-12-31T23:59", "2030-12-31T23:59:00.000Z", "2030-12-31T14:59:00.000Z"
     assert page.evaluate(TYPED) == {
-        "UTC": [
-            "2030-12-31T23:59:00.000Z",
-            "2030-12-31T23:59:00.000Z",
-            "2030-12-31T23:59",
-            "Delivered by, UTC",
-        ],
-        "local": [
-            "2030-12-31T14:59:00.000Z",
-            "2030-12-31T14:59:00.000Z",
-            "2030-12-31T23:59",
-            "Delivered by, local",
-        ],
+        "UTC": [utc, utc, typed, "Delivered by, UTC"],
+        "local": [local, local, typed, "Delivered by, local"],
     }
     page.click("#system-search summary")
     for zone in ("UTC", "local"):
         expect(page.locator("#system-search")).to_contain_text(f"Ordered from, {zone}")
         page.click("#clock")
-    context.close()
+    page.close()
 
 
 def test_who_places_an_order_by_its_button_is_still_on_the_button(visit: Visit) -> None:
     page = visit.page
     page.click("[data-tab=order]")
-    for name, value in (("origin.lat", "41.89"), ("origin.lon", "12.49"), ("destination.lat", "41.91")):
+    for name, value in (TRIP | {"weight": "1"}).items():
         page.fill(f"[name='{name}']", value)
-    page.fill("[name='destination.lon']", "12.53")
-    page.fill("[name=weight]", "1")
     page.locator("#order-form [type=submit]").press("Enter")
     expect(page.locator("#order-answer")).to_contain_text("is stored")
     expect(page.locator("#order-form [type=submit]")).to_be_focused()
@@ -263,7 +240,7 @@ def test_rows_are_seen_in_a_window_as_low_as_a_phone_on_its_side_or_a_page_at_40
     visit: Visit, width: int, height: int
 ) -> None:
     page = visit.page
-    page.evaluate(PLACED)
+    page.evaluate(PLACE, 3)
     page.set_viewport_size({"width": width, "height": height})
     assert page.evaluate("document.querySelector('#figures').clientHeight") >= 60
     for tab in ("deliveries", "drones"):
@@ -279,16 +256,16 @@ def test_rows_are_seen_in_a_window_as_low_as_a_phone_on_its_side_or_a_page_at_40
 def test_a_focus_that_was_given_away_is_not_taken_back(visit: Visit) -> None:
     page = visit.page
     page.click("[data-tab=deliveries]")
-    placed = page.evaluate(PLACED)
+    placed = page.evaluate(PLACE, 3)
     page.click("#delivery-chips [data-status=pending]")
-    row = page.locator(f"#delivery-table tr[data-id='{placed[0]}']")
+    row = row_of(page, placed[0])
     row.focus()
     page.click("#delivery-tally")
     assert page.evaluate("document.activeElement === document.body")
     page.evaluate(CANCELLED, placed[0])
     expect(row).to_have_count(0)
     assert page.evaluate("document.activeElement === document.body")
-    page.locator(f"#delivery-table tr[data-id='{placed[1]}']").focus()
+    row_of(page, placed[1]).focus()
     page.evaluate(CANCELLED, placed[1])  # and one that vanishes from under it leaves it to its neighbour
     expect(page.locator("#delivery-table tbody tr:focus")).to_have_count(1)
     page.click("#delivery-chips [data-status=pending]")
@@ -315,17 +292,12 @@ def test_a_dialog_that_is_opened_again_before_the_browser_tells_its_closing_is_o
 
 def test_an_action_that_is_opened_at_once_after_another_is_shown_whole(visit: Visit) -> None:
     page = visit.page
-    page.evaluate(PLACED)
+    page.evaluate(PLACE, 3)
     page.click("[data-tab=deliveries]")
     page.click("#delivery-table tbody tr >> nth=0")
     page.click("#card [data-action=priority]")
     expect(page.locator("#action tbody")).to_contain_text("priority 0")
-    page.evaluate(
-        """() => {
-            document.querySelector("#action").close();
-            document.querySelector("#card [data-action=deadline]").click();
-        }"""
-    )
+    page.evaluate(ANOTHER_ACTION)
     expect(page.locator("#action tbody")).to_contain_text("deadline none")
     page.keyboard.press("Escape")
     page.click("#card .close")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from dronedispatch.testing.gateway import OPERATOR_TOKEN
 from support.aside import aside
-from support.quiet_town import PLACE, quiet_town
+from support.browser_visit import live, row_of, type_token
+from support.quiet_town import PLACE, TRIP, quiet_town
 
 pytestmark = pytest.mark.real
 
@@ -28,6 +28,14 @@ NO_STORAGE = """Object.defineProperty(window, "localStorage", {
 })"""
 
 
+def away(route: Route) -> None:
+    route.fulfill(status=503, json={"title": "away"})
+
+
+def no_orders(route: Route) -> None:
+    route.fulfill(json={"deliveries": [], "next": None})
+
+
 @pytest.fixture(scope="module")
 def town() -> Iterator[str]:
     with aside(quiet_town) as (_, url):
@@ -37,28 +45,27 @@ def town() -> Iterator[str]:
 @pytest.fixture
 def page(browser: Browser, town: str) -> Iterator[Page]:
     """A live page of its own for each test: several end sessions and spoil answers."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    one = context.new_page()
+    one = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
     live(one, town)
     yield one
-    context.close()
-
-
-def live(page: Page, url: str, place: str = "") -> None:
-    page.goto(f"{url}/dashboard{place}")
-    expect(page.locator("#link")).to_have_attribute("data-state", "live")
+    one.context.close()
 
 
 def sign_in(page: Page) -> None:
     page.click("#operator")
-    page.fill("#sign-in [name=token]", OPERATOR_TOKEN)
-    page.keyboard.press("Enter")
+    type_token(page)
     expect(page.locator("#operator")).to_have_text("Sign out")
 
 
 def open_action(page: Page, name: str, order: str) -> None:
-    page.locator(f"#delivery-table tr[data-id='{order}'] input").check()
+    row_of(page, order).locator("input").check()
     page.click(f"#delivery-bulk [data-bulk={name}]")
+
+
+def take_the_first_drone_out(page: Page) -> None:
+    page.click("[data-tab=drones]")
+    page.locator("#drone-table tbody tr input").first.check()
+    page.click("#drone-bulk [data-bulk=out]")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +100,7 @@ def test_a_link_to_an_order_that_could_not_be_read_opens_it_when_it_can(page: Pa
             route.continue_()
 
     page.route(f"**/deliveries/{placed}", answer)
-    page.route("**/deliveries?*", lambda route: route.fulfill(json={"deliveries": [], "next": None}))
+    page.route("**/deliveries?*", no_orders)
     live(page, town, f"#order={placed}")
     page.reload()
     expect(page.locator("#card")).to_contain_text("cannot be read now: no gateway is there")
@@ -103,10 +110,10 @@ def test_a_link_to_an_order_that_could_not_be_read_opens_it_when_it_can(page: Pa
 
 def test_an_order_that_cannot_be_read_just_now_does_not_leave_the_page(page: Page) -> None:
     [placed] = page.evaluate(PLACE, 1)
-    row = page.locator(f"#delivery-table tr[data-id='{placed}']")
+    row = row_of(page, placed)
     expect(row).to_be_visible()
-    page.route(f"**/deliveries/{placed}", lambda route: route.fulfill(status=503, json={"title": "away"}))
-    page.route("**/deliveries?*", lambda route: route.fulfill(json={"deliveries": [], "next": None}))
+    page.route(f"**/deliveries/{placed}", away)
+    page.route("**/deliveries?*", no_orders)
     for _ in range(2):  # it is asked for until it is known whether it is there
         with page.expect_response(f"**/deliveries/{placed}"):
             page.evaluate("droneDispatch.stream.handle('reset', {})")
@@ -124,7 +131,7 @@ def test_all_open_orders_are_read_however_many_there_are(page: Page, town: str) 
         """Of those that wait one a page, of the rest none: as if there were five hundred times as many."""
         query = route.request.url.partition("?")[2]
         if "status=pending" not in query:
-            route.fulfill(json={"deliveries": [], "next": None})
+            no_orders(route)
             return
         after = query.partition("after=")[2].partition("&")[0]
         at = next((n + 1 for n, one in enumerate(every) if one["id"] == after), 0)
@@ -140,23 +147,20 @@ def test_a_clock_that_is_wrong_makes_no_order_late_and_none_ten_minutes_old(
     browser: Browser, page: Page, town: str
 ) -> None:
     [placed] = page.evaluate(PLACE, 1)
-    context = browser.new_context()
-    context.add_init_script(TEN_MINUTES_AHEAD)
-    other = context.new_page()
+    other = browser.new_page()
+    other.add_init_script(TEN_MINUTES_AHEAD)
     live(other, town)
-    row = other.locator(f"#delivery-table tr[data-id='{placed}']")
+    row = row_of(other, placed)
     expect(row).not_to_contain_text("min")
     expect(other.locator("[data-exception=waiting]")).not_to_contain_text("1 ")
-    context.close()
+    other.close()
 
 
 def test_who_signs_in_in_one_tab_is_signed_in_in_the_other(page: Page, town: str) -> None:
     other = page.context.new_page()
     live(other, town)
     sign_in(page)
-    other.click("[data-tab=drones]")
-    other.locator("#drone-table tbody tr input").first.check()
-    other.click("#drone-bulk [data-bulk=out]")
+    take_the_first_drone_out(other)
     expect(other.locator("#action")).to_be_visible()
     expect(other.locator("#sign-in")).to_be_hidden()
     expect(other.locator("#operator")).to_have_text("Sign out")
@@ -164,40 +168,34 @@ def test_who_signs_in_in_one_tab_is_signed_in_in_the_other(page: Page, town: str
 
 def test_a_session_that_ends_in_the_middle_is_begun_anew_in_the_same_dialog(page: Page) -> None:
     sign_in(page)
-    page.click("[data-tab=drones]")
-    page.locator("#drone-table tbody tr input").first.check()
-    page.click("#drone-bulk [data-bulk=out]")
+    take_the_first_drone_out(page)
     dialog = page.locator("#action")
     expect(dialog.locator("tbody")).to_contain_text("retires now")
     page.context.clear_cookies()
     dialog.locator("[data-part=apply]").click()
     expect(page.locator("#sign-in")).to_be_visible()
-    page.fill("#sign-in [name=token]", OPERATOR_TOKEN)
-    page.keyboard.press("Enter")
+    type_token(page)
     expect(dialog.locator("tbody td.done")).to_contain_text("done")
     page.context.clear_cookies()
     dialog.locator("[data-part=undo]").click()
-    page.fill("#sign-in [name=token]", OPERATOR_TOKEN)
-    page.keyboard.press("Enter")
+    type_token(page)
     expect(dialog.locator("tbody td.done")).to_contain_text("taken back")
 
 
 def test_a_token_of_letters_that_no_header_can_carry_is_not_the_operators(page: Page) -> None:
     page.click("#operator")
-    page.fill("#sign-in [name=token]", "пароль")
-    page.keyboard.press("Enter")
+    type_token(page, "пароль")
     expect(page.locator("#sign-in output")).to_have_text("This is not the operator's token.")
 
 
 def test_a_browser_that_forbids_storage_shows_the_page(browser: Browser, town: str) -> None:
-    context = browser.new_context()
-    context.add_init_script(NO_STORAGE)
-    page = context.new_page()
+    page = browser.new_page()
+    page.add_init_script(NO_STORAGE)
     live(page, town)
     page.click("#clock")
     expect(page.locator("#clock")).to_contain_text("local")
     page.click("#theme")
-    context.close()
+    page.close()
 
 
 def test_a_year_has_four_digits_in_every_field_for_a_moment(page: Page) -> None:
@@ -210,10 +208,8 @@ def test_a_year_has_four_digits_in_every_field_for_a_moment(page: Page) -> None:
     page.keyboard.type("01022030")
     page.keyboard.type("0304AM")
     expect(field).to_have_value("2030-01-02T03:04")
-    assert (
-        page.evaluate("import('/dashboard/js/format.js').then((m) => m.momentOf('20261-01-01T00:00'))")
-        is None
-    )
+    five_digits = "import('/dashboard/js/format.js').then((m) => m.momentOf('20261-01-01T00:00'))"
+    assert page.evaluate(five_digits) is None
     for at in range(2):
         expect(fields.nth(at)).to_have_attribute("max", "9999-12-31T23:59")
 
@@ -232,9 +228,7 @@ def test_a_time_of_ordering_narrows_the_table_to_what_was_ordered_then(page: Pag
 
 def test_what_could_not_be_read_for_a_preview_can_be_read_again(page: Page) -> None:
     [placed] = page.evaluate(PLACE, 1)
-    page.route(
-        f"**/deliveries/{placed}", lambda route: route.fulfill(status=503, json={"title": "away"}), times=1
-    )
+    page.route(f"**/deliveries/{placed}", away, times=1)
     open_action(page, "priority", placed)
     dialog = page.locator("#action")
     expect(dialog.locator("tbody")).to_contain_text("away")
@@ -258,14 +252,8 @@ def test_an_order_of_which_nobody_knows_is_placed_again_as_the_same_order(page: 
 
     page.route("**/deliveries", answer)
     page.click("[data-tab=order]")
-    ends = {
-        "origin.lat": "41.89",
-        "origin.lon": "12.49",
-        "destination.lat": "41.91",
-        "destination.lon": "12.53",
-    }
     for _ in range(2):
-        for name, value in ends.items():
+        for name, value in TRIP.items():
             page.fill(f"[name='{name}']", value)
         page.click("text=Place the order")
         expect(page.locator("#order-answer")).to_be_visible()

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from support.browser_visit import Visit
+from support.browser_visit import Visit, live_with_fleet, row_of
 from support.live_system import LiveSystem, eventually
 
 pytestmark = pytest.mark.real
@@ -17,16 +17,9 @@ CLIPPED = """() => [...document.querySelectorAll("td")].filter(one => one.getBou
 FLYING = "[...droneDispatch.world.drones.values()].filter(d => d.news.speed_mps > 0.1)"
 
 
-def open_dashboard(visit: Visit, system: LiveSystem) -> None:
-    """The page, when it shows the whole fleet live."""
-    visit.page.goto(f"{system.url}/dashboard")
-    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live")
-    visit.wait_for("droneDispatch.world.drones.size === 72", "the whole fleet is there")
-
-
 def test_drones_are_seen_to_move_and_smoothly_between_two_ticks(visit: Visit, system: LiveSystem) -> None:
     system.place(12, seed=12)
-    open_dashboard(visit, system)
+    live_with_fleet(visit, system.url)
     visit.wait_for(f"{FLYING}.some(d => d.trail.length > 2)", "a drone has left a trail")
     moves = visit.page.evaluate(
         f"""async () => {{
@@ -46,9 +39,9 @@ def test_drones_are_seen_to_move_and_smoothly_between_two_ticks(visit: Visit, sy
 def test_an_order_placed_through_the_api_appears_and_is_delivered_without_a_reload(
     visit: Visit, system: LiveSystem
 ) -> None:
-    open_dashboard(visit, system)
+    live_with_fleet(visit, system.url)
     [placed] = system.place(1, seed=1)
-    row = visit.page.locator(f"#delivery-table tr[data-id='{placed}']")
+    row = row_of(visit.page, placed)
     expect(row).to_be_visible()
     row.click()
     expect(visit.page.locator("#card h3")).to_contain_text(placed[-7:])
@@ -60,7 +53,7 @@ def test_an_order_placed_through_the_api_appears_and_is_delivered_without_a_relo
 
 
 def test_nothing_is_asked_of_any_other_host(visit: Visit, system: LiveSystem) -> None:
-    open_dashboard(visit, system)
+    live_with_fleet(visit, system.url)
     visit.page.goto(f"{system.url}/docs")
     expect(visit.page.locator("summary").first).to_contain_text("/deliveries")
     hosts = {urlsplit(url).netloc for url in visit.asked if not url.startswith("data:")}
@@ -70,7 +63,7 @@ def test_nothing_is_asked_of_any_other_host(visit: Visit, system: LiveSystem) ->
 
 def test_the_key_figures_are_those_of_the_system(visit: Visit, system: LiveSystem) -> None:
     system.place(3, seed=3)
-    open_dashboard(visit, system)
+    live_with_fleet(visit, system.url)
 
     def agree() -> bool:
         figures = system.get("/figures")
@@ -83,7 +76,7 @@ def test_the_key_figures_are_those_of_the_system(visit: Visit, system: LiveSyste
 
 
 def test_two_clicks_on_the_map_and_a_weight_make_an_order(visit: Visit, system: LiveSystem) -> None:
-    open_dashboard(visit, system)
+    live_with_fleet(visit, system.url)
     visit.page.click("[data-tab=order]")
     box = visit.page.locator("#sky").bounding_box()
     assert box is not None
@@ -102,7 +95,7 @@ def test_two_clicks_on_the_map_and_a_weight_make_an_order(visit: Visit, system: 
 
 
 def test_filters_narrow_the_tables(visit: Visit, system: LiveSystem) -> None:
-    open_dashboard(visit, system)
+    live_with_fleet(visit, system.url)
     visit.page.click("[data-tab=drones]")
     expect(visit.page.locator("#drone-tally")).to_have_text("72 of 72")
     visit.page.fill("#drone-search", "heavy")
@@ -114,35 +107,32 @@ def test_filters_narrow_the_tables(visit: Visit, system: LiveSystem) -> None:
 def test_a_click_on_a_heading_sorts_and_a_second_one_turns_the_order(
     visit: Visit, system: LiveSystem
 ) -> None:
-    open_dashboard(visit, system)
+    live_with_fleet(visit, system.url)
     visit.page.click("[data-tab=drones]")
     first = visit.page.locator("#drone-table tbody tr td:first-child").first
     expect(first).to_have_text("drone-00001")
     heading = visit.page.get_by_role("columnheader", name="Drone")
-    for wanted, order in (
-        ("drone-00001", "ascending"),
-        ("drone-00072", "descending"),
-        ("drone-00001", "none"),
-    ):
+    turns = (("drone-00001", "ascending"), ("drone-00072", "descending"), ("drone-00001", "none"))
+    for wanted, order in turns:
         heading.get_by_role("button").click()
         expect(first).to_have_text(wanted)
         expect(heading).to_have_attribute("aria-sort", order)
 
 
 def test_a_killed_gateway_does_not_stop_the_page(visit: Visit, system: LiveSystem) -> None:
-    open_dashboard(visit, system)
+    live_with_fleet(visit, system.url)
     for name in ("gateway-1", "gateway-2", "gateway-3"):
         system.kill(name)
         eventually(lambda name=name: system.rows()[name]["healthy"], f"{name} is back", 30)  # type: ignore[misc]
     [placed] = system.place(1, seed=1)
-    row = visit.page.locator(f"#delivery-table tr[data-id='{placed}']")
+    row = row_of(visit.page, placed)
     expect(row).to_contain_text("delivered")
     expect(visit.page.locator("#link")).to_have_attribute("data-state", "live")
 
 
 def test_it_is_usable_on_a_phone_in_the_dark(phone: Visit, system: LiveSystem) -> None:
     system.place(6, seed=6)
-    open_dashboard(phone, system)
+    live_with_fleet(phone, system.url)
     width = phone.page.evaluate("document.documentElement.scrollWidth")
     assert width <= 390, f"{width} pixels wide"
     assert phone.page.evaluate("document.documentElement.dataset.theme") == "dark"

@@ -32,12 +32,11 @@ def url() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def visit(browser: Browser, url: str) -> Iterator[Visit]:
     """One page for all tests here; each leaves the search empty."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
-    one = Visit(context.new_page())
+    one = Visit(browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light"))
     one.page.goto(f"{url}/docs")
     expect(one.page.locator("#place_order")).to_be_visible()
     yield one
-    context.close()
+    one.page.close()
 
 
 @pytest.fixture
@@ -46,14 +45,13 @@ def page(visit: Visit) -> Page:
 
 
 def test_a_document_that_was_lost_is_read_again(browser: Browser, url: str) -> None:
-    context = browser.new_context()
-    page = context.new_page()
+    page = browser.new_page()
     page.route("**/openapi.json", lambda route: route.abort("internetdisconnected"))
     page.goto(f"{url}/docs")
     expect(page.get_by_role("status")).to_contain_text("could not be read (Failed to fetch): trying again")
     page.unroute("**/openapi.json")
     expect(page.locator("#place_order")).to_be_visible()
-    context.close()
+    page.close()
 
 
 def test_a_call_is_tried_from_the_page_and_answers(page: Page, visit: Visit) -> None:

@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import expect
 
 from dronedispatch.fleet.documents import encode
-from dronedispatch.gateway.core.history import FigureMinute, figures_key
+from dronedispatch.gateway.core.history import figures_key
+from dronedispatch.testing.gateway import a_minute
 from support.aside import aside
 from support.browser_visit import Visit
 from support.quiet_town import quiet_town
@@ -18,6 +19,7 @@ from support.quiet_town import quiet_town
 pytestmark = pytest.mark.real
 
 HOLE = range(60, 75)
+BEGUN_TWICE = re.compile(r"^M[^M]+M[^M]+")
 
 
 @asynccontextmanager
@@ -26,22 +28,7 @@ async def town_with_a_past() -> AsyncIterator[str]:
     async with quiet_town() as (gateway, url):
         now = int(gateway.clock.wall_s() // 60)
         for ago in set(range(3, 150)) - set(HOLE):
-            record = FigureMinute(
-                minute=now - ago,
-                pending=3,
-                assigned=2,
-                in_progress=1,
-                orders=10,
-                assignments=9,
-                delivered=8,
-                cancelled=0,
-                failed=0,
-                to_assign_s=9.0,
-                to_deliver_s=800.0,
-                drones={"busy": 3},
-                whole=True,
-            )
-            await gateway.kv.put(figures_key(now - ago), encode(record))
+            await gateway.kv.put(figures_key(now - ago), encode(a_minute(now - ago)))
         yield url
 
 
@@ -59,17 +46,12 @@ def test_the_past_is_there_after_a_reload_with_holes_where_nothing_was_recorded(
         visit.page.get_by_role("button", name="History").click()
         expect(visit.page.locator("#history .chart")).to_have_count(5)
         line = visit.page.locator("#history .chart path").first
-        expect(line).to_have_attribute("d", value_with_a_hole())
+        expect(line).to_have_attribute("d", BEGUN_TWICE)
     visit.keep_picture("history")
     expect(visit.page.locator("#history .hint")).to_contain_text("of 60 s")
     visit.page.get_by_role("button", name="7 days").click()
     expect(visit.page.locator("#history .hint")).to_contain_text("of 30:00 min")
     assert visit.faults == []
-
-
-def value_with_a_hole() -> re.Pattern[str]:
-    """A line that is begun twice."""
-    return re.compile(r"^M[^M]+M[^M]+")
 
 
 def test_the_past_is_saved_as_a_table_by_a_button(visit: Visit, past: str) -> None:

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from dronedispatch.testing.gateway import OPERATOR_TOKEN
 from support.aside import aside
-from support.browser_visit import Visit
-from support.quiet_town import quiet_town
+from support.browser_visit import Visit, live, row_of, type_token
+from support.quiet_town import PLACE, quiet_town
 
 pytestmark = pytest.mark.real
 
-ORIGIN = {"lat": 41.89, "lon": 12.49}
 CHARGE_POINT = "41.93, 12.42\n41.94, 12.42\n41.94, 12.44\n41.93, 12.44"
 AROUND_ORIGIN = "41.885, 12.486\n41.885, 12.495\n41.895, 12.4905"
 
@@ -25,24 +23,14 @@ def url() -> Iterator[str]:
         yield found
 
 
-def place(page: Page) -> str:
-    """An order that begins at ORIGIN; its id."""
-    return str(
-        page.evaluate(
-            """async (origin) => {
-                const order = { origin, destination: { lat: 41.91, lon: 12.53 }, weight: 1 };
-                const headers = { "Content-Type": "application/json" };
-                const told = await fetch("/deliveries", { method: "POST", headers, body: JSON.stringify(order) });
-                return (await told.json()).id;
-            }""",
-            ORIGIN,
-        )
-    )
-
-
 NO_FLY = """async () => {
     const city = await (await fetch("/zones")).json();
     return city.features.filter(one => one.properties.kind === "no_fly").map(one => one.properties.name);
+}"""
+DRAWN_AT = """([lat, lon]) => {
+    const view = droneDispatch.world.projection;
+    const at = view.metres(lat, lon);
+    return [view.px(at.x), view.py(at.y)];
 }"""
 SOMEBODY_ELSE = """async () => {
     const { zones, replaceZones } = await import("/dashboard/js/api.js");
@@ -53,14 +41,7 @@ SOMEBODY_ELSE = """async () => {
 
 def click_map(page: Page, lat: float, lon: float) -> None:
     """Where this place is drawn."""
-    x, y = page.evaluate(
-        """([lat, lon]) => {
-            const view = droneDispatch.world.projection;
-            const at = view.metres(lat, lon);
-            return [view.px(at.x), view.py(at.y)];
-        }""",
-        [lat, lon],
-    )
+    x, y = page.evaluate(DRAWN_AT, [lat, lon])
     page.locator("#sky").click(position={"x": x, "y": y})
 
 
@@ -109,14 +90,12 @@ def test_an_area_is_drawn_previewed_given_up_refused_by_field_stored_taken_back_
     visit: Visit, url: str
 ) -> None:
     page = visit.page
-    page.goto(f"{url}/dashboard")
-    expect(page.locator("#link")).to_have_attribute("data-state", "live")
-    placed = place(page)
-    expect(page.locator(f"#delivery-table tr[data-id='{placed}']")).to_be_visible()
+    live(page, url)
+    [placed] = page.evaluate(PLACE, 1)
+    expect(row_of(page, placed)).to_be_visible()
     before = page.evaluate(NO_FLY)
     page.click("#no-fly-open")
-    page.fill("#sign-in [name=token]", OPERATOR_TOKEN)
-    page.keyboard.press("Enter")
+    type_token(page)
     drawn_by_mouse_and_given_up(visit, placed)
     drawn_by_keyboard(page)
     refused_by_field(page)

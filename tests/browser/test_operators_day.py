@@ -9,14 +9,13 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from dronedispatch.testing.gateway import OPERATOR_TOKEN
 from support.aside import aside
-from support.browser_visit import Visit
+from support.browser_visit import Visit, live
 from support.hands import Finger, Hand, Keyboard
-from support.quiet_town import quiet_town
+from support.quiet_town import PLACE, TRIP, quiet_town
 
 pytestmark = pytest.mark.real
 
 NO_FLY = "41.885, 12.586\n41.885, 12.595\n41.895, 12.5905"
-TRIP = {"origin.lat": "41.89", "origin.lon": "12.49", "destination.lat": "41.91", "destination.lon": "12.53"}
 CLIPPED_OR_SMALL = """() => [...document.querySelectorAll("button, a, input, select, summary")].filter((one) => {
     if (getComputedStyle(one).clipPath !== "none") return false; // for the keyboard alone: shown when it has the focus
     const { width, height, left, right } = (one.closest("label") || one).getBoundingClientRect(); // a label is pressed too
@@ -169,18 +168,10 @@ def test_a_day_of_twelve_tasks_is_done_by_keyboard_alone_and_with_a_finger_on_a_
     phone = make is Finger
     size = ViewportSize(width=390, height=844) if phone else ViewportSize(width=1024, height=768)
     with aside(quiet_town) as (_, url):
-        context = browser.new_context(viewport=size, has_touch=phone, locale="en-US")
-        visit = Visit(context.new_page())
+        visit = Visit(browser.new_page(viewport=size, has_touch=phone, locale="en-US"))
         hand = make(visit.page)
-        visit.page.goto(f"{url}/dashboard")
-        expect(visit.page.locator("#link")).to_have_attribute("data-state", "live")
-        visit.page.evaluate(
-            """async () => {
-                const { placeOrder } = await import("/dashboard/js/api.js");
-                const order = { origin: { lat: 41.87, lon: 12.49 }, destination: { lat: 41.91, lon: 12.53 }, weight: 1 };
-                for (let n = 0; n < 3; n += 1) await placeOrder(order);
-            }"""
-        )
+        live(visit.page, url)
+        visit.page.evaluate(PLACE, 3)
         for work in (work_of_a_morning, work_on_many, work_on_the_fleet):
             work(hand)
             visit.keep_picture(f"day-{make.__name__.lower()}-{work.__name__}")
@@ -188,4 +179,4 @@ def test_a_day_of_twelve_tasks_is_done_by_keyboard_alone_and_with_a_finger_on_a_
                 assert visit.page.evaluate("document.documentElement.scrollWidth") == 390
                 assert visit.page.evaluate(CLIPPED_OR_SMALL) == []
         assert [fault for fault in visit.faults if "page error" in fault] == []
-        context.close()
+        visit.page.close()

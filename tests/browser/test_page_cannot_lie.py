@@ -8,21 +8,24 @@ import signal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from support.browser_visit import Visit
+from support.browser_visit import Visit, live_with_fleet
 from support.live_system import LiveSystem
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 
-LIVE_MS = 120_000
 OPEN = "[...droneDispatch.world.deliveries.values()].filter(d => ['pending', 'assigned', 'in-progress'].includes(d.status))"
+CITIES = """() => {
+    const world = new droneDispatch.world.constructor();
+    const city = { features: [] };
+    world.wantCity("3.10");
+    return ["3.9", "3.10", "2.11", "4.1"].map(version => world.setCity(city, version));
+}"""
 GATEWAYS = ("gateway-1", "gateway-2", "gateway-3")
 
 
 def open_dashboard(visit: Visit, system: LiveSystem) -> None:
-    visit.page.goto(f"{system.url}/dashboard")
-    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live", timeout=LIVE_MS)
-    visit.wait_for("droneDispatch.world.drones.size === 72", "the whole fleet is there")
+    live_with_fleet(visit, system.url)
     visit.wait_for("droneDispatch.stream.lastId !== ''", "the page knows from where to resume")
 
 
@@ -40,11 +43,11 @@ def open_in_api(system: LiveSystem) -> list[str] | None:
 
 def shows_what_the_api_says(visit: Visit, system: LiveSystem) -> None:
     """Until the page's open orders are the API's, both asked while nothing is placed."""
-    wait_until(
-        lambda: visit.page.evaluate(f"{OPEN}.map(d => d.id).sort()") == open_in_api(system),
-        "the page shows the open orders of the API, and no other",
-        30,
-    )
+
+    def same() -> bool:
+        return bool(visit.page.evaluate(f"{OPEN}.map(d => d.id).sort()") == open_in_api(system))
+
+    wait_until(same, "the page shows the open orders of the API, and no other", 30)
 
 
 @pytest.mark.parametrize("frozen", [("lb-1",), GATEWAYS], ids=["the load balancer", "every gateway"])
@@ -56,13 +59,13 @@ def test_while_the_news_stand_still_the_page_says_stale_and_is_live_again_by_its
     for name in frozen:
         system.kill(name, signal.SIGSTOP)
     try:
-        expect(visit.page.locator("#link")).to_have_attribute("data-state", "stale", timeout=LIVE_MS)
+        expect(visit.page.locator("#link")).to_have_attribute("data-state", "stale")
         expect(visit.page.locator("#link")).to_contain_text("nothing heard for")
         visit.keep_picture(f"stale-{frozen[0]}")
     finally:
         for name in frozen:
             system.kill(name, signal.SIGCONT)
-    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live", timeout=LIVE_MS)
+    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live")
     shows_what_the_api_says(visit, system)
 
 
@@ -73,7 +76,7 @@ def test_orders_that_ended_while_every_gateway_was_away_do_not_stay_open_on_the_
     open_dashboard(visit, system)
     for name in GATEWAYS:
         system.kill(name)
-    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live", timeout=LIVE_MS)
+    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live")
     shows_what_the_api_says(visit, system)
 
 
@@ -88,7 +91,7 @@ def test_an_order_that_ended_before_the_stream_opened_does_not_stay_open_on_the_
     visit.wait_for(f"droneDispatch.world.deliveries.has('{placed}')", "the lists have been read")
     wait_until(lambda: open_in_api(system) == [], "every order has ended", 60)
     may_open.append(True)
-    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live", timeout=LIVE_MS)
+    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live")
     shows_what_the_api_says(visit, system)
 
 
@@ -115,25 +118,16 @@ def test_a_record_that_cannot_be_drawn_is_said_and_stops_no_frame(visit: Visit, 
     features = "const all = droneDispatch.world.features, bad = all.findIndex(one => !one.properties)"
     broken = f"{features}; if (bad < 0) all.push({{properties: null, geometry: null}})"
 
-    def said() -> (
-        bool
-    ):  # a city that is read meanwhile takes the place of all features: it is put there again
+    def said() -> bool:
+        """A city that is read meanwhile takes the place of all features: it is put there again."""
         visit.page.evaluate(f"() => {{ {broken}; droneDispatch.map.refresh() }}")
         return "not all is drawn" in visit.page.locator("#link").inner_text()
 
-    wait_until(said, "the page says that not all is drawn", LIVE_MS / 1000)
+    wait_until(said, "the page says that not all is drawn", 120)
     visit.page.evaluate(f"() => {{ {features}; all.splice(bad, 1); droneDispatch.map.refresh() }}")
-    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live", timeout=LIVE_MS)
+    expect(visit.page.locator("#link")).to_have_attribute("data-state", "live")
 
 
 def test_a_page_draws_no_city_older_than_one_it_was_told_of(visit: Visit, system: LiveSystem) -> None:
     open_dashboard(visit, system)
-    shown = visit.page.evaluate(
-        """() => {
-            const world = new droneDispatch.world.constructor();
-            const city = { features: [] };
-            world.wantCity("3.10");
-            return ["3.9", "3.10", "2.11", "4.1"].map(version => world.setCity(city, version));
-        }"""
-    )
-    assert shown == [False, True, False, True]
+    assert visit.page.evaluate(CITIES) == [False, True, False, True]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from loadtests.bench.lb_peers import child
+from loadtests.bench.processes import child
 from scripts.local.ports import Ports
 
 from dronedispatch.runtime.consul import ConsulClient, ServiceRegistration

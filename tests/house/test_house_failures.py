@@ -302,10 +302,3 @@ def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(tmp_path: P
         child.stdout.close()
         assert child.stderr.read() == ""
         assert child.wait(60) == 128 + signal.SIGPIPE
-
-
-def test_the_wrapper_and_the_program_know_the_same_benchmarks() -> None:
-    from scripts.local.bench import NAMES
-
-    done = run([str(CHECKOUT / "scripts" / "bench"), "--help"])
-    assert f"scripts/bench {'|'.join(NAMES)} " in done.stdout

@@ -47,10 +47,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
     scripts.mkdir()
     for name in ("up", "down", "status", "logs", "scale"):
         more = f" --port-base {found.ports.base}" if name == "up" else ""
-        shim = scripts / name
-        shim.write_text(
-            SHIM.format(script=CHECKOUT / "scripts" / name, home=found.home, more=more), encoding="utf-8"
-        )
+        shim, script = scripts / name, CHECKOUT / "scripts" / name
+        shim.write_text(SHIM.format(script=script, home=found.home, more=more), encoding="utf-8")
         shim.chmod(0o755)
     (folder / ".venv").symlink_to(CHECKOUT / ".venv")
     yield found

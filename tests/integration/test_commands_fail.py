@@ -14,6 +14,7 @@ import pytest
 from scripts.local import leftovers
 from scripts.local.home import CHECKOUT, Home
 
+from support.commands import ran
 from support.ports import free_ports
 from support.waiting import wait_until
 
@@ -42,6 +43,10 @@ def started(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
         child.communicate()
 
 
+def up(home: Home) -> list[str]:
+    return ["scripts/up", "--home", str(home.root), "--port-base", str(free_ports().base)]
+
+
 def said_until(child: subprocess.Popen[str], word: str) -> None:
     """Read on until a line has `word`."""
     assert child.stdout is not None
@@ -59,8 +64,7 @@ def test_a_start_that_is_interrupted_leaves_nothing_running(
     tmp_path: Path, word: str, number: signal.Signals
 ) -> None:
     home = Home(tmp_path / "home")
-    words = ["scripts/up", "--home", str(home.root), "--port-base", str(free_ports().base)]
-    with started(words) as child:
+    with started(up(home)) as child:
         said_until(child, word)
         os.killpg(child.pid, number)
         said, _ = child.communicate(timeout=DEADLINE_S)
@@ -72,8 +76,7 @@ def test_a_start_that_is_interrupted_leaves_nothing_running(
 
 def test_who_interrupts_again_and_again_leaves_nothing_running(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
-    words = ["scripts/up", "--home", str(home.root), "--port-base", str(free_ports().base)]
-    with started(words) as child:
+    with started(up(home)) as child:
         said_until(child, "consul is healthy")
         for _ in range(3):
             os.killpg(child.pid, signal.SIGINT)
@@ -89,8 +92,7 @@ def test_who_interrupts_again_and_again_leaves_nothing_running(tmp_path: Path) -
 def test_a_start_whose_reader_has_gone_is_stopped_by_ctrl_c_all_the_same(tmp_path: Path) -> None:
     """`scripts/up | tee FILE`: the Ctrl-C ends tee first."""
     home = Home(tmp_path / "home")
-    words = ["scripts/up", "--home", str(home.root), "--port-base", str(free_ports().base)]
-    with started(words) as child:
+    with started(up(home)) as child:
         said_until(child, "consul is healthy")
         assert child.stdout is not None
         child.stdout.close()
@@ -118,14 +120,7 @@ def test_a_benchmark_that_is_interrupted_while_its_system_starts_leaves_nothing_
 def test_a_full_disk_is_one_sentence_and_nothing_starts(tmp_path: Path) -> None:
     """In a mount namespace of its own, so that nobody else sees the small disk."""
     command = f"mount -t tmpfs -o size=4m tmpfs {tmp_path} && exec scripts/up --detach --home {tmp_path}/home"
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", command],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
+    done = ran("unshare", "--mount", "sh", "-c", command)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert "free 500 MB there, or choose another place with --home DIR" in done.stderr
@@ -140,12 +135,9 @@ def test_a_port_of_an_outgoing_connection_is_one_sentence_before_anything_starts
         listener.listen()
         client.bind(("127.0.0.2", ports.amqp_distribution))
         client.connect(listener.getsockname())
-        words = ["scripts/up", "--detach", "--home", str(tmp_path / "home"), "--port-base", str(ports.base)]
-        done = subprocess.run(
-            words, cwd=CHECKOUT, capture_output=True, text=True, timeout=DEADLINE_S, check=False
-        )
+        home, base = str(tmp_path / "home"), str(ports.base)
+        done = ran("scripts/up", "--detach", "--home", home, "--port-base", base)
     assert done.returncode == 1
-    assert done.stderr.startswith(
-        f"error: port {ports.amqp_distribution}, wanted for RabbitMQ's distribution, is held by"
-    )
+    port = f"port {ports.amqp_distribution}, wanted for RabbitMQ's distribution"
+    assert done.stderr.startswith(f"error: {port}, is held by")
     assert "Starting" not in done.stdout

@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ import pytest
 from scripts.local.home import CHECKOUT
 
 from dronedispatch.gateway.openapi.document import document
+from support.commands import ran
 from support.live_system import AGAIN, LiveSystem
 from support.waiting import patient_s, wait_until
 
@@ -35,13 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     config.write_text(json.dumps({"post_hooks": []}), encoding="utf-8")  # nothing formats it: nobody reads it
     words = ["generate", "--path", str(CHECKOUT / "docs/openapi.json"), "--meta", "none", "--fail-on-warning"]
     generator = Path(sys.executable).parent / "openapi-python-client"
-    done = subprocess.run(
-        [generator, *words, "--output-path", folder, "--config", config],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = ran(generator, *words, "--output-path", folder, "--config", config)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "arning" not in done.stdout + done.stderr
     sys.path.insert(0, str(folder.parent))
@@ -92,14 +86,11 @@ class Day:
         return parsed
 
     def place(self, key: str, weight: float = 1.2) -> Any:
-        order = self.models.Order(
-            origin=self.models.Position(lat=41.8902, lon=12.4922),
-            destination=self.models.Position(lat=41.9109, lon=12.4763),
-            weight=weight,
-        )
-        return self.ask(
-            "deliveries.place_order", body=order, idempotency_key=f"generated-{os.getpid()}-{key}"
-        ).parsed
+        at = self.models.Position
+        origin, destination = at(lat=41.8902, lon=12.4922), at(lat=41.9109, lon=12.4763)
+        order = self.models.Order(origin=origin, destination=destination, weight=weight)
+        key = f"generated-{os.getpid()}-{key}"
+        return self.ask("deliveries.place_order", body=order, idempotency_key=key).parsed
 
 
 @pytest.fixture
@@ -160,13 +151,10 @@ def work_on_the_fleet(day: Day, _: LiveSystem) -> None:
 
     answer = day.ask("city.get_zones")
     city, features = answer.parsed, answer.parsed.features
-    area = day.models.Feature(
-        type_="Feature",
-        properties=day.models.FeatureProperties(
-            kind=day.models.FeatureKind.NO_FLY, id="by-a-generated-client"
-        ),
-        geometry=day.models.FeatureGeometry.from_dict({"type": "Polygon", "coordinates": AREA}),
-    )
+    no_fly = day.models.FeatureKind.NO_FLY
+    properties = day.models.FeatureProperties(kind=no_fly, id="by-a-generated-client")
+    geometry = day.models.FeatureGeometry.from_dict({"type": "Polygon", "coordinates": AREA})
+    area = day.models.Feature(type_="Feature", properties=properties, geometry=geometry)
     more = day.models.Zones(type_=city.type_, features=[*features, area])
     stored = day.ask("city.replace_zones", body=more, if_match=answer.headers["ETag"])
     assert area in stored.parsed.features

@@ -7,27 +7,18 @@ from collections.abc import Iterator
 import pytest
 
 from support import order_checks
+from support.live_orders import nobody_is_idly_busy
 from support.live_system import LiveSystem, eventually
 from support.live_traffic import Traffic
 
 pytestmark = pytest.mark.real
 
 RATE_PER_S = 2.0
-OURS = (
-    "kvstore-1",
-    "kvstore-2",
-    "kvstore-3",
-    "kvfront-1",
-    "kvfront-2",
-    "dispatcher-1",
-    "drone-sim-1",
-    "gateway-1",
-    "gateway-2",
-    "gateway-3",
-    "lb-1",
-)
+GATEWAYS = ("gateway-1", "gateway-2", "gateway-3")
+STORE = ("kvstore-1", "kvstore-2", "kvstore-3", "kvfront-1", "kvfront-2")
+OURS = (*STORE, *GATEWAYS, "dispatcher-1", "drone-sim-1", "lb-1")
 # The lb sends a request with a key, and a read, to another gateway; orders need none of the others at once.
-UNNOTICED = {"gateway-1", "gateway-2", "gateway-3", "dispatcher-1", "drone-sim-1", "rabbitmq", "consul"}
+UNNOTICED = {*GATEWAYS, "dispatcher-1", "drone-sim-1", "rabbitmq", "consul"}
 # A store that this machine starves of its time says so in a 503, whoever was killed: no kill of these can be its cause.
 SLOW_STORE = "the replicas did not agree in time"
 ORDINARY_S = dict.fromkeys(OURS, 10.0) | {"rabbitmq": 30.0, "consul": 30.0}
@@ -55,11 +46,11 @@ def test_a_killed_process_passes_again(healthy: LiveSystem, traffic: Traffic, na
     eventually(back, f"{name} passes again", ORDINARY_S[name])
     # Of every client: the connection that one of them kept to a killed door breaks at its next use, and not before.
     known = traffic.accepted_by_client()
-    eventually(
-        lambda: all(count > known[name] for name, count in traffic.accepted_by_client().items()),
-        "the orders of every client are accepted again",
-        30,
-    )
+
+    def all_accepted() -> bool:
+        return all(count > known[client] for client, count in traffic.accepted_by_client().items())
+
+    eventually(all_accepted, "the orders of every client are accepted again", 30)
     if name in UNNOTICED:
         assert [one for one in traffic.seen.failures[failures:] if SLOW_STORE not in one] == []
 
@@ -82,6 +73,4 @@ def test_after_all_kills_every_accepted_order_is_delivered_once(
     assert order_checks.wrong_lives(stored.values()) == []
     assert order_checks.shared_drones(stored.values()) == []
     # Not that no battery is empty: while the dispatcher is dead, drones fly on, at this speed an hour in a minute.
-    eventually(
-        lambda: not order_checks.idle_hands(healthy.stored("drone:").values()), "busy means a delivery", 20
-    )
+    nobody_is_idly_busy(healthy)

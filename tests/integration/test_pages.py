@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 from scripts.local.home import CHECKOUT, Home
 from scripts.local.leftovers import pids_of
 
+from support.commands import ran
 from support.live_orders import becomes_delivered, placed
 from support.live_system import LiveSystem, eventually
 from support.page_commands import typed_by_the_live_test
@@ -20,15 +20,7 @@ def type_in(live: LiveSystem, page: str, words: str) -> str:
     """Type `words` as into a shell in the checkout; what it printed."""
     folder: Path = live.home.parent
     text = words.replace("127.0.0.1:8500", f"127.0.0.1:{live.ports.consul_http}")
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", text],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=1200,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    done = ran("bash", "-euo", "pipefail", "-c", text, cwd=folder)
     assert done.returncode == 0, f"{page}:\n{text}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -60,12 +52,6 @@ def test_the_commands_of_the_pages_do_what_they_say_and_data_survives_their_rest
 
 def test_the_examples_run_against_a_whole_system(live: LiveSystem) -> None:
     for example in ("session.sh", "client.py"):
-        done = subprocess.run(
-            [CHECKOUT / "examples" / example, live.url],
-            capture_output=True,
-            text=True,
-            timeout=1200,
-            check=False,
-        )
+        done = ran(CHECKOUT / "examples" / example, live.url)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "delivered" in done.stdout

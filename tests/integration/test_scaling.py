@@ -23,18 +23,21 @@ def three_gateways(system: LiveSystem) -> Iterator[None]:
     system.supervise("start", "gateway-3")
 
 
+def sixty_more(traffic: Traffic, what: str) -> None:
+    before = traffic.seen.requests
+    eventually(lambda: traffic.seen.requests > before + 60, what, 30)
+
+
 def test_gateways_grow_to_five_and_shrink_to_two_without_a_failed_request(healthy: LiveSystem) -> None:
     with Traffic(healthy, rate_per_s=RATE_PER_S, clients=8, seed=200) as traffic:
         grown = healthy.script("scale", "gateway", "5")
         assert grown.returncode == 0, grown.stderr
         assert len(healthy.passing("gateway")) == 5
-        before = traffic.seen.requests
-        eventually(lambda: traffic.seen.requests > before + 60, "five gateways serve", 30)
+        sixty_more(traffic, "five gateways serve")
         shrunk = healthy.script("scale", "gateway", "2")
         assert shrunk.returncode == 0, shrunk.stderr
         assert len(healthy.passing("gateway")) == 2
-        before = traffic.seen.requests
-        eventually(lambda: traffic.seen.requests > before + 60, "two gateways serve", 30)
+        sixty_more(traffic, "two gateways serve")
     assert traffic.seen.failures == []
 
 
@@ -44,8 +47,7 @@ def test_a_stopped_gateway_leaves_the_table_and_no_client_notices(healthy: LiveS
         pid = healthy.status()["gateway-3"]["pid"]
         Supervisor(Home(healthy.home)).stop("gateway-3")
         eventually(lambda: "gateway-3" not in healthy.lb_requests(), "gateway-3 has left the table", 10)
-        before = traffic.seen.requests
-        eventually(lambda: traffic.seen.requests > before + 60, "the other two serve", 30)
+        sixty_more(traffic, "the other two serve")
         assert set(healthy.lb_requests()) == {"gateway-1", "gateway-2"}
         assert healthy.status()["gateway-3"]["pid"] != pid
     assert traffic.seen.failures == []

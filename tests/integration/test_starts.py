@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from scripts.local.home import CHECKOUT, Home
+from scripts.local.home import Home
 from scripts.local.leftovers import pids_of
 
+from support.commands import ran
 from support.live_orders import becomes_delivered, placed
 from support.live_system import LiveSystem, eventually
 from support.ports import free_ports
@@ -102,12 +102,6 @@ def test_a_taken_port_is_one_sentence_that_names_it(another: LiveSystem) -> None
 
 def test_a_missing_right_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    refused = subprocess.run(
-        [CHECKOUT / "scripts" / "up", "--detach", "--home", tmp_path / "file" / "home"],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    refused = ran("scripts/up", "--detach", "--home", tmp_path / "file" / "home")
     assert refused.returncode == 2
     assert f"{tmp_path / 'file'} is no folder" in refused.stderr.splitlines()[-1]

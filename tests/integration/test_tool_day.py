@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from support.commands import ran
 from support.live_system import LiveSystem, eventually
 
 pytestmark = pytest.mark.real
@@ -21,15 +22,8 @@ TRIP = ("--from", "41.8902,12.4922", "--to", "41.9109,12.4763", "--weight", "1.2
 
 def run(system: LiveSystem, *words: str) -> subprocess.CompletedProcess[str]:
     """The tool, without the tokens of whoever runs the tests."""
-    return subprocess.run(
-        [PROGRAM, *words, "--home", system.home],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        env={name: value for name, value in os.environ.items() if not name.startswith("OPERATOR_")},
-    )
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OPERATOR_")}
+    return ran(PROGRAM, *words, "--home", system.home, env=env)
 
 
 def typed(system: LiveSystem, *words: str, code: int = 0) -> str:
@@ -126,49 +120,22 @@ def test_a_refusal_names_the_field(healthy: LiveSystem) -> None:
 
 
 def test_no_dead_letter_lies_about(healthy: LiveSystem) -> None:
-    assert isinstance(document_of_letters(healthy), list)
+    assert isinstance(json.loads(typed(healthy, "dead-letters", "list", "-o", "json")), list)
     said = typed(healthy, "dead-letters", "drop", "no-such-id", code=1)
     assert "is not there" in said
-
-
-def document_of_letters(system: LiveSystem) -> Any:
-    return json.loads(typed(system, "dead-letters", "list", "-o", "json"))
 
 
 @pytest.mark.parametrize("service", ["gateway", "lb"])
 def test_a_frozen_system_is_said_and_an_order_is_not_called_refused(
     healthy: LiveSystem, service: str
 ) -> None:
+    keyed = ("orders", "place", *TRIP, "--key", f"frozen-{service}")
     with healthy.frozen(service):
-        reading = subprocess.run(
-            [PROGRAM, "orders", "list", "--home", healthy.home, "--timeout", "12"],
-            capture_output=True,
-            text=True,
-            timeout=1200,
-            check=False,
-        )
-        placing = subprocess.run(
-            [
-                PROGRAM,
-                "orders",
-                "place",
-                *TRIP,
-                "--key",
-                f"frozen-{service}",
-                "--home",
-                healthy.home,
-                "--timeout",
-                "12",
-            ],
-            capture_output=True,
-            text=True,
-            timeout=1200,
-            check=False,
-        )
+        reading = run(healthy, "orders", "list", "--timeout", "12")
+        placing = run(healthy, *keyed, "--timeout", "12")
     assert reading.returncode == 1, reading
     assert len(reading.stderr.splitlines()) <= 2
     assert placing.returncode in {1, 4}, placing
     if placing.returncode == 4:
         assert f"--key frozen-{service}" in placing.stderr
-    order = document(healthy, "orders", "place", *TRIP, "--key", f"frozen-{service}")
-    assert order["status"] == "pending"
+    assert document(healthy, *keyed)["status"] == "pending"

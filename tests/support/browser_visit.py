@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import ConsoleMessage, Page
+from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 from scripts.local.home import CHECKOUT
 
+from dronedispatch.testing.gateway import OPERATOR_TOKEN
 from support.waiting import wait_until
 
 PICTURES = CHECKOUT / ".artifacts" / "browser"
@@ -40,3 +41,26 @@ class Visit:
     def wait_for(self, expression: str, what: str, ordinary_s: float = 20.0) -> None:
         """Until a JavaScript expression is true. Playwright's own waiting needs eval, which the page's policy forbids."""
         wait_until(lambda: self.page.evaluate(expression), what, ordinary_s)
+
+
+def live(page: Page, url: str, place: str = "") -> None:
+    """The dashboard at `place` of itself, when it is live."""
+    page.goto(f"{url}/dashboard{place}")
+    expect(page.locator("#link")).to_have_attribute("data-state", "live")
+
+
+def live_with_fleet(visit: Visit, url: str, place: str = "", drones: int = 72) -> None:
+    """And shows every drone."""
+    live(visit.page, url, place)
+    visit.wait_for(f"droneDispatch.world.drones.size === {drones}", "the whole fleet is there")
+
+
+def row_of(page: Page, delivery_id: str) -> Locator:
+    """The row of an order."""
+    return page.locator(f"#delivery-table tr[data-id='{delivery_id}']")
+
+
+def type_token(page: Page, token: str = OPERATOR_TOKEN) -> None:
+    """Into the dialog that asks for it."""
+    page.fill("#sign-in [name=token]", token)
+    page.keyboard.press("Enter")

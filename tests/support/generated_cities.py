@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,53 @@ def feature(kind: str, name: str, geometry: Document, **more: object) -> Documen
 
 def polygon(shape: Polygon, plane: Plane = PLANE) -> Document:
     return {"type": "Polygon", "coordinates": [ring_of(shape, plane)]}
+
+
+def copied(city: City) -> Document:
+    """The city's document, for a test to change."""
+    document: Document = json.loads(json.dumps(city.document))
+    return document
+
+
+def first(document: Document, kind: str) -> Document:
+    """Its first feature of a kind."""
+    found: Document = next(one for one in document["features"] if one["properties"]["kind"] == kind)
+    return found
+
+
+def box(west: float, south: float, east: float, north: float) -> list[list[list[float]]]:
+    """The coordinates of a polygon of four corners."""
+    return [[[west, south], [east, south], [east, north], [west, north], [west, south]]]
+
+
+def with_no_fly(city: City, shapes: Iterable[Polygon]) -> Document:
+    """The city's document with an area more for each shape, in metres of its plane."""
+    document = copied(city)
+    for number, shape in enumerate(shapes):
+        document["features"].append(feature("no_fly", f"area-{number}", polygon(shape, city.plane)))
+    return document
+
+
+def moved_by(city: City, lon_deg: float, lat_deg: float) -> Document:
+    """The city's document, elsewhere."""
+    document = copied(city)
+
+    def moved(part: Any) -> Any:
+        if isinstance(part[0], float):
+            return [part[0] + lon_deg, part[1] + lat_deg]
+        return [moved(one) for one in part]
+
+    for one in document["features"]:
+        one["geometry"]["coordinates"] = moved(one["geometry"]["coordinates"])
+    return document
+
+
+def renamed(city: City, name: str) -> Document:
+    """The city's document; the feature of this name has another."""
+    document = copied(city)
+    (one,) = (one for one in document["features"] if one["properties"]["id"] == name)
+    one["properties"]["id"] = "renamed"
+    return document
 
 
 def wiggly(corners: int, *, radius_m: float = 9_000.0, roughness: float = 0.002, seed: int = 0) -> Polygon:

@@ -14,7 +14,12 @@ def placed(system: LiveSystem, seed: int) -> str:
 
 def becomes_delivered(system: LiveSystem, delivery_id: str) -> None:
     """And no drone carries two."""
-    eventually(
-        lambda: system.get(f"/deliveries/{delivery_id}")["status"] == "delivered", "it is delivered", 60
-    )
+    path = f"/deliveries/{delivery_id}"
+    eventually(lambda: system.get(path)["status"] == "delivered", "it is delivered", 60)
     assert order_checks.shared_drones(system.stored("delivery:").values()) == []
+
+
+def nobody_is_idly_busy(system: LiveSystem) -> None:
+    """A drone that is busy has a delivery."""
+    drones = system.stored
+    eventually(lambda: not order_checks.idle_hands(drones("drone:").values()), "busy means a delivery", 20)

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from scripts.local.supervisor import Supervisor
 from scripts.local.system import of_home
 
 from dronedispatch.fleet.city import default_city
+from support.commands import ran
 from support.ports import free_ports
 from support.signals import send
 from support.waiting import patient_s, wait_until
@@ -113,15 +114,8 @@ class LiveSystem:
         self, name: str, *arguments: str, timeout_s: float = 1200.0, environ: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run scripts/<name> for this home; its exit code is the caller's to judge."""
-        return subprocess.run(
-            [CHECKOUT / "scripts" / name, *arguments, "--home", self.home],
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-            env={**os.environ, **(environ or {})},
-            stdin=subprocess.DEVNULL,
-        )
+        words: tuple[str | Path, ...] = (CHECKOUT / "scripts" / name, *arguments, "--home", self.home)
+        return ran(*words, timeout_s=timeout_s, env={**os.environ, **(environ or {})})
 
     def up(self, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
         """Start it, detached; returns what scripts/up printed."""
@@ -129,15 +123,16 @@ class LiveSystem:
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def place(self, number: int, *, seed: int) -> list[str]:
+    def place(self, number: int, *, seed: int, **more: object) -> list[str]:
         """Orders between servable places, through the public API; their ids."""
         rng = random.Random(seed)
+        return self.place_all([traffic.order(default_city(), rng) | more for _ in range(number)])
+
+    def place_all(self, bodies: Sequence[Mapping[str, object]]) -> list[str]:
+        """These orders, one after another over one connection; their ids."""
         with contextlib.closing(self.caller()) as caller:
-            answers = [
-                caller.insist("POST", "/deliveries", traffic.order(default_city(), rng))
-                for _ in range(number)
-            ]
-        assert {answer.status for answer in answers} == {201}
+            answers = [caller.insist("POST", "/deliveries", body) for body in bodies]
+        assert {answer.status for answer in answers} == {201}, [a for a in answers if a.status != 201][:3]
         return [str(answer.document["id"]) for answer in answers]
 
     @contextlib.contextmanager

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from loadtests.bench.lb_peers import NotInstalled, binary
+from loadtests.bench.processes import NotInstalled, binary
 from scripts.local import broker as local_broker
 from scripts.local import consul as local_consul
 from scripts.local.home import SECRETS, Home

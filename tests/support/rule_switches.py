@@ -83,3 +83,9 @@ async def must_turn_red(switch: Switch) -> None:
     with pytest.raises((AssertionError, TimeoutError, EOFError, pytest.fail.Exception)):
         await run(switch.proof, *switch.arguments)
     gc.collect()  # what the proof left open ends here and not in another test
+
+
+async def turns_red(patch: pytest.MonkeyPatch, switch: Switch) -> None:
+    """Switches the rule off; fails unless its proof does."""
+    switch.off(patch)
+    await must_turn_red(switch)

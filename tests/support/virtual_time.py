@@ -90,6 +90,14 @@ async def pass_time(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+async def stubborn() -> None:
+    """Swallows its first cancellation."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        await asyncio.Event().wait()
+
+
 def _loop() -> VirtualTimeLoop:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop), "mark the test with virtual_time"

@@ -10,8 +10,9 @@ from ulid import ULID
 
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Transition
-from dronedispatch.fleet.documents import stamp
+from dronedispatch.fleet.documents import encode, stamp
 from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, Telemetry
+from dronedispatch.fleet.messages import DeliveryChanges, DeliveryStatusChanged
 from dronedispatch.fleet.positions import LatLon, Point
 from dronedispatch.testing.clock import START_WALL_S
 
@@ -55,4 +56,30 @@ def a_drone(name: str = "drone-00001", **changes: Any) -> Drone:
 def telemetry_for(name: str = "drone-00001", **changes: Any) -> Telemetry:
     """Full, in the middle of the city, standing."""
     plain = Telemetry(id=name, pos=at_km(0.0, -2.0), battery_pct=100.0, tick=1, at=AT)
+    return msgspec.structs.replace(plain, **changes)
+
+
+def a_change(seq: int, *, term: int = 1, **changes: Any) -> DeliveryStatusChanged:
+    """A delivery of its own is assigned."""
+    plain = DeliveryStatusChanged(
+        id=f"{term}-{seq}",
+        at=AT,
+        request_id="r",
+        delivery_id=str(ULID()),
+        status=DeliveryStatus.ASSIGNED,
+        drone_id="d1",
+        cause="assigned",
+        term=term,
+        seq=seq,
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+def a_batch(first: int, last: int | None = None, *, term: int = 1, **changes: Any) -> DeliveryChanges:
+    """The changes `first`..`last` of a term, or `first` alone; a beat when there are none."""
+    until = first if last is None else last
+    events = tuple(msgspec.Raw(encode(a_change(seq, term=term))) for seq in range(first, until + 1))
+    plain = DeliveryChanges(
+        id=f"batch-{term}-{first}", at=AT, request_id="r", term=term, first=first, last=until, events=events
+    )
     return msgspec.structs.replace(plain, **changes)

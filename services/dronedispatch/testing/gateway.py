@@ -9,6 +9,7 @@ from typing import Any
 from sanic import Sanic
 
 from dronedispatch.gateway.app import assemble
+from dronedispatch.gateway.core.history import FigureMinute
 from dronedispatch.gateway.dispatcher_client import DispatcherClient
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.gateway.settings import Settings
@@ -22,6 +23,14 @@ from dronedispatch.testing.broker import MemoryPublisher
 from dronedispatch.testing.kv import MemoryKV
 
 OPERATOR_TOKEN = "operator-for-tests"
+
+
+def a_minute(minute: int, **more: Any) -> FigureMinute:
+    """Its figures, as a gateway records them."""
+    flow = {"orders": 4, "assignments": 2, "delivered": 2, "cancelled": 1, "failed": 0}
+    stock = {"pending": 1, "assigned": 2, "in_progress": 3, "drones": {"idle": 5}, "whole": True}
+    plain: dict[str, Any] = {**flow, **stock, "to_assign_s": 3.0, "to_deliver_s": 500.0}
+    return FigureMinute(minute=minute, **(plain | more))
 
 
 class FixedWatch(ServiceWatch):

@@ -27,12 +27,7 @@ from dronedispatch.fleet.documents import (
 )
 from dronedispatch.fleet.drones import Drone, Telemetry
 from dronedispatch.fleet.energy import FlightModel
-from dronedispatch.fleet.messages import (
-    DELIVERY_REQUESTS,
-    DRONE_ORDERS,
-    DRONE_UPDATES,
-    DeliveryRequested,
-)
+from dronedispatch.fleet.messages import DELIVERY_REQUESTS, DRONE_ORDERS, DRONE_UPDATES, DeliveryRequested
 from dronedispatch.kv.client import KVClient
 from dronedispatch.kv.errors import KVError
 from dronedispatch.testing.broker import MemoryBus

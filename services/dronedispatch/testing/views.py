@@ -1,10 +1,14 @@
-"""Builders of what a round sees: drones and orders at kilometres from the city's middle."""
+"""Builders of what a round sees, drones and orders at kilometres from the city's middle, and what it makes of that."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot
+from dronedispatch.dispatcher.core.plan import Plan
+from dronedispatch.dispatcher.core.round import plan_round
+from dronedispatch.dispatcher.core.tuning import Tuning
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
+from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus, DroneType
 from dronedispatch.fleet.positions import Point
@@ -12,6 +16,8 @@ from dronedispatch.kv.version import Version
 
 NOW_S = 1_800_000_000.0
 FIRST = Version(1, 1)
+OPEN_SKY = default_city().open_sky()
+CALM = Tuning(autoscale=False)
 
 
 def km(east: float, north: float) -> Point:
@@ -56,3 +62,16 @@ def order(name: str, origin: Point, destination: Point, **changes: Any) -> Deliv
         "created_s": NOW_S,
     }
     return DeliverySnapshot(**(base | changes))
+
+
+def world(*parts: DroneSnapshot | DeliverySnapshot, **changes: Any) -> World:
+    """These drones and orders under an open sky; nobody is woken or put to sleep."""
+    drones = tuple(part for part in parts if isinstance(part, DroneSnapshot))
+    orders = tuple(part for part in parts if isinstance(part, DeliverySnapshot))
+    given: dict[str, Any] = {"city": OPEN_SKY, "tuning": CALM} | changes
+    return World(drones, orders, **given)
+
+
+def plan(*parts: DroneSnapshot | DeliverySnapshot, **changes: Any) -> Plan:
+    """What a round does in that world."""
+    return plan_round(world(*parts, **changes), NOW_S)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts.cluster import deploy, look, rotate
+from scripts.cluster import command, deploy
 from scripts.cluster.deploy import DeployError, Deployment
 
 NODE = {
@@ -200,7 +200,7 @@ def test_without_nomad_on_the_path_one_sentence_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert deploy.main([]) == 1
+    assert command.main(["deploy"]) == 1
     assert "is nomad on the PATH" in capsys.readouterr().err
 
 
@@ -214,14 +214,9 @@ def test_a_nomad_that_is_silent_is_told_after_10_s_before_anything_is_submitted(
         raise subprocess.TimeoutExpired(words, timeout)
 
     monkeypatch.setattr(subprocess, "run", silent)
-    commands: list[tuple[Callable[[Sequence[str]], int], list[str]]] = [
-        (deploy.main, []),
-        (rotate.main, []),
-        (look.main, ["status"]),
-    ]
-    for main, words in commands:
+    for words in (["deploy"], ["rotate"], ["look", "status"]):
         asked.clear()
-        assert main(words) == 1
+        assert command.main(words) == 1
         assert "Nomad does not answer within 10 s" in capsys.readouterr().err
         assert len(asked) == 1  # one wait, not one for each question
 

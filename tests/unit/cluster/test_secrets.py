@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from scripts.cluster import authority, pins, secrets
+from scripts.cluster import authority, command, pins, secrets
+from scripts.local.trouble import Trouble
 
 HOSTS = {"server-1": "192.168.56.11", "server-2": "192.168.56.12", "client-1": "192.168.56.21"}
 WORDS = [f"{name}={address}" for name, address in HOSTS.items()]
@@ -25,7 +26,7 @@ def test_a_folder_of_something_else_is_neither_filled_nor_shut(
 ) -> None:
     (tmp_path / "etc").mkdir()
     tmp_path.chmod(0o755)
-    assert secrets.main(["--dir", str(tmp_path)], {}) == 1
+    assert command.main(["secrets", "--dir", str(tmp_path)]) == 1
     assert f"{tmp_path} holds something else" in capsys.readouterr().err
     assert [one.name for one in tmp_path.iterdir()] == ["etc"]
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
@@ -68,14 +69,14 @@ def test_secrets_inside_the_repository_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], timeout=600, check=True)
-    assert secrets.main(["--dir", str(tmp_path / "keys")], {}) == 1
+    assert command.main(["secrets", "--dir", str(tmp_path / "keys")]) == 1
     assert "is in a git work tree that does not ignore it" in capsys.readouterr().err
     assert not (tmp_path / "keys").exists()
 
 
 @pytest.mark.parametrize("word", ["gateway=192.168.56.11", "server-1=somewhere", "server-1"])
 def test_a_wrong_machine_is_named(word: str) -> None:
-    with pytest.raises(authority.AuthorityError, match=word.partition("=")[0]):
+    with pytest.raises(Trouble, match=word.partition("=")[0]):
         authority.machines([word])
 
 
@@ -94,7 +95,7 @@ def test_markers_are_decided_for_the_machine_and_not_for_us() -> None:
 def test_a_wrong_machine_is_told_before_a_secret_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert secrets.main(["--dir", str(tmp_path / "keys"), "one=nowhere"], {}) == 1
+    assert command.main(["secrets", "--dir", str(tmp_path / "keys"), "one=nowhere"]) == 1
     assert capsys.readouterr().err.startswith("error: ")
     assert not (tmp_path / "keys").exists()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from random import Random
 
 import pytest
@@ -11,16 +10,12 @@ from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import stamp, unstamp
 from dronedispatch.testing.fleet import a_delivery, a_place
 from dronedispatch.testing.town import Town
+from support.towns import OpenTown
 
 
 @pytest.fixture
-async def town() -> AsyncIterator[Town]:
-    town = Town(speed=15.0, locks=False)
-    town.add_fleet(120)
-    town.open_desk()
-    await town.ticks(2)
-    yield town
-    await town.close()
+async def town(open_town: OpenTown) -> Town:
+    return await open_town(120, speed=15.0, locks=False)
 
 
 def first_assigned_s(delivery: Delivery) -> float:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import msgspec
 import pytest
 
 from dronedispatch.dispatcher.carry_out import CarryOut
 from dronedispatch.dispatcher.core.plan import Advance, Charge, Plan
-from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.core.tuning import Policy, Tuning
-from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot
 from dronedispatch.dispatcher.locks import NoLocks
-from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, move_delivery
 from dronedispatch.fleet.documents import decode, delivery_key, drone_key, encode
 from dronedispatch.fleet.drones import Drone, DroneStatus
@@ -20,9 +21,9 @@ from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.fleet import AT, a_delivery, a_drone
 from dronedispatch.testing.kv import MemoryKV
-from dronedispatch.testing.views import NOW_S, drone_at, flying, km, order
+from dronedispatch.testing.views import CALM, drone_at, flying, km, order, plan
+from support.towns import stored
 
-CITY = default_city().open_sky()
 FLOWN = order("o", km(1, 1), km(3, 3), status=DeliveryStatus.IN_PROGRESS, drone_id="d")
 
 
@@ -30,15 +31,17 @@ def arrived(**changes: object) -> DroneSnapshot:
     return flying("d", "o", km(3, 3), done=2, **({"battery_pct": 60.0} | changes))
 
 
-def plan_of(
-    *drones: DroneSnapshot, orders: tuple[DeliverySnapshot, ...] = (), policy: Policy = Policy.LOOKAHEAD
-) -> Plan:
-    tuning = Tuning(autoscale=False, policy=policy)
-    return plan_round(World(drones, (FLOWN, *orders), CITY, tuning=tuning), NOW_S)
+def made_of(*parts: DroneSnapshot | DeliverySnapshot, **tuned: Any) -> Plan:
+    return plan(*parts, FLOWN, tuning=replace(CALM, **tuned))
+
+
+def assert_only_freed(made: Plan, *drones: str) -> None:
+    assert {free.drone_id for free in made.frees} == {"d", *drones}
+    assert not made.charges
 
 
 def test_who_has_delivered_is_sent_to_charge_by_the_write_that_frees_it() -> None:
-    made = plan_of(arrived())
+    made = made_of(arrived())
     assert [advance.to for advance in made.advances] == [DeliveryStatus.DELIVERED]
     assert not made.frees
     (charge,) = made.charges
@@ -47,52 +50,40 @@ def test_who_has_delivered_is_sent_to_charge_by_the_write_that_frees_it() -> Non
 
 
 def test_the_charge_point_is_the_one_that_a_round_later_would_have_chosen() -> None:
-    at_once = plan_of(arrived()).charges[0]
-    later = plan_round(
-        World((drone_at("d", km(3, 3), battery_pct=60.0),), (), CITY, tuning=Tuning(autoscale=False)), NOW_S
-    ).charges[0]
+    at_once = made_of(arrived()).charges[0]
+    later = plan(drone_at("d", km(3, 3), battery_pct=60.0)).charges[0]
     assert (at_once.charge_point, at_once.until_pct) == (later.charge_point, later.until_pct)
 
 
 def test_where_an_order_waits_it_is_only_freed() -> None:
-    made = plan_of(arrived(), orders=(order("waits", km(3, 3.1), km(4, 4)),))
+    made = made_of(arrived(), order("waits", km(3, 3.1), km(4, 4)))
     assert [hold.delivery_id for hold in made.holds] == ["waits"]
-    assert [free.drone_id for free in made.frees] == ["d"]
-    assert not made.charges
+    assert_only_freed(made)
 
 
 def test_an_order_that_another_drone_takes_keeps_nobody_from_charging() -> None:
-    made = plan_of(arrived(), drone_at("e", km(2, 2)), orders=(order("new", km(2, 2.1), km(4, 4)),))
+    made = made_of(arrived(), drone_at("e", km(2, 2)), order("new", km(2, 2.1), km(4, 4)))
     assert [assign.drone_id for assign in made.assigns] == ["e"]
     assert [charge.drone_id for charge in made.charges] == ["d"]
 
 
 def test_where_an_order_is_taken_from_a_drone_it_is_only_freed() -> None:
     swapped = order("held", km(8, 8), km(8, 5), status=DeliveryStatus.ASSIGNED, drone_id="far")
-    made = plan_of(
-        arrived(), flying("far", "held", km(-8, -8)), drone_at("near", km(8, 7)), orders=(swapped,)
-    )
+    made = made_of(arrived(), flying("far", "held", km(-8, -8)), drone_at("near", km(8, 7)), swapped)
     assert [undo.delivery_id for undo in made.undos] == ["held"]
-    assert {free.drone_id for free in made.frees} == {"d", "far"}
-    assert not made.charges
+    assert_only_freed(made, "far")
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"battery_pct": 97.0}, {"decommissioned": True}],
-    ids=["full enough", "taken out of service"],
+    "changes", [{"battery_pct": 97.0}, {"decommissioned": True}], ids=["full enough", "taken out of service"]
 )
 def test_who_would_not_charge_is_only_freed(changes: dict[str, object]) -> None:
-    made = plan_of(arrived(**changes))
-    assert [free.drone_id for free in made.frees] == ["d"]
-    assert not made.charges
+    assert_only_freed(made_of(arrived(**changes)))
 
 
 @pytest.mark.parametrize("policy", [policy for policy in Policy if policy is not Policy.LOOKAHEAD])
 def test_the_other_policies_only_free_it(policy: Policy) -> None:
-    made = plan_of(arrived(), policy=policy)
-    assert [free.drone_id for free in made.frees] == ["d"]
-    assert not made.charges
+    assert_only_freed(made_of(arrived(), policy=policy))
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["written", "lost to another writer"])
@@ -118,8 +109,8 @@ async def test_the_drone_goes_to_charge_only_when_its_delivery_has_been_written(
 
     await CarryOut(kv, cache, clock, lambda record, version: None).carry_out(plan, NoLocks())
 
-    after = decode(Drone, (await kv.get(drone_key(drone.id))).value)  # type: ignore[union-attr]
-    order_after = decode(Delivery, (await kv.get(delivery_key("o"))).value)  # type: ignore[union-attr]
+    after = decode(Drone, (await stored(kv, drone_key(drone.id))).value)
+    order_after = decode(Delivery, (await stored(kv, delivery_key("o"))).value)
     if lost:
         assert (after.status, after.delivery_id) == (DroneStatus.BUSY, "o")
         assert order_after.status is DeliveryStatus.IN_PROGRESS

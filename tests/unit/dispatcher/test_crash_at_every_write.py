@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from dronedispatch.kv.client import Get, Op
 from dronedispatch.testing.fleet import a_delivery, at_km
-from dronedispatch.testing.flow_checker import FlowChecker, FlowVerdict
+from dronedispatch.testing.flow_checker import FlowChecker
 from dronedispatch.testing.town import Desk, Town
+from support.towns import OpenTown, verdict, watch
 
-WRITES_OF_THREE_ORDERS = (
-    18  # three drones activated; intent, assigned, picked up, delivered, freed for each order
-)
+# three drones activated; intent, assigned, picked up, delivered, freed for each order
+WRITES_OF_THREE_ORDERS = 18
 
 
 class Killed(BaseException):
@@ -50,11 +48,8 @@ class Executioner:
 
 
 @pytest.fixture(params=[True, False], ids=["locks", "no locks"])
-async def town(request: pytest.FixtureRequest) -> AsyncIterator[Town]:
-    town = Town(locks=request.param, speed=200.0)
-    town.add_fleet(3)
-    yield town
-    await town.close()
+async def town(open_town: OpenTown, request: pytest.FixtureRequest) -> Town:
+    return await open_town(3, desk=False, ticks=0, locks=request.param, speed=200.0)
 
 
 async def live(town: Town, checker: FlowChecker, writes_left: int) -> Executioner:
@@ -79,23 +74,11 @@ async def live(town: Town, checker: FlowChecker, writes_left: int) -> Executione
     return executioner
 
 
-async def watch(town: Town, checker: FlowChecker) -> None:
-    for drone in (await town.drones()).values():
-        checker.see_drone(drone)
-    for told in (await town.telemetry()).values():
-        checker.see_telemetry(told)
-    checker.confirm(await town.deliveries())
-
-
-async def judge(town: Town, checker: FlowChecker) -> FlowVerdict:
-    return checker.verdict({d.id: d for d in await town.deliveries()}, await town.drones())
-
-
 async def test_the_writes_that_are_cut_are_all_writes_of_the_orders_lives(town: Town) -> None:
     checker = FlowChecker()
     executioner = await live(town, checker, writes_left=10_000)
-    verdict = await judge(town, checker)
-    assert (verdict.delivered, verdict.violations) == (3, {})
+    judged = await verdict(town, checker)
+    assert (judged.delivered, judged.violations) == (3, {})
     assert executioner.writes >= WRITES_OF_THREE_ORDERS
 
 
@@ -105,6 +88,6 @@ async def test_a_crash_after_any_write_is_healed_by_the_next_dispatcher(
 ) -> None:
     checker = FlowChecker()
     executioner = await live(town, checker, writes_before_crash)
-    verdict = await judge(town, checker)
+    judged = await verdict(town, checker)
     assert executioner.writes == writes_before_crash + 1
-    assert (verdict.delivered, verdict.violations) == (3, {})
+    assert (judged.delivered, judged.violations) == (3, {})

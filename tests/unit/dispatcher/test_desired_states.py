@@ -14,6 +14,7 @@ from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.kv.client import Op, OpResult
 from dronedispatch.testing.fleet import AT, a_drone
 from dronedispatch.testing.kv import MemoryKV
+from support.towns import stored
 
 NAME = "drone-00001"
 
@@ -50,9 +51,7 @@ async def test_a_wish_that_comes_while_the_one_before_is_carried_out_is_carried_
     seen = []
     for _ in range(3):
         await apply_desired_states(kv.cache, kv)
-        item = await kv.get(drone_key(NAME))
-        assert item is not None
-        seen.append(decode(Drone, item.value).decommissioned)
+        seen.append(decode(Drone, (await stored(kv, drone_key(NAME))).value).decommissioned)
     assert seen == [True, False, False]
     assert await kv.get(desired_state_key(NAME)) is None
     assert kv.cache.desired_states == {}

@@ -20,7 +20,7 @@ from dronedispatch.runtime.web import ServiceProcess
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.fleet import a_delivery
 from dronedispatch.testing.kv import MemoryKV
-from dronedispatch.testing.town import Town
+from support.towns import OpenTown
 
 PAIR = Assign("drone-00001", Version(1, 1), "d", Version(1, 1), 0.0, 0.0, 0.0)
 
@@ -98,11 +98,10 @@ async def test_a_dispatcher_that_stops_waits_for_the_locks_of_its_last_round(
 
 
 @pytest.mark.parametrize("fails", [True, False])
-async def test_a_write_that_is_lost_is_a_dispute(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    town = Town(speed=60.0)
-    town.add_fleet(3)
-    town.open_desk()
-    await town.ticks(int(DISPUTED_S) + 2)
+async def test_a_write_that_is_lost_is_a_dispute(
+    open_town: OpenTown, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town = await open_town(3, ticks=int(DISPUTED_S) + 2)
     locked: list[str] = []
     acquire = town.kv.acquire
 
@@ -121,4 +120,3 @@ async def test_a_write_that_is_lost_is_a_dispute(fails: bool, monkeypatch: pytes
     await town.ticks(3)
     assert (await town.delivery(order.id)).drone_id is not None
     assert (f"delivery/{order.id}" in locked) == fails
-    await town.close()

@@ -6,12 +6,10 @@ from collections import Counter
 
 import pytest
 
-from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
-from dronedispatch.fleet.city import default_city
+from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot
 from dronedispatch.fleet.drones import DroneStatus, DroneType
-from dronedispatch.testing.views import NOW_S, drone_at, km, order
+from dronedispatch.testing.views import drone_at, km, order, plan
 
 MANY = 25
 
@@ -24,12 +22,9 @@ def test_charged_drones_behind_many_empty_ones_are_seen() -> None:
     near = [drone_at(f"empty-{n}", km(0.02 * n, 0.5), battery_pct=12.0) for n in range(120)]
     behind = [drone_at(f"full-{n}", km(0.03 * n, -5)) for n in range(80)]
     assert len(near + behind) * MANY > 4_000  # or all pairs would be looked at
-    world = World(
-        (*near, *behind), tuple(orders()), default_city().open_sky(), tuning=Tuning(autoscale=False)
-    )
-    plan = plan_round(world, NOW_S)
-    assert len(plan.assigns) == MANY
-    assert {assign.drone_id.partition("-")[0] for assign in plan.assigns} == {"full"}
+    made = plan(*near, *behind, *orders())
+    assert len(made.assigns) == MANY
+    assert {assign.drone_id.partition("-")[0] for assign in made.assigns} == {"full"}
 
 
 def charging(count: int) -> list[DroneSnapshot]:
@@ -55,9 +50,6 @@ def test_sleepers_are_woken_for_orders_that_no_idle_drone_takes_however_many_cha
 ) -> None:
     drones = charging(30) + [drone_at(f"idle-{n}", km(2, n), type=DroneType.LIGHT) for n in range(idle)]
     drones += [drone for kind, count in sleepers for drone in asleep(kind, count)]
-    plan = plan_round(
-        World(tuple(drones), tuple(orders(5)), default_city().open_sky(), tuning=Tuning(ready_share=0.0)),
-        NOW_S,
-    )
-    told = [status.drone_id for status in plan.statuses if status.to is DroneStatus.IDLE]
+    made = plan(*drones, *orders(5), tuning=Tuning(ready_share=0.0))
+    told = [status.drone_id for status in made.statuses if status.to is DroneStatus.IDLE]
     assert Counter(name.partition("-")[0] for name in told) == Counter(woken)

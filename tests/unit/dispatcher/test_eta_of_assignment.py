@@ -33,17 +33,12 @@ def flown(etas: Etas, *, planned_s: float, took_s: float) -> Delivery:
     return one
 
 
-async def test_an_assigned_order_tells_when_its_drone_will_be_there_and_it_is() -> None:
-    town = Town()
-    town.add_fleet(6)
-    town.open_desk()
-    await town.ticks(3)
+async def test_an_assigned_order_tells_when_its_drone_will_be_there_and_it_is(town: Town) -> None:
     order = await town.order(a_delivery(eta=PROMISE))
     await town.ticks(2)
     under_way = await town.delivery(order.id)
     await town.ticks(60)
     arrived = await town.delivery(order.id)
-    await town.close()
     assert under_way.drone_id is not None and under_way.eta is not None
     assert under_way.promised == PROMISE
     assert under_way.drone_id in under_way.eta.basis

@@ -62,7 +62,7 @@ def test_a_tick_whose_parts_are_not_all_there_makes_nobody_silent() -> None:
 def test_a_source_that_says_nothing_makes_its_drones_silent_after_the_rest_only() -> None:
     detector = FailureDetector()
     hear(detector, 0, "a")
-    found = [detector.missed(now_s) for now_s in (float(n) for n in range(1, 62))]
+    found = [detector.missed(float(now_s)) for now_s in range(1, 62)]
     assert found[:60] == [{}] * 60
     assert found[60] == {"a": UNFLOWN_TICKS}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, move_delivery
 from dronedispatch.fleet.drones import Commands, Drone, DroneStatus, Stop, StopKind
 from dronedispatch.testing.fleet import AT, a_delivery, a_drone, telemetry_for
@@ -9,9 +11,8 @@ from dronedispatch.testing.flow_checker import FlowChecker, FlowVerdict
 
 
 def assigned(delivery: Delivery, drone_id: str = "drone-00001") -> Delivery:
-    return move_delivery(
-        delivery, DeliveryStatus.ASSIGNED, at=AT, cause="assigned", drone_id=drone_id, orders_seq=1
-    )
+    to = DeliveryStatus.ASSIGNED
+    return move_delivery(delivery, to, at=AT, cause="assigned", drone_id=drone_id, orders_seq=1)
 
 
 def delivered(delivery: Delivery) -> Delivery:
@@ -48,19 +49,16 @@ def test_an_order_that_is_open_in_the_end_is_stuck() -> None:
     assert judge(FlowChecker(accepted={order.id}), order).violations == {"stuck": (order.id,)}
 
 
-def test_a_parcel_that_two_drones_fetched_is_flown_twice() -> None:
+@pytest.mark.parametrize(
+    "fetched",
+    [[("drone-00001", 1), ("drone-00002", 1)], [("drone-00001", 1), ("drone-00001", 2)]],
+    ids=["by two drones", "by one drone by two orders"],
+)
+def test_a_parcel_that_was_fetched_twice_is_flown_twice(fetched: list[tuple[str, int]]) -> None:
     checker, order = FlowChecker(), a_delivery()
-    for name in ("drone-00001", "drone-00002"):
-        checker.see_drone(with_orders(order, name))
-        checker.see_telemetry(telemetry_for(name, orders_seq=1, stops_done=1))
-    assert list(judge(checker, delivered(order)).violations) == ["flown_twice"]
-
-
-def test_a_parcel_that_one_drone_fetched_by_two_orders_is_flown_twice() -> None:
-    checker, order = FlowChecker(), a_delivery()
-    for seq in (1, 2):
-        checker.see_drone(with_orders(order, seq=seq))
-        checker.see_telemetry(telemetry_for(orders_seq=seq, stops_done=1))
+    for name, seq in fetched:
+        checker.see_drone(with_orders(order, name, seq))
+        checker.see_telemetry(telemetry_for(name, orders_seq=seq, stops_done=1))
     assert list(judge(checker, delivered(order)).violations) == ["flown_twice"]
 
 
@@ -89,10 +87,7 @@ def test_a_drone_on_two_deliveries_is_found() -> None:
 def test_what_was_read_while_it_changed_is_no_drone_on_two_deliveries() -> None:
     order = a_delivery()
     first, then = assigned(order), assigned(a_delivery())
-    scanned = {
-        first.id: first,
-        then.id: then,
-    }  # the one before it was delivered, the other after its drone was free
+    scanned = {one.id: one for one in (first, then)}  # before its delivery, and after its drone was free
     checker = FlowChecker()
     checker.confirm_twice([first, then], [delivered(order), then])
     assert checker.verdict(scanned, {}, settled=False, snapshot=False).violations == {}

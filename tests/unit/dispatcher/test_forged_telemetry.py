@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,17 +21,13 @@ from dronedispatch.fleet.messages import DRONE_UPDATES, DroneUpdates
 from dronedispatch.kv.client import Get, Op, OpResult
 from dronedispatch.testing.fleet import AT, a_delivery, at_km
 from dronedispatch.testing.town import Town
-from support.rule_switches import Switch, always, must_turn_red, put
+from support.rule_switches import Switch, always, put, turns_red
+from support.towns import OpenTown
 
 
 @pytest.fixture
-async def town() -> AsyncIterator[Town]:
-    town = Town(speed=20.0)
-    town.add_fleet(6)
-    town.open_desk()
-    await town.ticks(2)
-    yield town
-    await town.close()
+async def town(open_town: OpenTown) -> Town:
+    return await open_town(6, speed=20.0)
 
 
 async def assigned(town: Town) -> tuple[str, Drone, Telemetry]:
@@ -42,19 +39,16 @@ async def assigned(town: Town) -> tuple[str, Drone, Telemetry]:
     return order.id, (await town.drones())[delivery.drone_id], (await town.telemetry())[delivery.drone_id]
 
 
+def tell(town: Town, tick: int, **told: Any) -> None:
+    event = DroneUpdates(id=f"q{tick}", at=AT, request_id="r", source="sim-1", tick=tick, slots=(), **told)
+    town.bus.to_fanout(DRONE_UPDATES, encode(event))
+
+
 def forge(town: Town, told: Telemetry, drone: Drone, *, ahead: int, stops_done: int) -> None:
     """Somebody else says of the drone what it has not done."""
-    false = msgspec.structs.replace(
-        told,
-        tick=told.tick + ahead,
-        orders_seq=drone.orders.seq,
-        stops_done=stops_done,
-        pos=at_km(-6.0, -6.0),
-    )
-    event = DroneUpdates(
-        id="forged", at=AT, request_id="r", source="sim-1", tick=false.tick, slots=(), drones=(false,)
-    )
-    town.bus.to_fanout(DRONE_UPDATES, encode(event))
+    done = {"orders_seq": drone.orders.seq, "stops_done": stops_done, "pos": at_km(-6.0, -6.0)}
+    false = msgspec.structs.replace(told, tick=told.tick + ahead, **done)
+    tell(town, false.tick, drones=(false,))
 
 
 async def rounds(town: Town) -> None:
@@ -96,17 +90,7 @@ async def test_a_drone_that_a_message_calls_silent_keeps_its_order_while_its_rec
 ) -> None:
     order_id, drone, told = await assigned(town)
     for later in range(1, 8):
-        event = DroneUpdates(
-            id=f"q{later}",
-            at=AT,
-            request_id="r",
-            source="sim-1",
-            tick=told.tick + jump * later,
-            slots=(),
-            drones=(),
-            quiet=(drone.id,),
-        )
-        town.bus.to_fanout(DRONE_UPDATES, encode(event))
+        tell(town, told.tick + jump * later, drones=(), quiet=(drone.id,))
         await town.tick()
     delivery = await town.delivery(order_id)
     assert delivery.drone_id == drone.id
@@ -119,9 +103,9 @@ async def test_without_the_reading_a_test_turns_red(town: Town, monkeypatch: pyt
         {f"dispatcher.core.state_cache.StateCache.{name}": always([]) for name in reads}, "dronedispatch"
     )
     proof = test_a_delivery_does_not_move_on_by_a_message_that_the_record_does_not_bear_out
-    switch = Switch("the record is read before a delivery moves", off, proof, (town, 1, 1))
-    switch.off(monkeypatch)
-    await must_turn_red(switch)
+    await turns_red(
+        monkeypatch, Switch("the record is read before a delivery moves", off, proof, (town, 1, 1))
+    )
 
 
 async def test_a_round_reads_what_its_moves_rest_on_before_it_plans(

@@ -18,14 +18,17 @@ from dronedispatch.dispatcher.core.world import World, delivery_snapshot, drone_
 from dronedispatch.dispatcher.locks import NoLocks
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
-from dronedispatch.fleet.documents import decode, delivery_key, drone_key, encode, telemetry_key
+from dronedispatch.fleet.documents import decode, delivery_key, drone_key, telemetry_key
 from dronedispatch.fleet.drones import Commands, Drone, DroneStatus, Stop, StopKind, Telemetry
 from dronedispatch.fleet.energy import FlightModel
-from dronedispatch.kv.client import Cas, Item, Op, OpResult
+from dronedispatch.kv.client import Cas, Op, OpResult
 from dronedispatch.kv.version import Version
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.fleet import PLANE, a_delivery, a_drone, at_km, telemetry_for
 from dronedispatch.testing.kv import MemoryKV
+from dronedispatch.testing.views import world
+from support.towns import cache_of as read_cache
+from support.towns import stored
 
 VERSION = Version(1, 1)
 CITY = default_city()
@@ -39,14 +42,8 @@ def world_of(
 ) -> World:
     """One drone and one order."""
     view = drone_snapshot(a_drone(NAME, **drone), VERSION, telemetry_for(NAME, **told), PLANE, heard=heard)
-    return World(
-        (view,),
-        (delivery_snapshot(a_delivery(), VERSION, PLANE),),
-        CITY,
-        tuning=Tuning(autoscale=False),
-        unheard_s={NAME: unheard_s},
-        lag_s=lag_s,
-    )
+    order = delivery_snapshot(a_delivery(), VERSION, PLANE)
+    return world(view, order, city=CITY, unheard_s={NAME: unheard_s}, lag_s=lag_s)
 
 
 def battery_of(world: World) -> float:
@@ -139,40 +136,21 @@ class SlowKV(MemoryKV):
 async def test_a_plan_that_has_grown_old_assigns_nothing(
     old_s: float, takes_s: float, status: DeliveryStatus, written: bool
 ) -> None:
-    clock = FakeClock()
+    clock, order = FakeClock(), a_delivery()
     kv = SlowKV(clock)
-    cache = StateCache(FlightModel(), Tuning())
-    order, drone = a_delivery(), a_drone(NAME)
-    for key, record in (
-        (delivery_key(order.id), order),
-        (drone_key(NAME), drone),
-        (telemetry_key(NAME), telemetry_for(NAME)),
-    ):
-        await kv.put(key, encode(record))
-        cache.take(await stored(kv, key), clock.monotonic_s())
-    plan = Plan(
-        assigns=(
-            Assign(
-                NAME, cache.drones[NAME].version, order.id, cache.deliveries[order.id].version, 1.0, 2.0, 1.0
-            ),
-        )
-    )
+    records = {drone_key(NAME): a_drone(NAME), telemetry_key(NAME): telemetry_for(NAME)}
+    cache = await read_cache(kv, {delivery_key(order.id): order, **records})
+    of_drone, of_order = cache.drones[NAME].version, cache.deliveries[order.id].version
+    plan = Plan(assigns=(Assign(NAME, of_drone, order.id, of_order, 1.0, 2.0, 1.0),))
     until_s = clock.monotonic_s() + 1.0
     clock.advance(old_s)
     kv.takes_s = takes_s
     before = (await stored(kv, drone_key(NAME))).version
-    await CarryOut(kv, cache, clock, lambda record, version: None).carry_out(
-        plan, NoLocks(), assign_until_s=until_s
-    )
+    carry_out = CarryOut(kv, cache, clock, lambda record, version: None).carry_out
+    await carry_out(plan, NoLocks(), assign_until_s=until_s)
     assert decode(Delivery, (await stored(kv, delivery_key(order.id))).value).status is status
     after = await stored(kv, drone_key(NAME))
     assert (decode(Drone, after.value).status is DroneStatus.BUSY) is (status is DeliveryStatus.ASSIGNED)
     assert (after.version != before) is written
     told = decode(Telemetry, (await stored(kv, telemetry_key(NAME))).value)
     assert told.is_recalled(1) is (written and status is DeliveryStatus.PENDING)
-
-
-async def stored(kv: MemoryKV, key: str) -> Item:
-    found = await kv.get(key)
-    assert found is not None
-    return found

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus
 from dronedispatch.testing.fleet import a_delivery
 from dronedispatch.testing.town import Town
+from support.towns import OpenTown
 
 
 @pytest.fixture(params=[True, False], ids=["locks", "no locks"])
-async def town(request: pytest.FixtureRequest) -> AsyncIterator[Town]:
-    town = Town(locks=request.param)
-    town.add_fleet(6)
-    town.open_desk()
-    yield town
-    await town.close()
+async def town(open_town: OpenTown, request: pytest.FixtureRequest) -> Town:
+    return await open_town(6, locks=request.param)
 
 
 async def test_an_order_goes_through_all_states_with_its_stamps_and_history(town: Town) -> None:
-    await town.ticks(3)
     order = await town.order(a_delivery())
     await town.ticks(60)
     delivery = await town.delivery(order.id)
@@ -36,7 +30,6 @@ async def test_an_order_goes_through_all_states_with_its_stamps_and_history(town
 
 
 async def test_without_the_broker_the_same_order_is_delivered_by_rounds_and_scans(town: Town) -> None:
-    await town.ticks(3)
     town.bus.stop_broker()
     order = await town.order(a_delivery())
     await town.ticks(80)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,10 +26,12 @@ from dronedispatch.fleet.energy import FlightModel
 from dronedispatch.fleet.paths import Paths, paths_of, xy_of
 from dronedispatch.fleet.positions import Point
 from dronedispatch.kv.version import Version
+from dronedispatch.testing.views import CALM, drone_at, order, plan
 
 BEGIN_S = 10_000.0
 ROUNDS = 12
 FLIGHT = FlightModel(cruise_mps=300.0)
+CITY = default_city()
 
 
 @dataclass
@@ -58,18 +61,10 @@ class History:
         return Point(self.rng.uniform(x0, x1), self.rng.uniform(y0, y1))
 
     def add_drone(self, name: str) -> None:
-        kind, status = (
-            self.rng.choice(list(DroneType)),
-            self.rng.choice([*[DroneStatus.IDLE] * 8, *DroneStatus]),
-        )
-        self.drones[name] = DroneSnapshot(
-            name,
-            kind,
-            status,
-            self.version(),
-            self.place(),
-            self.rng.choice([100.0, self.rng.uniform(5, 100)]),
-        )
+        kind = self.rng.choice(list(DroneType))
+        status = self.rng.choice([*[DroneStatus.IDLE] * 8, *DroneStatus])
+        battery_pct = self.rng.choice([100.0, self.rng.uniform(5, 100)])
+        self.drones[name] = DroneSnapshot(name, kind, status, self.version(), self.place(), battery_pct)
 
     def order(self) -> None:
         name, kg = f"order-{self.seq:06d}", self.rng.uniform(0.2, 11.0)
@@ -77,43 +72,32 @@ class History:
             name, DeliveryStatus.PENDING, self.version(), self.place(), self.place(), kg, self.now_s
         )
 
+    def seen(self, name: str, **changes: Any) -> None:
+        self.drones[name] = replace(self.drones[name], **changes)
+
+    def drone(self, name: str, **changes: Any) -> None:
+        seq = self.drones[name].orders_seq + 1
+        self.seen(name, version=self.version(), orders_seq=seq, station=None, **changes)
+
+    def delivery(self, name: str, **changes: Any) -> None:
+        self.deliveries[name] = replace(self.deliveries[name], version=self.version(), **changes)
+
     def carry_out(self, plan: Plan) -> None:
         """Most intents become records."""
         for assign in plan.assigns:
             if self.rng.random() < 0.1:
                 continue  # cut short, or lost
-            drone, order = self.drones[assign.drone_id], self.deliveries[assign.delivery_id]
-            self.drones[drone.id] = replace(
-                drone,
-                status=DroneStatus.BUSY,
-                version=self.version(),
-                delivery_id=order.id,
-                delivery_version=str(order.version),
-                orders_seq=drone.orders_seq + 1,
-                stops=2,
-                bound_for=None,
-                station=None,
-            )
+            name, order = assign.drone_id, self.deliveries[assign.delivery_id]
+            held = {"delivery_id": order.id, "delivery_version": str(order.version), "stops": 2}
+            self.drone(name, status=DroneStatus.BUSY, bound_for=None, **held)
             if self.rng.random() < 0.9:
-                self.deliveries[order.id] = replace(
-                    order,
-                    status=DeliveryStatus.ASSIGNED,
-                    version=self.version(),
-                    drone_id=drone.id,
-                    orders_seq=drone.orders_seq + 1,
-                )
+                seq = self.drones[name].orders_seq
+                self.delivery(order.id, status=DeliveryStatus.ASSIGNED, drone_id=name, orders_seq=seq)
         for advance in plan.advances:
-            self.deliveries[advance.delivery_id] = replace(
-                self.deliveries[advance.delivery_id], status=advance.to, version=self.version()
-            )
+            self.delivery(advance.delivery_id, status=advance.to)
         for undo in plan.undos:
-            self.deliveries[undo.delivery_id] = replace(
-                self.deliveries[undo.delivery_id],
-                status=DeliveryStatus.PENDING,
-                version=self.version(),
-                drone_id=None,
-                undone=self.deliveries[undo.delivery_id].undone + 1,
-            )
+            undone = self.deliveries[undo.delivery_id].undone + 1
+            self.delivery(undo.delivery_id, status=DeliveryStatus.PENDING, drone_id=None, undone=undone)
         for free in plan.frees:
             self.still(free.drone_id, DroneStatus.IDLE)
         for status in plan.statuses:
@@ -122,18 +106,8 @@ class History:
             self.still(charge.drone_id, DroneStatus.CHARGING, charge.charge_point)
 
     def still(self, name: str, status: DroneStatus, point: str | None = None) -> None:
-        drone = self.drones[name]
-        self.drones[name] = replace(
-            drone,
-            status=status,
-            version=self.version(),
-            status_s=self.now_s,
-            delivery_id=None,
-            orders_seq=drone.orders_seq + 1,
-            stops=0 if point is None else 1,
-            bound_for=point,
-            station=None,
-        )
+        stops = 0 if point is None else 1
+        self.drone(name, status=status, status_s=self.now_s, delivery_id=None, stops=stops, bound_for=point)
 
     def pass_time(self) -> None:
         """Drones fly, arrive, charge, fall silent, are taken out, come and go; orders come; the city changes."""
@@ -141,27 +115,18 @@ class History:
         for name, drone in list(self.drones.items()):
             chance = rng.random()
             if drone.status is DroneStatus.BUSY and chance < 0.7:
-                done = min(drone.stops, drone.stops_done + rng.randrange(2))
-                self.drones[name] = replace(
-                    drone,
-                    at=self.place(),
-                    stops_done=done,
-                    seen_seq=drone.orders_seq,
-                    battery_pct=drone.battery_pct - 1,
-                )
+                done, left_pct = min(drone.stops, drone.stops_done + rng.randrange(2)), drone.battery_pct - 1
+                told = {"stops_done": done, "seen_seq": drone.orders_seq, "battery_pct": left_pct}
+                self.seen(name, at=self.place(), **told)
             elif drone.bound_for is not None and chance < 0.6:
                 point = self.city.charge_point(drone.bound_for)
                 station = None if point is None or chance < 0.2 else point.id
                 at = self.place() if point is None or station is None else point.at
-                self.drones[name] = replace(
-                    drone, at=at, station=station, seen_seq=drone.orders_seq, battery_pct=80.0
-                )
+                self.seen(name, at=at, station=station, seen_seq=drone.orders_seq, battery_pct=80.0)
             elif chance < 0.02:
-                self.drones[name] = replace(drone, ticks_missed=rng.choice([1, 3, UNFLOWN_TICKS]))
+                self.seen(name, ticks_missed=rng.choice([1, 3, UNFLOWN_TICKS]))
             elif chance < 0.03:
-                self.drones[name] = replace(
-                    drone, decommissioned=not drone.decommissioned, version=self.version()
-                )
+                self.seen(name, decommissioned=not drone.decommissioned, version=self.version())
         for _ in range(rng.randrange(5)):
             self.order()
         if rng.random() < 0.1:
@@ -191,78 +156,70 @@ class History:
             self.carry_out(plan)
 
 
-@pytest.mark.parametrize("policy", [Policy.LOOKAHEAD, Policy.NEAREST])
-@pytest.mark.parametrize("seed", range(4))
-def test_a_round_that_keeps_arrays_decides_as_one_that_does_not(seed: int, policy: Policy) -> None:
-    history, cached = History.of(seed, drones=60), FleetCache()
-    tuning = Tuning(policy=policy, autoscale=bool(seed % 2), retire_after_s=300.0)
+def assert_decides_as_afresh(history: History, tuning: Tuning) -> None:
+    cached = FleetCache()
     plans = [(plan_round(world, history.now_s, cached), afresh) for world, afresh in history.worlds(tuning)]
     assert all(kept == afresh for kept, afresh in plans)
     assert sum(len(plan.assigns) for plan, _ in plans) > 0
 
 
+@pytest.mark.parametrize("policy", [Policy.LOOKAHEAD, Policy.NEAREST])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_round_that_keeps_arrays_decides_as_one_that_does_not(seed: int, policy: Policy) -> None:
+    tuning = Tuning(policy=policy, autoscale=bool(seed % 2), retire_after_s=300.0)
+    assert_decides_as_afresh(History.of(seed, drones=60), tuning)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_so_it_does_in_a_fleet_that_is_too_large_for_all_pairs(seed: int) -> None:
-    history, cached = History.of(seed, drones=2_500), FleetCache()
-    plans = [
-        (plan_round(world, history.now_s, cached), afresh)
-        for world, afresh in history.worlds(Tuning(autoscale=False))
-    ]
-    assert all(kept == afresh for kept, afresh in plans)
-    assert sum(len(plan.assigns) for plan, _ in plans) > 0
+    assert_decides_as_afresh(History.of(seed, drones=2_500), CALM)
 
 
-def one_drone(at: Point, **changes: object) -> DroneSnapshot:
-    drone = DroneSnapshot("drone-00001", DroneType.LIGHT, DroneStatus.IDLE, Version(1, 1), at, 90.0)
-    return replace(drone, **changes)  # type: ignore[arg-type]
+def look_at(cached: FleetCache, *drones: DroneSnapshot) -> None:
+    cached.look(World(drones, (), CITY, FLIGHT))
 
 
-def looked_at(cached: FleetCache, *drones: DroneSnapshot, city: City | None = None) -> None:
-    cached.look(World(drones, (), city or default_city(), FLIGHT))
+def length_m(a: Point, b: Point) -> float:
+    return paths_of(CITY).length_m(a, b)
 
 
 HERE, THERE, GOAL = Point(-2_000.0, 1_000.0), Point(3_000.0, -500.0), Point(500.0, 4_000.0)
 
 
-def test_the_kept_way_to_a_charge_point_is_measured_anew_where_the_drone_has_moved_or_goes_elsewhere() -> (
+def test_the_kept_way_to_a_charge_point_is_measured_anew_for_a_drone_that_has_moved_or_goes_elsewhere() -> (
     None
 ):
-    cached, rows, city = FleetCache(), np.array([0]), default_city()
-    first, second = city.charge_points[:2]
+    cached, (first, second) = FleetCache(), CITY.charge_points[:2]
     for at, point in ((HERE, first), (HERE, first), (THERE, first), (THERE, second)):
-        bound = one_drone(at, status=DroneStatus.CHARGING, bound_for=point.id, bound_at=point.pos, stops=1)
-        looked_at(cached, bound, city=city)
-        assert cached.bound_way_m(rows).tolist() == [paths_of(city).length_m(at, point.at)]
+        bound = {"status": DroneStatus.CHARGING, "bound_for": point.id, "bound_at": point.pos, "stops": 1}
+        look_at(cached, drone_at("d", at, **bound))
+        assert cached.bound_way_m(np.array([0])).tolist() == [length_m(at, point.at)]
 
 
 def test_the_kept_way_to_the_next_stop_is_measured_anew_from_another_place_and_to_another_stop() -> None:
-    cached, city = FleetCache(), default_city()
+    cached = FleetCache()
     for at, goals in ((HERE, (Point(0.0, 0.0), GOAL)), (THERE, (GOAL, GOAL, HERE))):
-        looked_at(cached, one_drone(at), city=city)
+        look_at(cached, drone_at("d", at))
         for goal in goals:
-            assert cached.way_m([0], [goal]).tolist() == [paths_of(city).length_m(at, goal)]
+            assert cached.way_m([0], [goal]).tolist() == [length_m(at, goal)]
 
 
 def test_a_drone_that_comes_in_another_ones_row_has_its_own_ways() -> None:
-    cached, city = FleetCache(), default_city()
-    looked_at(cached, one_drone(HERE), city=city)
+    cached = FleetCache()
+    look_at(cached, drone_at("d", HERE))
     cached.way_m([0], [GOAL])
     cached.charge_ways_m(np.array([0]))
-    looked_at(cached, one_drone(THERE, id="drone-00000"), one_drone(HERE), city=city)
-    assert cached.way_m([0, 1], [GOAL, GOAL]).tolist() == [
-        paths_of(city).length_m(THERE, GOAL),
-        paths_of(city).length_m(HERE, GOAL),
-    ]
-    assert cached.charge_ways_m(np.array([0, 1])).tolist() == [
-        [paths_of(city).length_m(at, point.at) for point in city.charge_points] for at in (THERE, HERE)
-    ]
+    look_at(cached, drone_at("c", THERE), drone_at("d", HERE))
+    assert cached.way_m([0, 1], [GOAL, GOAL]).tolist() == [length_m(THERE, GOAL), length_m(HERE, GOAL)]
+    to_charge = [[length_m(at, point.at) for point in CITY.charge_points] for at in (THERE, HERE)]
+    assert cached.charge_ways_m(np.array([0, 1])).tolist() == to_charge
 
 
 def test_the_kept_ways_to_pick_ups_are_those_of_the_two_places_whatever_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pickup_ways, "ORIGINS_MAX", 5)
-    rng, paths = np.random.default_rng(5), paths_of(default_city())
+    rng, paths = np.random.default_rng(5), paths_of(CITY)
     ways, from_m, count = PickupWays(paths), rng.uniform(-5_000.0, 5_000.0, (12, 2)), 12
     places = [Point(*spot) for spot in rng.uniform(-5_000.0, 5_000.0, (30, 2)).tolist()]
     for turn in range(40):
@@ -277,7 +234,7 @@ def test_the_kept_ways_to_pick_ups_are_those_of_the_two_places_whatever_changes(
 
 
 def test_what_is_kept_of_ways_to_pick_ups_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = paths_of(default_city())
+    paths = paths_of(CITY)
     ways, measured = PickupWays(paths), list[int]()
     lengths_m = paths.lengths_m
 
@@ -307,19 +264,12 @@ def test_a_round_looks_ways_up_twice_those_of_new_orders_and_then_all_that_pairs
     monkeypatch.setattr(Paths, "lengths_m", counted)
     for world in quiet_worlds(600, 6, seed=2):
         looked_up.clear()
-        plan = plan_round(world, BEGIN_S, cached)
-        assert plan.assigns
+        assert plan_round(world, BEGIN_S, cached).assigns
         assert len(looked_up) == 2
 
 
 def test_orders_that_no_drone_of_a_large_fleet_can_lift_wait() -> None:
-    fleet = [
-        DroneSnapshot(f"drone-{i:05d}", DroneType.LIGHT, DroneStatus.IDLE, Version(1, 1), HERE, 100.0)
-        for i in range(ALL_PAIRS_MAX)
-    ]
-    heavy = [
-        DeliverySnapshot(f"o{i}", DeliveryStatus.PENDING, Version(1, 2), GOAL, THERE, 9.0, BEGIN_S)
-        for i in range(2)
-    ]
-    plan = plan_round(World(tuple(fleet), tuple(heavy), default_city(), FLIGHT), BEGIN_S)
-    assert (len(plan.holds), plan.assigns) == (2, ())
+    fleet = [drone_at(f"d{i}", HERE, type=DroneType.LIGHT) for i in range(ALL_PAIRS_MAX)]
+    heavy = [order(f"o{i}", GOAL, THERE, weight_kg=9.0) for i in range(2)]
+    made = plan(*fleet, *heavy)
+    assert (len(made.holds), made.assigns) == (2, ())

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from dronedispatch.dispatcher.loops import UNHEARD_S, Scans
 from dronedispatch.dispatcher.settings import Settings
 from dronedispatch.kv.client import Page
+from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.kv import MemoryKV
 from dronedispatch.testing.town import Desk, Town
+from support.towns import OpenTown
 
 SETTINGS = Settings(scan_s=2.0, fleet_scan_s=20.0)
 
@@ -18,33 +20,24 @@ SETTINGS = Settings(scan_s=2.0, fleet_scan_s=20.0)
 class CountingKV(MemoryKV):
     """Counts scans; each takes `takes_s` of the town's clock."""
 
-    def __init__(self, town: Town) -> None:
-        super().__init__(town.clock)
-        self.town = town
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.clock = clock
         self.takes_s = 0.0
         self.scans: list[str] = []
 
-    async def scan(
-        self,
-        *,
-        prefix: str | None = None,
-        tag: str | None = None,
-        after: str | None = None,
-        limit: int = 500,
-        reverse: bool = False,
-    ) -> Page:
-        self.scans.append(prefix or tag or "")
-        self.town.clock.advance(self.takes_s)
-        return await super().scan(prefix=prefix, tag=tag, after=after, limit=limit, reverse=reverse)
+    async def scan(self, **asked: Any) -> Page:
+        self.scans.append(asked.get("prefix") or asked.get("tag") or "")
+        self.clock.advance(self.takes_s)
+        return await super().scan(**asked)
 
 
 @pytest.fixture
-async def town() -> AsyncIterator[Town]:
-    town = Town()
-    town.kv = CountingKV(town)
+async def town(open_town: OpenTown) -> Town:
+    town = await open_town(desk=False, ticks=0)
+    town.kv = CountingKV(town.clock)
     town.add_fleet(3)
-    yield town
-    await town.close()
+    return town
 
 
 @pytest.fixture

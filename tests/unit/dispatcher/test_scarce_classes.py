@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dronedispatch.dispatcher.core.round import plan_round
-from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.world import DeliverySnapshot, World
-from dronedispatch.fleet.city import default_city
+from dronedispatch.dispatcher.core.world import DeliverySnapshot
 from dronedispatch.fleet.drones import DroneType
-from dronedispatch.testing.views import NOW_S, drone_at, km, order
+from dronedispatch.testing.views import drone_at, km, order, plan
 
 HEAVY_KG = 9.0
 
@@ -15,8 +12,7 @@ HEAVY_KG = 9.0
 def flown_by_the_heavy_one(*orders: DeliverySnapshot) -> str:
     """A heavy drone at the middle and a light one in the north-east; which order the heavy one takes."""
     drones = (drone_at("heavy", km(0, 0)), drone_at("light", km(5, 5), type=DroneType.LIGHT))
-    world = World(drones, orders, default_city().open_sky(), tuning=Tuning(autoscale=False))
-    taken = {assign.drone_id: assign.delivery_id for assign in plan_round(world, NOW_S).assigns}
+    taken = {assign.drone_id: assign.delivery_id for assign in plan(*drones, *orders).assigns}
     assert set(taken) == {"heavy", "light"}
     return taken["heavy"]
 

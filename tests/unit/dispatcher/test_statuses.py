@@ -32,8 +32,8 @@ from dronedispatch.testing.broker import MemoryBus
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.fleet import AT, a_delivery
 from dronedispatch.testing.town import Town
-from support.ids import new_id
-from support.rule_switches import Switch, must_turn_red, put
+from support.rule_switches import Switch, put, turns_red
+from support.towns import OpenTown
 from support.virtual_time import pass_time
 from support.waiting import until
 
@@ -46,23 +46,17 @@ class Desk:
 
     def moved(self, delivery: Delivery, *moves: DeliveryStatus) -> Delivery:
         for to in moves:
-            drone = "d1" if to is DeliveryStatus.ASSIGNED else None
-            delivery = move_delivery(
-                delivery, to, at=stamp(self.clock.wall_s()), cause="test", drone_id=drone
-            )
+            drone, at = "d1" if to is DeliveryStatus.ASSIGNED else None, stamp(self.clock.wall_s())
+            delivery = move_delivery(delivery, to, at=at, cause="test", drone_id=drone)
         return delivery
 
     def batches(self) -> list[DeliveryChanges]:
-        return [
-            decode(DeliveryChanges, message.body)
-            for target, message in self.bus.published
-            if target == DELIVERY_CHANGES
-        ]
+        told = [message.body for target, message in self.bus.published if target == DELIVERY_CHANGES]
+        return [decode(DeliveryChanges, body) for body in told]
 
     def told(self) -> list[str]:
-        events = [
-            decode(DeliveryStatusChanged, bytes(one)) for batch in self.batches() for one in batch.events
-        ]
+        told = [one for batch in self.batches() for one in batch.events]
+        events = [decode(DeliveryStatusChanged, bytes(one)) for one in told]
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
         return [event.status.value for event in events]
 
@@ -97,9 +91,7 @@ async def test_without_the_version_a_test_turns_red(desk: Desk, monkeypatch: pyt
 
     off = put({"dispatcher.statuses.Statuses.know": forgetful}, "dronedispatch")
     proof = test_an_older_version_that_is_read_late_is_no_news
-    switch = Switch("a look remembers the version", off, proof, (desk,))
-    switch.off(monkeypatch)
-    await must_turn_red(switch)
+    await turns_red(monkeypatch, Switch("a look remembers the version", off, proof, (desk,)))
 
 
 async def test_a_beat_says_that_there_is_nothing_to_say(desk: Desk) -> None:
@@ -143,39 +135,32 @@ async def test_what_its_writer_says_is_shown_at_once_and_told_as_an_event_when_i
 @pytest.mark.parametrize("read_first", [True, False])
 async def test_an_older_word_takes_back_nothing_that_was_seen(desk: Desk, read_first: bool) -> None:
     order = a_delivery()
-    assigned = desk.moved(order, DeliveryStatus.ASSIGNED)
-    if read_first:
-        desk.statuses.look(assigned, Version(1, 2))
-        desk.statuses.hear(order, Version(1, 1))
-    else:
-        desk.statuses.hear(assigned, Version(1, 2))
-        desk.statuses.look(order, Version(1, 1))
+    look, hear = desk.statuses.look, desk.statuses.hear
+    newer, older = (look, hear) if read_first else (hear, look)
+    newer(desk.moved(order, DeliveryStatus.ASSIGNED), Version(1, 2))
+    older(order, Version(1, 1))
     desk.statuses.flush()
     assert [one.version for one in desk.batches()[0].deliveries] == ["1.2"]
 
 
+def told_of(delivery: Delivery, version: str = "1.1") -> RecordTold:
+    return RecordTold(version, msgspec.Raw(encode(delivery)))
+
+
 @pytest.mark.parametrize(
     "told",
-    [
-        RecordTold("one.two", msgspec.Raw(encode(a_delivery()))),
-        RecordTold("1.1", msgspec.Raw(b'{"id":7}')),
-        RecordTold("1.1", msgspec.Raw(encode(a_delivery()))),  # of another delivery than the message names
-    ],
+    [told_of(a_delivery(), "one.two"), RecordTold("1.1", msgspec.Raw(b'{"id":7}')), told_of(a_delivery())],
+    ids=["no version", "no delivery", "another delivery than the message names"],
 )
 async def test_a_request_that_tells_what_cannot_be_shown_is_set_aside_and_its_order_flown_all_the_same(
-    told: RecordTold,
+    town: Town, told: RecordTold
 ) -> None:
-    town = Town(speed=60.0)
-    town.add_fleet(6)
-    town.open_desk()
     order = await town.order(a_delivery(), tell=False)
     event = DeliveryRequested(id="x", at=AT, request_id="r", delivery_id=order.id, told=told)
     town.bus.to_queue(DELIVERY_REQUESTS, encode(event))
-    for _ in range(60):
-        await town.tick()
+    await town.ticks(60)
     assert (await town.delivery(order.id)).status is DeliveryStatus.DELIVERED
     assert ["told" in reason for _, reason in town.bus.dead_letters] == [True]
-    await town.close()
 
 
 async def test_orders_that_are_told_together_are_all_looked_at() -> None:
@@ -185,15 +170,9 @@ async def test_orders_that_are_told_together_are_all_looked_at() -> None:
         point_at=lambda *keys: pointed.extend(keys),
         statuses=SimpleNamespace(hear=lambda delivery, _version: heard.append(delivery)),
     )
-    orders = [a_delivery(id=new_id()) for _ in range(3)]
+    orders = [a_delivery() for _ in range(3)]
     first, *others = [
-        DeliveryRequested(
-            id=one.id,
-            at=AT,
-            request_id="r",
-            delivery_id=one.id,
-            told=RecordTold("1.1", msgspec.Raw(encode(one))),
-        )
+        DeliveryRequested(id=one.id, at=AT, request_id="r", delivery_id=one.id, told=told_of(one))
         for one in orders
     ]
     together = msgspec.structs.replace(first, more=tuple(others))
@@ -203,11 +182,11 @@ async def test_orders_that_are_told_together_are_all_looked_at() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_what_a_round_reads_and_writes_travels_in_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    town = Town(speed=60.0, locks=False)
-    town.add_fleet(6)
-    rounds = town.open_desk().rounds
-    await town.ticks(3)
+async def test_what_a_round_reads_and_writes_travels_in_one_batch(
+    open_town: OpenTown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town = await open_town(6, ticks=3, locks=False)
+    rounds = town.desks[0].rounds
     done_at_once, gate = town.kv.batch, asyncio.Event()
 
     async def batch(ops: Sequence[Op]) -> list[OpResult]:
@@ -225,7 +204,6 @@ async def test_what_a_round_reads_and_writes_travels_in_one_batch(monkeypatch: p
     await asyncio.gather(round_, rounds.beat())
     assert (await town.delivery(order.id)).status is DeliveryStatus.ASSIGNED
     assert [target for target, _ in town.bus.published[told:]].count(DELIVERY_CHANGES) == 1
-    await town.close()
 
 
 @pytest.mark.virtual_time

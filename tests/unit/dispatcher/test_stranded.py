@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from dronedispatch.drone_sim.faults import Fault, FaultKind
-from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
+from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.messages import DRONE_UPDATES
-from dronedispatch.testing.fleet import a_delivery, at_km
 from dronedispatch.testing.town import Town
+from support.towns import OpenTown, far_order, ticks_until
 
 
 @pytest.fixture
-async def town() -> AsyncIterator[Town]:
-    town = Town(speed=60.0)
-    town.add_fleet(2)
-    town.open_desk()
-    await town.ticks(2)
-    yield town
-    await town.close()
-
-
-async def until(town: Town, delivery_id: str, wanted: DeliveryStatus) -> Delivery:
-    for _ in range(60):
-        delivery = await town.delivery(delivery_id)
-        if delivery.status is wanted:
-            return delivery
-        await town.tick()
-    pytest.fail(f"{delivery_id} is {delivery.status}")
-
-
-def far_order() -> Delivery:
-    return a_delivery(origin=at_km(8.0, 8.0), destination=at_km(-8.0, 8.0))
+async def town(open_town: OpenTown) -> Town:
+    return await open_town(2)
 
 
 def empty(town: Town, drone_id: str | None) -> None:
@@ -43,9 +23,9 @@ def empty(town: Town, drone_id: str | None) -> None:
 
 async def test_an_order_that_an_empty_battery_has_ended_says_so(town: Town) -> None:
     order = await town.order(far_order())
-    carried = await until(town, order.id, DeliveryStatus.IN_PROGRESS)
+    carried = await ticks_until(town, order.id, DeliveryStatus.IN_PROGRESS)
     empty(town, carried.drone_id)
-    failed = await until(town, order.id, DeliveryStatus.FAILED)
+    failed = await ticks_until(town, order.id, DeliveryStatus.FAILED)
     assert failed.history[-1].cause == f"{carried.drone_id} has an empty battery, with the parcel on board"
     freed = (await town.drones())[carried.drone_id or ""]
     assert freed.cause == f"{carried.drone_id} has an empty battery"
@@ -53,11 +33,11 @@ async def test_an_order_that_an_empty_battery_has_ended_says_so(town: Town) -> N
 
 async def test_the_battery_is_named_though_nobody_heard_the_last_word(town: Town) -> None:
     order = await town.order(far_order())
-    carried = await until(town, order.id, DeliveryStatus.IN_PROGRESS)
+    carried = await ticks_until(town, order.id, DeliveryStatus.IN_PROGRESS)
     heard, town.seconds = town.bus.fate, 0  # the next scan comes after the verdict
     town.bus.fate = lambda target, message: [] if target == DRONE_UPDATES else [message]
     empty(town, carried.drone_id)
     await town.tick()
     town.bus.fate = heard
-    failed = await until(town, order.id, DeliveryStatus.FAILED)
+    failed = await ticks_until(town, order.id, DeliveryStatus.FAILED)
     assert "has an empty battery" in failed.history[-1].cause

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dronedispatch.dispatcher.carry_out import CarryOut, PairLocks
+from dronedispatch.dispatcher.carry_out import CarryOut
 from dronedispatch.dispatcher.core.fleet_arrays import lookahead_fleet
 from dronedispatch.dispatcher.core.fleet_cache import ReadyDrones, cache_of
 from dronedispatch.dispatcher.core.intents import stops_for
@@ -16,7 +16,7 @@ from dronedispatch.dispatcher.core.recall import letting_go
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.state_cache import StateCache
 from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.world import World, delivery_snapshot, drone_snapshot
+from dronedispatch.dispatcher.core.world import delivery_snapshot, drone_snapshot
 from dronedispatch.dispatcher.locks import NoLocks
 from dronedispatch.dispatcher.recalls import Recalls
 from dronedispatch.fleet.city import default_city
@@ -24,38 +24,35 @@ from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus
 from dronedispatch.fleet.documents import decode, delivery_key, drone_key, encode, telemetry_key
 from dronedispatch.fleet.drones import Commands, Drone, DroneStatus, Telemetry
 from dronedispatch.fleet.energy import FlightModel
-from dronedispatch.kv.client import Cas, Get, Item, Op, OpResult
+from dronedispatch.kv.client import Cas, Get, Op, OpResult
 from dronedispatch.kv.version import Version
 from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.fleet import PLANE, a_delivery, a_drone, at_km, telemetry_for
 from dronedispatch.testing.kv import MemoryKV
+from dronedispatch.testing.views import world
+from support.towns import cache_of as read_cache
+from support.towns import stored
 
 pytestmark = pytest.mark.virtual_time
 VERSION = Version(1, 1)
 
 
-async def stored(kv: MemoryKV, key: str) -> Item:
-    found = await kv.get(key)
-    assert found is not None
-    return found
+NAME = "drone-00001"
+
+
+def on_its_way() -> tuple[Delivery, Drone]:
+    """An order, and its drone that flies by its second orders."""
+    order = a_delivery(status=DeliveryStatus.ASSIGNED, drone_id=NAME, orders_seq=2)
+    orders = Commands(seq=2, stops=stops_for(order))
+    return order, a_drone(status=DroneStatus.BUSY, delivery_id=order.id, orders=orders)
 
 
 async def pair(kv: MemoryKV) -> tuple[StateCache, Delivery, Drone]:
-    """A drone on its way by its second orders, as the store and the cache have it."""
-    order = a_delivery(status=DeliveryStatus.ASSIGNED, drone_id="drone-00001", orders_seq=2)
-    drone = a_drone(
-        status=DroneStatus.BUSY, delivery_id=order.id, orders=Commands(seq=2, stops=stops_for(order))
-    )
-    cache = StateCache(FlightModel(), Tuning())
-    records: tuple[tuple[str, Any], ...] = (
-        (delivery_key(order.id), order),
-        (drone_key(drone.id), drone),
-        (telemetry_key(drone.id), telemetry_for(orders_seq=2, tick=9)),
-    )
-    for key, record in records:
-        await kv.put(key, encode(record))
-        assert cache.take(await stored(kv, key), 0.0) is None
-    return cache, order, drone
+    """Both, as the store and the cache have them."""
+    order, drone = on_its_way()
+    told = telemetry_for(orders_seq=2, tick=9)
+    records = {delivery_key(order.id): order, drone_key(NAME): drone, telemetry_key(NAME): told}
+    return await read_cache(kv, records), order, drone
 
 
 class FetchingKV(MemoryKV):
@@ -75,11 +72,11 @@ class FetchingKV(MemoryKV):
 
 
 def looks(op: Op) -> bool:
-    return isinstance(op, Get) and op.key == telemetry_key("drone-00001")
+    return isinstance(op, Get) and op.key == telemetry_key(NAME)
 
 
 def marks(op: Op) -> bool:
-    return isinstance(op, Cas) and op.key == telemetry_key("drone-00001")
+    return isinstance(op, Cas) and op.key == telemetry_key(NAME)
 
 
 @pytest.mark.parametrize(
@@ -98,12 +95,10 @@ async def test_a_drone_that_has_fetched_the_parcel_keeps_it(
     kv = FetchingKV(clock, lambda _op: False)
     cache, order, drone = await pair(kv)
     kv.before_that = fetches_before
-    locks: PairLocks = NoLocks()
-    plan = Plan(
-        undos=(Undo(order.id, cache.deliveries[order.id].version, drone.id, "better placed"),),
-        frees=(Free(drone.id, cache.drones[drone.id].version, "better placed", after_delivery=order.id),),
-    )
-    await CarryOut(kv, cache, clock, lambda record, version: None).carry_out(plan, locks)
+    undo = Undo(order.id, cache.deliveries[order.id].version, drone.id, "better placed")
+    free = Free(drone.id, cache.drones[drone.id].version, "better placed", after_delivery=order.id)
+    plan = Plan(undos=(undo,), frees=(free,))
+    await CarryOut(kv, cache, clock, lambda record, version: None).carry_out(plan, NoLocks())
 
     assert decode(Delivery, (await stored(kv, delivery_key(order.id))).value).status is delivery_is
     assert decode(Drone, (await stored(kv, drone_key(drone.id))).value).status is drone_is
@@ -123,10 +118,7 @@ async def test_a_recall_whose_undo_was_never_written_is_finished_by_the_next_rou
 @pytest.mark.parametrize(
     ("changes", "may_let_go"),
     [
-        (
-            {"drone_id": "drone-00001", "status": DeliveryStatus.ASSIGNED},
-            False,
-        ),  # another one has finished it
+        ({"drone_id": NAME, "status": DeliveryStatus.ASSIGNED}, False),  # another one has finished it
         ({"drone_id": "drone-00002", "status": DeliveryStatus.ASSIGNED}, True),
         ({"status": DeliveryStatus.CANCELLED}, True),
         ({}, True),
@@ -139,13 +131,9 @@ async def test_a_drone_lets_go_of_an_intent_unless_its_delivery_is_assigned_to_i
     kv = MemoryKV(FakeClock())
     order = a_delivery(**changes)
     version = await kv.put(delivery_key(order.id), encode(order))
-    await kv.put(telemetry_key("drone-00001"), encode(telemetry_for(orders_seq=1)))
-    drone = a_drone(
-        status=DroneStatus.BUSY,
-        delivery_id=order.id,
-        delivery_version=str(version),
-        orders=Commands(seq=2, stops=stops_for(order)),
-    )
+    await kv.put(telemetry_key(NAME), encode(telemetry_for(orders_seq=1)))
+    held = {"status": DroneStatus.BUSY, "delivery_id": order.id, "delivery_version": str(version)}
+    drone = a_drone(orders=Commands(seq=2, stops=stops_for(order)), **held)
     granted = await Recalls(kv).granted([letting_go(drone)])
     assert granted == ({(drone.id, order.id)} if may_let_go else set())
     told = decode(Telemetry, (await stored(kv, telemetry_key(drone.id))).value)
@@ -161,16 +149,12 @@ def test_telemetry_without_a_recall_has_the_members_that_older_versions_know() -
 def test_a_drone_of_which_only_the_record_tells_may_be_nearer_than_it_seems(
     heard: bool, may_go: bool
 ) -> None:
-    order = a_delivery(status=DeliveryStatus.ASSIGNED, drone_id="drone-00001", orders_seq=2)
-    drone = a_drone(
-        status=DroneStatus.BUSY, delivery_id=order.id, orders=Commands(seq=2, stops=stops_for(order))
-    )
+    order, drone = on_its_way()
     told = telemetry_for(pos=at_km(2.0, -2.1), orders_seq=2)  # 100 m away: six seconds
     flying = drone_snapshot(drone, VERSION, told, PLANE, heard=heard)
     held = delivery_snapshot(order, VERSION, PLANE)
-    world = World((flying,), (held,), default_city())
-    ready = ReadyDrones(cache_of(world), ())
-    fleet = lookahead_fleet(world, ready, {order.id: held})
+    seen = world(flying, held, city=default_city())
+    fleet = lookahead_fleet(seen, ReadyDrones(cache_of(seen), ()), {order.id: held})
     assert bool(fleet.holding) is may_go
 
 

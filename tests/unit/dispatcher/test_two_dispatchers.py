@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -15,6 +15,7 @@ from dronedispatch.testing.fleet import a_delivery, at_km
 from dronedispatch.testing.flow_checker import FlowChecker
 from dronedispatch.testing.kv import MemoryKV
 from dronedispatch.testing.town import Town
+from support.towns import OpenTown, verdict, watch
 
 
 class InterleavedKV(MemoryKV):
@@ -34,30 +35,15 @@ class InterleavedKV(MemoryKV):
 
 
 @pytest.fixture(params=[True, False], ids=["locks", "no locks"])
-async def town(request: pytest.FixtureRequest) -> AsyncIterator[Town]:
-    town = Town(locks=request.param, speed=200.0, tuning=Tuning(swaps_max=0))  # whatever is undone is harm
-    town.add_fleet(6)
-    yield town
-    await town.close()
+async def town(open_town: OpenTown, request: pytest.FixtureRequest) -> Town:
+    harm = Tuning(swaps_max=0)  # whatever is undone
+    return await open_town(6, desk=False, ticks=0, locks=request.param, speed=200.0, tuning=harm)
 
 
 async def place_orders(town: Town, checker: FlowChecker, count: int) -> None:
     for number in range(count):
         order = await town.order(a_delivery(origin=at_km(1.0 + number % 3, -2.0), weight_kg=1.0))
         checker.accept(order.id)
-
-
-async def watch(town: Town, checker: FlowChecker) -> None:
-    for drone in (await town.drones()).values():
-        checker.see_drone(drone)
-    for told in (await town.telemetry()).values():
-        checker.see_telemetry(told)
-    checker.confirm(await town.deliveries())
-
-
-async def assert_sound(town: Town, checker: FlowChecker, delivered: int) -> None:
-    verdict = checker.verdict({d.id: d for d in await town.deliveries()}, await town.drones())
-    assert (verdict.delivered, verdict.violations) == (delivered, {})
 
 
 async def test_a_standby_writes_and_consumes_nothing(town: Town) -> None:
@@ -97,7 +83,8 @@ async def test_an_old_leader_that_wakes_from_a_pause_does_no_harm(town: Town, pa
     for _ in range(100):
         await town.tick()
         await watch(town, checker)
-    await assert_sound(town, checker, delivered=len(checker.accepted))
+    judged = await verdict(town, checker)
+    assert (judged.delivered, judged.violations) == (len(checker.accepted), {})
     moves = {tuple(line.to for line in delivery.history) for delivery in await town.deliveries()}
     assert moves == {("pending", "assigned", "in-progress", "delivered")}
 
@@ -123,4 +110,5 @@ async def test_two_leaders_at_once_lose_and_double_nothing(seed: int, town: Town
         await watch(town, checker)
     for desk in desks:
         await desk.hang_up()
-    await assert_sound(town, checker, delivered=20)
+    judged = await verdict(town, checker)
+    assert (judged.delivered, judged.violations) == (20, {})

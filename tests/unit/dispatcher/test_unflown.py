@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dronedispatch.dispatcher.core.plan import Plan
-from dronedispatch.dispatcher.core.round import plan_round
-from dronedispatch.dispatcher.core.tuning import Tuning
-from dronedispatch.dispatcher.core.world import UNFLOWN_TICKS, DeliverySnapshot, DroneSnapshot, World
-from dronedispatch.fleet.city import default_city
+from dronedispatch.dispatcher.core.world import UNFLOWN_TICKS
 from dronedispatch.fleet.deliveries import DeliveryStatus
-from dronedispatch.testing.views import NOW_S, flying, km, order
+from dronedispatch.testing.views import flying, km, order, plan
 
 A, FLOWN = DeliveryStatus.ASSIGNED, DeliveryStatus.IN_PROGRESS
-
-
-def plan(drone: DroneSnapshot, delivery: DeliverySnapshot) -> Plan:
-    city = default_city().open_sky()
-    return plan_round(World((drone,), (delivery,), city, tuning=Tuning(autoscale=False)), NOW_S)
 
 
 def test_a_parcel_whose_drone_nobody_flies_waits_until_somebody_does() -> None:

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from shapely import box
 
-from dronedispatch.dispatcher.core.plan import Plan
-from dronedispatch.dispatcher.core.round import plan_round
-from dronedispatch.dispatcher.core.tuning import Tuning
 from dronedispatch.dispatcher.core.why import explain
-from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
-from dronedispatch.fleet.city import City, default_city, parse_city
+from dronedispatch.fleet.city import City, parse_city
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus, DroneType
 from dronedispatch.fleet.positions import Point
-from dronedispatch.testing.views import NOW_S, drone_at, flying, km, order
-
-OPEN = default_city().open_sky()
-CALM = Tuning(autoscale=False)
+from dronedispatch.testing.views import CALM, NOW_S, drone_at, flying, km, order, plan, world
+from dronedispatch.testing.views import OPEN_SKY as OPEN
+from support.generated_cities import with_no_fly
 
 
 def with_areas(*boxes_km: tuple[float, float, float, float]) -> City:
-    document = json.loads(json.dumps(OPEN.document))
-    for number, (west, south, east, north) in enumerate(boxes_km):
-        corners = [
-            km(x, y) for x, y in ((west, south), (east, south), (east, north), (west, north), (west, south))
-        ]
-        ring = [[(pos := OPEN.plane.to_latlon(corner)).lon, pos.lat] for corner in corners]
-        properties = {"kind": "no_fly", "id": f"wall-{number}"}
-        geometry = {"type": "Polygon", "coordinates": [ring]}
-        document["features"].append({"type": "Feature", "properties": properties, "geometry": geometry})
-    return parse_city(document, "walled")
+    walls = [box(*(1_000.0 * end for end in ends)) for ends in boxes_km]
+    return parse_city(with_no_fly(OPEN, walls), "walled")
 
 
 def around(x: float, y: float) -> City:
@@ -45,34 +33,20 @@ def around(x: float, y: float) -> City:
     )
 
 
-def world(
-    *parts: DroneSnapshot | DeliverySnapshot, city: City = OPEN, for_s: dict[str, float] | None = None
-) -> World:
-    drones = tuple(part for part in parts if isinstance(part, DroneSnapshot))
-    orders = tuple(part for part in parts if isinstance(part, DeliverySnapshot))
-    return World(drones, orders, city, tuning=CALM, unflyable_for_s=for_s or {})
-
-
-def plan(
-    *parts: DroneSnapshot | DeliverySnapshot, city: City = OPEN, for_s: dict[str, float] | None = None
-) -> Plan:
-    return plan_round(world(*parts, city=city, for_s=for_s), NOW_S)
+def given_up(city: City, after_s: float = CALM.give_up_after_s) -> dict[str, Any]:
+    """A world in which the order "o" has been unflyable for so long."""
+    return {"city": city, "unflyable_for_s": {"o": after_s}}
 
 
 @pytest.mark.parametrize("end", ["origin", "destination"])
 def test_an_order_whose_place_is_walled_in_waits_with_that_reason(end: str) -> None:
     ends = {"origin": (3.0, 3.0), "destination": (-4.0, 3.0)}
-    made = plan(
-        drone_at("d", km(0, 0)),
-        order("o", km(*ends["origin"]), km(*ends["destination"])),
-        city=around(*ends[end]),
-    )
+    parts = drone_at("d", km(0, 0)), order("o", km(*ends["origin"]), km(*ends["destination"]))
+    made = plan(*parts, city=around(*ends[end]))
     assert not made.assigns
     assert f"its {end} cannot be reached" in made.holds[0].reason
     assert not made.fails
-    told = explain(
-        world(drone_at("d", km(0, 0)), order("o", km(3, 3), km(-4, 3)), city=around(*ends[end])), NOW_S, "o"
-    )
+    told = explain(world(*parts, city=around(*ends[end])), NOW_S, "o")
     assert told is not None
     assert "cannot be reached" in told.summary
 
@@ -88,15 +62,15 @@ def test_an_order_whose_place_lies_in_an_area_is_given_to_nobody(at: Point) -> N
 
 def test_it_fails_with_the_reason_when_that_has_lasted_too_long() -> None:
     parts = drone_at("d", km(0, 0)), order("o", km(3, 3), km(-4, 3))
-    early = plan(*parts, city=around(3, 3), for_s={"o": CALM.give_up_after_s - 1})
-    late = plan(*parts, city=around(3, 3), for_s={"o": CALM.give_up_after_s})
+    early = plan(*parts, **given_up(around(3, 3), CALM.give_up_after_s - 1))
+    late = plan(*parts, **given_up(around(3, 3)))
     assert not early.fails
     assert [(fail.delivery_id, fail.drone_id) for fail in late.fails] == [("o", None)]
     assert "cannot be reached" in late.fails[0].cause
 
 
 def test_an_order_whose_place_is_free_again_is_flown_and_forgotten_as_unflyable() -> None:
-    made = plan(drone_at("d", km(0, 0)), order("o", km(3, 3), km(-4, 3)), for_s={"o": 1e6})
+    made = plan(drone_at("d", km(0, 0)), order("o", km(3, 3), km(-4, 3)), **given_up(OPEN, 1e6))
     assert made.assigns
     assert not made.fails
     assert not made.unflyable
@@ -110,23 +84,15 @@ def test_a_trip_beyond_every_battery_is_told_with_the_limits_of_each_class() -> 
 
 
 def test_an_order_whose_only_class_was_taken_out_does_not_wait_for_it() -> None:
-    heavy = replace(
-        drone_at("h", km(0, 0), type=DroneType.HEAVY), decommissioned=True, status=DroneStatus.INACTIVE
-    )
-    made = plan(
-        heavy, drone_at("l", km(0, 0), type=DroneType.LIGHT), order("o", km(1, 1), km(2, 2), weight_kg=9.0)
-    )
+    heavy = drone_at("h", km(0, 0), decommissioned=True, status=DroneStatus.INACTIVE)
+    light = drone_at("l", km(0, 0), type=DroneType.LIGHT)
+    made = plan(heavy, light, order("o", km(1, 1), km(2, 2), weight_kg=9.0))
     assert "no heavy drone is in service" in made.unflyable["o"]
 
 
 def test_an_order_that_only_waits_for_a_busy_drone_is_not_unflyable() -> None:
-    busy = flying("d", "a", km(0, 0))
-    made = plan(
-        busy,
-        order("a", km(1, 1), km(2, 2), status=DeliveryStatus.ASSIGNED, drone_id="d"),
-        order("o", km(1, 1), km(2, 2)),
-    )
-    assert not made.unflyable
+    held = order("a", km(1, 1), km(2, 2), status=DeliveryStatus.ASSIGNED, drone_id="d")
+    assert not plan(flying("d", "a", km(0, 0)), held, order("o", km(1, 1), km(2, 2))).unflyable
 
 
 CUT_OFF = {
@@ -154,7 +120,7 @@ def test_a_parcel_on_board_whose_destination_is_cut_off_ends_after_the_bound_and
     on_board = flying("d", "o", km(0, 0), done=1)
     parcel = order("o", km(-4, 3), km(*place), status=DeliveryStatus.IN_PROGRESS, drone_id="d")
     waits = plan(on_board, parcel, city=city)
-    ends = plan(on_board, parcel, city=city, for_s={"o": CALM.give_up_after_s})
+    ends = plan(on_board, parcel, **given_up(city))
     assert not waits.fails
     told = explain(world(on_board, parcel, city=city), NOW_S, "o")
     assert told is not None
@@ -164,20 +130,20 @@ def test_a_parcel_on_board_whose_destination_is_cut_off_ends_after_the_bound_and
     assert [free.drone_id for free in ends.frees] == ["d"]
 
 
+UNSEEN = flying("d", "o", km(0, 0), done=1, flying=False)
+ON_BOARD = order("o", km(-4, 3), km(4, 3), status=DeliveryStatus.IN_PROGRESS, drone_id="d")
+
+
 def test_a_drone_of_which_no_place_is_known_is_cut_off_from_nothing() -> None:
-    unseen = flying("d", "o", km(0, 0), done=1, flying=False)
-    parcel = order("o", km(-4, 3), km(4, 3), status=DeliveryStatus.IN_PROGRESS, drone_id="d")
-    made = plan(unseen, parcel, city=around(0, 0), for_s={"o": CALM.give_up_after_s})
+    made = plan(UNSEEN, ON_BOARD, **given_up(around(0, 0)))
     assert not made.unflyable
     assert not made.fails
 
 
 def test_a_parcel_that_fails_with_a_drone_of_which_no_place_is_known_was_seen_nowhere() -> None:
-    unseen = flying("d", "o", km(0, 0), done=1, flying=False)
-    parcel = order("o", km(-4, 3), km(4, 3), status=DeliveryStatus.IN_PROGRESS, drone_id="d")
-    given_up = plan(unseen, parcel, city=with_areas((3, 2, 5, 4)), for_s={"o": CALM.give_up_after_s})
-    silent = plan(replace(unseen, ticks_missed=CALM.silent_ticks), parcel)
-    assert [fail.last_at for fail in (*given_up.fails, *silent.fails)] == [None, None]
+    ended = plan(UNSEEN, ON_BOARD, **given_up(with_areas((3, 2, 5, 4))))
+    silent = plan(replace(UNSEEN, ticks_missed=CALM.silent_ticks), ON_BOARD)
+    assert [fail.last_at for fail in (*ended.fails, *silent.fails)] == [None, None]
 
 
 # -- a charge point that is gone ----------------------------------------------------------------------------------
@@ -202,13 +168,7 @@ def test_a_drone_whose_charge_point_is_gone_goes_to_another_at_once(
 def test_a_drone_whose_charge_point_was_moved_goes_where_it_is_now() -> None:
     point = OPEN.charge_points[0]
     old = OPEN.plane.to_latlon(Point(point.at.x_m + 500.0, point.at.y_m))
-    drone = replace(
-        drone_at("d", km(4, 4)),
-        status=DroneStatus.CHARGING,
-        bound_for=point.id,
-        bound_at=old,
-        stops=1,
-        battery_pct=40.0,
-    )
+    bound = {"status": DroneStatus.CHARGING, "bound_for": point.id, "bound_at": old}
+    drone = drone_at("d", km(4, 4), stops=1, battery_pct=40.0, **bound)
     assert [charge.drone_id for charge in plan(drone).charges] == ["d"]
     assert not plan(replace(drone, bound_at=point.pos)).charges

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
 from dronedispatch.dispatcher.core.round import plan_round
 from dronedispatch.dispatcher.core.tuning import Policy, Tuning
-from dronedispatch.dispatcher.core.why import DroneReason, explain
+from dronedispatch.dispatcher.core.why import DroneReason, Why, explain
 from dronedispatch.dispatcher.core.world import DeliverySnapshot, DroneSnapshot, World
-from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.drones import DroneStatus, DroneType
 from dronedispatch.fleet.positions import Point
-from dronedispatch.kv.version import Version
+from dronedispatch.testing.views import NOW_S, drone_at, order, world
+from dronedispatch.testing.views import OPEN_SKY as CITY
 
-CITY = default_city().open_sky()
-NOW_S = 1_800_000_000.0
-V = Version(1, 1)
 LIMIT_KG = {"light": 3.0, "medium": 7.0, "heavy": 10.0}
 
 
@@ -28,13 +26,12 @@ def spot(rng: random.Random) -> Point:
 
 
 def drone(number: int, rng: random.Random) -> DroneSnapshot:
-    status = rng.choice([DroneStatus.IDLE, DroneStatus.IDLE, DroneStatus.INACTIVE, DroneStatus.RETIRING])
-    return DroneSnapshot(
-        id=f"d{number:02d}",
+    idle, asleep = DroneStatus.IDLE, [DroneStatus.INACTIVE, DroneStatus.RETIRING]
+    return drone_at(
+        f"d{number:02d}",
+        spot(rng),
+        status=rng.choice([idle, idle, *asleep]),
         type=rng.choice(list(DroneType)),
-        status=status,
-        version=V,
-        at=spot(rng),
         battery_pct=rng.uniform(5, 100),
         ticks_missed=rng.choice([0, 0, 0, 0, 99]),
         decommissioned=rng.random() < 0.1,
@@ -42,26 +39,21 @@ def drone(number: int, rng: random.Random) -> DroneSnapshot:
     )
 
 
-def order(name: str, rng: random.Random) -> DeliverySnapshot:
-    return DeliverySnapshot(
-        id=name,
-        status=DeliveryStatus.PENDING,
-        version=V,
-        origin=spot(rng),
-        destination=spot(rng),
-        weight_kg=rng.uniform(0.2, 10),
-        created_s=NOW_S - rng.uniform(0, 600),
-    )
+def an_order(name: str, rng: random.Random) -> DeliverySnapshot:
+    ends, weight_kg = (spot(rng), spot(rng)), rng.uniform(0.2, 10)
+    return order(name, *ends, weight_kg=weight_kg, created_s=NOW_S - rng.uniform(0, 600))
 
 
-def world_of(seed: int, policy: Policy) -> World:
+def world_of(seed: int, policy: Policy = Policy.LOOKAHEAD) -> World:
     rng = random.Random(seed)
-    return World(
-        drones=tuple(drone(n, rng) for n in range(12)),
-        deliveries=tuple(order(f"o{n}", rng) for n in range(3)),
-        city=CITY,
-        tuning=Tuning(policy=policy),
-    )
+    parts = [drone(n, rng) for n in range(12)], [an_order(f"o{n}", rng) for n in range(3)]
+    return world(*parts[0], *parts[1], tuning=Tuning(policy=policy))
+
+
+def explained(seen: World, order_id: str) -> Why:
+    answer = explain(seen, NOW_S, order_id)
+    assert answer is not None
+    return answer
 
 
 def away(a: Point, b: Point) -> float:
@@ -88,11 +80,10 @@ def out_of_service(one: DroneSnapshot) -> bool:
 @pytest.mark.parametrize("policy", [Policy.LOOKAHEAD, Policy.MATCHING])
 @pytest.mark.parametrize("seed", range(40))
 def test_every_reason_agrees_with_an_independent_recomputation(seed: int, policy: Policy) -> None:
-    world = world_of(seed, policy)
-    by_id = {one.id: one for one in world.drones}
-    for wanted in world.deliveries:
-        answer = explain(world, NOW_S, wanted.id)
-        assert answer is not None
+    seen = world_of(seed, policy)
+    by_id = {one.id: one for one in seen.drones}
+    for wanted in seen.deliveries:
+        answer = explained(seen, wanted.id)
         assert {one.drone_id for one in answer.drones} == by_id.keys()
         wrong = [one for one in answer.drones if contradicts(one, by_id[one.drone_id], wanted, policy)]
         assert wrong == []
@@ -115,43 +106,27 @@ def contradicts(told: DroneReason, one: DroneSnapshot, wanted: DeliverySnapshot,
 
 @pytest.mark.parametrize("seed", range(40))
 def test_the_summary_is_what_the_round_decides(seed: int) -> None:
-    world = world_of(seed, Policy.LOOKAHEAD)
-    plan = plan_round(world, NOW_S)
+    seen = world_of(seed)
+    plan = plan_round(seen, NOW_S)
     taken = {assign.delivery_id: assign.drone_id for assign in plan.assigns}
     held = {hold.delivery_id: hold.reason for hold in plan.holds}
-    for wanted in world.deliveries:
-        answer = explain(world, NOW_S, wanted.id)
-        assert answer is not None
+    for wanted in seen.deliveries:
+        answer = explained(seen, wanted.id)
         assert answer.summary == held.get(wanted.id, f"{taken.get(wanted.id)} takes it in this round")
         chosen = [one.drone_id for one in answer.drones if one.reason.startswith("is chosen")]
         assert wanted.id in held or chosen == [taken.get(wanted.id)]
 
 
 def test_an_order_that_nobody_carries_has_no_drone_that_fits() -> None:
-    world = world_of(1, Policy.LOOKAHEAD)
-    light = tuple(one for one in world.drones if one.type is DroneType.LIGHT)
-    answer = explain(World(drones=light, deliveries=world.deliveries, city=CITY), NOW_S, heaviest(world).id)
-    assert answer is not None
+    seen = world_of(1)
+    light = tuple(one for one in seen.drones if one.type is DroneType.LIGHT)
+    heaviest = max(seen.deliveries, key=lambda one: one.weight_kg)
+    answer = explained(replace(seen, drones=light), heaviest.id)
     assert not any(one.fits for one in answer.drones)
 
 
 def test_an_order_that_flies_names_its_drone_and_an_unknown_one_is_none() -> None:
-    world = world_of(1, Policy.LOOKAHEAD)
-    flown = DeliverySnapshot(
-        id="f",
-        status=DeliveryStatus.IN_PROGRESS,
-        version=V,
-        origin=Point(0, 0),
-        destination=Point(1, 1),
-        weight_kg=1.0,
-        created_s=NOW_S,
-        drone_id="d01",
-    )
-    answer = explain(World(drones=world.drones, deliveries=(flown,), city=CITY), NOW_S, "f")
-    assert answer is not None
-    assert "d01" in answer.summary
-    assert explain(world, NOW_S, "nowhere") is None
-
-
-def heaviest(world: World) -> DeliverySnapshot:
-    return max(world.deliveries, key=lambda one: one.weight_kg)
+    seen = world_of(1)
+    flown = order("f", Point(0, 0), Point(1, 1), status=DeliveryStatus.IN_PROGRESS, drone_id="d01")
+    assert "d01" in explained(replace(seen, deliveries=(flown,)), "f").summary
+    assert explain(seen, NOW_S, "nowhere") is None

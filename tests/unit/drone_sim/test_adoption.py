@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
 from dronedispatch.drone_sim.core.placement import drone_id
-from dronedispatch.drone_sim.core.schedule import Beat
-from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.documents import ZONES_KEY, drone_key, encode
 from dronedispatch.fleet.drones import Drone, drone_tags
 from dronedispatch.kv.client import Get, Op, OpResult, Page
 from dronedispatch.testing.fleet import a_drone
 from dronedispatch.testing.kv import MemoryKV
 from dronedispatch.testing.town import Town
-
-BEAT = Beat(late_s=0.0, elapsed_s=1.0, skipped=0, next_due_s=0.0)
+from dronedispatch.testing.views import OPEN_SKY
+from support.generated_cities import moved_by
+from support.towns import a_fleet, beats
 
 
 class InBetween(MemoryKV):
@@ -33,40 +32,18 @@ class InBetween(MemoryKV):
         return results
 
 
-@pytest.fixture
-async def town() -> AsyncIterator[Town]:
-    town = Town(speed=10.0)
-    town.kv = InBetween(town.clock)
-    yield town
-    await town.close()
-
-
-def city_moved_by(lon_deg: float, lat_deg: float) -> bytes:
-    document = json.loads(json.dumps(default_city().open_sky().document))
-
-    def moved(part: object) -> object:
-        if isinstance(part, list) and part and isinstance(part[0], float):
-            return [part[0] + lon_deg, part[1] + lat_deg]
-        return [moved(one) for one in part] if isinstance(part, list) else part
-
-    for feature in document["features"]:
-        feature["geometry"]["coordinates"] = moved(feature["geometry"]["coordinates"])
-    return encode(document)
-
-
 async def test_zones_that_change_while_a_slot_is_taken_over_move_no_drone(town: Town) -> None:
-    one = town.add_fleet(3, "sim-1")
-    await town.ticks(2)
+    town.kv = kv = InBetween(town.clock)
+    one = await a_fleet(town, 3)
     before = {name: told.pos for name, told in (await town.telemetry()).items()}
     town.lose(one)
     await one.claims.release_all()
     two = town.add_fleet(3, "sim-2")
     await two.zones.once()
-    await town.kv.put(ZONES_KEY, city_moved_by(0.05, 0.05))
-    assert isinstance(town.kv, InBetween)
-    town.kv.then = two.zones.once
+    await kv.put(ZONES_KEY, encode(moved_by(OPEN_SKY, 0.05, 0.05)))
+    kv.then = two.zones.once
     await two.claims.once()
-    await two.tick(BEAT)
+    await beats(two)
     after = {name: told.pos for name, told in (await town.telemetry()).items()}
     assert before.keys() == after.keys()
     for name, pos in after.items():
@@ -74,14 +51,11 @@ async def test_zones_that_change_while_a_slot_is_taken_over_move_no_drone(town: 
 
 
 async def test_a_fleet_that_is_taken_over_far_from_the_city_is_shipped_there(town: Town) -> None:
-    one = town.add_fleet(3, "sim-1")
-    await town.ticks(2)
+    one = await a_fleet(town, 3)
     town.lose(one)
     await one.claims.release_all()
-    await town.kv.put(ZONES_KEY, city_moved_by(-7.6, 10.5))
-    two = town.add_fleet(3, "sim-2")
-    await town.ticks(2)
-    city = two.simulation.air.city
+    await town.kv.put(ZONES_KEY, encode(moved_by(OPEN_SKY, -7.6, 10.5)))
+    city = (await a_fleet(town, 3, "sim-2")).simulation.air.city
     told = await town.telemetry()
     assert len(told) == 3
     for one_told in told.values():
@@ -94,16 +68,8 @@ class FormerHolder(MemoryKV):
 
     late: Drone | None = None
 
-    async def scan(
-        self,
-        *,
-        prefix: str | None = None,
-        tag: str | None = None,
-        after: str | None = None,
-        limit: int = 500,
-        reverse: bool = False,
-    ) -> Page:
-        page = await super().scan(prefix=prefix, tag=tag, after=after, limit=limit, reverse=reverse)
+    async def scan(self, **asked: Any) -> Page:
+        page = await super().scan(**asked)
         if self.late is not None:
             late, self.late = self.late, None
             await self.put(drone_key(late.id), encode(late), tags=drone_tags(late))
@@ -113,7 +79,6 @@ class FormerHolder(MemoryKV):
 async def test_a_drone_that_a_former_holder_registers_late_is_flown(town: Town) -> None:
     town.kv = kv = FormerHolder(town.clock)
     kv.late = a_drone(drone_id(1), cause="registered late")
-    fleet = town.add_fleet(3)
-    await town.ticks(2)
+    fleet = await a_fleet(town, 3)
     assert sorted(fleet.state.crafts) == [drone_id(number) for number in range(3)]
     assert (await town.drones())[drone_id(1)].cause == "registered late"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from dronedispatch.drone_sim.claims import Claims
 from dronedispatch.drone_sim.settings import Settings
 from dronedispatch.kv.client import Lease
 from dronedispatch.kv.errors import KVError, OutcomeUnknown, Unavailable
+from dronedispatch.runtime.clock import Clock
 from dronedispatch.runtime.health import CUT_OFF_S
 from dronedispatch.runtime.web import create_web
 from dronedispatch.testing.clock import FakeClock
@@ -21,6 +23,16 @@ from support.virtual_time import LoopClock, pass_time
 pytestmark = pytest.mark.virtual_time
 
 
+async def adopt_at_once(_slots: Sequence[int]) -> None: ...
+
+
+def claims_of(kv: MemoryKV, clock: Clock, ttl_ms: int = 6_000, **parts: Any) -> Claims:
+    """Of four slots, which nobody else claims."""
+    given = {"adopt": adopt_at_once, "drop": lambda _slots: None} | parts
+    names = ("sim-1", ["sim-1"])
+    return Claims(kv, clock, owner="sim-1", names=lambda: names, slots=4, ttl_ms=ttl_ms, **given)
+
+
 async def test_leases_do_not_run_out_while_a_large_fleet_is_read() -> None:
     dropped: list[int] = []
 
@@ -28,16 +40,7 @@ async def test_leases_do_not_run_out_while_a_large_fleet_is_read() -> None:
         await pass_time(20.0)
 
     clock = LoopClock()
-    claims = Claims(
-        MemoryKV(clock),
-        clock,
-        owner="sim-1",
-        names=lambda: ("sim-1", ["sim-1"]),
-        slots=4,
-        ttl_ms=6_000,
-        adopt=adopt,
-        drop=dropped.extend,
-    )
+    claims = claims_of(MemoryKV(clock), clock, adopt=adopt, drop=dropped.extend)
     await claims.once()
     assert claims.held() == (0, 1, 2, 3)
     assert dropped == []
@@ -54,16 +57,7 @@ async def test_a_slot_that_is_lost_while_its_drones_are_read_is_not_flown() -> N
         await pass_time(20.0)
         flown.update(slots)
 
-    claims = Claims(
-        kv,
-        clock,
-        owner="sim-1",
-        names=lambda: ("sim-1", ["sim-1"]),
-        slots=4,
-        ttl_ms=6_000,
-        adopt=adopt,
-        drop=flown.difference_update,
-    )
+    claims = claims_of(kv, clock, adopt=adopt, drop=flown.difference_update)
     await claims.once()
     assert claims.held() == (0, 1, 3)
     assert flown == {0, 1, 3}
@@ -85,20 +79,10 @@ class CutOffKV(MemoryKV):
         return await super().renew(lease)
 
 
-async def adopt_at_once(_slots: Sequence[int]) -> None: ...
-
-
-def claims_of(kv: MemoryKV, clock: FakeClock, ttl_ms: int = 6_000) -> Claims:
-    return Claims(
-        kv,
-        clock,
-        owner="sim-1",
-        names=lambda: ("sim-1", ["sim-1"]),
-        slots=4,
-        ttl_ms=ttl_ms,
-        adopt=adopt_at_once,
-        drop=lambda _slots: None,
-    )
+def cut_off_claims(ttl_ms: int = 6_000) -> tuple[Claims, CutOffKV, FakeClock]:
+    clock = FakeClock()
+    kv = CutOffKV(clock)
+    return claims_of(kv, clock, ttl_ms), kv, clock
 
 
 async def go_on(claims: Claims, clock: FakeClock, seconds: float) -> None:
@@ -110,9 +94,7 @@ async def go_on(claims: Claims, clock: FakeClock, seconds: float) -> None:
 
 @pytest.mark.parametrize("cut", [Unavailable("no coordinator"), OutcomeUnknown("no answer")])
 async def test_who_is_cut_off_from_the_store_says_so_after_a_while_and_not_at_a_pause(cut: KVError) -> None:
-    clock = FakeClock()
-    kv = CutOffKV(clock)
-    claims = claims_of(kv, clock)
+    claims, kv, clock = cut_off_claims()
     await go_on(claims, clock, 2)
     for _ in range(3):
         kv.cut = cut
@@ -127,9 +109,7 @@ async def test_who_is_cut_off_from_the_store_says_so_after_a_while_and_not_at_a_
 
 
 async def test_who_was_cut_off_is_back_with_the_first_answer_whoever_holds_the_slots_by_then() -> None:
-    clock = FakeClock()
-    kv = CutOffKV(clock)
-    claims = claims_of(kv, clock)
+    claims, kv, clock = cut_off_claims()
     kv.cut = Unavailable("no coordinator")
     await go_on(claims, clock, CUT_OFF_S + 2)
     kv.cut = None
@@ -140,9 +120,7 @@ async def test_who_was_cut_off_is_back_with_the_first_answer_whoever_holds_the_s
 
 
 async def test_nobody_is_cut_off_while_a_lease_may_last() -> None:
-    clock = FakeClock()
-    kv = CutOffKV(clock)
-    claims = claims_of(kv, clock, ttl_ms=60_000)
+    claims, kv, clock = cut_off_claims(ttl_ms=60_000)
     await go_on(claims, clock, 1)
     kv.cut = Unavailable("no coordinator")
     await go_on(claims, clock, 58)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,23 +25,22 @@ from dronedispatch.testing.serving import serving
 AUTHORISED = (("authorization", "Bearer let-me"),)
 
 
+@dataclass
 class Door:
     """A drone_sim with one drone, as an operator sees it."""
 
-    def __init__(
-        self, port: int, client: HttpClient, state: FleetState, faults: FaultInjector, clock: FakeClock
-    ) -> None:
-        self._port = port
-        self._client = client
-        self.state = state
-        self.faults = faults
-        self.clock = clock
+    port: int
+    client: HttpClient
+    state: FleetState
+    faults: FaultInjector
+    clock: FakeClock
 
     async def strike(
-        self, body: bytes, headers: tuple[tuple[str, str], ...] = AUTHORISED
+        self, headers: tuple[tuple[str, str], ...] = AUTHORISED, body: bytes | None = None, **fault: Any
     ) -> tuple[HttpResponse, dict[str, object]]:
-        answer = await self._client.request(
-            "POST", "127.0.0.1", self._port, "/faults", headers=headers, body=body, timeout_s=5.0
+        told = msgspec.json.encode({"drone_id": "drone-00001"} | fault) if body is None else body
+        answer = await self.client.request(
+            "POST", "127.0.0.1", self.port, "/faults", headers=headers, body=told, timeout_s=5.0
         )
         return answer, msgspec.json.decode(answer.body, type=dict[str, object])
 
@@ -59,7 +60,7 @@ async def door() -> AsyncIterator[Door]:
 
 
 async def test_a_drone_goes_silent_for_as_long_as_was_asked(door: Door) -> None:
-    answer, _ = await door.strike(b'{"drone_id": "drone-00001", "kind": "silent", "seconds": 5}')
+    answer, _ = await door.strike(kind="silent", seconds=5)
     assert answer.status == 201
     assert door.faults.silent() == {"drone-00001"}
     door.clock.advance(5.1)
@@ -67,30 +68,30 @@ async def test_a_drone_goes_silent_for_as_long_as_was_asked(door: Door) -> None:
 
 
 async def test_a_battery_drops_and_never_rises(door: Door) -> None:
-    await door.strike(b'{"drone_id": "drone-00001", "kind": "battery", "battery_pct": 10}')
-    await door.strike(b'{"drone_id": "drone-00001", "kind": "battery", "battery_pct": 90}')
+    await door.strike(kind="battery", battery_pct=10)
+    await door.strike(kind="battery", battery_pct=90)
     assert door.state.crafts["drone-00001"].battery_pct == 10.0
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "field"),
+    ("fault", "status", "field"),
     [
-        (b'{"drone_id": "drone-00001", "kind": "silent", "seconds": -1}', 422, "seconds"),
-        (b'{"drone_id": "drone-00001", "kind": "silent", "seconds": 1e9}', 422, "seconds"),
-        (b'{"drone_id": "drone-00001", "kind": "battery"}', 422, "battery_pct"),
-        (b'{"drone_id": "drone-00001", "kind": "battery", "battery_pct": 101}', 422, "battery_pct"),
-        (b'{"drone_id": "drone-77777", "kind": "silent"}', 404, "drone_id"),
-        (b'{"drone_id": "drone-00001", "kind": "explode"}', 400, None),
-        (b'{"drone_id": "drone-00001", "kind": "silent", "why": 1}', 400, None),
-        (b'{"drone_id": 7}', 400, None),
-        (b"{", 400, None),
-        (b"", 400, None),
+        ({"kind": "silent", "seconds": -1}, 422, "seconds"),
+        ({"kind": "silent", "seconds": 1e9}, 422, "seconds"),
+        ({"kind": "battery"}, 422, "battery_pct"),
+        ({"kind": "battery", "battery_pct": 101}, 422, "battery_pct"),
+        ({"kind": "silent", "drone_id": "drone-77777"}, 404, "drone_id"),
+        ({"kind": "explode"}, 400, None),
+        ({"kind": "silent", "why": 1}, 400, None),
+        ({"drone_id": 7}, 400, None),
+        ({"body": b"{"}, 400, None),
+        ({"body": b""}, 400, None),
     ],
 )
 async def test_a_fault_that_makes_no_sense_is_refused_and_strikes_nobody(
-    door: Door, body: bytes, status: int, field: str | None
+    door: Door, fault: dict[str, Any], status: int, field: str | None
 ) -> None:
-    answer, problem = await door.strike(body)
+    answer, problem = await door.strike(**fault)
     assert answer.status == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert problem.get("field") == field
@@ -102,6 +103,6 @@ async def test_a_fault_that_makes_no_sense_is_refused_and_strikes_nobody(
 async def test_without_the_operator_token_nothing_is_struck(
     door: Door, headers: tuple[tuple[str, str], ...]
 ) -> None:
-    answer, _ = await door.strike(b'{"drone_id": "drone-00001", "kind": "silent"}', headers)
+    answer, _ = await door.strike(headers, kind="silent")
     assert answer.status == 401
     assert door.faults.silent() == frozenset()

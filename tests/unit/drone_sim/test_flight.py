@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from dronedispatch.drone_sim.core.craft import Craft, craft_of, load_kg, telemetry_of, with_orders
 from dronedispatch.drone_sim.core.flight import Noise, fly, plugged
-from dronedispatch.fleet.drones import Commands, Drone, DroneStatus, DroneType, Stop, StopKind
+from dronedispatch.fleet.drones import Commands, DroneStatus, DroneType, Stop, StopKind
 from dronedispatch.fleet.positions import Point
 from dronedispatch.testing.airspace import OpenSky
+from dronedispatch.testing.fleet import AT, a_drone
 
 SKY = OpenSky()
 QUIET = Noise(share=0.0, seed=1)
 HOME = Point(0.0, 0.0)
+GOAL = SKY.plane.to_point(SKY.plane.to_latlon(Point(1000.0, 0.0)))
 
 
 def stop(kind: StopKind, x_m: float, y_m: float = 0.0, **more: object) -> Stop:
@@ -23,13 +25,8 @@ def stop(kind: StopKind, x_m: float, y_m: float = 0.0, **more: object) -> Stop:
 
 
 def craft(*stops: Stop, battery_pct: float = 80.0, at: Point = HOME) -> Craft:
-    return Craft(
-        id="drone-1",
-        type=DroneType.LIGHT,
-        at=at,
-        battery_pct=battery_pct,
-        orders=Commands(seq=1 if stops else 0, stops=stops),
-    )
+    orders = Commands(seq=1 if stops else 0, stops=stops)
+    return Craft(id="drone-1", type=DroneType.LIGHT, at=at, battery_pct=battery_pct, orders=orders)
 
 
 DELIVERY = (
@@ -76,8 +73,7 @@ def test_one_long_tick_ends_where_many_short_ones_end() -> None:
 
 
 def test_a_path_around_an_area_is_flown_in_its_length() -> None:
-    goal = SKY.plane.to_point(stop(StopKind.PICKUP, 1000.0).pos or pytest.fail("no position"))
-    around = OpenSky(detours={goal: Point(500.0, 500.0)})
+    around = OpenSky(detours={GOAL: Point(500.0, 500.0)})
     flown = fly(craft(stop(StopKind.PICKUP, 1000.0)), 100.0, around, QUIET)
     assert flown.stops_done == 0
     assert flown.odometer_m == pytest.approx(1000.0)
@@ -85,9 +81,8 @@ def test_a_path_around_an_area_is_flown_in_its_length() -> None:
 
 
 def test_a_new_zone_configuration_is_flown_from_where_the_drone_is() -> None:
-    goal = SKY.plane.to_point(stop(StopKind.PICKUP, 1000.0).pos or pytest.fail("no position"))
     halfway = fly(craft(stop(StopKind.PICKUP, 1000.0)), 50.0, SKY, QUIET)
-    closed = OpenSky(revision="2", detours={goal: Point(500.0, 400.0)})
+    closed = OpenSky(revision="2", detours={GOAL: Point(500.0, 400.0)})
     flown = fly(halfway, 40.0, closed, QUIET)
     assert flown.at.y_m == pytest.approx(400.0)
 
@@ -128,23 +123,15 @@ def test_newer_orders_replace_the_old_ones_in_the_air_and_older_or_equal_ones_ch
 
 
 def test_what_is_on_board_follows_from_orders_and_progress_alone() -> None:
-    assert load_kg(DELIVERY, 0) == 0.0
-    assert load_kg(DELIVERY, 1) == 2.0
-    assert load_kg(DELIVERY, 2) == 0.0
+    assert [load_kg(DELIVERY, done) for done in range(3)] == [0.0, 2.0, 0.0]
     assert load_kg((DELIVERY[1],), 0) == 2.0
 
 
 def test_a_process_that_takes_a_drone_over_flies_it_as_the_old_one_would_have() -> None:
-    drone = Drone(
-        id="drone-1",
-        type=DroneType.LIGHT,
-        status=DroneStatus.BUSY,
-        orders=Commands(seq=1, stops=DELIVERY),
-        status_at="2026-11-24T06:00:00.000Z",
-    )
+    drone = a_drone("drone-1", status=DroneStatus.BUSY, orders=Commands(seq=1, stops=DELIVERY))
     noise = Noise(share=0.15, seed=3)
     flown = fly(craft(*DELIVERY), 150.0, SKY, noise)
-    told = telemetry_of(flown, SKY.plane, tick=5, at="2026-11-24T06:00:05.000Z")
+    told = telemetry_of(flown, SKY.plane, tick=5, at=AT)
     taken_over = fly(craft_of(drone, told, SKY.plane), 100.0, SKY, noise)
     stayed = fly(flown, 100.0, SKY, noise)
     assert taken_over.at.x_m == pytest.approx(stayed.at.x_m)

@@ -27,8 +27,3 @@ from dronedispatch.runtime.settings import SettingsError, load
 def test_a_setting_that_makes_no_sense_is_refused_by_name(variable: str, value: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         load(Settings, "DRONE_SIM", {variable: value})
-
-
-def test_the_defaults_are_a_fleet_of_eighteen_at_one_tick_a_second() -> None:
-    settings = load(Settings, "DRONE_SIM", {})
-    assert (settings.drones, settings.period_s, settings.speed) == (18, 1.0, 1.0)

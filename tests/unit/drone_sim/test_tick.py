@@ -76,9 +76,8 @@ def test_a_drone_that_is_called_away_gives_its_place_to_the_next() -> None:
 
 def test_drones_of_another_process_keep_their_place_at_a_shared_station() -> None:
     dock = Dock(queue=("theirs", "ours", "gone"))
-    assert settle(dock, present=["ours", "new"], ours={"ours", "gone", "new"}) == Dock(
-        queue=("theirs", "ours", "new")
-    )
+    settled = settle(dock, present=["ours", "new"], ours={"ours", "gone", "new"})
+    assert settled == Dock(queue=("theirs", "ours", "new"))
     assert plugged_in(dock, 1) == ("theirs",)
     assert plugged_in(dock, 0) == ()
 
@@ -99,11 +98,7 @@ def test_a_process_that_was_stopped_does_not_let_its_drones_jump() -> None:
     assert beat(due_s=1.0, began_s=600.0, previous_s=0.0, period_s=1.0).elapsed_s == ELAPSED_TICKS_MAX
 
 
-@given(
-    processes=st.integers(1, 6),
-    slots=st.integers(1, 32),
-    seed=st.integers(0, 1000),
-)
+@given(processes=st.integers(1, 6), slots=st.integers(1, 32), seed=st.integers(0, 1000))
 def test_shares_settle_with_every_slot_held_by_one_process(processes: int, slots: int, seed: int) -> None:
     names = [f"sim-{n}" for n in range(processes)]
     held: dict[str, set[int]] = {name: set() for name in names}

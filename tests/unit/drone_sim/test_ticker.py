@@ -15,18 +15,20 @@ from dronedispatch.testing.clock import FakeClock
 from dronedispatch.testing.kv import MemoryKV
 
 
-class Stopwatch:
-    """Collects beats; each tick takes `work_s` of the clock."""
+async def beats_of(clock: FakeClock, work_s: float, count: int, step_s: float = 0.0) -> list[Beat]:
+    """What a ticker of one second tells of itself when each tick takes so long, and then the wall clock is set."""
+    beats: list[Beat] = []
 
-    def __init__(self, clock: FakeClock, work_s: float) -> None:
-        self.clock = clock
-        self.work_s = work_s
-        self.beats: list[Beat] = []
-
-    async def __call__(self, beat: Beat) -> str:
-        self.beats.append(beat)
-        self.clock.advance(self.work_s)
+    async def tick(beat: Beat) -> str:
+        beats.append(beat)
+        clock.advance(work_s)
+        clock.jump_wall(step_s)
         return "ticked"
+
+    ticker = Ticker(tick, clock, 1.0)
+    for _ in range(count):
+        await ticker.once()
+    return beats
 
 
 @pytest.fixture
@@ -42,30 +44,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 
 async def test_work_that_fits_into_the_period_makes_no_tick_late(clock: FakeClock) -> None:
-    watch = Stopwatch(clock, work_s=0.6)
-    ticker = Ticker(watch, clock, 1.0)
-    for _ in range(5):
-        await ticker.once()
-    assert [beat.late_s for beat in watch.beats] == [0.0] * 5
-    assert [beat.elapsed_s for beat in watch.beats] == pytest.approx([1.0] * 5)
+    beats = await beats_of(clock, work_s=0.6, count=5)
+    assert [beat.late_s for beat in beats] == [0.0] * 5
+    assert [beat.elapsed_s for beat in beats] == pytest.approx([1.0] * 5)
 
 
 async def test_work_that_does_not_fit_skips_ticks_and_motion_covers_what_has_passed(clock: FakeClock) -> None:
-    watch = Stopwatch(clock, work_s=2.5)
-    ticker = Ticker(watch, clock, 1.0)
-    for _ in range(4):
-        await ticker.once()
-    assert sum(beat.elapsed_s for beat in watch.beats[1:]) == pytest.approx(7.5)
-    assert [beat.skipped for beat in watch.beats] == [0, 1, 2, 1]
+    beats = await beats_of(clock, work_s=2.5, count=4)
+    assert sum(beat.elapsed_s for beat in beats[1:]) == pytest.approx(7.5)
+    assert [beat.skipped for beat in beats] == [0, 1, 2, 1]
 
 
 async def test_a_wall_clock_that_is_set_changes_no_beat(clock: FakeClock) -> None:
-    watch = Stopwatch(clock, work_s=0.1)
-    ticker = Ticker(watch, clock, 1.0)
-    await ticker.once()
-    clock.jump_wall(-3600.0)
-    await ticker.once()
-    assert watch.beats[1] == Beat(late_s=0.0, elapsed_s=1.0, skipped=0, next_due_s=watch.beats[1].next_due_s)
+    _, second = await beats_of(clock, work_s=0.1, count=2, step_s=-3600.0)
+    assert second == Beat(late_s=0.0, elapsed_s=1.0, skipped=0, next_due_s=second.next_due_s)
 
 
 async def test_zones_are_followed_and_a_document_that_is_no_city_changes_nothing() -> None:

@@ -10,17 +10,13 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapely import LineString, Polygon, affinity
+from shapely import LineString, Polygon, affinity, box
 
 from dronedispatch.fleet.city import City, CityInvalid, parse_city
 from dronedispatch.fleet.free_space import COARSE, FINE, STEPS_MAX, CityTooComplex, free_space
 from dronedispatch.fleet.paths import NO_WAY_M, Paths
 from dronedispatch.fleet.positions import Point, distance_m
 from support import generated_cities
-
-
-def box(west: float, south: float, east: float, north: float) -> Polygon:
-    return shapely.box(west, south, east, north)
 
 
 def walled_in(radius_m: float = 1_000.0, thick_m: float = 300.0) -> list[Polygon]:
@@ -81,18 +77,7 @@ def test_no_way_enters_an_area_or_leaves_the_city(
 
 
 def test_a_route_in_a_concave_city_stays_inside() -> None:
-    rim = Polygon(
-        [
-            (-5e3, -5e3),
-            (5e3, -5e3),
-            (5e3, 5e3),
-            (3e3, 5e3),
-            (3e3, -3e3),
-            (-3e3, -3e3),
-            (-3e3, 5e3),
-            (-5e3, 5e3),
-        ]
-    )
+    rim = box(-5e3, -5e3, 5e3, 5e3).difference(box(-3e3, -3e3, 3e3, 6e3))
     city = generated_cities.city(rim, [])
     paths = Paths(city)
     a, b = Point(-4e3, 4e3), Point(4e3, 4e3)
@@ -103,10 +88,8 @@ def test_a_route_in_a_concave_city_stays_inside() -> None:
 
 @pytest.mark.parametrize("turn", range(0, 60, 5))
 def test_places_by_one_edge_with_a_dent_between_them_have_a_way_along_it(turn: int) -> None:
-    rim = affinity.rotate(
-        Polygon([(-500, -500), (0, -499), (500, -500), (500, 500), (-500, 500)]), turn, origin=(0, 0)
-    )
-    city = generated_cities.city(rim, [])
+    dented = Polygon([(-500, -500), (0, -499), (500, -500), (500, 500), (-500, 500)])
+    city = generated_cities.city(affinity.rotate(dented, turn, origin=(0, 0)), [])
     paths = Paths(city)
     for away_m in range(150, 400, 30):
         west, east = (
@@ -159,7 +142,8 @@ def test_a_place_that_areas_wall_in_cannot_be_reached_and_no_route_leads_there()
     assert paths.why_not_reached(outside) is None
     assert paths.route(outside, inside) == ()
     assert paths.length_m(outside, inside) == NO_WAY_M
-    assert paths.regions(np.array([inside, outside]))[0] != paths.regions(np.array([inside, outside]))[1]
+    of_inside, of_outside = paths.regions(np.array([inside, outside]))
+    assert of_inside != of_outside
 
 
 def test_a_hole_in_an_area_may_be_flown_in_but_not_into() -> None:
@@ -168,9 +152,8 @@ def test_a_hole_in_an_area_may_be_flown_in_but_not_into() -> None:
     document = generated_cities.document(rim, [])
     outer, hole = ([list(p) for p in r.coords] for r in (ring.exterior, ring.interiors[0]))
     degrees = [generated_cities.ring_of(Polygon(r)) for r in (outer, hole)]
-    document["features"].append(
-        generated_cities.feature("no_fly", "ring", {"type": "Polygon", "coordinates": degrees})
-    )
+    area = {"type": "Polygon", "coordinates": degrees}
+    document["features"].append(generated_cities.feature("no_fly", "ring", area))
     city = parse_city(document, "hole")
     paths = Paths(city)
     middle = city.plane.to_latlon(Point(0.0, 0.0))
@@ -220,9 +203,8 @@ def test_an_even_costlier_one_is_given_up_by_whoever_reads_it(monkeypatch: pytes
 def test_a_charge_point_that_nobody_could_leave_is_refused() -> None:
     document = generated_cities.document(generated_cities.wiggly(40, roughness=0.0), walled_in(60.0, 50.0))
     point = {"type": "Point", "coordinates": [4.9, 52.37]}
-    document["features"].append(
-        generated_cities.feature("charge_point", "stuck", point, zone="all", capacity=1)
-    )
+    stuck = generated_cities.feature("charge_point", "stuck", point, zone="all", capacity=1)
+    document["features"].append(stuck)
     with pytest.raises(CityInvalid, match="the charge point stuck"):
         Paths(parse_city(document, "stuck")).refuse_new()
 

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from dronedispatch.fleet.city import CityInvalid, default_city, parse_city
 from dronedispatch.fleet.positions import LatLon
-
-Document = dict[str, Any]
+from support.generated_cities import Document, box, copied, first
 
 
 def rome() -> Document:
-    return copy.deepcopy(dict(default_city().document))
-
-
-def of_kind(document: Document, kind: str) -> Document:
-    found: Document = next(f for f in document["features"] if f["properties"]["kind"] == kind)
-    return found
+    return copied(default_city())
 
 
 def drop(kind: str) -> Callable[[Document], None]:
@@ -32,14 +24,14 @@ def drop(kind: str) -> Callable[[Document], None]:
 
 def put(kind: str, part: str, key: str, value: object) -> Callable[[Document], None]:
     def change(document: Document) -> None:
-        of_kind(document, kind)[part][key] = value
+        first(document, kind)[part][key] = value
 
     return change
 
 
+NAN = float("nan")
 BOW_TIE = [[[12.45, 41.90], [12.46, 41.91], [12.46, 41.90], [12.45, 41.91], [12.45, 41.90]]]
-OVER_THE_RIM = [[[12.36, 41.90], [12.38, 41.90], [12.38, 41.91], [12.36, 41.90]]]
-ROUND_A_CHARGER = [[[12.42, 41.84], [12.44, 41.84], [12.44, 41.85], [12.42, 41.85], [12.42, 41.84]]]
+OVER_THE_RIM, ROUND_A_CHARGER = box(12.36, 41.90, 12.38, 41.91), box(12.42, 41.84, 12.44, 41.85)
 
 
 def test_the_default_city_has_four_zones_with_a_charge_point_each_and_no_fly_areas() -> None:
@@ -63,16 +55,12 @@ def test_the_default_city_has_four_zones_with_a_charge_point_each_and_no_fly_are
         (put("zone", "properties", "id", "rome"), "features[1].properties.id"),
         (put("zone", "properties", "id", ""), "features[1].properties.id"),
         (put("zone", "geometry", "type", "Point"), "features[1].geometry.type"),
-        (put("charge_point", "properties", "capacity", 0), "features[2].properties.capacity"),
-        (put("charge_point", "properties", "capacity", 2.5), "features[2].properties.capacity"),
-        (put("charge_point", "properties", "capacity", 1e300), "features[2].properties.capacity"),
-        (put("charge_point", "properties", "capacity", float("nan")), "features[2].properties.capacity"),
-        (put("charge_point", "properties", "capacity", True), "features[2].properties.capacity"),
-        (put("charge_point", "properties", "zone", "nowhere"), "features[2].properties.zone"),
-        (
-            put("charge_point", "geometry", "coordinates", [12.4, float("nan")]),
-            "features[2].geometry.coordinates",
+        *(
+            (put("charge_point", "properties", "capacity", wrong), "features[2].properties.capacity")
+            for wrong in (0, 2.5, 1e300, NAN, True)
         ),
+        (put("charge_point", "properties", "zone", "nowhere"), "features[2].properties.zone"),
+        (put("charge_point", "geometry", "coordinates", [12.4, NAN]), "features[2].geometry.coordinates"),
         (put("charge_point", "geometry", "coordinates", [11.0, 41.9]), "features"),
         (put("no_fly", "geometry", "coordinates", BOW_TIE), "features[9].geometry"),
         (put("no_fly", "geometry", "coordinates", BOW_TIE[0]), "features[9].geometry.coordinates"),
@@ -108,7 +96,7 @@ def test_what_is_no_document_at_all_is_refused(document: object) -> None:
     [
         (LatLon(lat=41.9, lon=12.9), "outside"),
         (LatLon(lat=41.9039, lon=12.4520), "no-fly"),
-        (LatLon(lat=float("nan"), lon=12.5), "no position"),
+        (LatLon(lat=NAN, lon=12.5), "no position"),
     ],
 )
 def test_a_place_where_nothing_can_land_says_why(pos: LatLon, word: str) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import shapely
@@ -15,58 +13,44 @@ from dronedispatch.fleet.city import CityInvalid, default_city, parse_city
 from dronedispatch.fleet.geojson import refuse_strange_names
 from dronedispatch.fleet.paths import Paths
 from dronedispatch.fleet.positions import LatLon
-from support import generated_cities
-
-Document = dict[str, Any]
+from support.generated_cities import Document, box, copied, feature, first
 
 
 def rome() -> Document:
-    return copy.deepcopy(dict(default_city().document))
+    return copied(default_city())
 
 
-def first(document: Document, kind: str) -> Document:
-    found: Document = next(f for f in document["features"] if f["properties"]["kind"] == kind)
-    return found
-
-
-def rings(document: Document, kind: str) -> list[list[list[float]]]:
-    found: list[list[list[float]]] = first(document, kind)["geometry"]["coordinates"]
-    return found
+def polygons(document: Document) -> list[Document]:
+    return [one for one in document["features"] if one["geometry"]["type"] == "Polygon"]
 
 
 def foreign(document: Document) -> None:
     document["crs"] = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
     document["generator"] = "JOSM"
     document["bbox"] = [12.37, 41.8, 12.6, 41.98]
-    for feature in document["features"]:
-        feature["properties"]["stroke-width"] = 2
-        feature["id"] = 7
+    for one in document["features"]:
+        one["properties"]["stroke-width"] = 2
+        one["id"] = 7
 
 
 def altitudes(document: Document) -> None:
-    for feature in document["features"]:
-        if feature["geometry"]["type"] == "Polygon":
-            for ring in feature["geometry"]["coordinates"]:
-                for position in ring:
-                    position.append(37.5)
-        else:
-            feature["geometry"]["coordinates"].append(12)
+    for one in polygons(document):
+        for ring in one["geometry"]["coordinates"]:
+            for position in ring:
+                position.append(37.5)
+    first(document, "charge_point")["geometry"]["coordinates"].append(12)
 
 
 def other_way_round(document: Document) -> None:
-    for feature in document["features"]:
-        if feature["geometry"]["type"] == "Polygon":
-            for ring in feature["geometry"]["coordinates"]:
-                ring.reverse()
+    for one in polygons(document):
+        for ring in one["geometry"]["coordinates"]:
+            ring.reverse()
 
 
 def multi(document: Document) -> None:
-    for feature in document["features"]:
-        if feature["geometry"]["type"] == "Polygon":
-            feature["geometry"] = {
-                "type": "MultiPolygon",
-                "coordinates": [feature["geometry"]["coordinates"]],
-            }
+    for one in polygons(document):
+        several = [one["geometry"]["coordinates"]]
+        one["geometry"] = {"type": "MultiPolygon", "coordinates": several}
 
 
 @pytest.mark.parametrize("change", [foreign, altitudes, other_way_round, multi])
@@ -76,19 +60,18 @@ def test_what_editors_write_is_the_same_city_and_stays_as_it_was_written(
     document = rome()
     change(document)
     city = parse_city(document, "default")
-    assert [shapely.normalize(area.shape) for area in city.no_fly] == [
-        shapely.normalize(area.shape) for area in default_city().no_fly
-    ]
+    shapes, plain = ([shapely.normalize(one.shape) for one in each.no_fly] for each in (city, default_city()))
+    assert shapes == plain
     assert city.diameter_m == default_city().diameter_m
     assert json.dumps(city.document) == json.dumps(document)
 
 
 def test_parts_that_overlap_are_one_area() -> None:
     document = rome()
-    feature = first(document, "no_fly")
-    ring = feature["geometry"]["coordinates"][0]
+    no_fly = first(document, "no_fly")
+    ring = no_fly["geometry"]["coordinates"][0]
     moved = [[lon + 0.001, lat] for lon, lat in ring]
-    feature["geometry"] = {"type": "MultiPolygon", "coordinates": [[ring], [moved]]}
+    no_fly["geometry"] = {"type": "MultiPolygon", "coordinates": [[ring], [moved]]}
     area = parse_city(document, "two").no_fly[0]
     assert isinstance(area.shape, Polygon)
     assert area.shape.area > default_city().no_fly[0].shape.area
@@ -96,23 +79,17 @@ def test_parts_that_overlap_are_one_area() -> None:
 
 def test_a_hole_in_the_boundary_is_outside_the_city() -> None:
     document = rome()
-    rings(document, "boundary").append(
-        [[12.50, 41.86], [12.51, 41.86], [12.51, 41.87], [12.50, 41.87], [12.50, 41.86]]
-    )
+    first(document, "boundary")["geometry"]["coordinates"] += box(12.50, 41.86, 12.51, 41.87)
     city = parse_city(document, "hole")
     assert "outside" in (city.why_not_here(LatLon(lat=41.865, lon=12.505)) or "")
     a, b = (city.plane.to_point(LatLon(lat=41.865, lon=lon)) for lon in (12.49, 12.52))
     assert len(Paths(city).route(a, b)) > 1
 
 
-def island(west: float, south: float, east: float, north: float) -> list[list[list[float]]]:
-    return [[[west, south], [east, south], [east, north], [west, north], [west, south]]]
-
-
 def test_a_city_of_two_islands_has_no_way_between_them() -> None:
     document = rome()
     west, south, east, north = 12.37, 41.80, 12.60, 41.98
-    islands = [island(west, south, 12.48, north), island(12.49, south, east, north)]
+    islands = [box(west, south, 12.48, north), box(12.49, south, east, north)]
     first(document, "boundary")["geometry"] = {"type": "MultiPolygon", "coordinates": islands}
     document["features"] = [f for f in document["features"] if f["properties"]["kind"] != "no_fly"]
     city = parse_city(document, "islands")
@@ -126,18 +103,12 @@ def test_a_city_of_two_islands_has_no_way_between_them() -> None:
 
 def taveuni(west: float = 179.95, east: float = -179.95) -> Document:
     """RFC 7946, 3.1.9: cut in two at 180 degrees."""
-    this = [[[west, -16.6], [180.0, -16.6], [180.0, -16.5], [west, -16.5], [west, -16.6]]]
-    that = [[[-180.0, -16.6], [east, -16.6], [east, -16.5], [-180.0, -16.5], [-180.0, -16.6]]]
-    both = {"type": "MultiPolygon", "coordinates": [this, that]}
+    parts = [box(west, -16.6, 180.0, -16.5), box(-180.0, -16.6, east, -16.5)]
+    both = {"type": "MultiPolygon", "coordinates": parts}
     point = {"type": "Point", "coordinates": [180.0, -16.55]}
-    return {
-        "type": "FeatureCollection",
-        "features": [
-            generated_cities.feature("boundary", "taveuni", both),
-            generated_cities.feature("zone", "all", both),
-            generated_cities.feature("charge_point", "dock", point, zone="all", capacity=2),
-        ],
-    }
+    dock = feature("charge_point", "dock", point, zone="all", capacity=2)
+    features = [feature("boundary", "taveuni", both), feature("zone", "all", both), dock]
+    return {"type": "FeatureCollection", "features": features}
 
 
 @pytest.mark.parametrize(("west", "east"), [(179.7103214, -179.8685876), (179.7783277, -179.9923674)])
@@ -164,6 +135,13 @@ def put_geometry(kind: str, geometry: object) -> Callable[[Document], None]:
     return change
 
 
+def put_property(kind: str, name: str, value: object) -> Callable[[Document], None]:
+    def change(document: Document) -> None:
+        first(document, kind)["properties"][name] = value
+
+    return change
+
+
 POLYGON, POINT = "Polygon", "Point"
 NOT_SUPPORTED = [
     ("no_fly", "GeometryCollection", [], "geometry.type", "GeometryCollection"),
@@ -172,13 +150,7 @@ NOT_SUPPORTED = [
     ("no_fly", POLYGON, [[5]], "geometry.coordinates[0][0]", "longitude"),
     ("no_fly", POLYGON, [None], "geometry.coordinates[0]", "positions"),
     ("no_fly", POLYGON, [], "geometry.coordinates", "rings"),
-    (
-        "no_fly",
-        POLYGON,
-        [[[12.4, 41.9], [12.5, 41.9], [12.5, 41.8], [12.4, 41.8]]],
-        "geometry.coordinates[0]",
-        "closed",
-    ),
+    ("no_fly", POLYGON, [box(12.4, 41.8, 12.5, 41.9)[0][:-1]], "geometry.coordinates[0]", "closed"),
     ("charge_point", POINT, [10**400, 1], "geometry.coordinates", "finite"),
     ("charge_point", POINT, [12.4, 41.9, "high"], "geometry.coordinates", "altitude"),
     ("charge_point", "MultiPoint", [[12.4, 41.9]], "geometry.type", "MultiPoint"),
@@ -202,11 +174,7 @@ def test_a_geometry_that_is_not_supported_is_refused_by_its_true_name(
     ("change", "field", "word"),
     [
         (put_geometry("zone", None), "features[1].geometry", "object"),
-        (
-            lambda d: first(d, "charge_point")["properties"].update(zone=[]),
-            "features[2].properties.zone",
-            "zone",
-        ),
+        (put_property("charge_point", "zone", []), "features[2].properties.zone", "zone"),
         (lambda d: d.update(crs={"properties": {"name": "EPSG:3857"}}), "crs", "WGS84"),
     ],
 )
@@ -233,10 +201,7 @@ def test_a_ring_that_crosses_itself_is_refused_with_the_place() -> None:
 def test_a_new_city_has_texts_for_names_and_an_old_one_is_read_all_the_same(name: object) -> None:
     document = rome()
     first(document, "zone")["properties"]["name"] = name
-    parse_city(document, "old")
-    with pytest.raises(CityInvalid) as refused:
-        refuse_strange_names(document)
-    assert refused.value.field == "features[1].properties.name"
+    assert_only_a_new_city_is_refused(document, "features[1].properties.name")
 
 
 @pytest.mark.parametrize("text", ["a\nb", "\x00", "a\x1b[2J", "\u2028", "\ud800"])
@@ -246,7 +211,11 @@ def test_a_new_city_has_no_text_that_breaks_a_line_and_an_old_one_is_read_all_th
 ) -> None:
     document = rome()
     first(document, "boundary")["properties"][member] = text
+    assert_only_a_new_city_is_refused(document, f"features[0].properties.{member}")
+
+
+def assert_only_a_new_city_is_refused(document: Document, field: str) -> None:
     parse_city(document, "old")
     with pytest.raises(CityInvalid) as refused:
         refuse_strange_names(document)
-    assert refused.value.field == f"features[0].properties.{member}"
+    assert refused.value.field == field

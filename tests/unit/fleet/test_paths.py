@@ -11,29 +11,17 @@ from shapely import LineString
 from dronedispatch.fleet.city import City, default_city, parse_city
 from dronedispatch.fleet.paths import CLEARANCE_M, Paths, paths_of
 from dronedispatch.fleet.positions import Point, distance_m
+from support.generated_cities import copied, feature
 
 # a U that opens to the east, about the middle of the city: not convex, and deep enough to be caught in
-U = [
-    [12.45, 41.87],
-    [12.52, 41.87],
-    [12.52, 41.875],
-    [12.46, 41.875],
-    [12.46, 41.905],
-    [12.52, 41.905],
-    [12.52, 41.91],
-    [12.45, 41.91],
-    [12.45, 41.87],
-]
+U = [[12.45, 41.87], [12.52, 41.87], [12.52, 41.875], [12.46, 41.875], [12.46, 41.905], [12.52, 41.905]]
+U += [[12.52, 41.91], [12.45, 41.91], U[0]]
 
 
 def city_with_u() -> City:
-    city = default_city().open_sky()
-    area = {
-        "type": "Feature",
-        "properties": {"kind": "no_fly", "id": "u"},
-        "geometry": {"type": "Polygon", "coordinates": [U]},
-    }
-    return parse_city({**city.document, "features": [*city.document["features"], area]}, "u")
+    document = copied(default_city().open_sky())
+    document["features"].append(feature("no_fly", "u", {"type": "Polygon", "coordinates": [U]}))
+    return parse_city(document, "u")
 
 
 CITIES = [default_city(), city_with_u()]
@@ -66,9 +54,8 @@ def test_lengths_of_many_pairs_are_those_of_each_pair(city: City) -> None:
     ends = random_ends(city, 300, seed=2)
     a, b = (np.array([pair[k] for pair in ends]) for k in range(2))
     together = paths.lengths_m(a, b)
-    assert together == pytest.approx(
-        [Paths(city).length_m(p, q) for p, q in ends[:40]] + [paths.length_m(p, q) for p, q in ends[40:]]
-    )
+    each = [Paths(city).length_m(p, q) for p, q in ends[:40]] + [paths.length_m(p, q) for p, q in ends[40:]]
+    assert together == pytest.approx(each)
     assert paths.matrix_m(a[:20], b[:20])[np.arange(20), np.arange(20)] == pytest.approx(together[:20])
 
 

@@ -7,13 +7,13 @@ from ulid import ULID
 
 from dronedispatch.fleet.deliveries import DeliveryStatus, Eta
 from dronedispatch.fleet.documents import stamp
-from dronedispatch.fleet.messages import DeliveryChanges
 from dronedispatch.gateway.core.figures import Ledger
 from dronedispatch.gateway.core.history import FIGURES_PREFIX, figures_key
 from dronedispatch.gateway.core.idempotency import KEEP_S, IdemRecord, is_over
 from dronedispatch.gateway.feed import Feed
 from dronedispatch.gateway.history import LATE_S, UNSURE_S, FiguresHistory
 from dronedispatch.testing.clock import FakeClock
+from dronedispatch.testing.fleet import a_batch
 from dronedispatch.testing.kv import MemoryKV
 
 HOUR_S = 3600.0
@@ -38,13 +38,10 @@ class Gateway:
 
     def to(self, second: float) -> None:
         """Of the minute, and the dispatcher is heard."""
-        for clock in (self.clock, self._true):
-            clock.advance(BEGIN_S + second - self.true_s if clock is self._true else self._left_s(second))
-        at = stamp(self.true_s)
-        self.feed.changed(DeliveryChanges(id="b", at=at, request_id="r", term=1, first=1, last=0))
-
-    def _left_s(self, second: float) -> float:
-        return BEGIN_S + second - self.true_s
+        left_s = BEGIN_S + second - self.true_s
+        self.clock.advance(left_s)
+        self._true.advance(left_s)
+        self.feed.changed(a_batch(1, 0, at=stamp(self.true_s)))
 
     async def minutes(self) -> list[str]:
         await self.history.once()
@@ -87,8 +84,7 @@ def test_nothing_takes_less_than_no_time() -> None:
 
 @pytest.mark.parametrize("off_s", [-HOUR_S, HOUR_S])
 def test_a_key_is_kept_a_day_though_a_clock_is_off(off_s: float) -> None:
-    record = IdemRecord(
-        fingerprint="f", delivery_id="d", created_at=stamp(BEGIN_S), eta=Eta(stamp(BEGIN_S), 0.9, "b")
-    )
+    at = stamp(BEGIN_S)
+    record = IdemRecord(fingerprint="f", delivery_id="d", created_at=at, eta=Eta(at, 0.9, "b"))
     assert not is_over(record, BEGIN_S + KEEP_S - 1.0 + abs(off_s))
     assert is_over(record, BEGIN_S + KEEP_S + 3 * HOUR_S)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from math import inf
 from random import Random
 
+import msgspec
 import pytest
 
 from dronedispatch.fleet.city import default_city
 from dronedispatch.fleet.deliveries import Eta
 from dronedispatch.fleet.dispatch_state import DispatchState, FreeDrone
 from dronedispatch.fleet.documents import stamp, unstamp
-from dronedispatch.fleet.drones import DroneStatus, DroneType
+from dronedispatch.fleet.drones import DroneType
 from dronedispatch.fleet.paths import paths_of
 from dronedispatch.fleet.positions import LatLon, Plane
 from dronedispatch.fleet.promises import PromiseRecord
@@ -43,18 +44,10 @@ def state(
     *drones: FreeDrone, pending: dict[DroneType, int] | None = None, at_s: float = NOW_S
 ) -> DispatchState:
     waiting = pending or {}
-    return DispatchState(
-        at=stamp(at_s),
-        term=1,
-        policy="lookahead",
-        speed_mps=10.0,
-        pending=sum(waiting.values()),
-        assigned=0,
-        in_progress=0,
-        pending_by_type=waiting,
-        drones={DroneStatus.IDLE: len(drones)},
-        free=drones,
+    plain = DispatchState(
+        at=stamp(at_s), term=1, policy="p", speed_mps=10.0, pending=0, assigned=0, in_progress=0
     )
+    return msgspec.structs.replace(plain, pending_by_type=waiting, free=drones)
 
 
 def eta(known: DispatchState | None, order: Order = ORDER, record: PromiseRecord = KEPT) -> Eta:
@@ -95,10 +88,8 @@ def test_each_waiting_order_takes_a_drone_first() -> None:
 
 
 def test_lighter_orders_compete_only_beyond_their_own_drones() -> None:
-    known = state(
-        free(DroneType.LIGHT), free(DroneType.HEAVY), pending={DroneType.LIGHT: 3, DroneType.HEAVY: 1}
-    )
-    outlook = Outlook(known, PATHS)
+    pending = {DroneType.LIGHT: 3, DroneType.HEAVY: 1}
+    outlook = Outlook(state(free(DroneType.LIGHT), free(DroneType.HEAVY), pending=pending), PATHS)
     assert outlook.orders_ahead(DroneType.HEAVY) == 3
     assert outlook.orders_ahead(DroneType.LIGHT) == 4
 
@@ -124,15 +115,8 @@ def test_a_fleet_without_a_useful_drone_still_gets_an_estimate() -> None:
 
 def test_the_soonest_of_many_drones_is_found_though_only_some_ways_are_measured() -> None:
     rng = Random(7)
-    drones = [
-        FreeDrone(
-            f"d-{n}",
-            DroneType.LIGHT,
-            LatLon(rng.uniform(41.8, 41.98), rng.uniform(12.38, 12.6)),
-            rng.uniform(0, 300),
-        )
-        for n in range(10 * WAYS_AT_ONCE)
-    ]
+    spots = [LatLon(rng.uniform(41.8, 41.98), rng.uniform(12.38, 12.6)) for _ in range(10 * WAYS_AT_ONCE)]
+    drones = [FreeDrone(f"d-{n}", DroneType.LIGHT, at, rng.uniform(0, 300)) for n, at in enumerate(spots)]
     plane = PATHS.city.plane
     origin = plane.to_point(ORDER.origin)
     soonest_s = min(one.free_in_s + PATHS.length_m(plane.to_point(one.pos), origin) / 10.0 for one in drones)

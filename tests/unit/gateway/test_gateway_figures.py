@@ -7,9 +7,9 @@ from ulid import ULID
 
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, Eta, Transition
 from dronedispatch.fleet.documents import stamp
-from dronedispatch.fleet.positions import LatLon
 from dronedispatch.fleet.promises import PromiseRecord, record_of
 from dronedispatch.gateway.core.figures import Ledger, created_s
+from dronedispatch.testing.fleet import a_delivery
 
 NOW_S = 1_800_000_000.0
 
@@ -26,11 +26,10 @@ def test_a_life_is_counted_at_each_of_its_stations() -> None:
     ledger, one = Ledger(), order(30.0)
     ledger.changed(one, DeliveryStatus.PENDING, stamp(NOW_S - 30))
     assert ledger.figures(NOW_S, {}, 1.0).pending == 1
-    ledger.changed(one, DeliveryStatus.ASSIGNED, stamp(NOW_S - 28))
-    ledger.changed(one, DeliveryStatus.ASSIGNED, stamp(NOW_S - 27))
-    ledger.changed(one, DeliveryStatus.PENDING, stamp(NOW_S - 25))
-    ledger.changed(one, DeliveryStatus.ASSIGNED, stamp(NOW_S - 24))
-    ledger.changed(one, DeliveryStatus.IN_PROGRESS, stamp(NOW_S - 20))
+    assigned, pending = DeliveryStatus.ASSIGNED, DeliveryStatus.PENDING
+    moves = [(28, assigned), (27, assigned), (25, pending), (24, assigned), (20, DeliveryStatus.IN_PROGRESS)]
+    for age_s, to in moves:
+        ledger.changed(one, to, stamp(NOW_S - age_s))
     figures = ledger.figures(NOW_S, {}, 1.0)
     assert (figures.pending, figures.assigned, figures.in_progress) == (0, 0, 1)
     assert figures.to_assign_mean_s == pytest.approx(2.0, abs=0.01)
@@ -87,18 +86,9 @@ def test_confidence_is_the_share_of_promises_kept_and_never_certain() -> None:
 
 
 def delivered(promise_s: float, came_s: float) -> Delivery:
-    here = LatLon(41.9, 12.5)
-    return Delivery(
-        id=order(100),
-        status=DeliveryStatus.DELIVERED,
-        origin=here,
-        destination=here,
-        weight_kg=1.0,
-        created_at=stamp(NOW_S - 100),
-        assigned_at=stamp(NOW_S - 99),
-        delivered_at=stamp(came_s),
-        eta=Eta(at=stamp(promise_s), confidence=0.5, basis="test"),
-    )
+    eta = Eta(at=stamp(promise_s), confidence=0.5, basis="test")
+    made, taken, came = (stamp(at_s) for at_s in (NOW_S - 100, NOW_S - 99, came_s))
+    return a_delivery(id=order(100), created_at=made, assigned_at=taken, delivered_at=came, eta=eta)
 
 
 @pytest.mark.parametrize("spoilt", ["id", "created_at", "at"])
@@ -110,16 +100,8 @@ def test_an_order_with_a_time_that_cannot_be_read_is_counted_and_is_in_no_mean(s
     assert ledger.corrected({bad: DeliveryStatus.ASSIGNED}, NOW_S) == ([], [])
     assert ledger.figures(NOW_S, {}, 1.0).assigned == 1
     ledger.changed(bad, DeliveryStatus.DELIVERED, at)
-    one = Delivery(
-        id=bad,
-        status=DeliveryStatus.DELIVERED,
-        origin=LatLon(41.9, 12.5),
-        destination=LatLon(41.9, 12.6),
-        weight_kg=1.0,
-        created_at="yesterday" if spoilt == "created_at" else stamp(NOW_S - 30),
-        delivered_at=at,
-        history=(Transition(at=at, from_=None, to=DeliveryStatus.ASSIGNED, cause="test"),),
-    )
-    ledger.counted(7, [one])
+    created_at = "yesterday" if spoilt == "created_at" else stamp(NOW_S - 30)
+    history = (Transition(at=at, from_=None, to=DeliveryStatus.ASSIGNED, cause="test"),)
+    ledger.counted(7, [a_delivery(id=bad, created_at=created_at, delivered_at=at, history=history)])
     figures = ledger.figures(NOW_S, {}, 1.0)
     assert (figures.assigned, figures.delivered) == (0, 7)

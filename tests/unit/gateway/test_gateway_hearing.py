@@ -9,15 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from dronedispatch.fleet.deliveries import DeliveryStatus
 from dronedispatch.fleet.documents import encode
 from dronedispatch.fleet.messages import (
     DELIVERY_CHANGES,
     DELIVERY_STATUS,
     DRONE_UPDATES,
     SILENCE_S,
-    DeliveryChanges,
-    DeliveryStatusChanged,
     DroneUpdates,
     RecordTold,
 )
@@ -27,40 +24,9 @@ from dronedispatch.gateway.feed import Feed
 from dronedispatch.runtime.amqp import Message, Undecodable
 from dronedispatch.testing.broker import MemoryBus
 from dronedispatch.testing.clock import FakeClock
+from dronedispatch.testing.fleet import AT, a_batch, a_change
 from dronedispatch.testing.kv import MemoryKV
-from support.ids import new_id
-from support.rule_switches import Switch, always, must_turn_red, put
-
-
-def assigned(seq: int, term: int = 1) -> bytes:
-    return encode(
-        DeliveryStatusChanged(
-            id=new_id(),
-            at="2026-01-01T00:00:00.000Z",
-            request_id="r",
-            delivery_id=new_id(),
-            status=DeliveryStatus.ASSIGNED,
-            drone_id="d1",
-            cause="assigned",
-            term=term,
-            seq=seq,
-        )
-    )
-
-
-def batch(first: int, last: int, term: int = 1) -> bytes:
-    """The events `first`..`last`; a beat when there are none."""
-    return encode(
-        DeliveryChanges(
-            id=new_id(),
-            at="2026-01-01T00:00:00.000Z",
-            request_id="r",
-            term=term,
-            first=first,
-            last=last,
-            events=tuple(msgspec.Raw(assigned(seq, term)) for seq in range(first, last + 1)),
-        )
-    )
+from support.rule_switches import Switch, always, put, turns_red
 
 
 class Watched:
@@ -80,29 +46,22 @@ class Watched:
         return [line.partition(": ")[2] for line in lines if line.startswith(("event: reset", "id: "))]
 
     def tell(self, first: int, last: int | None = None, term: int = 1) -> None:
-        self.bus.to_fanout(DELIVERY_CHANGES, batch(first, first if last is None else last, term))
+        self.bus.to_fanout(DELIVERY_CHANGES, encode(a_batch(first, last, term=term)))
 
     async def flown(self) -> bool:
         """Whether a tick of a drone_sim is told to anybody."""
         await asyncio.sleep(0)  # what has been taken back goes with the loop's next turn
         await asyncio.sleep(0)
-        tick = DroneUpdates(
-            id=new_id(),
-            at="2026-01-01T00:00:00.000Z",
-            request_id="r",
-            source="s",
-            tick=1,
-            slots=(),
-            drones=(),
-        )
+        tick = DroneUpdates(id="t", at=AT, request_id="r", source="s", tick=1, slots=(), drones=())
         self.bus.to_fanout(DRONE_UPDATES, encode(tick))
         await self.bus.settled()
         return self.bus.heard(DRONE_UPDATES)
 
-    async def listen(self) -> None:
+    async def listening(self) -> Watched:
         """At the broker; the readers have been told of the beginning."""
         self.hearing.start()
         assert await self.news() == ["reset"]
+        return self
 
     async def after(self, seconds: float) -> str:
         """The hearing's loop, so much later."""
@@ -120,10 +79,8 @@ class Watched:
 )
 async def test_a_batch_with_a_part_that_cannot_be_read_never_comes_again(parts: dict[str, Any]) -> None:
     one = Watched()
-    whole = msgspec.json.decode(batch(1, 1), type=DeliveryChanges)
-    body = encode(msgspec.structs.replace(whole, **parts))
     with pytest.raises(Undecodable):
-        await one.hearing.changed(Message(body, "m", "r"))
+        await one.hearing.changed(Message(encode(a_batch(1, **parts)), "m", "r"))
 
 
 async def test_readers_of_a_gateway_that_comes_late_to_the_broker_are_told_to_read_again() -> None:
@@ -138,8 +95,7 @@ async def test_readers_of_a_gateway_that_comes_late_to_the_broker_are_told_to_re
 
 
 async def test_readers_of_a_gateway_that_comes_back_to_the_broker_are_told_to_read_again() -> None:
-    one = Watched()
-    await one.listen()
+    one = await Watched().listening()
     one.tell(1)
     assert await one.news() == ["1-1"]
     one.bus.stop_broker()
@@ -151,8 +107,7 @@ async def test_readers_of_a_gateway_that_comes_back_to_the_broker_are_told_to_re
 
 
 async def test_batches_without_a_hole_are_told_in_order_and_beats_are_no_news() -> None:
-    one = Watched()
-    await one.listen()
+    one = await Watched().listening()
     one.tell(1, 3)
     one.tell(4, 3)
     one.tell(4)
@@ -160,8 +115,7 @@ async def test_batches_without_a_hole_are_told_in_order_and_beats_are_no_news() 
 
 
 async def test_a_hole_between_two_batches_is_a_reset_before_what_comes_after_it() -> None:
-    one = Watched()
-    await one.listen()
+    one = await Watched().listening()
     one.tell(1)
     assert await one.news() == ["1-1"]
     one.tell(3)
@@ -172,8 +126,7 @@ async def test_a_hole_between_two_batches_is_a_reset_before_what_comes_after_it(
 
 
 async def test_a_lost_end_of_a_term_is_found_by_the_next_beat() -> None:
-    one = Watched()
-    await one.listen()
+    one = await Watched().listening()
     one.tell(1)
     assert await one.news() == ["1-1"]
     one.tell(3, 2)
@@ -181,8 +134,7 @@ async def test_a_lost_end_of_a_term_is_found_by_the_next_beat() -> None:
 
 
 async def test_a_new_leader_is_a_reset_for_nobody_knows_what_the_old_one_left_untold() -> None:
-    one = Watched()
-    await one.listen()
+    one = await Watched().listening()
     one.tell(1)
     assert await one.news() == ["1-1"]
     one.tell(1, 0, term=2)
@@ -194,8 +146,7 @@ async def test_a_new_leader_is_a_reset_for_nobody_knows_what_the_old_one_left_un
 
 
 async def test_three_seconds_without_a_beat_are_a_reset_and_the_subscription_is_renewed() -> None:
-    one = Watched()
-    await one.listen()
+    one = await Watched().listening()
     one.tell(1)
     assert await one.news() == ["1-1"]
     assert await one.after(SILENCE_S - 0.1) == "heard"
@@ -208,32 +159,29 @@ async def test_three_seconds_without_a_beat_are_a_reset_and_the_subscription_is_
 
 
 async def test_while_nobody_leads_renewals_become_rare() -> None:
-    one = Watched()
-    await one.listen()
+    one = await Watched().listening()
     renewed = [await one.after(1.0) == "silent" for _ in range(300)]
     assert 300 / RENEW_MAX_S <= sum(renewed) <= 10
 
 
 async def test_an_older_dispatcher_is_heard_one_change_at_a_time_until_a_newer_one_leads() -> None:
-    one = Watched()
-    await one.listen()
-    one.bus.to_fanout(DELIVERY_STATUS, assigned(1))
+    one = await Watched().listening()
+    one.bus.to_fanout(DELIVERY_STATUS, encode(a_change(1)))
     assert await one.news() == []
     await one.after(SILENCE_S)
     assert await one.news() == ["reset"]
-    one.bus.to_fanout(DELIVERY_STATUS, assigned(2))
+    one.bus.to_fanout(DELIVERY_STATUS, encode(a_change(2)))
     assert await one.news() == ["1-2"]
     assert one.bus.heard(DELIVERY_STATUS)
     one.tell(1, term=2)
     assert await one.news() == ["2-1"]
-    one.bus.to_fanout(DELIVERY_STATUS, assigned(2, term=2))
+    one.bus.to_fanout(DELIVERY_STATUS, encode(a_change(2, term=2)))
     assert not one.bus.heard(DELIVERY_STATUS)
     assert await one.news() == []
 
 
 async def test_positions_come_to_a_gateway_while_somebody_looks_at_drones_and_a_while_longer() -> None:
-    one = Watched()
-    await one.listen()
+    one = await Watched().listening()
     assert not await one.flown()
     one.feed.enter({DELIVERY})
     await one.after(0.1)
@@ -282,7 +230,7 @@ async def test_a_subscription_that_is_being_taken_back_is_not_hurried() -> None:
     one.feed.leave({DRONES})
     one.clock.advance(POSITIONS_KEPT_S)
     for seq in range(1, 4):
-        await one.hearing.changed(Message(batch(seq, seq), "m", "r"))
+        await one.hearing.changed(Message(encode(a_batch(seq)), "m", "r"))
         await one.after(1.0)
         await asyncio.sleep(0)
     asked, ended = positions.cancelling(), positions.done()
@@ -305,10 +253,8 @@ async def test_a_subscription_that_is_being_taken_back_is_not_hurried() -> None:
     ],
     ids=["late", "back", "hole", "term", "silence"],
 )
-async def test_without_the_gap_a_test_turns_red(proof: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert callable(proof)
-    switch = Switch(
-        "a gap is admitted", put({"gateway.core.ring.Ring.gap": always(None)}, "dronedispatch"), proof
-    )
-    switch.off(monkeypatch)
-    await must_turn_red(switch)
+async def test_without_the_gap_a_test_turns_red(
+    proof: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = put({"gateway.core.ring.Ring.gap": always(None)}, "dronedispatch")
+    await turns_red(monkeypatch, Switch("a gap is admitted", off, proof))

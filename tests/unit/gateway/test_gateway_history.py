@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 from ulid import ULID
 
-from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, delivery_tags
+from dronedispatch.fleet.deliveries import DeliveryStatus, delivery_tags
 from dronedispatch.fleet.documents import decode, delivery_key, drone_key, encode, stamp
-from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, drone_tags
-from dronedispatch.fleet.messages import DeliveryStatusChanged
-from dronedispatch.fleet.positions import LatLon
+from dronedispatch.fleet.drones import drone_tags
 from dronedispatch.gateway.core.history import (
     KEPT_MINUTES,
     POINTS_MAX,
@@ -30,28 +28,13 @@ from dronedispatch.gateway.lists import SCAN_PAGE
 from dronedispatch.kv.client import Delete, Op, OpResult
 from dronedispatch.kv.errors import Unavailable
 from dronedispatch.testing.clock import FakeClock
+from dronedispatch.testing.fleet import a_change, a_delivery, a_drone
+from dronedispatch.testing.gateway import a_minute
 from dronedispatch.testing.kv import MemoryKV
 
 MINUTE = 30_000_000
 BEGIN_S = MINUTE * 60.0
-
-
-def recorded(minute: int, **more: Any) -> FigureMinute:
-    plain: dict[str, Any] = {
-        "pending": 1,
-        "assigned": 2,
-        "in_progress": 3,
-        "orders": 4,
-        "assignments": 2,
-        "delivered": 2,
-        "cancelled": 1,
-        "failed": 0,
-        "to_assign_s": 3.0,
-        "to_deliver_s": 500.0,
-        "drones": {"idle": 5},
-        "whole": True,
-    }
-    return FigureMinute(minute=minute, **(plain | more))
+HOUR = MINUTE + 60 - MINUTE % 60
 
 
 def query(minutes: int, step_s: int = 60) -> HistoryQuery:
@@ -59,29 +42,22 @@ def query(minutes: int, step_s: int = 60) -> HistoryQuery:
 
 
 def test_a_step_sums_what_is_counted_and_shows_what_stands_as_of_its_end() -> None:
-    [point] = series(
-        query(5, 300),
-        [recorded(MINUTE), recorded(MINUTE + 4, pending=9, delivered=6, to_deliver_s=100.0)],
-    ).points
+    later = a_minute(MINUTE + 4, pending=9, delivered=6, to_deliver_s=100.0)
+    [point] = series(query(5, 300), [a_minute(MINUTE), later]).points
     assert (point.at, point.minutes, point.whole) == (stamp(BEGIN_S), 2, False)
     assert (point.orders, point.delivered, point.pending) == (8, 8, 9)
     assert (point.to_assign_mean_s, point.to_deliver_mean_s) == (1.5, 75.0)
 
 
 def test_a_minute_that_nobody_recorded_is_unknown_and_not_zero() -> None:
-    known, unknown = series(query(2), [recorded(MINUTE)]).points
+    known, unknown = series(query(2), [a_minute(MINUTE)]).points
     assert (known.whole, known.orders) == (True, 4)
-    assert (unknown.minutes, unknown.whole, unknown.orders, unknown.pending, unknown.drones) == (
-        0,
-        False,
-        None,
-        None,
-        None,
-    )
+    assert (unknown.minutes, unknown.whole) == (0, False)
+    assert (unknown.orders, unknown.pending, unknown.drones) == (None, None, None)
 
 
 def test_the_table_for_spreadsheets_leaves_empty_what_is_not_known() -> None:
-    lines = series_csv(series(query(2), [recorded(MINUTE)])).decode().split("\r\n")
+    lines = series_csv(series(query(2), [a_minute(MINUTE)])).decode().split("\r\n")
     assert lines[0].startswith("at,minutes,whole,pending,")
     assert lines[1] == f"{stamp(BEGIN_S)},1,true,1,2,3,4,2,1,0,1.5,250.0,0,5,0,0,0"
     assert lines[2] == f"{stamp(BEGIN_S + 60)},0,false" + "," * 14
@@ -163,32 +139,15 @@ class Office:
         return feed, FiguresHistory(self.kv, self.clock, feed)
 
     async def order(self, status: DeliveryStatus = DeliveryStatus.PENDING) -> str:
-        name = str(ULID.from_timestamp(self.clock.wall_s()))
-        at = stamp(self.clock.wall_s())
-        delivery = Delivery(
-            id=name,
-            status=status,
-            origin=LatLon(41.9, 12.5),
-            destination=LatLon(41.91, 12.5),
-            weight_kg=1.0,
-            created_at=at,
-        )
+        name, at = str(ULID.from_timestamp(self.clock.wall_s())), stamp(self.clock.wall_s())
+        delivery = a_delivery(id=name, status=status, created_at=at, history=())
         await self.kv.put(delivery_key(name), encode(delivery), tags=delivery_tags(delivery))
         return name
 
     def told(self, feed: Feed, name: str, status: DeliveryStatus) -> None:
         self._seq += 1
-        event = DeliveryStatusChanged(
-            id=f"1-{self._seq}",
-            drone_id="d1",
-            request_id="r",
-            delivery_id=name,
-            status=status,
-            at=stamp(self.clock.wall_s()),
-            cause="test",
-            term=1,
-            seq=self._seq,
-        )
+        at = stamp(self.clock.wall_s())
+        event = a_change(self._seq, delivery_id=name, status=status, at=at)
         feed.status_changed(event, encode(event))
 
     def to(self, second: float) -> None:
@@ -199,7 +158,7 @@ class Office:
         return decode(FigureMinute, self.kv.records[figures_key(MINUTE)].value)
 
 
-async def a_minute(office: Office, feed: Feed) -> None:
+async def orders_of_a_minute(office: Office, feed: Feed) -> None:
     """An order from before, two in the minute, of which one is delivered and one after it."""
     office.to(-20.0)
     await office.order(DeliveryStatus.IN_PROGRESS)
@@ -209,11 +168,8 @@ async def a_minute(office: Office, feed: Feed) -> None:
     office.told(feed, one, DeliveryStatus.ASSIGNED)
     office.to(40.0)
     office.told(feed, one, DeliveryStatus.DELIVERED)
-    await office.kv.put(
-        drone_key("d1"),
-        encode(drone := Drone(id="d1", type=DroneType.LIGHT, status=DroneStatus.IDLE, status_at=stamp(0.0))),
-        tags=drone_tags(drone),
-    )
+    drone = a_drone("d1")
+    await office.kv.put(drone_key("d1"), encode(drone), tags=drone_tags(drone))
     office.to(61.0)
     await office.order()
 
@@ -222,7 +178,7 @@ async def test_the_minute_that_has_ended_is_recorded_once_and_read_the_same_by_a
     office = Office()
     feed, history = office.gateway()
     _, other = office.gateway(hears=False)
-    await a_minute(office, feed)
+    await orders_of_a_minute(office, feed)
     assert "recorded" in await history.once()
     assert figures_key(MINUTE) not in office.kv.records
     office.to(60.0 + LATE_S)
@@ -239,7 +195,7 @@ async def test_who_missed_a_part_of_the_minute_leaves_it_to_who_did_not() -> Non
     office = Office()
     feed, history = office.gateway()
     _, deaf = office.gateway(hears=False)
-    await a_minute(office, feed)
+    await orders_of_a_minute(office, feed)
     feed.gap()
     office.to(60.0 + LATE_S)
     for one in (history, deaf):
@@ -254,7 +210,7 @@ async def test_two_that_record_at_once_leave_one_record() -> None:
     office = Office()
     feed, history = office.gateway()
     _, other = office.gateway(hears=False)
-    await a_minute(office, feed)
+    await orders_of_a_minute(office, feed)
     office.to(60.0 + UNSURE_S)
     assert "recorded" in await history.once()
     version = office.kv.records[figures_key(MINUTE)].version
@@ -279,13 +235,12 @@ class Blind:
 async def test_what_is_older_than_a_week_goes_and_the_rest_stays() -> None:
     office = Office()
     _, history = office.gateway(hears=False)
-    hour = MINUTE + 60 - MINUTE % 60
-    for minute in (hour - KEPT_MINUTES - 1, hour - KEPT_MINUTES, hour - 1):
-        await office.kv.put(figures_key(minute), encode(recorded(minute)))
-    office.to((hour + 1 - MINUTE) * 60.0 + UNSURE_S)
+    for minute in (HOUR - KEPT_MINUTES - 1, HOUR - KEPT_MINUTES, HOUR - 1):
+        await office.kv.put(figures_key(minute), encode(a_minute(minute)))
+    office.to((HOUR + 1 - MINUTE) * 60.0 + UNSURE_S)
     await history.once()
     kept = [item.key for item in (await office.kv.scan(prefix="figures:")).items]
-    assert kept == [figures_key(hour - KEPT_MINUTES), figures_key(hour - 1), figures_key(hour)]
+    assert kept == [figures_key(HOUR - KEPT_MINUTES), figures_key(HOUR - 1), figures_key(HOUR)]
 
 
 class Full(Blind):
@@ -307,10 +262,9 @@ class Full(Blind):
 async def test_what_cannot_be_forgotten_now_is_left_for_the_next_hour() -> None:
     office = Office()
     _, history = office.gateway(hears=False)
-    hour = MINUTE + 60 - MINUTE % 60
     for minute in range(SCAN_PAGE):
-        await office.kv.put(figures_key(minute), encode(recorded(minute)))
-    office.to((hour + 1 - MINUTE) * 60.0 + UNSURE_S)
+        await office.kv.put(figures_key(minute), encode(a_minute(minute)))
+    office.to((HOUR + 1 - MINUTE) * 60.0 + UNSURE_S)
     history._kv = full = Full(office.kv)
     assert "recorded" in await history.once()
     assert full.asked == 1

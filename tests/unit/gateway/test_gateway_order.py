@@ -22,15 +22,17 @@ from dronedispatch.gateway.core.order import (
 )
 from dronedispatch.gateway.core.refusal import BadField, NoJson
 
-GOOD = {
-    "origin": {"lat": 41.89, "lon": 12.49},
-    "destination": {"lat": 41.91, "lon": 12.48},
-    "weight": 2,
-}
+ORIGIN, DESTINATION = {"lat": 41.89, "lon": 12.49}, {"lat": 41.91, "lon": 12.48}
+GOOD = {"origin": ORIGIN, "destination": DESTINATION, "weight": 2}
 
 
 def body(**changes: object) -> bytes:
     return msgspec.json.encode(GOOD | changes)
+
+
+def weighing(raw: bytes) -> bytes:
+    """A good body, but with `raw` in the place of its weight."""
+    return body().replace(b'"weight":2', raw)
 
 
 def outcome(raw: bytes) -> str:
@@ -41,6 +43,12 @@ def outcome(raw: bytes) -> str:
     return "an order"
 
 
+def errors_of(raw: bytes) -> dict[str, str]:
+    with pytest.raises(BadField) as caught:
+        parse_order(raw, lambda members: trip_errors(members, default_city(), 1e9))
+    return {error.field: error.detail for error in caught.value.errors}
+
+
 def test_whole_numbers_are_numbers_and_what_is_optional_has_defaults() -> None:
     order = parse_order(body())
     assert (order.weight_kg, order.priority, order.deadline) == (2.0, 0, None)
@@ -49,9 +57,7 @@ def test_whole_numbers_are_numbers_and_what_is_optional_has_defaults() -> None:
 @pytest.mark.parametrize("name", ["origin", "destination", "weight"])
 def test_a_missing_field_is_named(name: str) -> None:
     raw = msgspec.json.encode({key: value for key, value in GOOD.items() if key != name})
-    with pytest.raises(BadField) as caught:
-        parse_order(raw)
-    assert caught.value.field == name
+    assert set(errors_of(raw)) == {name}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +69,7 @@ def test_a_missing_field_is_named(name: str) -> None:
         ({"weight": 0}, "weight"),
         ({"weight": 10.000001}, "weight"),
         ({"origin": [41.89, 12.49]}, "origin"),
-        ({"origin": {"lat": 41.89, "lon": 12.49, "alt": 3}}, "origin.alt"),
+        ({"origin": {**ORIGIN, "alt": 3}}, "origin.alt"),
         ({"priority": 1.5}, "priority"),
         ({"priority": -1}, "priority"),
         ({"priority": None}, "priority"),
@@ -75,36 +81,14 @@ def test_a_missing_field_is_named(name: str) -> None:
     ],
 )
 def test_a_refusal_names_the_field(changes: dict[str, object], field: str) -> None:
-    with pytest.raises(BadField) as caught:
-        parse_order(body(**changes))
-    assert caught.value.field == field
-
-
-def errors_of(raw: bytes) -> dict[str, str]:
-    with pytest.raises(BadField) as caught:
-        parse_order(raw, lambda members: trip_errors(members, default_city(), 1e9))
-    return {error.field: error.detail for error in caught.value.errors}
+    assert set(errors_of(body(**changes))) == {field}
 
 
 def test_everything_that_is_wrong_is_named_at_once() -> None:
-    wrong = {
-        "origin": {"lat": 45.46, "lon": 9.19},
-        "destination": {"lat": "x", "alt": 1},
-        "weight": 0,
-        "priority": 1.5,
-        "deadline": "2001-01-01T00:00:00Z",
-        "colour": "red",
-    }
-    assert set(errors_of(body(**wrong))) == {
-        "origin",
-        "destination.lat",
-        "destination.lon",
-        "destination.alt",
-        "weight",
-        "priority",
-        "deadline",
-        "colour",
-    }
+    ends = {"origin": {"lat": 45.46, "lon": 9.19}, "destination": {"lat": "x", "alt": 1}}
+    others = {"weight": 0, "priority": 1.5, "deadline": "2001-01-01T00:00:00Z", "colour": "red"}
+    named = {"origin", "destination.lat", "destination.lon", "destination.alt", *others}
+    assert set(errors_of(body(**ends, **others))) == named
 
 
 @pytest.mark.parametrize(
@@ -120,7 +104,7 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
     ],
 )
 def test_a_limit_is_told_by_a_true_sentence(weight: str, said: str) -> None:
-    assert errors_of(body().replace(b'"weight":2', b'"weight":' + weight.encode())) == {"weight": said}
+    assert errors_of(weighing(b'"weight":' + weight.encode())) == {"weight": said}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +115,7 @@ def test_a_limit_is_told_by_a_true_sentence(weight: str, said: str) -> None:
     ],
 )
 def test_a_limit_of_degrees_is_told_by_a_true_sentence(field: str, value: float, said: str) -> None:
-    origin = {"lat": 41.89, "lon": 12.49} | {field.partition(".")[2]: value}
+    origin = ORIGIN | {field.partition(".")[2]: value}
     assert errors_of(body(origin=origin)) == {field: said}
 
 
@@ -146,34 +130,29 @@ def test_a_limit_of_degrees_is_told_by_a_true_sentence(field: str, value: float,
     ],
 )
 def test_a_member_that_stands_twice_is_refused_by_its_path(raw: bytes, field: str) -> None:
-    assert errors_of(body().replace(b'"weight":2', raw))[field] == "stands more than once in the same object"
+    assert errors_of(weighing(raw))[field] == "stands more than once in the same object"
 
 
 def test_half_a_surrogate_pair_is_refused_wherever_it_stands() -> None:
-    found = errors_of(body().replace(b'"weight":2', b'"weight":2,"deadline":"\\ud800","\\udfff":1'))
+    found = errors_of(weighing(b'"weight":2,"deadline":"\\ud800","\\udfff":1'))
     assert set(found) == {"deadline", "\\udfff"}
 
 
 def test_a_whole_number_may_be_written_with_a_point_and_a_mark_may_go_before() -> None:
-    assert parse_order(BOM + body().replace(b'"weight":2', b'"weight":2,"priority":3.0')).priority == 3
+    assert parse_order(BOM + weighing(b'"weight":2,"priority":3.0')).priority == 3
 
 
 def test_a_deep_nesting_is_refused() -> None:
-    found = errors_of(body().replace(b'"weight":2', b'"weight":2,"x":' + b"[" * 200 + b"]" * 200))
+    found = errors_of(weighing(b'"weight":2,"x":' + b"[" * 200 + b"]" * 200))
     assert "is nested more than 64 deep" in found.values()
     with pytest.raises(NoJson):
-        parse_order(body().replace(b'"weight":2', b'"weight":2,"x":' + b"[" * 100_000))
+        parse_order(weighing(b'"weight":2,"x":' + b"[" * 100_000))
 
 
 def test_a_time_that_no_calendar_has_is_refused() -> None:
     for text in ("2030-02-31T00:00:00Z", "9999-12-31T23:59:59-23:00", "2030-01-01T00:00:00Z\n"):
         assert why_no_moment(text) is not None
         assert set(errors_of(body(deadline=text))) == {"deadline"}
-
-
-def test_a_number_beyond_doubles_is_refused_and_not_a_crash() -> None:
-    with pytest.raises((BadField, NoJson)):
-        parse_order(body().replace(b'"weight":2', b'"weight":1' + b"0" * 400))
 
 
 @given(st.binary(max_size=200))

@@ -42,17 +42,8 @@ def test_another_sites_page_may_only_read(origin: str | None, fetch_site: str | 
     assert why_cross_site("GET", HOST, origin, fetch_site) is None
 
 
-OURS = (
-    "localhost",
-    "LOCALHOST:80",
-    "a.localhost",
-    "127.0.0.1:8080",
-    "10.1.2.3",
-    "[::1]",
-    "[::1]:8080",
-    "",
-    "city.example.",
-)
+ADDRESSES = ("127.0.0.1:8080", "10.1.2.3", "[::1]", "[::1]:8080", "")
+OURS = ("localhost", "LOCALHOST:80", "a.localhost", "city.example.", *ADDRESSES)
 ALSO_OURS = ("b.net:1", "gateway:8080")
 STRANGE = ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "not.localhost.x", "a b", "é")
 

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import msgspec
 
-from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, Telemetry
+from dronedispatch.fleet.drones import Drone, DroneStatus, Telemetry
 from dronedispatch.fleet.positions import LatLon
 from dronedispatch.gateway.core.fleet_picture import FleetPicture
 from dronedispatch.gateway.core.stream import DRONES, Board, Reader
 from dronedispatch.kv.version import Version
+from dronedispatch.testing.fleet import a_drone, telemetry_for
 
 
 def drone(drone_id: str, status: DroneStatus = DroneStatus.IDLE, n: int = 1) -> tuple[Drone, Version]:
-    return Drone(id=drone_id, type=DroneType.LIGHT, status=status, status_at="t"), Version(1, n)
+    return a_drone(drone_id, status=status), Version(1, n)
 
 
 def telemetry(drone_id: str, tick: int, lat: float = 41.9) -> Telemetry:
-    return Telemetry(id=drone_id, pos=LatLon(lat, 12.5), battery_pct=80.0, tick=tick, at="t")
+    return telemetry_for(drone_id, pos=LatLon(lat, 12.5), tick=tick)
+
+
+def pictured(*names: str, tick: int = 1) -> FleetPicture:
+    """Both records of each are known."""
+    picture = FleetPicture()
+    picture.records([drone(name) for name in names])
+    picture.telemetry([telemetry(name, tick) for name in names])
+    return picture
 
 
 def ids(picture: FleetPicture, since: int) -> list[str]:
@@ -33,9 +42,7 @@ def test_a_drone_is_shown_when_both_records_are_known() -> None:
 
 
 def test_only_what_has_changed_since_is_told() -> None:
-    picture = FleetPicture()
-    picture.records([drone("a"), drone("b")])
-    picture.telemetry([telemetry("a", 1), telemetry("b", 1)])
+    picture = pictured("a", "b")
     before = picture.serial
     picture.telemetry([telemetry("a", 2, lat=41.95), telemetry("b", 2)])
     assert ids(picture, before) == ["a"]
@@ -45,13 +52,11 @@ def test_only_what_has_changed_since_is_told() -> None:
 
 
 def test_late_telemetry_changes_nothing() -> None:
-    picture = FleetPicture()
-    picture.records([drone("a")])
-    picture.telemetry([telemetry("a", 5, lat=41.95)])
+    picture = pictured("a", tick=5)
     before = picture.serial
     picture.telemetry([telemetry("a", 4, lat=41.91)])
     assert picture.serial == before
-    assert picture.changes(0)[0].pos.lat == 41.95
+    assert picture.changes(0)[0].pos.lat == 41.9
 
 
 def test_of_two_records_of_a_drone_the_newer_version_is_shown_whoever_brings_it() -> None:
@@ -64,9 +69,7 @@ def test_of_two_records_of_a_drone_the_newer_version_is_shown_whoever_brings_it(
 
 
 def test_a_drone_whose_record_is_gone_is_no_longer_shown() -> None:
-    picture = FleetPicture()
-    picture.records([drone("a"), drone("b")])
-    picture.telemetry([telemetry("a", 1), telemetry("b", 1)])
+    picture = pictured("a", "b")
     picture.records([drone("b")])
     assert ids(picture, 0) == ["b"]
     assert picture.statuses() == {"inactive": 0, "idle": 1, "busy": 0, "charging": 0, "retiring": 0}
@@ -95,9 +98,7 @@ def silent(picture: FleetPicture) -> list[str]:
 
 
 def test_a_drone_that_is_not_flown_for_three_ticks_is_shown_as_silent_until_it_is_flown_again() -> None:
-    picture = FleetPicture()
-    picture.records([drone("a"), drone("b")])
-    picture.telemetry([telemetry("a", 1), telemetry("b", 1)])
+    picture = pictured("a", "b")
     for _ in range(2):
         picture.heard(quiet=["a"], flown=["b"])
     assert silent(picture) == []
@@ -112,9 +113,7 @@ def test_a_drone_that_is_not_flown_for_three_ticks_is_shown_as_silent_until_it_i
 
 
 def test_a_tick_that_a_drone_is_flown_in_begins_the_count_anew() -> None:
-    picture = FleetPicture()
-    picture.records([drone("a")])
-    picture.telemetry([telemetry("a", 1)])
+    picture = pictured("a")
     for quiet in (["a"], ["a"], [], ["a"], ["a"]):
         picture.heard(quiet=quiet, flown=[] if quiet else ["a"])
     assert silent(picture) == []

@@ -32,6 +32,15 @@ def seen(piece: bytes) -> list[str]:
     return [line.removeprefix("id: ") for line in piece.decode().splitlines() if line.startswith("id: ")]
 
 
+def is_reset(piece: bytes) -> bool:
+    return piece.startswith(b"event: reset\n")
+
+
+def first_of(board: Board, last: str) -> bytes:
+    """What a client gets that comes back with `last`."""
+    return Reader(board, {DELIVERY}, last).next_bytes(0.0)
+
+
 def test_a_repeated_event_is_dropped() -> None:
     ring = Ring(10)
     assert ring.append(EventId(1, 1), DELIVERY, b"a")
@@ -60,7 +69,7 @@ def test_the_first_beat_gives_an_id_to_come_back_with_and_so_does_the_first_afte
     reader.next_bytes(0.0)
     assert [seen(reader.beat(0.0)) for _ in range(2)] == [["1-2"], []]
     board.ring.gap()
-    assert reader.next_bytes(0.0).startswith(b"event: reset\n")
+    assert is_reset(reader.next_bytes(0.0))
     assert [seen(reader.beat(0.0)) for _ in range(2)] == [["1-2"], []]
 
 
@@ -71,27 +80,27 @@ def test_who_was_cut_off_before_the_first_event_is_told_what_he_missed_at_any_ga
     reader = Reader(filled([]), {DELIVERY}, None)
     reader.next_bytes(0.0)
     (known,) = seen(reader.beat(0.0))
-    assert Reader(filled(there), {DELIVERY}, known).next_bytes(0.0).startswith(b"event: reset\n")
+    assert is_reset(first_of(filled(there), known))
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 80))
 def test_who_comes_back_misses_nothing_or_is_told(events: int, last: int, size: int) -> None:
     board = filled([(1, seq) for seq in range(1, events + 1)], size)
-    piece = Reader(board, {DELIVERY}, f"1-{last}").next_bytes(0.0)
+    piece = first_of(board, f"1-{last}")
     missed = [f"1-{seq}" for seq in range(last + 1, events + 1)]
-    assert seen(piece) == missed or piece.startswith(b"event: reset\n")
+    assert seen(piece) == missed or is_reset(piece)
     assert seen(piece) == missed or len(missed) > size or last < events - size
 
 
 def test_a_gap_of_exactly_nothing_is_resumed_even_if_the_last_event_itself_is_gone() -> None:
     board = filled([(1, 5), (1, 6)])
-    assert seen(Reader(board, {DELIVERY}, "1-4").next_bytes(0.0)) == ["1-5", "1-6"]
-    assert Reader(board, {DELIVERY}, "1-3").next_bytes(0.0).startswith(b"event: reset\n")
+    assert seen(first_of(board, "1-4")) == ["1-5", "1-6"]
+    assert is_reset(first_of(board, "1-3"))
 
 
 def test_a_new_leaders_events_follow_the_old_ones() -> None:
     board = filled([(1, 8), (1, 9), (4, 1), (4, 2)])
-    assert seen(Reader(board, {DELIVERY}, "1-9").next_bytes(0.0)) == ["4-1", "4-2"]
+    assert seen(first_of(board, "1-9")) == ["4-1", "4-2"]
 
 
 def test_a_gateway_that_is_behind_sends_the_rest_as_it_comes() -> None:
@@ -104,17 +113,16 @@ def test_a_gateway_that_is_behind_sends_the_rest_as_it_comes() -> None:
 
 @pytest.mark.parametrize("last", ["999-999", "1-1000000", "2-1"])
 def test_an_id_that_nobody_can_have_told_is_answered_by_a_reset(last: str) -> None:
-    reader = Reader(filled([(1, 1), (1, 2)]), {DELIVERY}, last)
-    assert reader.next_bytes(0.0).startswith(b"event: reset\n")
+    assert is_reset(first_of(filled([(1, 1), (1, 2)]), last))
 
 
 def test_a_gateway_that_has_heard_nothing_yet_sends_a_reset() -> None:
-    assert Reader(Board(10), {DELIVERY}, "1-3").next_bytes(0.0).startswith(b"event: reset\n")
+    assert is_reset(first_of(Board(10), "1-3"))
 
 
 def test_a_late_event_is_delivered_late_and_replayed_to_who_left_before() -> None:
     board = filled([(1, 1), (1, 3), (1, 2)])
-    assert seen(Reader(board, {DELIVERY}, "1-3").next_bytes(0.0)) == ["1-2"]
+    assert seen(first_of(board, "1-3")) == ["1-2"]
 
 
 def test_a_reader_that_is_overtaken_is_told_once() -> None:
@@ -122,7 +130,7 @@ def test_a_reader_that_is_overtaken_is_told_once() -> None:
     reader = Reader(board, {DELIVERY}, None)
     for seq in range(1, 9):
         board.ring.append(EventId(1, seq), DELIVERY, b"x")
-    assert reader.next_bytes(0.0).startswith(b"event: reset\n")
+    assert is_reset(reader.next_bytes(0.0))
     assert reader.next_bytes(0.0) == b""
 
 
@@ -130,15 +138,15 @@ def test_over_a_gap_nobody_is_resumed_and_whoever_is_here_is_told_once() -> None
     board = filled([(1, 1), (1, 2)])
     here = Reader(board, {DELIVERY}, None)
     board.ring.gap()
-    assert here.next_bytes(0.0).startswith(b"event: reset\n")
+    assert is_reset(here.next_bytes(0.0))
     assert here.next_bytes(0.0) == b""
     assert Reader(board, {DELIVERY}, None).next_bytes(0.0) == b""
     board.ring.append(EventId(1, 7), DELIVERY, b"7")
     assert seen(here.next_bytes(0.0)) == ["1-7"]
     for last in ("1-1", "1-2", "1-3", "1-5"):
-        assert Reader(board, {DELIVERY}, last).next_bytes(0.0).startswith(b"event: reset\n")
+        assert is_reset(first_of(board, last))
     for last, missed in (("1-6", ["1-7"]), ("1-7", []), ("1-8", [])):
-        assert seen(Reader(board, {DELIVERY}, last).next_bytes(0.0)) == missed
+        assert seen(first_of(board, last)) == missed
 
 
 def test_what_is_told_again_after_a_gap_is_dropped() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from typing import Any
@@ -39,12 +38,12 @@ class Away(MemoryKV):
         return await super().get(key)
 
 
-def store() -> Away:
+@pytest.fixture
+def kv() -> Away:
     return Away(FakeClock())
 
 
-async def test_a_gateway_that_has_never_read_its_city_is_not_ready_and_shows_none() -> None:
-    kv = store()
+async def test_a_gateway_that_has_never_read_its_city_is_not_ready_and_shows_none(kv: Away) -> None:
     kv.away = True
     zones = Zones(kv)
     with pytest.raises(Unavailable):
@@ -57,10 +56,9 @@ async def test_a_gateway_that_has_never_read_its_city_is_not_ready_and_shows_non
     assert zones.why_not_ready() is None
 
 
-async def test_a_store_that_goes_away_later_leaves_it_ready_degraded_and_says_that_the_city_may_be_old() -> (
-    None
-):
-    kv = store()
+async def test_a_store_that_goes_away_later_leaves_it_ready_degraded_and_says_that_the_city_may_be_old(
+    kv: Away,
+) -> None:
     zones = Zones(kv)
     await zones.refresh()
     assert zones.why_degraded() is None
@@ -74,8 +72,7 @@ async def test_a_store_that_goes_away_later_leaves_it_ready_degraded_and_says_th
     assert zones.why_degraded() is None
 
 
-async def test_what_one_gateway_has_put_another_shows_at_once_with_its_version() -> None:
-    kv = store()
+async def test_what_one_gateway_has_put_another_shows_at_once_with_its_version(kv: Away) -> None:
     one, other = Zones(kv), Zones(kv)
     await other.refresh()
     put = await one.replace(dict(OPEN.document), None, unconditional=False)
@@ -84,7 +81,9 @@ async def test_what_one_gateway_has_put_another_shows_at_once_with_its_version()
     assert json.loads(shown.body) == OPEN.document
 
 
-async def test_a_city_is_planned_in_another_thread_than_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_city_is_planned_in_another_thread_than_the_loop(
+    kv: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads: list[bool] = []
 
     def planned(*arguments: Any) -> Any:
@@ -92,7 +91,7 @@ async def test_a_city_is_planned_in_another_thread_than_the_loop(monkeypatch: py
         return original(*arguments)
 
     original = free_space
-    zones = Zones(store())  # plans the city that it shows before it has read the stored one
+    zones = Zones(kv)  # plans the city that it shows before it has read the stored one
     monkeypatch.setattr("dronedispatch.fleet.paths.free_space", planned)
     document = json.loads(json.dumps(default_city().document))
     document["features"][-1]["geometry"]["coordinates"][0][1][0] += 0.0001
@@ -100,8 +99,7 @@ async def test_a_city_is_planned_in_another_thread_than_the_loop(monkeypatch: py
     assert threads == [False]  # once: the candidate and the stored city have the same walls
 
 
-async def test_a_refused_city_is_not_stored() -> None:
-    kv = store()
+async def test_a_refused_city_is_not_stored(kv: Away) -> None:
     document = json.loads(json.dumps(OPEN.document))
     document["features"][1]["properties"]["name"] = 7
     with pytest.raises(CityInvalid, match="name"):
@@ -109,14 +107,12 @@ async def test_a_refused_city_is_not_stored() -> None:
     assert await kv.get(ZONES_KEY) is None
 
 
-async def test_a_stored_document_that_is_no_city_is_passed_over() -> None:
-    kv = store()
+async def test_a_stored_document_that_is_no_city_is_passed_over(kv: Away) -> None:
     zones = Zones(kv)
     await kv.put(ZONES_KEY, encode({"type": "FeatureCollection"}))
     assert "refused" in await zones.refresh()
     assert zones.why_not_ready() is None
     assert (await zones.latest()).body == zones.body
-    await asyncio.sleep(0)
 
 
 def test_an_order_that_no_class_can_fly_is_refused_with_the_limits_of_each() -> None:

@@ -53,9 +53,8 @@ def test_a_new_gateway_warms_up() -> None:
 
 
 def test_warmth_rises_from_a_tenth_to_all() -> None:
-    assert [warmth(0.0, now_s, 10.0) for now_s in (0.0, 5.0, 10.0, 99.0)] == pytest.approx(
-        [0.1, 0.55, 1.0, 1.0]
-    )
+    warmths = [warmth(0.0, now_s, 10.0) for now_s in (0.0, 5.0, 10.0, 99.0)]
+    assert warmths == pytest.approx([0.1, 0.55, 1.0, 1.0])
     assert warmth(0.0, 0.0, 0.0) == 1.0
 
 

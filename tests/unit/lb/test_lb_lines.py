@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -43,71 +44,46 @@ def test_a_date_header_is_an_http_date() -> None:
 
 def test_the_stamp_is_utc_with_milliseconds() -> None:
     stamp = Stamp()
-    assert [stamp.of(at_s) for at_s in (0.25, 0.999, 86_400.0)] == [
-        "1970-01-01T00:00:00.250Z",
-        "1970-01-01T00:00:00.999Z",
-        "1970-01-02T00:00:00.000Z",
-    ]
+    first = ["1970-01-01T00:00:00.250Z", "1970-01-01T00:00:00.999Z"]
+    assert [stamp.of(at_s) for at_s in (0.25, 0.999, 86_400.0)] == [*first, "1970-01-02T00:00:00.000Z"]
 
 
 def test_our_own_answer_is_a_problem_document() -> None:
-    head, _, body = own_answer(503, "no gateway", b"id-1", close=True, retry_after_s=1, date=DATE).partition(
-        b"\r\n\r\n"
-    )
+    answer = own_answer(503, "no gateway", b"id-1", close=True, retry_after_s=1, date=DATE)
+    head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json")
     assert b"\r\nretry-after: 1\r\n" in head
     assert b"\r\nconnection: close\r\n" in head
-    assert json.loads(body) == {
-        "type": "about:blank",
-        "title": "Service Unavailable",
-        "status": 503,
-        "detail": "no gateway",
-        "request_id": "id-1",
-    }
+    said = {"detail": "no gateway", "request_id": "id-1"}
+    assert json.loads(body) == {"type": "about:blank", "title": "Service Unavailable", "status": 503, **said}
 
 
 def test_our_own_answer_to_head_has_the_length_and_no_body() -> None:
     assert own_answer(503, "x", b"", close=False, head_only=True, date=DATE).endswith(b"\r\n\r\n")
 
 
+def answered(headers: list[tuple[bytes, bytes]], body_bytes: int | None) -> bytes:
+    """The head that a client gets of a gateway's 200; one without a length is chunked."""
+    framing: dict[str, Any] = {
+        "body_bytes": body_bytes,
+        "chunked": body_bytes is None,
+        "declared_only": False,
+    }
+    return client_head(200, headers, **framing, connection=b"", request_id=b"i", date=DATE)
+
+
 def test_headers_that_an_upstreams_connection_names_end_here() -> None:
-    head = client_head(
-        200,
-        [
-            (b"connection", b"close, X-Gone"),
-            (b"x-gone", b"1"),
-            (b"x-here", b"2"),
-            (b"transfer-encoding", b"chunked"),
-        ],
-        body_bytes=None,
-        chunked=True,
-        declared_only=False,
-        connection=b"",
-        request_id=b"i",
-        date=DATE,
-    )
-    assert head == (
-        b"HTTP/1.1 200 OK\r\nx-here: 2\r\ntransfer-encoding: chunked\r\ndate: "
-        + DATE
-        + b"\r\nx-request-id: i\r\n\r\n"
-    )
+    named = [(b"connection", b"close, X-Gone"), (b"x-gone", b"1"), (b"x-here", b"2")]
+    head = answered([*named, (b"transfer-encoding", b"chunked")], None)
+    kept = b"x-here: 2\r\ntransfer-encoding: chunked\r\ndate: %b\r\nx-request-id: i" % DATE
+    assert head == b"HTTP/1.1 200 OK\r\n" + kept + b"\r\n\r\n"
 
 
 @pytest.mark.parametrize(("said", "dates"), [([], [DATE]), ([(b"date", OTHER_DATE)], [OTHER_DATE])])
 def test_every_answer_has_one_date_the_gateways_own_if_it_said_one(
     said: list[tuple[bytes, bytes]], dates: list[bytes]
 ) -> None:
-    head = client_head(
-        200,
-        said,
-        body_bytes=0,
-        chunked=False,
-        declared_only=False,
-        connection=b"",
-        request_id=b"i",
-        date=DATE,
-    )
-    assert re.findall(rb"\r\ndate: ([^\r]+)", head) == dates
+    assert re.findall(rb"\r\ndate: ([^\r]+)", answered(said, 0)) == dates
 
 
 @pytest.mark.parametrize(
@@ -131,11 +107,6 @@ def test_every_answer_has_one_date_the_gateways_own_if_it_said_one(
 def test_a_wrong_setting_is_refused_by_name(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match="LB_"):
         from_environment({variable: value})
-
-
-def test_the_public_port_is_8080_unless_told() -> None:
-    assert from_environment({}).process.port == 8080
-    assert from_environment({"LB_PORT": "9"}).process.port == 9
 
 
 def test_each_of_several_processes_gets_its_share_of_the_limits() -> None:

@@ -40,15 +40,13 @@ PAGE = """# Benchmarks
 
 
 def test_the_figure_is_what_the_benchmark_printed() -> None:
-    assert figure_of("warming up\nPOST  p50   12 ms\nassigned p95 90 ms\n", "p50|p95") == (
-        "POST p50 12 ms; assigned p95 90 ms"
-    )
+    printed = "warming up\nPOST  p50   12 ms\nassigned p95 90 ms\n"
+    assert figure_of(printed, "p50|p95") == "POST p50 12 ms; assigned p95 90 ms"
 
 
 def test_a_tables_frame_is_no_part_of_the_figure() -> None:
-    assert figure_of("│ memory for 1,000 clients  │ +17.9 MB │ ok │\n", "memory") == (
-        "memory for 1,000 clients, +17.9 MB, ok"
-    )
+    row = "│ memory for 1,000 clients  │ +17.9 MB │ ok │\n"
+    assert figure_of(row, "memory") == "memory for 1,000 clients, +17.9 MB, ok"
 
 
 @pytest.mark.parametrize(("output", "reason"), [("nothing", "no line"), ("p50 " * 400, "too much")])
@@ -123,9 +121,8 @@ def test_a_run_is_noted_with_its_words_and_its_end(
     assert note["exit"] == code
     assert note["command"] == f"scripts/bench probe --cores {cores}"
     assert "cores" in note["machine"]
-    assert (
-        (tmp_path / "output.txt").read_text(encoding="utf-8") == capsys.readouterr().out == f"{cores} cores\n"
-    )
+    kept = (tmp_path / "output.txt").read_text(encoding="utf-8")
+    assert kept == capsys.readouterr().out == f"{cores} cores\n"
 
 
 @pytest.mark.parametrize("words", [["--cores", "0"], ["--cores", "few"], ["--no-such"], ["--help"]])

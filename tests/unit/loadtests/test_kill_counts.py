@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from loadtests.bench.kv_kills import Counts
+from loadtests.bench.kv_events import Counts
 
 
 @pytest.mark.parametrize(
     ("stored", "wrong"),
     [(0, True), (6, True), (7, False), (9, False), (10, True)],
-    ids=[
-        "gone",
-        "older than acknowledged",
-        "the acknowledged one",
-        "sent later, outcome unknown",
-        "invented",
-    ],
+    ids=["gone", "older than acknowledged", "acknowledged", "sent later, outcome unknown", "invented"],
 )
 def test_a_count_below_the_acknowledged_or_above_the_sent_is_wrong(stored: int, wrong: bool) -> None:
     counts = Counts(sent={"k": 9}, acknowledged={"k": 7})

@@ -85,9 +85,8 @@ def test_times_come_from_workers_exactly_and_once() -> None:
 
 def test_a_worker_that_begins_anew_replaces_what_it_said_before() -> None:
     master, again = Tally(), Tally()
-    master.hear(
-        {"requests": 9, "failures": 9, "duty_s": 1.0, "lost_s": 1.0, "posts_told": 0, "posts_ms": [1.0]}
-    )
+    before = {"requests": 9, "failures": 9, "duty_s": 1.0, "lost_s": 1.0, "posts_told": 0, "posts_ms": [1.0]}
+    master.hear(before)
     master.hear(again.report(0))
     assert (master.requests, list(master.posts_ms)) == (0, [])
 

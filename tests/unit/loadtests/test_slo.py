@@ -5,11 +5,24 @@ from __future__ import annotations
 import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from loadtests import access_log
 from loadtests.load import locust_arguments, orders_per_minute, parser
-from loadtests.slo import Measured, Slo, exit_code, judge, load_slo, mean, percentile, sentence, spans, table
+from loadtests.slo import (
+    Line,
+    Measured,
+    Slo,
+    exit_code,
+    judge,
+    load_slo,
+    mean,
+    percentile,
+    sentence,
+    spans,
+    table,
+)
 
 SLO = Slo(
     failures_share_max=0.01,
@@ -19,20 +32,17 @@ SLO = Slo(
     orders_min=3,
     offered_share_min=0.95,
 )
-GOOD = Measured(
-    requests=1000,
-    failures=1,
-    post_p95_ms=20.0,
-    to_assigned_s=[0.1] * 20,
-    to_delivered_s=[5.0] * 20,
-    waiting=0,
-    speed=60.0,
-    offered_share=1.0,
-)
+TIMES: dict[str, Any] = {"post_p95_ms": 20.0, "to_assigned_s": [0.1] * 20, "to_delivered_s": [5.0] * 20}
+GOOD = Measured(requests=1000, failures=1, waiting=0, speed=60.0, offered_share=1.0, **TIMES)
+
+
+def judged(slo: Slo = SLO, **changes: Any) -> list[Line]:
+    """What is said of a run that was good but for the changes."""
+    return judge(slo, dataclasses.replace(GOOD, **changes))
 
 
 def test_what_holds_ends_in_0() -> None:
-    lines = judge(SLO, GOOD)
+    lines = judged()
     assert [line.holds for line in lines] == [True] * 6
     assert exit_code(lines) == 0
 
@@ -46,8 +56,8 @@ def test_what_holds_ends_in_0() -> None:
         ({"to_delivered_s": [11.0] * 20}, "created -> delivered p95"),
     ],
 )
-def test_each_violation_is_seen_alone(changes: dict[str, object], name: str) -> None:
-    lines = judge(SLO, dataclasses.replace(GOOD, **changes))  # type: ignore[arg-type]
+def test_each_violation_is_seen_alone(changes: dict[str, Any], name: str) -> None:
+    lines = judged(**changes)
     assert [line.name for line in lines if line.holds is False] == [name]
     assert exit_code(lines) == 1
     assert "VIOLATED" in table(lines)
@@ -56,9 +66,9 @@ def test_each_violation_is_seen_alone(changes: dict[str, object], name: str) -> 
 @pytest.mark.parametrize("broken", [{"offered_share": 0.949}, {"broken": ("a clock was set meanwhile",)}])
 @pytest.mark.parametrize("also", [{}, {"failures": 900}])
 def test_a_run_that_measured_something_else_is_invalid_whatever_it_measured(
-    broken: dict[str, object], also: dict[str, object]
+    broken: dict[str, Any], also: dict[str, Any]
 ) -> None:
-    lines = judge(SLO, dataclasses.replace(GOOD, **(broken | also)))  # type: ignore[arg-type]
+    lines = judged(**broken, **also)
     assert exit_code(lines) == 2
     assert sentence(lines).startswith("invalid")
     assert "INVALID" in table(lines)
@@ -67,51 +77,44 @@ def test_a_run_that_measured_something_else_is_invalid_whatever_it_measured(
 @pytest.mark.parametrize("value", [504.0, 500.04, 500.0000001, 100.5])
 def test_what_is_over_the_threshold_is_violated_and_shown_so(value: float) -> None:
     limit = 100.0 if value < 500 else 500.0
-    lines = judge(
-        dataclasses.replace(SLO, post_p95_ms_max=limit), dataclasses.replace(GOOD, post_p95_ms=value)
-    )
+    lines = judged(dataclasses.replace(SLO, post_p95_ms_max=limit), post_p95_ms=value)
     [line] = [line for line in lines if line.name == "POST p95"]
     assert line.holds is False
     assert float(line.measured.removesuffix(" ms")) > limit
 
 
 def test_what_is_exactly_the_threshold_holds() -> None:
-    lines = judge(SLO, dataclasses.replace(GOOD, post_p95_ms=100.0, to_assigned_s=[2.0] * 20))
-    assert exit_code(lines) == 0
+    assert exit_code(judged(post_p95_ms=100.0, to_assigned_s=[2.0] * 20)) == 0
 
 
 def test_a_share_of_failures_just_over_the_threshold_is_not_shown_as_the_threshold() -> None:
-    lines = judge(SLO, dataclasses.replace(GOOD, requests=100_000, failures=1001))
+    lines = judged(requests=100_000, failures=1001)
     [line] = [line for line in lines if line.name == "failed requests"]
     assert (line.holds, line.measured) == (False, "1.001% (1001 of 100000)")
 
 
 def test_too_few_orders_are_no_success() -> None:
-    lines = judge(SLO, dataclasses.replace(GOOD, to_assigned_s=[0.1] * 2, to_delivered_s=[1.0] * 2))
-    assert exit_code(lines) == 2
+    assert exit_code(judged(to_assigned_s=[0.1] * 2, to_delivered_s=[1.0] * 2)) == 2
 
 
 def test_no_request_at_all_is_no_success() -> None:
-    assert exit_code(judge(SLO, dataclasses.replace(GOOD, requests=0, failures=0, post_p95_ms=None))) == 2
+    assert exit_code(judged(requests=0, failures=0, post_p95_ms=None)) == 2
 
 
 def test_the_delivery_threshold_is_divided_by_the_fleets_speed() -> None:
-    slow = dataclasses.replace(GOOD, to_delivered_s=[500.0] * 20)
-    assert exit_code(judge(SLO, dataclasses.replace(slow, speed=1.0))) == 0
-    assert exit_code(judge(SLO, dataclasses.replace(slow, speed=2.0))) == 1
+    for speed, code in ((1.0, 0), (2.0, 1)):
+        assert exit_code(judged(to_delivered_s=[500.0] * 20, speed=speed)) == code
 
 
 def test_an_order_on_its_way_counts_with_its_age_and_a_cancelled_one_not_at_all() -> None:
     now = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
-    assigned, delivered, waiting = spans(
-        [
-            _order("delivered", "2026-01-01T00:00:01.500Z", "2026-01-01T00:05:00.000Z"),
-            _order("assigned", "2026-01-01T00:00:02.000Z", None),
-            _order("pending", None, None),
-            _order("cancelled", None, None),
-        ],
-        now,
-    )
+    orders = [
+        order("delivered", "2026-01-01T00:00:01.500Z", "2026-01-01T00:05:00.000Z"),
+        order("assigned", "2026-01-01T00:00:02.000Z"),
+        order("pending"),
+        order("cancelled"),
+    ]
+    assigned, delivered, waiting = spans(orders, now)
     assert assigned == [1.5, 2.0, 600.0]
     assert delivered == [300.0, 600.0, 600.0]
     assert waiting == 2
@@ -184,10 +187,8 @@ def test_the_web_ui_is_the_default_and_a_headless_run_has_an_end() -> None:
 
 
 def test_several_processes_and_a_report_are_locusts_own_options() -> None:
-    options = parser().parse_args(
-        ["--host", "http://127.0.0.1:8080", "--processes", "2", "--html", "out.html"]
-    )
-    arguments = locust_arguments(options)
+    words = ["--processes", "2", "--html", "out.html"]
+    arguments = locust_arguments(parser().parse_args(["--host", "http://127.0.0.1:8080", *words]))
     assert arguments[arguments.index("--processes") + 1] == "2"
     assert arguments[arguments.index("--html") + 1] == "out.html"
 
@@ -198,12 +199,13 @@ def test_the_load_fits_the_fleet_and_is_enough_for_a_verdict() -> None:
     assert orders_per_minute(36, 1.0, 0.5) == 24.0
 
 
-def _order(status: str, assigned: str | None, delivered: str | None) -> dict[str, object]:
+def order(status: str, assigned: str | None = None, delivered: str | None = None) -> dict[str, object]:
+    created, last = "2026-01-01T00:00:00.000Z", "2026-01-01T00:04:00.000Z"  # the first assignment counts
+    history = [("pending", created), *[("assigned", at) for at in (assigned, last) if assigned]]
     return {
         "status": status,
-        "created_at": "2026-01-01T00:00:00.000Z",
-        "assigned_at": "2026-01-01T00:04:00.000Z",  # the last assignment; the first counts
-        "history": [{"to": "pending", "at": "2026-01-01T00:00:00.000Z"}]
-        + [{"to": "assigned", "at": at} for at in (assigned, "2026-01-01T00:04:00.000Z") if assigned],
+        "created_at": created,
+        "assigned_at": last,
+        "history": [{"to": to, "at": at} for to, at in history],
         "delivered_at": delivered,
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from loadtests.city import place
 from scripts.local import leftovers, traffic, trouble
 from scripts.local.home import Home
 from scripts.local.logs import Logs, Tail, chosen, readable
@@ -117,7 +118,7 @@ def test_demonstration_orders_are_the_same_for_the_same_seed_and_lie_in_the_city
     city = default_city()
     first, again = (traffic.order(city, random.Random(7)) for _ in range(2))
     assert first == again
-    assert all(city.why_not_here(traffic.place(city, random.Random(seed))) is None for seed in range(200))
+    assert all(city.why_not_here(place(city, random.Random(seed))) is None for seed in range(200))
 
 
 def test_a_package_that_only_the_development_set_has_is_one_sentence(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dronedispatch.tool.api import Api
+from dronedispatch.tool.api import Api, ApiAnswer
 from dronedispatch.tool.errors import ApiRefused, NobodyAnswers, OutcomeNotKnown
 from dronedispatch.tool.system import ResolvedTarget
 from support.scripted_api import scripted
@@ -17,13 +17,12 @@ from support.scripted_api import scripted
 
 def api(url: str, timeout_s: float = 60.0) -> Api:
     """Pauses pass at once."""
-    now = itertools.count()
-    return Api(
-        ResolvedTarget(url, "secret", None, timeout_s),
-        clock=lambda: next(now) * 0.01,
-        sleep=lambda _s: None,
-        rng=random.Random(1),
-    )
+    now, target = itertools.count(), ResolvedTarget(url, "secret", None, timeout_s)
+    return Api(target, clock=lambda: next(now) * 0.01, sleep=lambda _s: None, rng=random.Random(1))
+
+
+def place(asked: Api, **more: Any) -> ApiAnswer:
+    return asked.ask("POST", "/deliveries", body=b"{}", repeatable=True, **more)
 
 
 def test_a_read_is_tried_again_while_the_system_is_busy() -> None:
@@ -51,7 +50,7 @@ def test_a_refusal_is_not_tried_again() -> None:
     with scripted(lambda _: (422, {}, {"title": "No", "detail": "weight: too much"})) as (url, seen):
         asked = api(url)
         with pytest.raises(ApiRefused, match="No: weight: too much"):
-            asked.ask("POST", "/deliveries", body=b"{}", repeatable=True)
+            place(asked)
     assert len(seen) == 1
 
 
@@ -60,9 +59,7 @@ def test_a_refusal_is_not_tried_again() -> None:
 )
 def test_a_lost_answer_is_asked_for_again_with_the_same_key(lost: tuple[int, dict[str, str], Any]) -> None:
     with scripted(lambda n: lost if n == 1 else (201, {}, {"id": "x"})) as (url, seen):
-        answer = api(url).ask(
-            "POST", "/deliveries", body=b"{}", headers={"Idempotency-Key": "k"}, repeatable=True
-        )
+        answer = place(api(url), headers={"Idempotency-Key": "k"})
     assert answer.document == {"id": "x"}
     assert [one["idempotency-key"] for one in seen] == ["k", "k"]
 
@@ -78,14 +75,14 @@ def test_a_refusal_that_the_lost_try_may_have_escaped_or_caused_is_still_unknown
     with scripted(lambda n: (0, {}, None) if n == 1 else (status, {}, {"title": "no"})) as (url, _):
         asked = api(url, timeout_s=1.0)
         with pytest.raises(OutcomeNotKnown, match="an earlier try"):
-            asked.ask("POST", "/deliveries", body=b"{}", repeatable=True)
+            place(asked)
 
 
 def test_a_refusal_that_the_lost_try_met_too_is_definite() -> None:
     with scripted(lambda n: (0, {}, None) if n == 1 else (422, {}, {"title": "no"})) as (url, _):
         asked = api(url, timeout_s=1.0)
         with pytest.raises(ApiRefused):
-            asked.ask("POST", "/deliveries", body=b"{}", repeatable=True)
+            place(asked)
 
 
 def test_nobody_there_is_a_definite_failure_that_says_what_to_type() -> None:
@@ -93,7 +90,7 @@ def test_nobody_there_is_a_definite_failure_that_says_what_to_type() -> None:
         held.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{held.getsockname()[1]}"
         with pytest.raises(NobodyAnswers, match="scripts/up"):
-            api(url, timeout_s=0.5).ask("POST", "/deliveries", body=b"{}", repeatable=True)
+            place(api(url, timeout_s=0.5))
 
 
 def test_a_frozen_system_takes_connections_and_says_nothing() -> None:
@@ -102,7 +99,7 @@ def test_a_frozen_system_takes_connections_and_says_nothing() -> None:
         with pytest.raises(NobodyAnswers, match="says nothing"):
             asked.get("/figures")
         with pytest.raises(OutcomeNotKnown, match="doctor"):
-            asked.ask("POST", "/deliveries", body=b"{}", repeatable=True)
+            place(asked)
 
 
 def test_somebody_elses_server_is_no_system_of_ours() -> None:

@@ -18,6 +18,7 @@ from support.scripted_api import Script, scripted
 Types = Callable[..., tuple[list[str], list[str]]]
 Answer = tuple[int, dict[str, str], Any]
 LOST: Answer = (504, {"X-Outcome": "unknown"}, {"title": "no word", "detail": "the store is silent"})
+MOVED: Answer = (412, {}, {"title": "It has changed"})
 PENDING: Answer = (200, {"ETag": '"7"'}, {"id": "B", "priority": 3, "deadline": None})
 
 
@@ -61,14 +62,11 @@ def test_of_several_an_unknown_outcome_is_no_failure(types: Types) -> None:
 
 
 def test_of_several_a_refusal_is_told_line_by_line(types: Types) -> None:
-    refusal: Answer = (
-        409,
-        {},
-        {"title": "Too late", "detail": "it is on board\x1b[2J", "status_now": "in-progress"},
-    )
-    printed, said = types(lambda n: refusal if n == 1 else cancelled("B"), "cancel", "A", "B", code=1)
+    said = {"title": "Too late", "detail": "it is on board\x1b[2J", "status_now": "in-progress"}
+    refusal: Answer = (409, {}, said)
+    printed, told = types(lambda n: refusal if n == 1 else cancelled("B"), "cancel", "A", "B", code=1)
     assert printed == ["B cancelled"]
-    assert said == ["A not done: Too late: it is on board�[2J", "  it is in-progress now"]
+    assert told == ["A not done: Too late: it is on board�[2J", "  it is in-progress now"]
 
 
 def test_one_unknown_outcome_outweighs_every_failure(types: Types) -> None:
@@ -85,12 +83,7 @@ def test_an_unknown_change_names_the_way_back(types: Types) -> None:
 
 
 def test_a_change_is_made_only_to_what_was_read(types: Types) -> None:
-    moved: Answer = (
-        412,
-        {},
-        {"title": "It has changed", "detail": "delivery B has changed", "status_now": "assigned"},
-    )
-    printed, said = types(lambda n: PENDING if n % 2 else moved, "deadline", "none", "B", code=1)
+    printed, said = types(lambda n: PENDING if n % 2 else MOVED, "deadline", "none", "B", code=1)
     assert printed == []
     assert said == [
         "dronedispatch: order B changed 5 times while its deadline was being set: nothing was done. Type the same again"
@@ -98,18 +91,16 @@ def test_a_change_is_made_only_to_what_was_read(types: Types) -> None:
 
 
 def test_a_change_to_an_order_that_moved_on_tells_from_what_it_was_changed(types: Types) -> None:
-    moved: Answer = (412, {}, {"title": "It has changed"})
     newer: Answer = (200, {}, {"id": "B", "priority": 5})
     after: Answer = (200, {}, {"id": "B", "priority": 8})
-    answers = {1: PENDING, 2: moved, 3: newer, 4: after}
+    answers = {1: PENDING, 2: MOVED, 3: newer, 4: after}
     printed, _ = types(lambda n: answers[n], "priority", "8", "B", code=0)
     assert printed == ["B priority 5 -> 8"]
 
 
 def test_a_version_that_the_lost_try_may_itself_have_made_is_unknown(types: Types) -> None:
-    moved: Answer = (412, {}, {"title": "It has changed"})
     answers = {1: PENDING, 2: LOST}
-    _, said = types(lambda n: answers.get(n, moved), "priority", "8", "B", code=4)
+    _, said = types(lambda n: answers.get(n, MOVED), "priority", "8", "B", code=4)
     assert said[0].endswith("from 3 to 8: an earlier try may have been carried out; then: It has changed")
 
 
@@ -126,11 +117,8 @@ def test_no_line_for_a_program_holds_what_a_terminal_obeys(types: Types) -> None
 def test_no_line_for_people_holds_what_a_terminal_obeys(types: Types) -> None:
     steps = [{"at": None, "to": "delivered\x9b", "drone_id": "d\x1b", "cause": "c"}]
     order = {"id": "A\x9b", "status": "delivered", "history": steps, "drone_id": "d\x1b"}
-    commands = (
-        ("cancel", "A", "B"),
-        ("watch", "A"),
-        ("place", "--from", "1,2", "--to", "1,2", "--weight", "1"),
-    )
+    placing = ("place", "--from", "1,2", "--to", "1,2", "--weight", "1")
+    commands = (("cancel", "A", "B"), ("watch", "A"), placing)
     lines = [line for words in commands for line in types(lambda _: (200, {}, order), *words, code=0)[0]]
     assert len(lines) == 4
     assert not any(letter in "".join(lines) for letter in "\x9b\x1b")

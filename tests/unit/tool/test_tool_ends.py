@@ -23,6 +23,7 @@ from dronedispatch.tool.api import Api
 from dronedispatch.tool.errors import NobodyAnswers, OutcomeNotKnown, ToolError
 from dronedispatch.tool.sse import EventParser
 from dronedispatch.tool.system import ResolvedTarget, Target
+from support.commands import ran
 from support.scripted_api import scripted
 from support.waiting import wait_until
 
@@ -52,23 +53,13 @@ def test_whoever_ends_it_ends_the_script_that_it_has_become(tmp_path: Path) -> N
 
 
 def test_a_city_is_read_from_standard_input() -> None:
-    done = subprocess.run(
-        [TOOL, "zones", "diff", "-", "--url", "http://127.0.0.1:9", "--timeout", "1"],
-        input="[]",
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-        check=False,
-    )
+    done = ran(TOOL, "zones", "diff", "-", "--url", "http://127.0.0.1:9", "--timeout", "1", input="[]")
     assert done.returncode == 2
     assert done.stderr.startswith("dronedispatch: - is no GeoJSON FeatureCollection")
 
 
 def test_a_city_from_a_closed_input_is_one_sentence() -> None:
-    command = f"'{TOOL}' zones diff - --url http://127.0.0.1:9 <&-"
-    done = subprocess.run(
-        ["sh", "-c", command], capture_output=True, text=True, timeout=WITHIN_S, check=False
-    )
+    done = ran("sh", "-c", f"'{TOOL}' zones diff - --url http://127.0.0.1:9 <&-")
     assert done.returncode == 2
     assert done.stderr == "dronedispatch: - cannot be read: standard input is closed\n"
 
@@ -174,9 +165,8 @@ def test_a_refusal_of_the_stream_that_breaks_off_is_tried_again(monkeypatch: pyt
         yield SimpleNamespace(status=503, read=breaks_off), SimpleNamespace(sock=None)
 
     monkeypatch.setattr(Api, "opened", opened)
-    follower = events._Follower(
-        Api(ResolvedTarget("http://h", None, None, 1.0)), "delivery", Target(), None, None
-    )
+    api = Api(ResolvedTarget("http://h", None, None, 1.0))
+    follower = events._Follower(api, "delivery", Target(), None, None)
     with pytest.raises(OutcomeNotKnown, match="broke"):
         follower._read(EventParser())
 

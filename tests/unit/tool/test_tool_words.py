@@ -159,49 +159,29 @@ def test_a_position_is_latitude_first() -> None:
 
 
 def test_every_wrong_field_is_a_line() -> None:
-    problem = {
-        "title": "ApiRefused",
-        "detail": "weight: too much",
-        "errors": [
-            {"field": "weight", "detail": "weight: too much"},
-            {"field": "origin", "detail": "outside"},
-        ],
-    }
+    errors = [{"field": "weight", "detail": "weight: too much"}, {"field": "origin", "detail": "outside"}]
+    problem = {"title": "ApiRefused", "detail": "weight: too much", "errors": errors}
     assert sentence(422, problem) == "ApiRefused\n  weight: too much\n  origin: outside"
     assert "OPERATOR_TOKEN" in sentence(401, {"title": "no token"})
 
 
 def feature(name: str, kind: str = "zone", **more: Any) -> dict[str, Any]:
-    return {
-        "type": "Feature",
-        "properties": {"kind": kind, "id": name, **more},
-        "geometry": {"type": "Point"},
-    }
+    properties = {"kind": kind, "id": name, **more}
+    return {"type": "Feature", "properties": properties, "geometry": {"type": "Point"}}
 
 
 def test_a_difference_names_the_feature_and_what_has_changed() -> None:
     before = {"features": [feature("a"), feature("b", capacity=4), feature("c")]}
     after = {"features": [feature("d"), feature("b", capacity=5), feature("a")]}
-    assert [(one.sign, one.id, one.what) for one in differences(before, after)] == [
-        ("~", "b", "capacity 4 -> 5"),
-        ("-", "c", ""),
-        ("+", "d", ""),
-    ]
+    told = [(one.sign, one.id, one.what) for one in differences(before, after)]
+    assert told == [("~", "b", "capacity 4 -> 5"), ("-", "c", ""), ("+", "d", "")]
     assert same_city(before, {"features": list(reversed(before["features"]))})
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{",
-        "[]",
-        '{"type": "Feature"}',
-        '{"type": "FeatureCollection"}',
-        "[" * 100_000,
-        '{"a": ' + "9" * 5_000 + "}",
-    ],
-    ids=lambda text: text[:8],
-)
+NO_CITY = ["{", "[]", '{"type": "Feature"}', '{"type": "FeatureCollection"}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", [*NO_CITY, '{"a": ' + "9" * 5_000 + "}"], ids=lambda text: text[:8])
 def test_a_file_that_is_no_city_is_refused_before_anybody_is_asked(tmp_path: Path, text: str) -> None:
     (tmp_path / "city.json").write_text(text, encoding="utf-8")
     with pytest.raises(WrongUse):
@@ -210,18 +190,8 @@ def test_a_file_that_is_no_city_is_refused_before_anybody_is_asked(tmp_path: Pat
 
 def test_a_stream_is_resumed_after_the_last_whole_event() -> None:
     parser = EventParser()
-    lines = [
-        "event: delivery",
-        "id: 3-1",
-        "data: {}",
-        "",
-        ": comment",
-        "event: beat",
-        "data: {}",
-        "",
-        "id: 3-2",
-        "data: half",
-    ]
+    whole = ["event: delivery", "id: 3-1", "data: {}", ""]
+    lines = [*whole, ": comment", "event: beat", "data: {}", "", "id: 3-2", "data: half"]
     told = [event for line in lines for event in parser.line(line)]
     assert told == [StreamEvent("delivery", "{}", "3-1"), StreamEvent("beat", "{}", "")]
     assert parser.last_id == "3-1"
@@ -240,6 +210,16 @@ WELL = Sights(
 )
 
 
+SHORT = {"health": "degraded", "reasons": [{"text": "t", "next": "dronedispatch kvctl recover"}]}
+
+
+def process(name: str, **more: Any) -> dict[str, Any]:
+    return {"process": name, "healthy": False, "degraded": False, "health": "gone", "reasons": []} | more
+
+
+RESTARTED = process("lb-1", healthy=True, restarts=9)
+
+
 def test_a_system_that_is_well_has_nothing_to_mend() -> None:
     assert diagnose(WELL) == []
 
@@ -252,40 +232,9 @@ def test_a_system_that_is_well_has_nothing_to_mend() -> None:
         ("clock", Sights(ahead_s=-30.0), "chronyc"),
         ("disk", Sights(free_bytes=10**6, total_bytes=10**12), "du -sh H/data H/logs"),
         ("descriptors", Sights(descriptors={"lb-1": (950, 1024)}), "ulimit -n"),
-        (
-            "health",
-            Sights(
-                health={
-                    "health": "degraded",
-                    "reasons": [{"text": "t", "next": "dronedispatch kvctl recover"}],
-                }
-            ),
-            "dronedispatch kvctl --home H recover",
-        ),
-        (
-            "broker",
-            Sights(
-                processes=(
-                    {
-                        "process": "rabbitmq",
-                        "healthy": False,
-                        "degraded": False,
-                        "health": "gone",
-                        "reasons": [],
-                    },
-                )
-            ),
-            "scripts/logs rabbitmq --home H",
-        ),
-        (
-            "processes",
-            Sights(
-                processes=(
-                    {"process": "lb-1", "healthy": True, "degraded": False, "restarts": 9, "reasons": []},
-                )
-            ),
-            "scripts/logs lb-1 --home H",
-        ),
+        ("health", Sights(health=SHORT), "dronedispatch kvctl --home H recover"),
+        ("broker", Sights(processes=(process("rabbitmq"),)), "scripts/logs rabbitmq --home H"),
+        ("processes", Sights(processes=(RESTARTED,)), "scripts/logs lb-1 --home H"),
         ("processes", Sights(processes_trouble="no system runs"), "scripts/up --home H"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -299,13 +248,7 @@ def test_each_thing_that_is_wrong_comes_with_the_next_command(area: str, seen: S
 def test_the_same_reason_of_many_is_told_once() -> None:
     told = ("slots are short -> kvctl view", "no answer for {} s -> scripts/status")
     rows = tuple(
-        {
-            "process": name,
-            "healthy": False,
-            "degraded": True,
-            "health": "degraded",
-            "reasons": [reason.format(age) for reason in told],
-        }
+        process(name, degraded=True, health="degraded", reasons=[reason.format(age) for reason in told])
         for name, age in (("a", 3), ("b", 41))
     )
     assert [one.what for one in diagnose(Sights(processes=rows))] == ["slots are short", "no answer for 3 s"]
@@ -313,11 +256,16 @@ def test_the_same_reason_of_many_is_told_once() -> None:
 
 
 def test_a_picture_that_is_old_says_so() -> None:
-    figures = json.loads(
-        '{"at": "2030-01-01T00:00:00Z", "pending": 1, '
-        '"assigned": 2, "in_progress": 3, "delivered": 4, "orders_per_minute": 5'
-        ', "to_assign_mean_s": null, "to_deliver_mean_s": 9.5, "sample": 1, "drones": {"idle": 2}, "speed": 1}'
-    )
+    counts = {
+        "pending": 1,
+        "assigned": 2,
+        "in_progress": 3,
+        "delivered": 4,
+        "sample": 1,
+        "drones": {"idle": 2},
+    }
+    means = {"orders_per_minute": 5, "to_assign_mean_s": None, "to_deliver_mean_s": 9.5, "speed": 1}
+    figures = {"at": "2030-01-01T00:00:00Z", **counts, **means}
     screen = Console(file=io.StringIO(), width=120)
     screen.print(picture(Glance({"health": "healthy"}, figures, [], []), "http://h", 12.0, "no answer"))
     shown = screen.file.getvalue()  # type: ignore[attr-defined]

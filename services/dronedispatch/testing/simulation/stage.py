@@ -230,10 +230,7 @@ class Stage:
         """KEY := "first" under `expected`, and behind it FACING_KEY := "second"; its result is a PairResolution."""
         first, second = (
             Write(key, slot_of(key), ident.ljust(16, b"_"), 0.0, condition)
-            for key, ident, condition in (
-                (KEY, b"first", expected),
-                (FACING_KEY, b"second", MUST_BE_ABSENT),
-            )
+            for key, ident, condition in ((KEY, b"first", expected), (FACING_KEY, b"second", MUST_BE_ABSENT))
         )
         return Running(
             self, front, write_pair(first, second, DEADLINE_S, min_in_sync=min_in_sync, rules=self.rules)
