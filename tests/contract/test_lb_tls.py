@@ -15,13 +15,12 @@ from dronedispatch.lb.settings import Settings, from_environment
 from dronedispatch.lb.tls import Certificate
 from dronedispatch.runtime.serve import CannotListen
 from dronedispatch.testing.door import open_door, read_until_quiet, with_settings
-from dronedispatch.testing.peer import OK, always, peer
+from dronedispatch.testing.peer import OK, always
 from support.certificates import make_certificate
+from support.lb_wire import GET, Seen, door_before
 
-GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 WITH_TOKEN = GET.replace(b"Host: a\r\n", b"Host: a\r\nAuthorization: Bearer of the operator\r\n")
 WITH_SESSION = GET.replace(b"Host: a\r\n", b"Host: a\r\nCookie: a=b; dd_session=1.2.3.4\r\n")
-Seen = list[tuple[bytes, bytes]]
 
 
 async def shown_by(port: int) -> bytes:
@@ -37,7 +36,7 @@ async def shown_by(port: int) -> bytes:
 async def test_over_tls_a_request_is_served_and_its_gateway_told_so(tmp_path: Path) -> None:
     cert, key = make_certificate(tmp_path, "one")
     seen: Seen = []
-    async with peer(always(OK, seen)) as gateway, open_door([gateway.port]) as door:
+    async with door_before(always(OK, seen)) as door:
         context = Certificate(str(cert), str(key)).context
         server = await asyncio.get_running_loop().create_server(
             lambda: Downstream(door.core), "127.0.0.1", 0, ssl=context
@@ -148,7 +147,7 @@ async def test_from_another_machine_a_token_is_refused_without_tls(
     )  # as if these were outside
     seen: Seen = []
     settings = with_settings(plain=plain, trusted_proxies=proxies)
-    async with peer(always(OK, seen)) as gateway, open_door([gateway.port], settings) as door:
+    async with door_before(always(OK, seen), settings=settings) as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port, local_addr=(client, 0))
         writer.write(request_)
         answer = await read_until_quiet(reader, 30.0)
