@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from scripts.local.home import CHECKOUT
 
+from support.commands import ran
 from support.page_commands import ELSEWHERE, NOT_EXECUTED, PAGES, Block, blocks, typed_by_the_live_test
 
 EVERY = [block for page in PAGES for block in blocks(page)]
@@ -60,14 +61,7 @@ def test_the_live_test_types_the_pages_blocks() -> None:
 def test_how_to_run_one_test_is_how_it_is_run(command: str) -> None:
     program, *arguments = shlex.split(command)
     assert program == ".venv/bin/python"
-    done = subprocess.run(
-        [sys.executable, *arguments, "-q", "-p", "no:cacheprovider"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = ran([sys.executable, *arguments, "-q", "-p", "no:cacheprovider"], cwd=CHECKOUT)
     assert done.returncode == 0, done.stdout
 
 
@@ -99,10 +93,5 @@ def test_a_commit_message_has_an_area_a_short_title_and_a_body(
     tmp_path: Path, message: str, right: bool
 ) -> None:
     (tmp_path / "message").write_text(message + "\n", encoding="utf-8")
-    done = subprocess.run(
-        [CHECKOUT / "scripts" / "setup" / "commit-message", tmp_path / "message"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = ran([CHECKOUT / "scripts" / "setup" / "commit-message", tmp_path / "message"])
     assert (done.returncode == 0) is right, done.stderr

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from scripts.local.home import CHECKOUT
 
+from support.commands import ran
 from support.waiting import wait_until
 
 NOBODY = 65534
@@ -106,17 +107,7 @@ def run(
     user: int | None = None,
     cwd: Path = Path("/"),
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        list(words),
-        cwd=cwd,
-        env={**os.environ, "NOMAD_ADDR": NOTHING_LISTENS, **(environ or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        user=user,
-    )
+    return ran(words, {**os.environ, "NOMAD_ADDR": NOTHING_LISTENS, **(environ or {})}, cwd=cwd, user=user)
 
 
 def fails_like_a_tool(done: subprocess.CompletedProcess[str], names: str) -> None:

@@ -27,6 +27,7 @@ from scripts.local.supervisor import Supervisor
 from scripts.local.system import of_home
 
 from dronedispatch.fleet.city import default_city
+from support.commands import ran
 from support.ports import free_ports
 from support.signals import send
 from support.waiting import patient_s, wait_until
@@ -113,14 +114,10 @@ class LiveSystem:
         self, name: str, *arguments: str, timeout_s: float = 1200.0, environ: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run scripts/<name> for this home; its exit code is the caller's to judge."""
-        return subprocess.run(
+        return ran(
             [CHECKOUT / "scripts" / name, *arguments, "--home", self.home],
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-            env={**os.environ, **(environ or {})},
-            stdin=subprocess.DEVNULL,
+            {**os.environ, **(environ or {})},
+            timeout_s=timeout_s,
         )
 
     def up(self, *arguments: str, environ: Mapping[str, str] | None = None) -> str:

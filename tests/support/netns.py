@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from support.commands import ran
+
 T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000
@@ -47,7 +49,7 @@ class NetworkError(RuntimeError):
 
 
 def _ip(*words: str) -> None:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=600, check=False)
+    done = ran(["ip", *words])
     if done.returncode != 0:
         raise NetworkError(f"ip {' '.join(words)}: {done.stderr.strip()}")
 
@@ -69,14 +71,7 @@ class Host:
         self, words: Sequence[str], environ: Mapping[str, str], *, timeout_s: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """Run a program to its end with `environ` alone; its status is the caller's to judge."""
-        return subprocess.run(
-            self.command(words),
-            env=dict(environ),
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        return ran(self.command(words), environ, timeout_s=timeout_s)
 
     def start(
         self, words: Sequence[str], environ: Mapping[str, str], log: Path, *, pass_fds: Sequence[int] = ()
@@ -126,9 +121,7 @@ class Host:
 
     def pids(self) -> list[int]:
         """Every process of this namespace, whoever started it."""
-        done = subprocess.run(
-            ["ip", "netns", "pids", self.namespace], capture_output=True, text=True, timeout=600, check=False
-        )
+        done = ran(["ip", "netns", "pids", self.namespace])
         return [int(pid) for pid in done.stdout.split()]
 
     def kill(self, number: int = signal.SIGKILL) -> None:

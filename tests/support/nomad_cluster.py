@@ -17,6 +17,7 @@ from typing import Any
 from scripts.cluster import access, secrets
 from scripts.local import consul as local_consul
 
+from support.commands import ran
 from support.netns import Network, network
 from support.nomad_machine import fetch, weigh_as_processes
 from support.order_stream import OrderStream, Try
@@ -138,15 +139,7 @@ class Cluster(ThreeHosts):
             "NOMAD_CACERT": str(self.keys / "tls" / "ca.pem"),
             "NOMAD_TOKEN": self.secret("nomad/management"),
         }
-        return subprocess.run(
-            self.machines[name].host.command(words),
-            cwd=ROOT,
-            env=environ | told,
-            capture_output=True,
-            text=True,
-            timeout=2400,
-            check=False,
-        )
+        return ran(self.machines[name].host.command(words), environ | told, cwd=ROOT, timeout_s=2400)
 
     def nomad(self, *words: str, **told: str) -> subprocess.CompletedProcess[str]:
         """Nomad's program, asked on server-1 unless told otherwise."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from scripts.local import consul as local_consul
 from scripts.local.ports import Ports
 
+from support.commands import ran
 from support.ports import free_port, free_ports
 from support.real_parts import Part
 from support.waiting import wait_until
@@ -103,13 +104,13 @@ def _bridge() -> tuple[int, str]:
 
 def _made(*words: str) -> bool:
     """False if there is one of that name."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    done = ran(words)
     assert done.returncode == 0 or "File exists" in done.stderr, done.stderr
     return done.returncode == 0
 
 
 def _run(*words: str) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    done = ran(words)
     assert done.returncode == 0, f"{' '.join(words)}: {done.stderr.strip()}"
 
 
@@ -212,9 +213,7 @@ class Store:
     def kvctl(self, *words: str, code: int = 0) -> str:
         """What `dronedispatch kvctl words...` prints; it must end with `code`."""
         command = self.host("consul").command(PROGRAM, "kvctl", *words)
-        done = subprocess.run(
-            command, env=self.environment(), capture_output=True, text=True, timeout=600, check=False
-        )
+        done = ran(command, self.environment())
         assert done.returncode == code, (
             f"kvctl {' '.join(words)}: {done.returncode} {done.stdout} {done.stderr}"
         )

@@ -25,6 +25,7 @@ from scripts.local import broker as local_broker
 from scripts.local import consul as local_consul
 
 from support.broker_watch import start_watch
+from support.commands import ran
 from support.netns import Host, Network, network
 from support.waiting import wait_until
 
@@ -139,14 +140,7 @@ class ThreeHosts:
             "CONSUL_DATA": str(machine.folder / "consul"),
             "BROKER_ETC": str(machine.folder / "rabbitmq"),
         } | more
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            env=told,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        done = ran(["bash", "-euo", "pipefail", "-c", script], told)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from scripts.trial import order
 
+from support.commands import ran
 from support.scripted_http import ScriptedServer, scripted_server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -64,14 +64,12 @@ def test_an_order_that_is_not_delivered_is_an_error(
 
 @pytest.mark.parametrize("script", ["try-vagrant", "trial/box"])
 def test_the_scripts_explain_themselves(script: str) -> None:
-    done = subprocess.run(
-        [ROOT / "scripts" / script, "--help"], capture_output=True, text=True, timeout=600, check=False
-    )
+    done = ran([ROOT / "scripts" / script, "--help"])
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Usage: scripts/{script}" in done.stdout
 
 
 def test_a_wrong_number_of_machines_is_one_sentence() -> None:
     words = [str(ROOT / "scripts" / "try-vagrant"), "--clients", "two"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+    done = ran(words)
     assert (done.returncode, done.stderr) == (1, "error: two: a whole number is expected\n")
