@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from scripts.local.home import CHECKOUT
 
+from support import checkout
 from support.commands import ran
 from support.page_commands import ELSEWHERE, NOT_EXECUTED, PAGES, Block, blocks, typed_by_the_live_test
 
@@ -22,10 +22,9 @@ def name_of(block: Block) -> str:
 
 
 def test_no_other_page_has_shell_blocks() -> None:
-    listed = subprocess.run(
-        ["git", "ls-files", "*.md"], cwd=CHECKOUT, capture_output=True, text=True, check=True
-    )
-    others = [page for page in listed.stdout.split() if page not in PAGES and blocks(page)]
+    others = [
+        page for page in map(checkout.name_of, checkout.tracked(".md")) if page not in PAGES and blocks(page)
+    ]
     assert others == [], "add the page to PAGES in page_commands.py, and its blocks to a test"
 
 

@@ -64,11 +64,7 @@ CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
         (["gateway", "99"], "1..32"),
         (["kvstore", "3"], "kvstore"),
     ],
-    "scripts/simulate": [
-        (["--jobs", "0"], "--jobs"),
-        (["--seeds", "-4"], "--seeds"),
-        (["--rule-off", "99"], "99"),
-    ],
+    "scripts/simulate": [(["--jobs", "0"], "--jobs"), (["--seeds", "-4"], "--seeds"), (["--rule-off", "99"], "99")],
     "scripts/status": [(["--home", NOWHERE], f"scripts/up --home {NOWHERE}")],
     "scripts/test": [(["no-such-suite"], "no-such-suite")],
     "scripts/try-clean": [(["--release", "potato"], "potato")],
@@ -90,7 +86,7 @@ CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
         (["--once", "--minutes", "1e99"], "--minutes"),
         (["--every", "-1"], "--every"),
     ],
-}
+}  # fmt: skip
 # In a checkout in which nothing is installed yet, these do not install: they say what does.
 WANT_AN_ENVIRONMENT = ("bench lb", "down", "load", "logs", "scale gateway 3", "simulate", "status")
 

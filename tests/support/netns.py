@@ -64,7 +64,6 @@ class Host:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def command(self, words: Sequence[str]) -> list[str]:
-        """`words` as run in this namespace."""
         return ["ip", "netns", "exec", self.namespace, *words]
 
     def run(
@@ -115,7 +114,6 @@ class Host:
             _ip("-n", self.namespace, "link", "set", cable, "down")
 
     def plug(self) -> None:
-        """Plug the cables in again."""
         for cable in self.cables:
             _ip("-n", self.namespace, "link", "set", cable, "up")
 
@@ -149,7 +147,6 @@ class Network:
         self.close()
 
     def add_switch(self, name: str) -> None:
-        """A switch in a namespace of its own."""
         namespace = f"{self.prefix}-{name}"
         _ip("netns", "add", namespace)
         self.switches.append(namespace)
@@ -210,6 +207,5 @@ class Network:
 
 @contextlib.contextmanager
 def network() -> Iterator[Network]:
-    """A network for the length of a block."""
     with Network() as made:
         yield made

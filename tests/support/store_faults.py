@@ -52,7 +52,6 @@ class Fault:
 
 
 def kill(store: Store, name: str) -> None:
-    """kill -9."""
     store.parts[name].stop(signal.SIGKILL)
 
 
@@ -74,12 +73,10 @@ def _signal(store: Store, name: str, number: int) -> None:
 
 
 def pause(store: Store, name: str) -> None:
-    """SIGSTOP."""
     _signal(store, name, signal.SIGSTOP)
 
 
 def proceed(store: Store, name: str) -> None:
-    """SIGCONT."""
     _signal(store, name, signal.SIGCONT)
 
 
@@ -130,7 +127,6 @@ def kill_beside_a_blind_front(store: Store, name: str) -> None:
 
 
 def heal_and_start(store: Store, name: str) -> None:
-    """Undo every cut and start the replica."""
     heal(store, name)
     start(store, name)
 
@@ -142,7 +138,6 @@ def cut_from_one_front(store: Store, name: str) -> None:
 
 
 def heal(store: Store, _name: str) -> None:
-    """Undo every cut."""
     for name in ("consul", *store.parts):
         store.host(name).heal()
 
@@ -195,13 +190,11 @@ def start_consul_first(store: Store, name: str) -> None:
 
 
 def kill_all(store: Store, _name: str) -> None:
-    """kill -9 of every replica at once."""
     for name in store.data:
         kill(store, name)
 
 
 def start_all(store: Store, _name: str) -> None:
-    """All of them again, on their disks."""
     store.start_parts(*store.data)
 
 
@@ -215,7 +208,6 @@ def everything(store: Store, name: str) -> None:
 
 
 def nothing(store: Store, name: str) -> None:
-    """All of it undone."""
     heal(store, name)
     proceed(store, "f1")
     start_consul_first(store, name)
@@ -293,7 +285,6 @@ def unmount(store: Store, name: str) -> None:
 
 
 def one_of(store: Store, fault: Fault, rng: random.Random) -> str:
-    """Whom to hit."""
     return rng.choice([name for name in sorted(store.parts) if name.startswith(fault.target)])
 
 

@@ -67,7 +67,6 @@ class Network:
         _run("ip", "link", "set", self.bridge, "up")
 
     def host(self, name: str) -> Host:
-        """The namespace `name`, made if it is new."""
         if name not in self.hosts:
             place = len(self.hosts) + 2
             made = Host(name, f"10.231.{self.number}.{place}", f"dd{self.number}-{name}")
@@ -83,7 +82,6 @@ class Network:
         return self.hosts[name]
 
     def close(self) -> None:
-        """Remove the namespaces and the bridge."""
         for host in self.hosts.values():
             subprocess.run(["ip", "netns", "del", str(host.namespace)], check=False, capture_output=True)
         subprocess.run(["ip", "link", "del", self.bridge], check=False, capture_output=True)
@@ -145,12 +143,10 @@ class Store:
         self.consul = Part(command, dict(os.environ), self.folder / "consul.log", self._consul_leads)
 
     def host(self, name: str) -> Host:
-        """Where the process `name` runs."""
         return Host(name) if self.network is None else self.network.host(name)
 
     @property
     def consul_address(self) -> str:
-        """Consul's HTTP address."""
         return f"http://{self.host('consul').address}:{self._consul_port}"
 
     def environment(self) -> dict[str, str]:
@@ -311,7 +307,6 @@ def running_store(
     namespaces: bool = False,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Store]:
-    """A store for the length of the block."""
     network = Network() if namespaces else None
     store = Store(folder, rf, network, settings or {})
     try:

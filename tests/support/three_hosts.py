@@ -324,7 +324,6 @@ class ThreeHosts:
     # -- looking -----------------------------------------------------------------------------------------------
 
     def secret(self, name: str) -> str:
-        """One of the cluster's secrets."""
         return (self.keys / name).read_text(encoding="ascii").strip()
 
     def ask_consul(self, name: str, path: str) -> Any:
@@ -360,7 +359,6 @@ class ThreeHosts:
         return self.passing() == self.expected()
 
     def view(self, name: str = "server-1") -> dict[str, Any]:
-        """The store's view."""
         machine = self.machines[name]
         consul = machine.consul(self.secret("consul/management"))
         text = machine.host.inside(lambda: consul.get("dronedispatch/kv/view"))
@@ -388,5 +386,4 @@ def three_hosts(folder: Path, **options: Any) -> Iterator[ThreeHosts]:
 
 
 def headers(token: str) -> Mapping[str, str]:
-    """The header that shows a bearer token."""
     return {"Authorization": f"Bearer {token}"}
