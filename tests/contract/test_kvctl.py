@@ -121,11 +121,7 @@ def test_without_a_view_recover_brings_back_the_newest_that_a_replica_kept(store
     wait_until(
         lambda: all(store.state(name)["epoch"] == before for name in store.data), "all have seen the view"
     )
-    delete = [
-        *store.host("consul").command("curl", "-sX", "DELETE"),
-        f"{store.consul_address}/v1/kv/dronedispatch/kv/view",
-    ]
-    subprocess.run(delete, check=True, timeout=600, capture_output=True)
+    store.delete_view()
     assert "already served in one" in store.kvctl("bootstrap", "--rf", "2", code=1)
     assert "recovered" in store.kvctl("recover")
     assert store.epoch() > before

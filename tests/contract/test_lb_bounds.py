@@ -163,7 +163,7 @@ async def test_who_has_given_up_waiting_takes_no_place_in_the_queue() -> None:
         await until(lambda: gateway.connections == 1, "the gateway is full")
         assert statuses([await door.exchange(GET), await door.exchange(GET)]) == [503, 503]
         assert (door.core.books.ended["queue_timeout"], door.core.books.ended["queue_full"]) == (2, 0)
-        await first
+        assert statuses([await first]) == [504]
 
 
 async def test_a_retry_that_waits_in_vain_for_room_was_not_carried_out_and_is_told_so() -> None:

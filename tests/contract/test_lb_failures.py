@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from dronedispatch.testing.door import SHORT, endpoints, open_door, read_until_quiet, with_settings
+from dronedispatch.testing.door import endpoints, open_door, read_until_quiet, with_settings
 from dronedispatch.testing.peer import OK, Script, always, answering, hang_up, peer, read_request, silent
 from support.lb_wire import BUSY, GET, KEYED, POST, UNKNOWN, Seen, door_before, status_of
 from support.virtual_time import now_s
@@ -229,17 +229,6 @@ async def test_beyond_the_cap_requests_wait_and_beyond_the_queue_they_are_503() 
     assert answers == [200, 200, 200]
     assert status_of(refused) == 503
     assert b"retry-after: 1\r\n" in refused
-
-
-async def test_a_wait_in_the_queue_has_an_end() -> None:
-    async with peer(silent) as gateway:
-        settings = with_settings(in_flight_max=1, timeouts=SHORT)
-        async with open_door([gateway.port], settings) as door:
-            first = asyncio.create_task(door.exchange(GET))
-            await until(lambda: gateway.connections == 1, "the first is there")
-            assert status_of(await door.exchange(GET)) == 503
-            assert door.core.books.ended["queue_timeout"] == 1
-            assert status_of(await first) == 504
 
 
 async def test_over_the_clients_rate_is_429_with_the_time_to_wait_and_never_reaches_a_gateway() -> None:

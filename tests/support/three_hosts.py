@@ -109,11 +109,8 @@ class ThreeHosts:
         etc = machine.folder / "consul.d"
         if not etc.is_dir():
             (etc / "tls").mkdir(parents=True)
-            names = ["configuration", "gossip", "acls", *(["tls"] if self.secure else [])]
-            for name in names:
-                (etc / f"{name}.hcl").write_text(
-                    self.text(machine, "consul", f"consul_{name}"), encoding="utf-8"
-                )
+            for name in ("configuration", "gossip", "acls", *(["tls"] if self.secure else [])):
+                (etc / f"{name}.hcl").write_text(self.text(machine, "consul", f"consul_{name}"), "utf-8")
             if self.secure:
                 shipped = self.keys / "machines" / machine.name / "tls"
                 shutil.copy(shipped / "ca.pem", etc / "tls" / "ca.pem")
@@ -157,15 +154,9 @@ class ThreeHosts:
         etc = machine.folder / "rabbitmq"
         if not etc.is_dir():
             etc.mkdir()
-            (etc / "rabbitmq.conf").write_text(
-                self.text(machine, "broker", "broker_configuration"), encoding="utf-8"
-            )
-            (etc / "definitions.json").write_text(
-                self.text(machine, "broker", "broker_definitions"), encoding="utf-8"
-            )
-            (etc / "enabled_plugins").write_text(
-                "[rabbitmq_management,rabbitmq_prometheus].\n", encoding="ascii"
-            )
+            (etc / "rabbitmq.conf").write_text(self.text(machine, "broker", "broker_configuration"), "utf-8")
+            (etc / "definitions.json").write_text(self.text(machine, "broker", "broker_definitions"), "utf-8")
+            (etc / "enabled_plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n", "ascii")
             cookie = machine.folder / ".erlang.cookie"
             cookie.write_text(self.secret("erlang_cookie"), encoding="ascii")
             cookie.chmod(0o400)
@@ -253,23 +244,12 @@ class ThreeHosts:
         words = [str(Path(sys.executable).parent / "dronedispatch"), service]
         environ = self.environment(machine, service) | more
         log = machine.folder / f"{service}.log"
-        if service != "lb":
-            machine.running[service] = machine.host.start(words, environ, log)
-            return
-        public = (PUBLIC[machine.name], DOOR_PORT)
-        if machine.door is None:
-            machine.door = machine.host.inside(lambda: socket.create_server(public, backlog=1024))
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                machine.host.command(words),
-                env=environ,
-                stdin=machine.door.fileno(),
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-        machine.host.processes.append(process)
-        machine.running[service] = process
+        stdin, public = subprocess.DEVNULL, (PUBLIC[machine.name], DOOR_PORT)
+        if service == "lb":
+            if machine.door is None:
+                machine.door = machine.host.inside(lambda: socket.create_server(public, backlog=1024))
+            stdin = machine.door.fileno()
+        machine.running[service] = machine.host.start(words, environ, log, stdin=stdin)
 
     def stop_service(self, machine: Machine, service: str) -> None:
         """SIGTERM, and wait: a graceful stop."""

@@ -112,6 +112,12 @@ def test_a_refused_connection_twice_needs_no_opinion() -> None:
     assert voted(NOT_SENT, roll(Pulse.REFUSED), *CHANGED)[0] is None
 
 
+def test_a_connection_that_was_refused_once_is_tried_again() -> None:
+    result, made = voted(SILENT, roll(Pulse.REFUSED), (Ping, Pulse.ALIVE), PAUSE)
+    assert result is None
+    assert not any(isinstance(request, SwapView) for request in made)
+
+
 @pytest.mark.parametrize("reply", [WrongDisk("c", "A2"), NO_SPACE])
 def test_a_replica_that_says_itself_that_it_cannot_is_not_probed(reply: AnyReply) -> None:
     assert voted(reply, *CHANGED)[0] is None
