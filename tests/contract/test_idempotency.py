@@ -124,15 +124,10 @@ async def test_requests_of_one_key_that_are_under_way_together_are_one_order() -
 async def test_a_late_repetition_gets_the_first_answer_and_leaves_the_order_where_it_is() -> None:
     async with served_api() as api:
         first = await api.place(headers=KEY)
-        key = delivery_key(first["id"])
-        stored = await api.gateway.kv.get(key)
-        assert stored is not None
-        moved = msgspec.structs.replace(decode(Delivery, stored.value), status=DeliveryStatus.ASSIGNED)
-        await api.gateway.kv.cas(key, stored.version, encode(moved))
+        await api.move(first["id"], DeliveryStatus.ASSIGNED, "d1")
         assert await api.place(headers=KEY) == first
-        now = await api.gateway.kv.get(key)
-        assert now is not None
-        assert decode(Delivery, now.value).status is DeliveryStatus.ASSIGNED
+        _, now = await api.delivery(first["id"])
+        assert now.status is DeliveryStatus.ASSIGNED
 
 
 # --- the rules, switched off ---

@@ -26,6 +26,16 @@ def refused_port() -> Iterator[int]:
         yield held.getsockname()[1]
 
 
+def answering_when(go: asyncio.Event) -> Script:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            await go.wait()
+            writer.write(OK)
+
+    return script
+
+
 @pytest.mark.parametrize("request_", [GET, POST, KEYED])
 async def test_a_refused_connect_is_tried_elsewhere_whatever_the_method(request_: bytes) -> None:
     with refused_port() as dead:
@@ -191,13 +201,11 @@ async def test_an_empty_catalogue_leaves_the_last_table_for_a_while() -> None:
 
 async def test_a_gateway_that_left_gets_nothing_new_and_finishes_what_it_has() -> None:
     go = asyncio.Event()
-
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        await go.wait()
-        writer.write(OK)
-
-    async with peer(slow) as leaving, peer(always(OK)) as staying, open_door([leaving.port]) as door:
+    async with (
+        peer(answering_when(go)) as leaving,
+        peer(always(OK)) as staying,
+        open_door([leaving.port]) as door,
+    ):
         waiting = asyncio.create_task(door.exchange(POST))
         await until(lambda: leaving.connections == 1, "the request is there")
         door.core.backends.replace(endpoints([0, staying.port])[1:])
@@ -209,15 +217,8 @@ async def test_a_gateway_that_left_gets_nothing_new_and_finishes_what_it_has() -
 
 async def test_beyond_the_cap_requests_wait_and_beyond_the_queue_they_are_503() -> None:
     go = asyncio.Event()
-
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            await read_request(reader)
-            await go.wait()
-            writer.write(OK)
-
     settings = with_settings(in_flight_max=2, queue_max=1)
-    async with peer(slow) as gateway, open_door([gateway.port], settings) as door:
+    async with peer(answering_when(go)) as gateway, open_door([gateway.port], settings) as door:
         first = [asyncio.create_task(door.exchange(GET)) for _ in range(2)]
         await until(lambda: gateway.connections == 2, "two are at the gateway")
         queued = asyncio.create_task(door.exchange(GET))
@@ -321,14 +322,7 @@ async def test_an_answer_whose_status_is_none_is_counted_as_an_error_and_keeps_n
 
 async def test_a_draining_door_answers_closes_and_leaves_nobody() -> None:
     go = asyncio.Event()
-
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            await read_request(reader)
-            await go.wait()
-            writer.write(OK)
-
-    async with peer(slow) as gateway, open_door([gateway.port]) as door:
+    async with peer(answering_when(go)) as gateway, open_door([gateway.port]) as door:
         flying = asyncio.create_task(door.exchange(GET))
         await until(lambda: gateway.connections == 1, "one is in flight")
         idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", door.port)
