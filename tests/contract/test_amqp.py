@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from random import Random
 
 import aio_pika
 import pytest
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from prometheus_client import REGISTRY
 from scripts.local.ports import Ports
 
@@ -80,7 +79,7 @@ class Hurried(Random):
 
 
 async def test_a_message_that_no_handler_takes_is_tried_to_the_limit_and_then_a_dead_letter(
-    buses: Callable[..., Bus], broker: tuple[Ports, Part]
+    buses: Callable[..., Bus], operator: AbstractChannel
 ) -> None:
     bus, tries = buses(Hurried()), [0]
 
@@ -91,37 +90,46 @@ async def test_a_message_that_no_handler_takes_is_tried_to_the_limit_and_then_a_
     bus.consume("work", never)
     bus.to_queue("work", b"a poisoned one")
     await until(lambda: tries[0], "it is tried", 30.0)
-    async with dead_letters(broker_url(broker[0])) as queue:
-        dead = await gotten(queue)
-        await dead.ack()
+    dead = await dead_letter(operator)
+    await dead.ack()
     assert dead.body == b"a poisoned one"
     assert "delivery_limit" in str(dead.headers["x-death"])
     assert tries[0] == DELIVERY_LIMIT + 1
 
 
 async def test_a_dead_letter_may_be_looked_at_more_often_than_any_broker_delivers_by_itself(
-    buses: Callable[..., Bus], broker: tuple[Ports, Part]
+    buses: Callable[..., Bus], operator: AbstractChannel
 ) -> None:
     bus, inbox = buses(), Inbox()
     bus.consume("work", inbox)
     bus.to_queue("work", b"first")
     await inbox.until(lambda got: len(got) == 1)  # the queues are declared
     bus.to_queue("work", b"garbage")
-    async with dead_letters(broker_url(broker[0])) as queue:
-        for _ in range(3 * DELIVERY_LIMIT):
-            await (await gotten(queue)).nack(requeue=True)
-        await (await gotten(queue)).ack()
+    for _ in range(3 * DELIVERY_LIMIT):
+        await (await dead_letter(operator)).nack(requeue=True)
+    await (await dead_letter(operator)).ack()
 
 
-@contextlib.asynccontextmanager
-async def dead_letters(url: str) -> AsyncIterator[AbstractQueue]:
-    """The queue, which a bus has declared already."""
-    async with await aio_pika.connect(url) as connection:
-        channel = await connection.channel()
-        yield await channel.get_queue(DEAD_LETTERS, ensure=False)
+async def told(bus: Bus, body: bytes, *inboxes: Inbox, ordinary_s: float = 30.0) -> None:
+    """Everybody hears it, from whenever on they do."""
+    await repeated_until(
+        lambda: bus.to_fanout("news", body),
+        lambda: all(any(message.body == body for message in inbox.messages) for inbox in inboxes),
+        f"{body!r} is heard",
+        ordinary_s,
+    )
 
 
-async def gotten(queue: AbstractQueue) -> AbstractIncomingMessage:
+@pytest.fixture
+async def operator(broker: tuple[Ports, Part]) -> AsyncIterator[AbstractChannel]:
+    """Whose channel does at the broker what an operator may do."""
+    async with await aio_pika.connect(broker_url(broker[0])) as connection:
+        yield await connection.channel()
+
+
+async def dead_letter(operator: AbstractChannel) -> AbstractIncomingMessage:
+    """The first of them; a bus has declared their queue already."""
+    queue = await operator.get_queue(DEAD_LETTERS, ensure=False)
     found: list[AbstractIncomingMessage] = []
 
     async def there() -> bool:
@@ -134,41 +142,15 @@ async def gotten(queue: AbstractQueue) -> AbstractIncomingMessage:
 
 
 async def test_a_consumer_that_the_broker_takes_off_comes_back_and_is_told(
-    buses: Callable[[], Bus], broker: tuple[Ports, Part]
+    buses: Callable[[], Bus], operator: AbstractChannel
 ) -> None:
     bus, inbox, attached = buses(), Inbox(), list[None]()
     bus.subscribe("news", "news.deleted", inbox, lambda: attached.append(None))
-
-    async def told(body: bytes) -> None:
-        await repeated_until(
-            lambda: bus.to_fanout("news", body),
-            lambda: any(message.body == body for message in inbox.messages),
-            f"{body!r} is heard",
-            30.0,
-        )
-
-    await told(b"before")
+    await told(bus, b"before", inbox)
     assert len(attached) == 1
-    connection = await aio_pika.connect(broker_url(broker[0]))
-    channel = await connection.channel()
-    await channel.queue_delete("news.deleted")
-    await connection.close()
-    await told(b"after")
+    await operator.queue_delete("news.deleted")
+    await told(bus, b"after", inbox)
     assert len(attached) >= 2  # under Khepri a first new attachment can still meet the end of the old queue
-
-
-class Operator:
-    """Does at the broker what an operator may do."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    async def __aenter__(self) -> AbstractChannel:
-        self._connection = await aio_pika.connect(self._url)
-        return await self._connection.channel()
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._connection.close()
 
 
 async def deleted_exchange(channel: AbstractChannel) -> None:
@@ -187,27 +169,20 @@ async def deleted_queues(channel: AbstractChannel) -> None:
 
 @pytest.mark.parametrize("harm", [deleted_exchange, deleted_bindings, deleted_queues])
 async def test_what_an_operator_deletes_is_made_again_and_everybody_hears(
-    buses: Callable[[], Bus],
-    broker: tuple[Ports, Part],
-    harm: Callable[[AbstractChannel], Awaitable[None]],
+    buses: Callable[[], Bus], operator: AbstractChannel, harm: Callable[[AbstractChannel], Awaitable[None]]
 ) -> None:
     publisher, listener = buses(), buses()
     inboxes = [Inbox(), Inbox()]
     listener.consume("news", inboxes[0])
     listener.subscribe("news", "news.one", inboxes[1])
+    await told(publisher, f"before {harm.__name__}".encode(), *inboxes)
+    await harm(operator)
+    await told(publisher, f"after {harm.__name__}".encode(), *inboxes)
 
-    async def told(body: bytes) -> None:
-        await repeated_until(
-            lambda: publisher.to_fanout("news", body),
-            lambda: all(any(message.body == body for message in inbox.messages) for inbox in inboxes),
-            f"everybody hears {body!r}",
-            30.0,
-        )
 
-    await told(f"before {harm.__name__}".encode())
-    async with Operator(broker_url(broker[0])) as channel:
-        await harm(channel)
-    await told(f"after {harm.__name__}".encode())
+async def evaluated(broker: tuple[Ports, Part], erlang: str) -> None:
+    said = await asyncio.to_thread(rabbitmqctl, broker[1].environ, "eval", erlang)
+    assert said.returncode == 0, said.stdout + said.stderr
 
 
 async def test_a_queue_of_ours_that_answers_no_consumer_is_made_anew(
@@ -215,24 +190,13 @@ async def test_a_queue_of_ours_that_answers_no_consumer_is_made_anew(
 ) -> None:
     monkeypatch.setattr(amqp_consumer, "CONSUME_TIMEOUT_S", patient_s(1.0))
     publisher, first, second, inboxes = buses(), buses(), buses(), [Inbox(), Inbox()]
-
-    async def told(body: bytes, inbox: Inbox) -> None:
-        await repeated_until(
-            lambda: publisher.to_fanout("news", body),
-            lambda: any(message.body == body for message in inbox.messages),
-            f"{body!r} is heard",
-            120.0,
-        )
-
     first.subscribe("news", "news.stuck", inboxes[0])
-    await told(b"before", inboxes[0])
+    await told(publisher, b"before", inboxes[0])
     # as after a broker's start on a machine without time: the queue is declared, and its replica answers nobody
-    stuck = 'sys:suspend(whereis(list_to_atom("%2F_news.stuck"))).'
-    said = await asyncio.to_thread(rabbitmqctl, broker[1].environ, "eval", stuck)
-    assert said.returncode == 0, said.stdout + said.stderr
+    await evaluated(broker, 'sys:suspend(whereis(list_to_atom("%2F_news.stuck"))).')
     await first.stop()
     second.subscribe("news", "news.stuck", inboxes[1])
-    await told(b"after", inboxes[1])
+    await told(publisher, b"after", inboxes[1], ordinary_s=120.0)
 
 
 async def test_a_publisher_whose_messages_a_stuck_queue_holds_up_says_that_the_broker_takes_none(
@@ -246,14 +210,11 @@ async def test_a_publisher_whose_messages_a_stuck_queue_holds_up_says_that_the_b
         lambda: inbox.messages and publisher.publishing,
         "heard",
     )
-    environ = broker[1].environ
     held = 'whereis(list_to_atom("%2F_news.held"))'
-    said = await asyncio.to_thread(rabbitmqctl, environ, "eval", f"sys:suspend({held}).")
-    assert said.returncode == 0, said.stdout + said.stderr
+    await evaluated(broker, f"sys:suspend({held}).")
     publisher.to_fanout("news", b"during")
     await until(lambda: not publisher.publishing, "it says so", 30.0)
-    said = await asyncio.to_thread(rabbitmqctl, environ, "eval", f"sys:resume({held}).")
-    assert said.returncode == 0, said.stdout + said.stderr
+    await evaluated(broker, f"sys:resume({held}).")
     await until(lambda: publisher.publishing, "it is confirmed", 60.0)
 
 
@@ -292,10 +253,11 @@ async def test_a_process_is_connected_when_all_consumers_are_that_it_still_wants
     await consul.close()
 
 
-async def test_queues_with_other_arguments_end_nobodys_connection(broker: tuple[Ports, Part]) -> None:
-    async with Operator(broker_url(broker[0])) as channel:
-        for name in ("strange", "news.strange"):
-            await channel.declare_queue(name, durable=True, arguments={"x-max-length": 7})
+async def test_queues_with_other_arguments_end_nobodys_connection(
+    broker: tuple[Ports, Part], operator: AbstractChannel
+) -> None:
+    for name in ("strange", "news.strange"):
+        await operator.declare_queue(name, durable=True, arguments={"x-max-length": 7})
     consul, inboxes = ConsulClient("127.0.0.1:1"), [Inbox(), Inbox()]
     source = BrokerSource(AmqpSettings(url=broker_url(broker[0])), consul)
     bus = Bus(source, work_queues=("strange",), fanouts=("news",))
@@ -305,9 +267,7 @@ async def test_queues_with_other_arguments_end_nobodys_connection(broker: tuple[
         bus.subscribe("news", "news.strange", inboxes[1])
         bus.to_queue("strange", b"work")
         await inboxes[0].until(lambda got: len(got) == 1)
-        await repeated_until(
-            lambda: bus.to_fanout("news", b"told"), lambda: inboxes[1].messages, "it is told", 30.0
-        )
+        await told(bus, b"told", inboxes[1])
     finally:
         await bus.stop()
         await consul.close()
@@ -316,7 +276,7 @@ async def test_queues_with_other_arguments_end_nobodys_connection(broker: tuple[
 async def test_a_publisher_learns_whether_anybody_listens(buses: Callable[[], Bus]) -> None:
     bus, inbox = buses(), Inbox()
     task = bus.subscribe("news", "news.listener", inbox)
-    await repeated_until(lambda: bus.to_fanout("news", b"heard"), lambda: inbox.messages, "it is heard", 30.0)
+    await told(bus, b"heard", inbox)
     assert bus.heard("news")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -332,56 +292,52 @@ async def test_a_publisher_learns_whether_anybody_listens(buses: Callable[[], Bu
 
 
 async def test_dead_letters_are_listed_with_their_reason_given_back_and_dropped(
-    buses: Callable[[], Bus], broker: tuple[Ports, Part]
+    buses: Callable[[], Bus], operator: AbstractChannel
 ) -> None:
     bus, inbox, wiser = buses(), Inbox(), list[bytes]()
     task = bus.consume("work", inbox)
     for number in range(3):
         bus.to_queue("work", b"garbage", message_id=f"bad-{number}")
-    async with Operator(broker_url(broker[0])) as channel:
-        letters = DeadLetters(channel)
+    letters = DeadLetters(operator)
 
-        async def three() -> bool:
-            return len(await letters.listed()) >= 3
+    async def three() -> bool:
+        return len(await letters.listed()) >= 3
 
-        await until_true(three, "three are dead", 30.0)
-        found = await letters.listed()
-        assert {(one.queue, one.reason) for one in found} == {("work", "field x: not a number")}
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert [one.message_id for one in await letters.replay({"bad-1"})] == ["bad-1"]
-        assert sorted(one.message_id for one in await letters.drop()) == ["bad-0", "bad-2"]
-        assert await letters.listed() == []
+    await until_true(three, "three are dead", 30.0)
+    found = await letters.listed()
+    assert {(one.queue, one.reason) for one in found} == {("work", "field x: not a number")}
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [one.message_id for one in await letters.replay({"bad-1"})] == ["bad-1"]
+    assert sorted(one.message_id for one in await letters.drop()) == ["bad-0", "bad-2"]
+    assert await letters.listed() == []
 
-        async def takes_anything(message: Message) -> None:
-            wiser.append(message.message_id.encode())
+    async def takes_anything(message: Message) -> None:
+        wiser.append(message.message_id.encode())
 
-        bus.consume("work", takes_anything)
-        await until(lambda: wiser == [b"bad-1"], "what was given back is taken", 30.0)
+    bus.consume("work", takes_anything)
+    await until(lambda: wiser == [b"bad-1"], "what was given back is taken", 30.0)
 
 
 async def test_the_oldest_dead_letters_beyond_the_bound_go(
-    buses: Callable[[], Bus], broker: tuple[Ports, Part], monkeypatch: pytest.MonkeyPatch
+    buses: Callable[[], Bus], operator: AbstractChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(amqp_queues, "DEAD_LETTERS_MAX", 2)
     bus, inbox = buses(), Inbox()
     bus.consume("work", inbox)
     bus.to_queue("work", b"first")
     await inbox.until(lambda got: len(got) == 1)  # the queues are declared
-    async with Operator(broker_url(broker[0])) as channel:
-        for number in range(6):
-            message = aio_pika.Message(b"x", message_id=f"bad-{number}")
-            await channel.default_exchange.publish(message, routing_key=DEAD_LETTERS)
+    for number in range(6):
+        message = aio_pika.Message(b"x", message_id=f"bad-{number}")
+        await operator.default_exchange.publish(message, routing_key=DEAD_LETTERS)
 
-        async def count() -> int | None:
-            return (await channel.declare_queue(DEAD_LETTERS, passive=True)).declaration_result.message_count
+    async def bounded() -> bool:
+        queue = await operator.declare_queue(DEAD_LETTERS, passive=True)
+        return queue.declaration_result.message_count == 2
 
-        async def bounded() -> bool:
-            return await count() == 2
-
-        await until_true(bounded, "two are left", 30.0)
-        letters = DeadLetters(channel)
-        assert sorted(one.message_id for one in await letters.drop()) == ["bad-4", "bad-5"]
+    await until_true(bounded, "two are left", 30.0)
+    letters = DeadLetters(operator)
+    assert sorted(one.message_id for one in await letters.drop()) == ["bad-4", "bad-5"]
 
 
 async def test_what_is_published_over_a_broker_death_arrives(

@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scripts.local.ports import Ports
@@ -74,6 +75,18 @@ async def test_a_key_watch_sees_each_change(client: ConsulClient) -> None:
     assert seen == [None, b"a", b"b"]
 
 
+def passing(name: str, ports: Ports, **more: Any) -> ServiceRegistration:
+    """Of a service whose check Consul's own port answers."""
+    told = {"id": name, "check_path": "/v1/status/leader"} | more
+    return ServiceRegistration(name=name, address="127.0.0.1", port=ports.consul_http, **told)
+
+
+async def cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 async def test_a_service_is_found_when_its_check_passes_and_gone_when_it_leaves(
     client: ConsulClient, consul: tuple[Ports, Part]
 ) -> None:
@@ -82,16 +95,7 @@ async def test_a_service_is_found_when_its_check_passes_and_gone_when_it_leaves(
     await until(watch.seen.is_set)
     assert list(watch.endpoints) == []
     await client.register(
-        ServiceRegistration(
-            id="found-1",
-            name="found",
-            address="127.0.0.1",
-            port=consul[0].consul_http,
-            meta={"disk": "d1"},
-            tags=("t",),
-            check_path="/v1/status/leader",
-            check_interval_s=0.2,
-        )
+        passing("found", consul[0], id="found-1", meta={"disk": "d1"}, check_interval_s=0.2)
     )
     await until(lambda: len(watch.endpoints) == 1)
     assert watch.endpoints[0].meta == {"disk": "d1"}
@@ -103,18 +107,10 @@ async def test_a_service_is_found_when_its_check_passes_and_gone_when_it_leaves(
 async def test_one_of_two_leads_and_the_other_follows_with_a_greater_term(
     client: ConsulClient, consul: tuple[Ports, Part]
 ) -> None:
-    port = consul[0].consul_http  # Consul's own port answers the check: what is tested here is the lock
+    port = consul[0].consul_http
     locks = []
     for name in ("one", "two"):
-        await client.register(
-            ServiceRegistration(
-                id=f"cand-{name}",
-                name=f"cand-{name}",
-                address="127.0.0.1",
-                port=port,
-                check_path="/v1/status/leader",
-            )
-        )
+        await client.register(passing(f"cand-{name}", consul[0]))
         lock = ConsulLock(
             client, "t/leader", service=f"cand-{name}", instance=name, address="127.0.0.1", port=port
         )
@@ -122,15 +118,11 @@ async def test_one_of_two_leads_and_the_other_follows_with_a_greater_term(
     await until(lambda: sum(lock.leader for lock, _ in locks) == 1)
     (old, old_task), (new, new_task) = sorted(locks, key=lambda pair: not pair[0].leader)
     old_term = old.term
-    old_task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await old_task
+    await cancelled(old_task)
     await old.resign()
     await until(lambda: new.leader)
     assert new.term > old_term > 0
-    new_task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await new_task
+    await cancelled(new_task)
     await new.resign()
 
 
@@ -138,26 +130,18 @@ async def test_a_leader_that_was_killed_and_is_back_before_its_check_failed_lead
     client: ConsulClient, consul: tuple[Ports, Part]
 ) -> None:
     port = consul[0].consul_http
-    await client.register(
-        ServiceRegistration(
-            id="again", name="again", address="127.0.0.1", port=port, check_path="/v1/status/leader"
-        )
-    )
+    await client.register(passing("again", consul[0]))
     lives = [
         ConsulLock(client, "t/again", service="again", instance="again", address="127.0.0.1", port=port)
         for _ in range(2)
     ]
     first = asyncio.create_task(lives[0].run())
     await until(lambda: lives[0].leader)
-    first.cancel()  # as by kill -9: nothing is given back, and the check goes on passing
-    with contextlib.suppress(asyncio.CancelledError):
-        await first
+    await cancelled(first)  # as by kill -9: nothing is given back, and the check goes on passing
     second = asyncio.create_task(lives[1].run())
     await until(lambda: lives[1].leader)
     assert lives[1].term > lives[0].term
-    second.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await second
+    await cancelled(second)
     await lives[1].resign()
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from scripts.local.home import CHECKOUT
 
+from support.commands import ran
+
 pytestmark = pytest.mark.real
 
 HEIR = CHECKOUT / ".venv" / "py-consul"
@@ -19,15 +21,7 @@ ADAPTER = "tests/contract/test_consul_client.py"
 
 def with_the_heir(*words: str) -> subprocess.CompletedProcess[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=CHECKOUT,
-        env={**environ, "PYTHONPATH": str(HEIR)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    return ran([sys.executable, *words], {**environ, "PYTHONPATH": str(HEIR)}, cwd=CHECKOUT)
 
 
 def test_the_adapter_keeps_its_word_on_py_consul_too(tmp_path: Path) -> None:

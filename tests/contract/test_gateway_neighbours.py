@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
-import pytest_asyncio
 from sanic import HTTPResponse, Request, Sanic
 
 from dronedispatch.fleet.deliveries import Delivery, DeliveryStatus, move_delivery
@@ -27,45 +24,27 @@ from dronedispatch.runtime.settings import ProcessSettings
 from dronedispatch.runtime.web import create_web, json_answer
 from dronedispatch.testing.gateway import MemoryGateway
 from dronedispatch.testing.serving import serving
-from support.gateway_client import OPERATOR, ORDER, ULID, Api
-
-
-@pytest_asyncio.fixture
-async def api() -> AsyncIterator[Api]:
-    gateway = MemoryGateway()
-    async with serving(gateway.app) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-        yield Api(gateway, http)
+from support.gateway_client import OPERATOR, ORDER, ULID, Api, served_api
 
 
 async def test_why_of_a_waiting_order_is_the_active_dispatchers_answer_and_a_standby_is_passed_over() -> None:
     standby, active = _dispatcher(None), _dispatcher({"summary": "no heavy drone is idle", "drones": []})
     async with serving(standby) as first, serving(active) as second:
         dispatchers = [Endpoint(str(port), "127.0.0.1", port) for port in (first, second)]
-        gateway = MemoryGateway(dispatchers=dispatchers)
-        async with serving(gateway.app) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-            api = Api(gateway, http)
+        async with served_api(MemoryGateway(dispatchers=dispatchers)) as api:
             placed = (await api.place())["id"]
             status, body, _ = await api.call("GET", f"/deliveries/{placed}/why")
     assert (status, body["summary"], body["status"]) == (200, "no heavy drone is idle", "pending")
 
 
 async def test_why_of_a_parcel_on_board_is_its_record_and_what_the_dispatcher_knows_besides() -> None:
-    async with serving(_dispatcher({"summary": "is assigned", "doubt": "a wall"})) as active:
-        gateway = MemoryGateway(dispatchers=[Endpoint("one", "127.0.0.1", active)])
-        async with serving(gateway.app) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-            api = Api(gateway, http)
-            placed = (await api.place())["id"]
-            item = await gateway.kv.get(delivery_key(placed))
-            assert item is not None
-            given = move_delivery(
-                decode(Delivery, item.value),
-                DeliveryStatus.ASSIGNED,
-                at="t",
-                cause="c",
-                drone_id="drone-00001",
-            )
-            await gateway.kv.put(item.key, encode(given))
-            _, told, _ = await api.call("GET", f"/deliveries/{placed}/why")
+    async with (
+        serving(_dispatcher({"summary": "is assigned", "doubt": "a wall"})) as active,
+        served_api(MemoryGateway(dispatchers=[Endpoint("one", "127.0.0.1", active)])) as api,
+    ):
+        placed = (await api.place())["id"]
+        await api.move(placed, DeliveryStatus.ASSIGNED, "drone-00001")
+        _, told, _ = await api.call("GET", f"/deliveries/{placed}/why")
     assert told["summary"].startswith("given to drone-00001 at")
     assert told["summary"].endswith("; it fails unless that changes: a wall")
 
@@ -167,11 +146,7 @@ async def test_drones_are_listed_joined_filtered_and_paged(api: Api) -> None:
     seen = Telemetry(id="d0", pos=LatLon(41.9, 12.5), battery_pct=50.0, at="t")
     await api.gateway.kv.put(telemetry_key("d0"), encode(seen))
     _, body, _ = await api.call("GET", "/drones")
-    assert [(one["id"], one["battery_pct"]) for one in body["drones"]] == [
-        ("d0", 50.0),
-        ("d1", None),
-        ("d2", None),
-    ]
+    assert {one["id"]: one["battery_pct"] for one in body["drones"]} == {"d0": 50.0, "d1": None, "d2": None}
     _, body, _ = await api.call("GET", "/drones?type=light&status=busy")
     assert [one["id"] for one in body["drones"]] == ["d2"]
     _, first, _ = await api.call("GET", "/drones?limit=2")

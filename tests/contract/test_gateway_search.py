@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import msgspec
 import pytest
-import pytest_asyncio
 from ulid import ULID
 
-from dronedispatch.fleet.deliveries import Delivery, delivery_tags
-from dronedispatch.fleet.documents import decode, delivery_key, encode, stamp
-from support.gateway_client import Api, served_api
+from dronedispatch.fleet.deliveries import delivery_tags
+from dronedispatch.fleet.documents import delivery_key, encode, stamp
+from support.gateway_client import Api
 
 BEGIN_S = 1_800_000_000.0
-
-
-@pytest_asyncio.fixture
-async def api() -> AsyncIterator[Api]:
-    async with served_api() as made:
-        yield made
 
 
 async def ordered_at(api: Api, seconds: int) -> str:
     """An order that was placed `seconds` after BEGIN_S; its id."""
     placed = await api.place()
-    item = await api.gateway.kv.get(delivery_key(placed["id"]))
-    assert item is not None
+    item, delivery = await api.delivery(placed["id"])
     at_s = BEGIN_S + seconds
-    delivery = msgspec.structs.replace(
-        decode(Delivery, item.value), id=str(ULID.from_timestamp(at_s)), created_at=stamp(at_s)
-    )
+    delivery = msgspec.structs.replace(delivery, id=str(ULID.from_timestamp(at_s)), created_at=stamp(at_s))
     await api.gateway.kv.put(delivery_key(delivery.id), encode(delivery), tags=delivery_tags(delivery))
     await api.gateway.kv.delete(item.key)
     return delivery.id
@@ -81,12 +69,8 @@ async def test_a_change_is_refused_for_a_record_that_is_not_the_one_that_was_rea
     assert (status, moved["etag"] != read["etag"]) == (200, True)
     stale = {"If-Match": read["etag"]}
     status, body, _ = await api.call("POST", f"{path}/{change}", json=bodies[change], headers=stale)
-    assert (status, body["field"], body["type"], body["status_now"]) == (
-        412,
-        "If-Match",
-        "/problems/changed-since",
-        "pending",
-    )
+    assert (status, body["field"], body["status_now"]) == (412, "If-Match", "pending")
+    assert body["type"] == "/problems/changed-since"
     _, _, now = await api.call("GET", path)
     assert now["etag"] == moved["etag"]
     several = {"If-Match": f'"0.0", {now["etag"]}'}

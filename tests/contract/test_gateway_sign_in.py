@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from dronedispatch.fleet.city import default_city
 from dronedispatch.gateway.core.session import SESSION_S
@@ -14,12 +11,6 @@ from dronedispatch.testing.gateway import MemoryGateway
 from support.gateway_client import OPERATOR, Api, served_api
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
-
-
-@pytest_asyncio.fixture
-async def api() -> AsyncIterator[Api]:
-    async with served_api() as made:
-        yield made
 
 
 async def sign_in(api: Api, **more: str) -> dict[str, str]:

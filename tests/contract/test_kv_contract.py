@@ -15,14 +15,12 @@ import pytest
 from dronedispatch.kv.client import Cas, Delete, Get, Item, KVClient, Lease, Put
 from dronedispatch.kv.errors import Fenced, LockHeld, Refused, Unauthorized, Unavailable, VersionConflict
 from dronedispatch.kv.http import server as http_server
-from dronedispatch.kv.http_client import HttpKV
 from dronedispatch.kv.version import Version
-from dronedispatch.runtime.discovery import Endpoint
-from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.settings import ProcessSettings, Secret
 from dronedispatch.runtime.web import create_web
 from dronedispatch.testing.kv import MemoryKV
 from dronedispatch.testing.serving import serving
+from support.store_client import client_of, over_http
 from support.store_parts import TOKEN, Store, running_store
 from support.waiting import until_true
 
@@ -37,23 +35,11 @@ async def memory() -> AsyncIterator[KVClient]:
 
 
 @asynccontextmanager
-async def over_http(*addresses: tuple[str, int], token: str = TOKEN) -> AsyncIterator[HttpKV]:
-    http = HttpClient(resend_on_reuse_reset=False)
-    endpoints = tuple(Endpoint(f"{host}:{port}", host, port) for host, port in addresses)
-    kv = HttpKV(lambda: endpoints, http, token)
-    try:
-        yield kv
-    finally:
-        await kv.close()
-        await http.close()
-
-
-@asynccontextmanager
-async def memory_over_http() -> AsyncIterator[KVClient]:
+async def memory_over_http(token: str = TOKEN) -> AsyncIterator[KVClient]:
     app = create_web("kvfront", ProcessSettings(store_token=Secret(TOKEN)), ready=lambda: None)
     twin = MemoryKV()
     http_server.add_routes(app, lambda: twin)
-    async with serving(app) as port, over_http(("127.0.0.1", port)) as kv:
+    async with serving(app) as port, over_http(("127.0.0.1", port), token=token) as kv:
         yield kv
 
 
@@ -81,10 +67,10 @@ async def kv(request: pytest.FixtureRequest) -> AsyncIterator[KVClient]:
     """The memory twin, the same behind HTTP, coordinators over three replicas, one replica by itself."""
     if request.param == "kvfront":
         store: Store = request.getfixturevalue("replicated")
-        opened: Opened = over_http(*(store.address(name) for name in ("f1", "f2")))
+        opened: Opened = client_of(store, "f1", "f2")
     elif request.param == "kvstore":
         store = request.getfixturevalue("single")
-        opened = over_http(store.address("r1"))
+        opened = client_of(store, "r1")
     else:
         opened = {"memory": memory, "memory_over_http": memory_over_http}[request.param]()
     async with opened as client:
@@ -95,6 +81,13 @@ async def kv(request: pytest.FixtureRequest) -> AsyncIterator[KVClient]:
 def name() -> str:
     """A prefix that no other test uses: some stores outlive one test."""
     return f"t{next(NUMBERS)}"
+
+
+async def value_of(kv: KVClient, key: str) -> bytes:
+    found = await kv.get(key)
+    assert found is not None
+    assert found.key == key
+    return found.value
 
 
 async def test_an_absent_key_is_none(kv: KVClient, name: str) -> None:
@@ -118,17 +111,13 @@ async def test_versions_of_a_key_increase(kv: KVClient, name: str) -> None:
 )
 async def test_any_text_up_to_400_bytes_is_a_key(kv: KVClient, name: str, key: str) -> None:
     await kv.put(key, name.encode())
-    found = await kv.get(key)
-    assert found is not None
-    assert (found.key, found.value) == (key, name.encode())
+    assert await value_of(kv, key) == name.encode()
 
 
 async def test_a_value_of_one_mebibyte_is_stored(kv: KVClient, name: str) -> None:
     value = random.Random(1).randbytes(1024 * 1024)
     await kv.put(name, value)
-    found = await kv.get(name)
-    assert found is not None
-    assert found.value == value
+    assert await value_of(kv, name) == value
 
 
 async def test_cas_writes_only_over_the_expected_version(kv: KVClient, name: str) -> None:
@@ -139,8 +128,7 @@ async def test_cas_writes_only_over_the_expected_version(kv: KVClient, name: str
     second = await kv.cas(name, first, b"two")
     with pytest.raises(VersionConflict):
         await kv.cas(name, first, b"three")
-    found = await kv.get(name)
-    assert found == Item(name, second, b"two")
+    assert await kv.get(name) == Item(name, second, b"two")
 
 
 async def test_a_cas_on_an_absent_key_with_a_version_conflicts_with_nothing(kv: KVClient, name: str) -> None:
@@ -235,9 +223,7 @@ async def test_a_lower_fence_is_refused_and_a_write_without_one_leaves_it(kv: KV
     with pytest.raises(Fenced):
         await kv.put(name, b"three", fence=Version(2, 4))
     await kv.put(name, b"four", fence=Version(2, 5))
-    found = await kv.get(name)
-    assert found is not None
-    assert found.value == b"four"
+    assert await value_of(kv, name) == b"four"
 
 
 @pytest.mark.parametrize(
@@ -341,15 +327,11 @@ async def test_concurrent_increments_by_cas_lose_none(kv: KVClient, name: str) -
         return await kv.cas(name, found.version, b"%d" % (int(found.value) + 1))
 
     await asyncio.gather(*(retried(increment, VersionConflict) for _ in range(8)))
-    found = await kv.get(name)
-    assert found is not None
-    assert found.value == b"8"
+    assert await value_of(kv, name) == b"8"
 
 
 async def test_a_wrong_token_is_unauthorized() -> None:
-    app = create_web("kvfront", ProcessSettings(store_token=Secret(TOKEN)), ready=lambda: None)
-    http_server.add_routes(app, MemoryKV)
-    async with serving(app) as port, over_http(("127.0.0.1", port), token="wrong") as kv:
+    async with memory_over_http(token="wrong") as kv:
         with pytest.raises(Unauthorized):
             await kv.get("k")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -42,21 +42,10 @@ class Watched(HttpClient):
         self.targets: list[str] = []
         self.lose = False
 
-    async def request(
-        self,
-        method: str,
-        address: str,
-        port: int,
-        target: str,
-        *,
-        headers: Sequence[tuple[str, str]] = (),
-        body: bytes = b"",
-        timeout_s: float,
-    ) -> HttpResponse:
+    async def request(self, *words: Any, **options: Any) -> HttpResponse:
+        _, address, _, target = words
         self.targets.append(target)
-        answer = await super().request(
-            method, address, port, target, headers=headers, body=body, timeout_s=timeout_s
-        )
+        answer = await super().request(*words, **options)
         if self.lose:
             raise Broken(address, "reset")
         return answer

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.commands import ran
 from support.store_parts import PROGRAM, Store, running_store
 from support.waiting import wait_until
 
@@ -44,14 +45,7 @@ def test_the_view_is_a_table_of_all_replicas(store: Store) -> None:
 
 def test_without_a_token_living_replicas_are_not_called_dead(store: Store) -> None:
     environment = {name: value for name, value in store.environment().items() if name != "STORE_TOKEN_FILE"}
-    done = subprocess.run(
-        store.host("consul").command(PROGRAM, "kvctl", "view"),
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = ran(store.host("consul").command(PROGRAM, "kvctl", "view"), environment)
     assert done.returncode == 1
     assert "wants the store's token" in done.stderr
     assert "does not answer" not in done.stdout + done.stderr
@@ -127,11 +121,7 @@ def test_without_a_view_recover_brings_back_the_newest_that_a_replica_kept(store
     wait_until(
         lambda: all(store.state(name)["epoch"] == before for name in store.data), "all have seen the view"
     )
-    delete = [
-        *store.host("consul").command("curl", "-sX", "DELETE"),
-        f"{store.consul_address}/v1/kv/dronedispatch/kv/view",
-    ]
-    subprocess.run(delete, check=True, timeout=600, capture_output=True)
+    store.delete_view()
     assert "already served in one" in store.kvctl("bootstrap", "--rf", "2", code=1)
     assert "recovered" in store.kvctl("recover")
     assert store.epoch() > before

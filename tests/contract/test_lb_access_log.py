@@ -15,10 +15,8 @@ from dronedispatch.lb.settings import from_environment
 from dronedispatch.runtime.serve import CannotListen
 from dronedispatch.testing.door import open_door, with_settings
 from dronedispatch.testing.peer import OK, always, peer
+from support.lb_wire import GET, POST
 from support.waiting import until
-
-GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
-POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
 
 
 @pytest.mark.virtual_time

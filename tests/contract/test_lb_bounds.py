@@ -12,14 +12,12 @@ import pytest
 from dronedispatch.lb.access_log import AccessLog
 from dronedispatch.testing.door import SHORT, open_door, read_until_quiet, with_settings
 from dronedispatch.testing.peer import OK, always, peer, read_request, silent
+from support.lb_wire import BUSY, GET, Seen, door_before
 from support.waiting import until
 
 pytestmark = pytest.mark.virtual_time
 
-GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
-BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
 LIMITED = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"
-Seen = list[tuple[bytes, bytes]]
 
 
 def from_(client: str, header: bytes = b"X-Forwarded-For") -> bytes:
@@ -32,18 +30,13 @@ def statuses(answers: list[bytes]) -> list[int]:
 
 async def test_nobody_is_asked_twice_for_one_request() -> None:
     seen: Seen = []
-    async with peer(always(BUSY, seen)) as one, open_door([one.port]) as door:
+    async with door_before(always(BUSY, seen)) as door:
         await door.exchange(GET)
     assert len(seen) == 1
 
 
 async def test_a_failure_that_all_gateways_share_leaves_out_one_of_three() -> None:
-    async with (
-        peer(always(BUSY)) as one,
-        peer(always(BUSY)) as two,
-        peer(always(BUSY)) as three,
-        open_door([one.port, two.port, three.port]) as door,
-    ):
+    async with door_before(always(BUSY), always(BUSY), always(BUSY)) as door:
         for _ in range(40):
             await door.exchange(GET)
         table, now_s = door.core.backends, door.core.now()
@@ -52,11 +45,7 @@ async def test_a_failure_that_all_gateways_share_leaves_out_one_of_three() -> No
 
 async def test_a_gateways_429_is_passed_on_and_is_nobodys_failure() -> None:
     seen: Seen = []
-    async with (
-        peer(always(LIMITED, seen)) as one,
-        peer(always(LIMITED, seen)) as two,
-        open_door([one.port, two.port]) as door,
-    ):
+    async with door_before(always(LIMITED, seen), always(LIMITED, seen)) as door:
         answers = [await door.exchange(GET) for _ in range(12)]
         gateways = door.core.backends.members.values()
         assert [gateway.failures for gateway in gateways] == [0, 0]
@@ -69,21 +58,21 @@ async def test_a_gateways_429_is_passed_on_and_is_nobodys_failure() -> None:
 async def test_a_client_that_invents_addresses_has_one_rate_all_the_same(trusted: str) -> None:
     """What it writes itself stands left of what our own proxy, if there is one, says of it."""
     settings = with_settings(client_rate_per_s=0.01, client_rate_burst=2, trusted_proxies=trusted)
-    async with peer(always(OK)) as gateway, open_door([gateway.port], settings) as door:
+    async with door_before(always(OK), settings=settings) as door:
         answers = [await door.exchange(from_(f"10.9.8.{number}, 9.9.9.9")) for number in range(4)]
     assert statuses(answers) == [200, 200, 429, 429]
 
 
 async def test_clients_behind_a_proxy_of_ours_have_a_rate_each() -> None:
     settings = with_settings(client_rate_per_s=0.01, client_rate_burst=1, trusted_proxies="127.0.0.0/8")
-    async with peer(always(OK)) as gateway, open_door([gateway.port], settings) as door:
+    async with door_before(always(OK), settings=settings) as door:
         answers = [await door.exchange(from_(client)) for client in ("9.9.9.1", "9.9.9.2", "9.9.9.1")]
     assert statuses(answers) == [200, 200, 429]
 
 
 async def test_a_key_header_names_the_client_where_there_is_one() -> None:
     settings = with_settings(client_rate_per_s=0.01, client_rate_burst=1, client_key_header="X-Api-Key")
-    async with peer(always(OK)) as gateway, open_door([gateway.port], settings) as door:
+    async with door_before(always(OK), settings=settings) as door:
         wires = [*(from_(key, b"X-API-Key") for key in ("k1", "k2", "k1")), GET, GET]
         answers = [await door.exchange(wire) for wire in wires]
     assert statuses(answers) == [200, 200, 429, 200, 429]
@@ -114,7 +103,7 @@ async def test_when_every_connection_has_a_request_under_way_the_door_says_so_an
 async def test_silent_connections_keep_nobody_out(sent: bytes) -> None:
     """However many there are: who has no request under way makes room for who comes."""
     settings = with_settings(connections_max=4, timeouts=PATIENT)
-    async with peer(always(OK)) as gateway, open_door([gateway.port], settings) as door:
+    async with door_before(always(OK), settings=settings) as door:
         idlers = []
         for _ in range(12):
             reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
@@ -143,7 +132,7 @@ async def test_event_streams_take_no_places_of_requests() -> None:
         writer.write(STREAM if b"/events" in head else OK)
         await reader.read()
 
-    async with peer(streams) as gateway, open_door([gateway.port], settings) as door:
+    async with door_before(streams, settings=settings) as door:
         readers = []
         for _ in range(3):
             reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
@@ -160,11 +149,7 @@ async def test_event_streams_take_no_places_of_requests() -> None:
 
 
 async def test_a_gateway_that_is_full_is_not_a_gateway_that_fails() -> None:
-    async with (
-        peer(always(FULL)) as one,
-        peer(always(FULL)) as two,
-        open_door([one.port, two.port]) as door,
-    ):
+    async with door_before(always(FULL), always(FULL)) as door:
         answers = [await door.exchange(GET) for _ in range(12)]
         assert [gateway.failures for gateway in door.core.backends.members.values()] == [0, 0]
     assert statuses(answers) == [503] * 12
@@ -178,7 +163,7 @@ async def test_who_has_given_up_waiting_takes_no_place_in_the_queue() -> None:
         await until(lambda: gateway.connections == 1, "the gateway is full")
         assert statuses([await door.exchange(GET), await door.exchange(GET)]) == [503, 503]
         assert (door.core.books.ended["queue_timeout"], door.core.books.ended["queue_full"]) == (2, 0)
-        await first
+        assert statuses([await first]) == [504]
 
 
 async def test_a_retry_that_waits_in_vain_for_room_was_not_carried_out_and_is_told_so() -> None:
@@ -225,7 +210,7 @@ async def drip(port: int, body_bytes: int, pieces: int) -> bytes:
 async def test_a_body_that_drips_is_given_up_and_is_nobodys_failure() -> None:
     """Each byte comes well before the deadline between two of them."""
     settings = with_settings(timeouts=replace(SHORT, body_grace_s=0.3))
-    async with peer(silent) as gateway, open_door([gateway.port], settings) as door:
+    async with door_before(silent, settings=settings) as door:
         answer = await drip(door.port, 1000, 40)
         assert statuses([answer]) == [408]
         assert b"\r\nconnection: close\r\n" in answer
@@ -235,7 +220,7 @@ async def test_a_body_that_drips_is_given_up_and_is_nobodys_failure() -> None:
 async def test_a_body_that_comes_slowly_but_steadily_is_served() -> None:
     """Longer under way than the grace and than the deadline between two pieces."""
     settings = with_settings(timeouts=replace(SHORT, body_grace_s=0.3, body_rate_min=10.0))
-    async with peer(always(OK)) as gateway, open_door([gateway.port], settings) as door:
+    async with door_before(always(OK), settings=settings) as door:
         assert statuses([await drip(door.port, 30, 30)]) == [200]
 
 

@@ -10,6 +10,7 @@ from dronedispatch.lb.metrics import ProxyCollector
 from dronedispatch.lb.routes import table_document
 from dronedispatch.testing.door import open_door, with_settings
 from dronedispatch.testing.peer import OK, always, peer
+from support.lb_wire import door_before
 
 pytestmark = pytest.mark.virtual_time
 
@@ -19,7 +20,7 @@ GET = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 async def test_the_metrics_count_requests_by_status_end_and_gateway() -> None:
     registry = CollectorRegistry()
     settings = with_settings(client_rate_per_s=0.001, client_rate_burst=2)
-    async with peer(always(OK)) as gateway, open_door([gateway.port], settings) as door:
+    async with door_before(always(OK), settings=settings) as door:
         registry.register(ProxyCollector(door.core))
         for _ in range(3):
             await door.exchange(GET)

@@ -9,19 +9,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from dronedispatch.testing.door import SHORT, endpoints, open_door, read_until_quiet, with_settings
+from dronedispatch.testing.door import endpoints, open_door, read_until_quiet, with_settings
 from dronedispatch.testing.peer import OK, Script, always, answering, hang_up, peer, read_request, silent
+from support.lb_wire import BUSY, GET, KEYED, POST, UNKNOWN, Seen, door_before, status_of
 from support.virtual_time import now_s
 from support.waiting import in_time, until
 
 pytestmark = pytest.mark.virtual_time
-
-GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
-POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
-KEYED = POST.replace(b"/x", b"/deliveries").replace(b"Host: a\r\n", b"Host: a\r\nIdempotency-Key: k1\r\n")
-BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
-UNKNOWN = b"HTTP/1.1 504 Gateway Timeout\r\nX-Outcome: unknown\r\nContent-Length: 4\r\n\r\nlate"
-Seen = list[tuple[bytes, bytes]]
 
 
 @contextmanager
@@ -32,8 +26,14 @@ def refused_port() -> Iterator[int]:
         yield held.getsockname()[1]
 
 
-def status_of(answer: bytes) -> int:
-    return int(answer.split()[1]) if answer else 0
+def answering_when(go: asyncio.Event) -> Script:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            await go.wait()
+            writer.write(OK)
+
+    return script
 
 
 @pytest.mark.parametrize("request_", [GET, POST, KEYED])
@@ -52,7 +52,7 @@ async def test_a_refused_connect_is_tried_elsewhere_whatever_the_method(request_
 async def test_what_was_sent_is_repeated_only_if_twice_is_as_good_as_once(
     request_: bytes, status: int, failing: Script
 ) -> None:
-    async with peer(failing) as bad, peer(always(OK)) as good, open_door([good.port, bad.port]) as door:
+    async with door_before(always(OK), failing) as door:
         answers = [await door.exchange(request_) for _ in range(2)]
     wanted = {200, 503 if failing is not hang_up and status == 502 else status}
     assert {status_of(answer) for answer in answers} == wanted
@@ -62,7 +62,7 @@ async def test_a_kept_body_is_sent_again_whole() -> None:
     seen: Seen = []
     body = b"x" * 60_000
     request = b"PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + body
-    async with peer(hang_up) as bad, peer(always(OK, seen)) as good, open_door([good.port, bad.port]) as door:
+    async with door_before(always(OK, seen), hang_up) as door:
         for _ in range(2):
             assert status_of(await door.exchange(request)) == 200
     assert [got for _, got in seen] == [body, body]
@@ -71,23 +71,19 @@ async def test_a_kept_body_is_sent_again_whole() -> None:
 async def test_a_body_too_long_to_keep_is_not_sent_again() -> None:
     body = b"x" * 200_000
     request = b"PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + body
-    async with peer(hang_up) as bad, peer(always(OK)) as good, open_door([good.port, bad.port]) as door:
+    async with door_before(always(OK), hang_up) as door:
         answers = {status_of(await door.exchange(request)) for _ in range(2)}
     assert answers == {200, 502}
 
 
 @pytest.mark.parametrize(("request_", "wanted"), [(GET, {200, 504}), (KEYED, {200})])
 async def test_an_unknown_outcome_is_repeated_only_with_a_key(request_: bytes, wanted: set[int]) -> None:
-    async with (
-        peer(always(UNKNOWN)) as bad,
-        peer(always(OK)) as good,
-        open_door([good.port, bad.port]) as door,
-    ):
+    async with door_before(always(OK), always(UNKNOWN)) as door:
         assert {status_of(await door.exchange(request_)) for _ in range(2)} == wanted
 
 
 async def test_when_every_gateway_says_503_the_last_ones_answer_is_the_answer() -> None:
-    async with peer(always(BUSY)) as one, peer(always(BUSY)) as two, open_door([one.port, two.port]) as door:
+    async with door_before(always(BUSY), always(BUSY)) as door:
         answer = await door.exchange(GET)
     assert status_of(answer) == 503
     assert answer.endswith(b"busy")
@@ -95,25 +91,15 @@ async def test_when_every_gateway_says_503_the_last_ones_answer_is_the_answer() 
 
 async def test_at_most_three_tries_and_each_at_another_gateway() -> None:
     seen: list[Seen] = [[], [], [], []]
-    async with (
-        peer(always(BUSY, seen[0])) as one,
-        peer(always(BUSY, seen[1])) as two,
-        peer(always(BUSY, seen[2])) as three,
-        peer(always(BUSY, seen[3])) as four,
-        open_door([one.port, two.port, three.port, four.port]) as door,
-    ):
+    async with door_before(*(always(BUSY, requests) for requests in seen)) as door:
         await door.exchange(GET)
     assert sorted(len(requests) for requests in seen) == [0, 1, 1, 1]
 
 
 async def test_retries_are_a_fifth_of_the_requests_at_most() -> None:
     seen: Seen = []
-    async with (
-        peer(always(BUSY, seen)) as one,
-        peer(always(BUSY, seen)) as two,
-        peer(always(BUSY, seen)) as three,  # of two, one would soon be left out, and nobody be there to ask
-        open_door([one.port, two.port, three.port]) as door,
-    ):
+    # three: of two, one would soon be left out, and nobody be there to ask
+    async with door_before(*[always(BUSY, seen)] * 3) as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
         writer.write(GET * 400)
         answers = await read_until_quiet(reader, 5.0)
@@ -132,7 +118,7 @@ async def test_a_dead_gateway_costs_few_clients_no_error_and_no_budget() -> None
 
 
 async def test_a_kept_connection_that_was_closed_under_us_is_no_error_and_costs_no_budget() -> None:
-    async with peer(answering(OK, b"")) as gateway, open_door([gateway.port]) as door:
+    async with door_before(answering(OK, b"")) as door:
         answers = [await door.exchange(GET) for _ in range(3)]
         assert door.core.books.resent == 2
         assert door.core.books.retries == 0
@@ -141,7 +127,7 @@ async def test_a_kept_connection_that_was_closed_under_us_is_no_error_and_costs_
 
 async def test_a_post_without_key_on_a_connection_closed_under_us_is_not_repeated() -> None:
     seen: Seen = []
-    async with peer(answering(OK, b"", seen=seen)) as gateway, open_door([gateway.port]) as door:
+    async with door_before(answering(OK, b"", seen=seen)) as door:
         answers = [await door.exchange(POST) for _ in range(2)]
     assert [status_of(answer) for answer in answers] == [200, 502]
     assert len(seen) == 2
@@ -165,7 +151,7 @@ async def test_a_gateway_that_keeps_failing_is_left_out_and_comes_back_when_it_a
 
 
 async def test_a_gateway_that_accepts_and_hangs_up_stays_out() -> None:
-    async with peer(hang_up) as bad, peer(always(OK)) as good, open_door([bad.port, good.port]) as door:
+    async with door_before(hang_up, always(OK)) as door:
         for _ in range(12):
             await door.exchange(GET)
         assert await door.core.backends.probe() == "1 ejected, 0 back"
@@ -176,11 +162,7 @@ async def test_after_early_hints_nothing_is_tried_again() -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + BUSY)
 
-    async with (
-        peer(hint_and_hang_up) as one,
-        peer(hint_and_hang_up) as two,
-        open_door([one.port, two.port]) as door,
-    ):
+    async with door_before(hint_and_hang_up, hint_and_hang_up) as door:
         answer = await door.exchange(GET)
     assert answer.count(b"HTTP/1.1 103") == 1
     assert answer.endswith(b"busy")
@@ -219,13 +201,11 @@ async def test_an_empty_catalogue_leaves_the_last_table_for_a_while() -> None:
 
 async def test_a_gateway_that_left_gets_nothing_new_and_finishes_what_it_has() -> None:
     go = asyncio.Event()
-
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        await go.wait()
-        writer.write(OK)
-
-    async with peer(slow) as leaving, peer(always(OK)) as staying, open_door([leaving.port]) as door:
+    async with (
+        peer(answering_when(go)) as leaving,
+        peer(always(OK)) as staying,
+        open_door([leaving.port]) as door,
+    ):
         waiting = asyncio.create_task(door.exchange(POST))
         await until(lambda: leaving.connections == 1, "the request is there")
         door.core.backends.replace(endpoints([0, staying.port])[1:])
@@ -237,15 +217,8 @@ async def test_a_gateway_that_left_gets_nothing_new_and_finishes_what_it_has() -
 
 async def test_beyond_the_cap_requests_wait_and_beyond_the_queue_they_are_503() -> None:
     go = asyncio.Event()
-
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            await read_request(reader)
-            await go.wait()
-            writer.write(OK)
-
     settings = with_settings(in_flight_max=2, queue_max=1)
-    async with peer(slow) as gateway, open_door([gateway.port], settings) as door:
+    async with peer(answering_when(go)) as gateway, open_door([gateway.port], settings) as door:
         first = [asyncio.create_task(door.exchange(GET)) for _ in range(2)]
         await until(lambda: gateway.connections == 2, "two are at the gateway")
         queued = asyncio.create_task(door.exchange(GET))
@@ -259,21 +232,10 @@ async def test_beyond_the_cap_requests_wait_and_beyond_the_queue_they_are_503() 
     assert b"retry-after: 1\r\n" in refused
 
 
-async def test_a_wait_in_the_queue_has_an_end() -> None:
-    async with peer(silent) as gateway:
-        settings = with_settings(in_flight_max=1, timeouts=SHORT)
-        async with open_door([gateway.port], settings) as door:
-            first = asyncio.create_task(door.exchange(GET))
-            await until(lambda: gateway.connections == 1, "the first is there")
-            assert status_of(await door.exchange(GET)) == 503
-            assert door.core.books.ended["queue_timeout"] == 1
-            assert status_of(await first) == 504
-
-
 async def test_over_the_clients_rate_is_429_with_the_time_to_wait_and_never_reaches_a_gateway() -> None:
     seen: Seen = []
     settings = with_settings(client_rate_per_s=0.5, client_rate_burst=2)
-    async with peer(always(OK, seen)) as gateway, open_door([gateway.port], settings) as door:
+    async with door_before(always(OK, seen), settings=settings) as door:
         answers = [await door.exchange(GET) for _ in range(3)]
     assert [status_of(answer) for answer in answers] == [200, 200, 429]
     assert b"retry-after: 2\r\n" in answers[2]
@@ -308,7 +270,7 @@ async def test_over_the_clients_rate_is_429_with_the_time_to_wait_and_never_reac
     ],
 )
 async def test_slow_or_oversized_requests_are_told_so_and_closed(wire: bytes, status: int) -> None:
-    async with peer(silent) as gateway, open_door([gateway.port]) as door:
+    async with door_before(silent) as door:
         answer = await door.exchange(wire)
         await until(lambda: not door.core.connections.members, "the connection is closed")
     assert status_of(answer) == status
@@ -330,7 +292,7 @@ async def test_a_slowloris_that_drips_is_cut_by_the_heads_deadline() -> None:
 async def test_a_client_that_takes_nothing_of_its_answer_is_cut() -> None:
     body = b"x" * 30_000_000
     wire = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-    async with peer(answering(wire)) as gateway, open_door([gateway.port]) as door:
+    async with door_before(answering(wire)) as door:
         raw = socket.create_connection(("127.0.0.1", door.port))
         raw.sendall(GET)
         await until(lambda: door.core.books.ended["client_slow"] == 1, "it is cut")
@@ -343,7 +305,7 @@ async def test_an_answer_that_stops_in_the_middle_is_cut_in_time() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
         await reader.read()
 
-    async with peer(half) as gateway, open_door([gateway.port]) as door:
+    async with door_before(half) as door:
         answer = await door.exchange(GET)
         await until(lambda: door.core.books.ended["upstream_timeout"] == 1, "it is cut")
     assert answer.endswith(b"half")
@@ -351,7 +313,7 @@ async def test_an_answer_that_stops_in_the_middle_is_cut_in_time() -> None:
 
 async def test_an_answer_whose_status_is_none_is_counted_as_an_error_and_keeps_no_place() -> None:
     strange = b"HTTP/1.1 999 Strange\r\nContent-Length: 2\r\n\r\nok"
-    async with peer(always(strange)) as gateway, open_door([gateway.port]) as door:
+    async with door_before(always(strange)) as door:
         answer = await door.exchange(GET)
         assert door.core.books.statuses[5] == 1
         assert [backend.in_flight for backend in door.core.backends.members.values()] == [0]
@@ -360,14 +322,7 @@ async def test_an_answer_whose_status_is_none_is_counted_as_an_error_and_keeps_n
 
 async def test_a_draining_door_answers_closes_and_leaves_nobody() -> None:
     go = asyncio.Event()
-
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            await read_request(reader)
-            await go.wait()
-            writer.write(OK)
-
-    async with peer(slow) as gateway, open_door([gateway.port]) as door:
+    async with peer(answering_when(go)) as gateway, open_door([gateway.port]) as door:
         flying = asyncio.create_task(door.exchange(GET))
         await until(lambda: gateway.connections == 1, "one is in flight")
         idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", door.port)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dronedispatch.testing.door import open_door
-from dronedispatch.testing.peer import OK, always, peer
+from dronedispatch.testing.peer import OK, always
 from support.lb_switches import REQUESTS
 from support.lb_switches_bounds import BOUNDS
 from support.lb_switches_framing import FRAMING
+from support.lb_wire import door_before
 from support.rule_switches import Switch, must_turn_red
 
 pytestmark = pytest.mark.virtual_time
@@ -39,7 +39,7 @@ async def test_a_switch_takes_its_rule_and_nothing_else(off: Switch, monkeypatch
     """Ordinary requests are served as before: a red that comes from a broken door proves nothing."""
     seen: list[tuple[bytes, bytes]] = []
     off.off(monkeypatch)
-    async with peer(always(OK, seen)) as gateway, open_door([gateway.port]) as door:
+    async with door_before(always(OK, seen)) as door:
         answers = [await door.exchange(request) for request in ORDINARY]
     assert [answer.split()[1] for answer in answers] == [b"200"] * 3
     assert [body for _, body in seen] == [b"", b"abc", b"abc"]

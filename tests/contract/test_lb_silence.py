@@ -9,21 +9,14 @@ import pytest
 
 from dronedispatch.testing.door import SHORT, OpenDoor, open_door, with_settings
 from dronedispatch.testing.peer import OK, Script, always, answering, hang_up, peer, read_request
+from support.lb_wire import BUSY, GET, KEYED, POST, UNKNOWN, Seen, door_before, status_of
 from support.virtual_time import now_s, pass_time
 from support.waiting import in_time
 
 pytestmark = pytest.mark.virtual_time
 
-POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
-KEYED = POST.replace(b"/x", b"/deliveries").replace(b"Host: a\r\n", b"Host: a\r\nIdempotency-Key: k1\r\n")
-GET, PUT, DELETE = (
-    POST.replace(b"POST", method).replace(b"Content-Length: 3\r\n\r\nabc", rest)
-    for method, rest in ((b"GET", b"\r\n"), (b"PUT", b"Content-Length: 3\r\n\r\nabc"), (b"DELETE", b"\r\n"))
-)
+PUT, DELETE = POST.replace(b"POST", b"PUT"), GET.replace(b"GET", b"DELETE")
 CONDITIONAL = PUT.replace(b"Host: a\r\n", b'Host: a\r\nIf-Match: "3"\r\n')
-BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
-UNKNOWN = b"HTTP/1.1 504 Gateway Timeout\r\nX-Outcome: unknown\r\nContent-Length: 4\r\n\r\nlate"
-Seen = list[tuple[bytes, bytes]]
 
 
 def late(seconds: float, seen: Seen) -> Script:
@@ -36,10 +29,6 @@ def late(seconds: float, seen: Seen) -> Script:
             writer.write(OK)
 
     return script
-
-
-def status_of(answer: bytes) -> int:
-    return int(answer.split()[1])
 
 
 async def timed(door: OpenDoor, request: bytes) -> tuple[int, float]:
@@ -55,11 +44,7 @@ async def timed(door: OpenDoor, request: bytes) -> tuple[int, float]:
 @pytest.mark.parametrize("request_", [GET, KEYED, PUT, DELETE], ids=["get", "keyed", "put", "delete"])
 async def test_what_may_be_repeated_is_asked_elsewhere_before_the_response_deadline(request_: bytes) -> None:
     swallowed: Seen = []
-    async with (
-        peer(late(60.0, swallowed)) as cut_off,
-        peer(always(OK)) as alive,
-        open_door([alive.port, cut_off.port]) as door,
-    ):
+    async with door_before(always(OK), late(60.0, swallowed)) as door:
         status, seconds = await timed(door, request_)
     assert (status, len(swallowed)) == (200, 1)
     assert SHORT.try_s <= seconds < SHORT.response_s
@@ -68,11 +53,7 @@ async def test_what_may_be_repeated_is_asked_elsewhere_before_the_response_deadl
 async def test_an_order_without_key_waits_and_is_told_that_nobody_knows() -> None:
     swallowed: Seen = []
     arrived: Seen = []
-    async with (
-        peer(late(60.0, swallowed)) as cut_off,
-        peer(always(OK, arrived)) as alive,
-        open_door([alive.port, cut_off.port]) as door,
-    ):
+    async with door_before(always(OK, arrived), late(60.0, swallowed)) as door:
         answers = [await door.exchange(POST) for _ in range(2)]
     assert sorted(map(status_of, answers)) == [200, 504]
     assert (len(swallowed), len(arrived)) == (1, 1)
@@ -83,11 +64,7 @@ async def test_without_budget_the_door_waits_on_for_a_gateway_that_is_only_slow(
     asked: Seen = []
     spared: Seen = []
     settings = with_settings(retry_floor=0, retry_share=0.0)
-    async with (
-        peer(late(0.5, asked)) as slow,
-        peer(always(OK, spared)) as other,
-        open_door([other.port, slow.port], settings) as door,
-    ):
+    async with door_before(always(OK, spared), late(0.5, asked), settings=settings) as door:
         answers = [await door.exchange(GET) for _ in range(2)]
         assert door.core.books.without_budget == 1
     assert [*map(status_of, answers)] == [200, 200]
@@ -96,12 +73,9 @@ async def test_without_budget_the_door_waits_on_for_a_gateway_that_is_only_slow(
 
 async def test_gateways_that_are_all_slow_get_a_fifth_more_at_most_and_answer_everybody() -> None:
     seen: Seen = []
-    async with (
-        peer(late(0.5, seen)) as one,
-        peer(late(0.5, seen)) as two,
-        peer(late(0.5, seen)) as three,
-        open_door([one.port, two.port, three.port], with_settings(in_flight_max=200)) as door,
-    ):
+    async with door_before(
+        late(0.5, seen), late(0.5, seen), late(0.5, seen), settings=with_settings(in_flight_max=200)
+    ) as door:
         answers = await asyncio.gather(*(timed(door, GET) for _ in range(200)))
         assert door.core.books.without_budget > 100
     assert {status for status, _ in answers} == {200}
@@ -110,11 +84,9 @@ async def test_gateways_that_are_all_slow_get_a_fifth_more_at_most_and_answer_ev
 
 async def test_when_every_gateway_is_frozen_each_is_told_within_its_bound_and_no_more_than_is_known() -> None:
     timeouts = replace(SHORT, read_s=0.5)
-    async with (
-        peer(late(600.0, [])) as one,
-        peer(late(600.0, [])) as two,
-        open_door([one.port, two.port], with_settings(timeouts=timeouts)) as door,
-    ):
+    async with door_before(
+        late(600.0, []), late(600.0, []), settings=with_settings(timeouts=timeouts)
+    ) as door:
         read, order, keyed = await asyncio.gather(
             timed(door, GET), timed(door, POST.replace(b"/x", b"/deliveries")), timed(door, KEYED)
         )
@@ -129,12 +101,9 @@ async def test_when_every_gateway_is_frozen_each_is_told_within_its_bound_and_no
 async def test_silence_is_answered_by_one_more_try_and_all_together_have_an_end() -> None:
     swallowed: Seen = []
     settings = with_settings(timeouts=replace(SHORT, total_s=SHORT.response_s))
-    async with (
-        peer(late(60.0, swallowed)) as one,
-        peer(late(60.0, swallowed)) as two,
-        peer(late(60.0, swallowed)) as three,
-        open_door([one.port, two.port, three.port], settings) as door,
-    ):
+    async with door_before(
+        late(60.0, swallowed), late(60.0, swallowed), late(60.0, swallowed), settings=settings
+    ) as door:
         status, seconds = await timed(door, GET)
     assert (status, len(swallowed)) == (504, 2)
     assert SHORT.response_s <= seconds < SHORT.response_s + SHORT.try_s
@@ -150,11 +119,7 @@ async def test_nothing_was_done_is_never_said_of_what_may_have_been_done(
     """The second gateway's 503 speaks of the second try alone; a GET does nothing, so there it is the answer."""
     if request_ is not KEYED and first.__qualname__.startswith("always"):
         status = 504  # an unknown outcome is passed on as it came: nobody repeats it without a key
-    async with (
-        peer(always(BUSY)) as second,
-        peer(first) as asked_first,
-        open_door([second.port, asked_first.port]) as door,
-    ):
+    async with door_before(always(BUSY), first) as door:
         answer = await door.exchange(request_)
     assert status_of(answer) == status
     assert (b"x-outcome: unknown\r\n" in answer.lower()) is (status == 504)
@@ -191,7 +156,7 @@ async def test_a_refusal_that_the_first_try_may_have_caused_is_unknown(
 
 
 async def test_when_nobody_is_left_to_ask_what_may_have_been_done_is_unknown() -> None:
-    async with peer(hang_up) as only, open_door([only.port]) as door:
+    async with door_before(hang_up) as door:
         answers = {method: await door.exchange(wire) for method, wire in (("PUT", PUT), ("GET", GET))}
     assert [*map(status_of, answers.values())] == [502, 502]
     assert b"\r\nx-outcome: unknown\r\n" in answers["PUT"]
@@ -221,7 +186,7 @@ async def test_an_answer_that_is_put_aside_and_stops_in_the_middle_keeps_no_conn
         await reader.read()
         closed.set()
 
-    async with peer(stops) as one, peer(always(OK)) as other, open_door([one.port, other.port]) as door:
+    async with door_before(stops, always(OK)) as door:
         statuses = {(await timed(door, GET))[0] for _ in range(2)}
         assert statuses == {200}
         await in_time(closed.wait())

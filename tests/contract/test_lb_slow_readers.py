@@ -8,13 +8,13 @@ import socket
 import pytest
 
 from dronedispatch.lb.downstream import PIPELINED_BYTES_MAX, Downstream
-from dronedispatch.testing.door import OpenDoor, open_door
-from dronedispatch.testing.peer import always, peer
+from dronedispatch.testing.door import OpenDoor
+from dronedispatch.testing.peer import always
+from support.lb_wire import GET, door_before
 from support.waiting import in_time, until
 
 pytestmark = pytest.mark.virtual_time
 
-GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 PADDED = b"GET /x HTTP/1.1\r\nHost: a\r\nX-Pad: " + 12_000 * b"x" + b"\r\n\r\n"
 MANY = 10 * PIPELINED_BYTES_MAX // len(PADDED)  # more than twice of what one look at a socket brings
 BODY = 60_000 * b"y"
@@ -47,7 +47,7 @@ async def read_answers(reader: asyncio.StreamReader, count: int) -> None:
 
 
 async def test_what_it_sends_is_bounded_and_answered_later() -> None:
-    async with peer(always(LARGE)) as gateway, open_door([gateway.port]) as door:
+    async with door_before(always(LARGE)) as door:
         reader, writer, client = await not_reading(door)
         writer.write(MANY * PADDED)
         await until(lambda: not client._reading, "the door reads no more of it")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,14 +16,13 @@ from dronedispatch.lb.listener import open_listener
 from dronedispatch.lb.settings import Settings, from_environment
 from dronedispatch.lb.tls import Certificate
 from dronedispatch.runtime.serve import CannotListen
-from dronedispatch.testing.door import open_door, read_until_quiet, with_settings
-from dronedispatch.testing.peer import OK, always, peer
+from dronedispatch.testing.door import OpenDoor, open_door, read_until_quiet, with_settings
+from dronedispatch.testing.peer import OK, always
 from support.certificates import make_certificate
+from support.lb_wire import GET, Seen, door_before
 
-GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 WITH_TOKEN = GET.replace(b"Host: a\r\n", b"Host: a\r\nAuthorization: Bearer of the operator\r\n")
 WITH_SESSION = GET.replace(b"Host: a\r\n", b"Host: a\r\nCookie: a=b; dd_session=1.2.3.4\r\n")
-Seen = list[tuple[bytes, bytes]]
 
 
 async def shown_by(port: int) -> bytes:
@@ -34,21 +35,25 @@ async def shown_by(port: int) -> bytes:
     return shown
 
 
+@asynccontextmanager
+async def over_tls(door: OpenDoor, certificate: Certificate) -> AsyncIterator[int]:
+    """Its port for clients that speak TLS."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Downstream(door.core), "127.0.0.1", 0, ssl=certificate.context)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
 async def test_over_tls_a_request_is_served_and_its_gateway_told_so(tmp_path: Path) -> None:
     cert, key = make_certificate(tmp_path, "one")
     seen: Seen = []
-    async with peer(always(OK, seen)) as gateway, open_door([gateway.port]) as door:
-        context = Certificate(str(cert), str(key)).context
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Downstream(door.core), "127.0.0.1", 0, ssl=context
-        )
-        port = server.sockets[0].getsockname()[1]
+    certificate = Certificate(str(cert), str(key))
+    async with door_before(always(OK, seen)) as door, over_tls(door, certificate) as port:
         trusting = ssl.create_default_context(cafile=str(cert))
         reader, writer = await asyncio.open_connection("localhost", port, ssl=trusting, family=2)
         writer.write(WITH_TOKEN)
         answer = await read_until_quiet(reader, 30.0)
         writer.close()
-        server.close()
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"\r\nx-forwarded-proto: https\r\n" in seen[0][0]
     assert b"\r\nauthorization: Bearer of the operator\r\n" in seen[0][0].replace(b"Auth", b"auth")
@@ -57,11 +62,7 @@ async def test_over_tls_a_request_is_served_and_its_gateway_told_so(tmp_path: Pa
 async def test_a_changed_certificate_is_read_again_and_a_broken_one_leaves_the_old(tmp_path: Path) -> None:
     cert, key = make_certificate(tmp_path, "one")
     certificate = Certificate(str(cert), str(key))
-    async with open_door([]) as door:
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Downstream(door.core), "127.0.0.1", 0, ssl=certificate.context
-        )
-        port = server.sockets[0].getsockname()[1]
+    async with open_door([]) as door, over_tls(door, certificate) as port:
         first = await shown_by(port)
         assert await certificate.once() == "unchanged"
         cert.write_text("no certificate")
@@ -73,7 +74,6 @@ async def test_a_changed_certificate_is_read_again_and_a_broken_one_leaves_the_o
         cert.unlink()
         assert await certificate.once() == "unchanged"
         assert await shown_by(port) == second
-        server.close()
     assert second != first
 
 
@@ -148,7 +148,7 @@ async def test_from_another_machine_a_token_is_refused_without_tls(
     )  # as if these were outside
     seen: Seen = []
     settings = with_settings(plain=plain, trusted_proxies=proxies)
-    async with peer(always(OK, seen)) as gateway, open_door([gateway.port], settings) as door:
+    async with door_before(always(OK, seen), settings=settings) as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port, local_addr=(client, 0))
         writer.write(request_)
         answer = await read_until_quiet(reader, 30.0)

@@ -15,6 +15,7 @@ from scripts.local.home import CHECKOUT
 from dronedispatch.fleet.documents import stamp
 from dronedispatch.runtime.clock import SystemClock
 from support.aside import aside
+from support.commands import ran
 from support.load_town import NO_MATTER_HOW_LATE, NO_MATTER_HOW_SLOW, answers, asked, planted, town, web_ui
 from support.waiting import wait_until
 
@@ -32,9 +33,7 @@ def an_hour_behind() -> Iterator[str]:
 
 
 def run(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [CHECKOUT / command, *arguments], capture_output=True, text=True, timeout=600, check=False
-    )
+    return ran([CHECKOUT / command, *arguments])
 
 
 UNTIL_12_ORDERS = ("--minutes", "20", "--orders", "12", "--orders-per-minute", "300")

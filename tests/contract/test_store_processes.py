@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.commands import ran
 from support.store_parts import PROGRAM, TOKEN, Store
 
 pytestmark = pytest.mark.real
@@ -111,22 +111,13 @@ def test_a_wrong_setting_ends_the_start_with_its_name(
         if service == "kvstore"
         else store.environment()
     )
-    done = subprocess.run(
-        [PROGRAM, service],
-        env=environment | {variable: value},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = ran([PROGRAM, service], environment | {variable: value})
     assert done.returncode == 2
     assert reason in done.stderr
 
 
 def test_a_second_replica_on_the_same_disk_is_refused(store: Store) -> None:
     environment = store.environment() | {"KVSTORE_DATA_DIR": str(store.data["r1"]), "KVSTORE_NAME": "again"}
-    done = subprocess.run(
-        [PROGRAM, "kvstore"], env=environment, capture_output=True, text=True, timeout=600, check=False
-    )
+    done = ran([PROGRAM, "kvstore"], environment)
     assert done.returncode != 0
     assert "in use" in done.stderr + done.stdout

@@ -221,23 +221,13 @@ def test_a_new_gossip_key_replaces_the_old_one_and_says_so(machine: Machine) -> 
 
 
 REFUSALS = [
-    (
-        "common",
-        {"DD_SECRETS": "/nowhere"},
-        {"ship": False},
-        "the secret gossip_key was not shipped to /nowhere",
-    ),
+    ("common", {"DD_SECRETS": "/nowhere"}, {"ship": False}, "the secret gossip_key was not shipped to /nowhere"),
     ("consul", {"DD_CONSUL_VERSION": "9.9.9"}, {}, "no checksum is known for consul_9.9.9_linux_"),
     ("nomad", {"DD_NOMAD_VERSION": "1.9.7"}, {}, "offline, and nomad_1.9.7_linux_"),
     ("consul", {"DD_NAME": ""}, {}, "DD_NAME is not set: provisioners are started by the Vagrantfile"),
-    (
-        "app",
-        {"DD_RELEASE": "0.0.0", "DD_ROLE": "client"},
-        {},
-        "the release 0.0.0 is not in /artifacts (half made?)",
-    ),
+    ("app", {"DD_RELEASE": "0.0.0", "DD_ROLE": "client"}, {}, "the release 0.0.0 is not in /artifacts (half made?)"),
     ("consul", {"DD_SECRETS": "/nowhere"}, {}, "the secret gossip_key was not shipped to /nowhere"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "told", "how", "sentence"), REFUSALS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import textwrap
 import tomllib
 import urllib.parse
@@ -16,6 +15,7 @@ from typing import Any
 import hcl2
 import pytest
 
+from support.commands import ran
 from support.order_stream import OrderStream, ask
 from support.three_hosts import DOOR_PORT, HOSTS, PUBLIC, ThreeHosts
 from support.waiting import wait_until
@@ -82,7 +82,7 @@ def test_promtool_accepts_the_configuration_and_the_rules(tmp_path: Path) -> Non
         ["check", "config", str(configuration(tmp_path, tmp_path / "token"))],
         ["check", "rules", *map(str, RULES)],
     ):
-        done = subprocess.run(["promtool", *words], capture_output=True, text=True, timeout=600, check=False)
+        done = ran(["promtool", *words])
         assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.commands import ran
+
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.real
@@ -25,15 +27,7 @@ def read_by(
     if settings:
         (folder / "settings.yml").write_text(settings, encoding="ascii")
         kept["DD_SETTINGS"] = str(folder / "settings.yml")
-    return subprocess.run(
-        [program, *command[1:]],
-        cwd=ROOT,
-        env=kept | told,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    return ran([program, *command[1:]], kept | told, cwd=ROOT)
 
 
 def validate(folder: Path, settings: str = "", **told: str) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ import pytest
 from scripts.local.home import CHECKOUT
 
 from support import order_checks
+from support.commands import ran
 from support.live_system import LiveSystem, eventually, running_system
 from support.live_traffic import Traffic
 from support.signals import send
@@ -116,6 +116,6 @@ def slots(system: LiveSystem) -> dict[str, int]:
 def test_kills_at_random_for_a_minute_lose_and_double_nothing(pair: LiveSystem) -> None:
     command = [sys.executable, "-m", "loadtests.bench.chaos", "--running", str(pair.home)]
     command += ["--minutes", "1", "--orders-per-s", "2", "--settle-s", "1500"]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=3600, check=False)
+    done = ran(command, cwd=CHECKOUT, timeout_s=3600)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert "violations none" in done.stdout

@@ -13,11 +13,9 @@ import pytest
 
 from dronedispatch.kv.client import Put
 from dronedispatch.kv.errors import KVError
-from dronedispatch.kv.http_client import HttpKV
-from dronedispatch.runtime.discovery import Endpoint
-from dronedispatch.runtime.http.client import HttpClient
+from support.store_client import client_of
 from support.store_faults import full_disk, unmount, wait_whole
-from support.store_parts import TOKEN, Store, running_store
+from support.store_parts import Store, running_store
 from support.store_workload import Workload
 from support.waiting import wait_until
 
@@ -33,18 +31,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
         tmp_path / "store", rf=2, replicas=3, fronts=2, namespaces=True, settings=PATIENT
     ) as running:
         yield running
-
-
-@asynccontextmanager
-async def client(store: Store) -> AsyncIterator[HttpKV]:
-    http = HttpClient(resend_on_reuse_reset=False)
-    addresses = [store.address(name) for name in ("f1", "f2")]
-    kv = HttpKV(lambda: tuple(Endpoint(f"{h}:{p}", h, p) for h, p in addresses), http, TOKEN)
-    try:
-        yield kv
-    finally:
-        await kv.close()
-        await http.close()
 
 
 @asynccontextmanager
@@ -69,7 +55,7 @@ def keys_of(store: Store, name: str) -> int:
 async def test_a_fourth_replica_joins_takes_slots_and_leaves_again_without_a_failed_operation(
     store: Store,
 ) -> None:
-    async with client(store) as kv:
+    async with client_of(store, "f1", "f2") as kv:
         results = await kv.batch([Put(f"stay{n}", b"x" * 300) for n in range(2_000)])
         assert not [result for result in results if isinstance(result, KVError)]
         async with traffic(store) as workload:
@@ -94,7 +80,7 @@ async def test_a_fourth_replica_joins_takes_slots_and_leaves_again_without_a_fai
 
 
 async def test_a_replica_that_lost_its_disk_is_refilled(store: Store) -> None:
-    async with client(store) as kv:
+    async with client_of(store, "f1", "f2") as kv:
         await kv.batch([Put(f"stay{n}", b"x" * 300) for n in range(3_000)])
         held = keys_of(store, "r2")
         async with traffic(store):
@@ -123,7 +109,7 @@ async def test_a_write_cut_by_sigterm_is_there_or_was_never_acknowledged(store: 
 
 
 async def test_hints_wait_for_an_absent_replica_and_are_gone_when_it_is_back(store: Store) -> None:
-    async with client(store) as kv:
+    async with client_of(store, "f1", "f2") as kv:
         await asyncio.to_thread(store.parts["r3"].stop, signal.SIGKILL)
         await kv.batch([Put(f"h{n}", b"hinted") for n in range(300)])
         await asyncio.to_thread(wait_until, lambda: "r3" in store.absent(), "r3 is voted out")
@@ -203,18 +189,6 @@ async def test_with_the_last_disk_full_a_write_is_507_and_reads_go_on(tmp_path: 
                 await kv.put("k", b"v")
             assert getattr(refused.value, "status", None) == 507
             assert await kv.get("k") is None
-
-
-@asynccontextmanager
-async def client_of(store: Store, *names: str) -> AsyncIterator[HttpKV]:
-    http = HttpClient(resend_on_reuse_reset=False)
-    addresses = [store.address(name) for name in names]
-    kv = HttpKV(lambda: tuple(Endpoint(f"{h}:{p}", h, p) for h, p in addresses), http, TOKEN)
-    try:
-        yield kv
-    finally:
-        await kv.close()
-        await http.close()
 
 
 async def test_a_flipped_bit_is_repaired_from_the_other_copy(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from scripts.local.home import CHECKOUT
 
+from support import checkout
+from support.commands import ran
 from support.page_commands import ELSEWHERE, NOT_EXECUTED, PAGES, Block, blocks, typed_by_the_live_test
 
 EVERY = [block for page in PAGES for block in blocks(page)]
@@ -21,10 +22,9 @@ def name_of(block: Block) -> str:
 
 
 def test_no_other_page_has_shell_blocks() -> None:
-    listed = subprocess.run(
-        ["git", "ls-files", "*.md"], cwd=CHECKOUT, capture_output=True, text=True, check=True
-    )
-    others = [page for page in listed.stdout.split() if page not in PAGES and blocks(page)]
+    others = [
+        page for page in map(checkout.name_of, checkout.tracked(".md")) if page not in PAGES and blocks(page)
+    ]
     assert others == [], "add the page to PAGES in page_commands.py, and its blocks to a test"
 
 
@@ -60,14 +60,7 @@ def test_the_live_test_types_the_pages_blocks() -> None:
 def test_how_to_run_one_test_is_how_it_is_run(command: str) -> None:
     program, *arguments = shlex.split(command)
     assert program == ".venv/bin/python"
-    done = subprocess.run(
-        [sys.executable, *arguments, "-q", "-p", "no:cacheprovider"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = ran([sys.executable, *arguments, "-q", "-p", "no:cacheprovider"], cwd=CHECKOUT)
     assert done.returncode == 0, done.stdout
 
 
@@ -99,10 +92,5 @@ def test_a_commit_message_has_an_area_a_short_title_and_a_body(
     tmp_path: Path, message: str, right: bool
 ) -> None:
     (tmp_path / "message").write_text(message + "\n", encoding="utf-8")
-    done = subprocess.run(
-        [CHECKOUT / "scripts" / "setup" / "commit-message", tmp_path / "message"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = ran([CHECKOUT / "scripts" / "setup" / "commit-message", tmp_path / "message"])
     assert (done.returncode == 0) is right, done.stderr

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 from scripts.local.home import CHECKOUT
+
+from support.checkout import name_of, text_of, tracked
 
 PROTOCOL = CHECKOUT / "docs" / "protocol.md"
 CODE_ENDINGS = {".py", ".sh", ".hcl", ".js", ".yml", ".toml", ""}
@@ -23,20 +24,6 @@ HEADING = re.compile(r"^#{1,6}\s+(.*)$", re.MULTILINE)
 FENCED = re.compile(r"^(```.*?^```)", re.MULTILINE | re.DOTALL)
 
 
-def tracked(*endings: str) -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, check=True)
-    paths = [CHECKOUT / name for name in listed.stdout.decode().split("\0") if name]
-    return [path for path in paths if path.is_file() and path.suffix in endings]
-
-
-def pages() -> list[Path]:
-    return tracked(".md")
-
-
-def name_of(path: Path) -> str:
-    return str(path.relative_to(CHECKOUT))
-
-
 def code() -> list[Path]:
     found = [path for path in tracked(*CODE_ENDINGS) if path.relative_to(CHECKOUT).parts[0] in CODE_ROOMS]
     return [path for path in found if path.name != Path(__file__).name]
@@ -46,40 +33,40 @@ def cited(pattern: re.Pattern[str]) -> dict[str, str]:
     """What `pattern` finds in code, and the first file that says it."""
     found: dict[str, str] = {}
     for path in code():
-        for match in pattern.finditer(path.read_text(encoding="utf-8", errors="replace")):
+        for match in pattern.finditer(text_of(path)):
             found.setdefault(match[match.lastindex or 0], name_of(path))
     return found
 
 
 def steps_of(heading: str) -> set[str]:
     """The numbered steps below a heading of the protocol's page: {"READ 1", ...}."""
-    text = PROTOCOL.read_text(encoding="utf-8")
+    text = text_of(PROTOCOL)
     body = text.partition(f"\n### {heading}\n")[2].partition("\n#")[0]
     return {f"{heading} {number}" for number in re.findall(r"^(\d+)\. ", body, re.MULTILINE)}
 
 
 def defined() -> set[str]:
-    text = PROTOCOL.read_text(encoding="utf-8")
+    text = text_of(PROTOCOL)
     bold = set(re.findall(r"^\* \*\*(R\d|JOIN \d)\*\*", text, re.MULTILINE))
     return bold.union(*(steps_of(name) for name in ("READ", "WRITE", "FINISH", "REFRESH", "VOTE_OUT")))
 
 
 def test_every_rule_and_step_that_code_or_a_page_cites_is_defined_by_the_protocol() -> None:
     everything = cited(CITED)
-    for page in pages():
-        for match in CITED.finditer(page.read_text(encoding="utf-8")):
+    for page in tracked(".md"):
+        for match in CITED.finditer(text_of(page)):
             everything.setdefault(match[0], name_of(page))
     missing = {cite: where for cite, where in everything.items() if cite not in defined()}
     assert missing == {}, f"define them in {name_of(PROTOCOL)}, or cite another number"
 
 
 def test_every_operation_that_code_names_has_a_heading() -> None:
-    headings = set(HEADING.findall(PROTOCOL.read_text(encoding="utf-8")))
+    headings = set(HEADING.findall(text_of(PROTOCOL)))
     assert {name: where for name, where in cited(OPERATION).items() if name not in headings} == {}
 
 
 def test_every_numbered_rule_that_code_names_is_a_row_with_a_story() -> None:
-    text = PROTOCOL.read_text(encoding="utf-8")
+    text = text_of(PROTOCOL)
     rows = dict(re.findall(r"^\| (\d+) \| .* \| `(\w+)` \|$", text, re.MULTILINE))
     assert sorted(rows, key=int) == [str(number) for number in range(1, 17)]
     stories = (CHECKOUT / "tests/simulation/test_store_rule_stories.py").read_text(encoding="utf-8")
@@ -89,7 +76,7 @@ def test_every_numbered_rule_that_code_names_is_a_row_with_a_story() -> None:
 
 
 def test_every_page_that_code_names_exists() -> None:
-    known = {name_of(page) for page in pages()} | {page.name for page in pages()}
+    known = {name_of(page) for page in tracked(".md")} | {page.name for page in tracked(".md")}
     missing = {name: where for name, where in cited(PAGE).items() if name not in known}
     assert missing == {}, "write the page, or cite one that is in the repository"
 
@@ -101,7 +88,7 @@ def anchor_of(heading: str) -> str:
 
 
 def anchors_of(page: Path) -> set[str]:
-    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    text = FENCED.sub("", text_of(page))
     return {anchor_of(heading) for heading in HEADING.findall(text)}
 
 
@@ -117,8 +104,8 @@ def why_broken(page: Path, target: str) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("page", pages(), ids=name_of)
+@pytest.mark.parametrize("page", tracked(".md"), ids=name_of)
 def test_every_relative_link_and_anchor_resolves(page: Path) -> None:
-    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    text = FENCED.sub("", text_of(page))
     broken = {target: why for target in LINK.findall(text) if (why := why_broken(page, target)) is not None}
     assert broken == {}

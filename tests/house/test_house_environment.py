@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from scripts.local.home import CHECKOUT
 
+from support.commands import ran
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
@@ -33,9 +35,7 @@ def made_at(checkout: Path, place: Path, form: str) -> None:
 
 
 def said(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [checkout / words[0], *words[1:]], cwd="/", capture_output=True, text=True, timeout=600, check=False
-    )
+    return ran([checkout / words[0], *words[1:]], cwd="/")
 
 
 FORMS = (

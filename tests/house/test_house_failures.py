@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from scripts.local.home import CHECKOUT
 
+from support.commands import ran
 from support.waiting import wait_until
 
 NOBODY = 65534
@@ -63,11 +64,7 @@ CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
         (["gateway", "99"], "1..32"),
         (["kvstore", "3"], "kvstore"),
     ],
-    "scripts/simulate": [
-        (["--jobs", "0"], "--jobs"),
-        (["--seeds", "-4"], "--seeds"),
-        (["--rule-off", "99"], "99"),
-    ],
+    "scripts/simulate": [(["--jobs", "0"], "--jobs"), (["--seeds", "-4"], "--seeds"), (["--rule-off", "99"], "99")],
     "scripts/status": [(["--home", NOWHERE], f"scripts/up --home {NOWHERE}")],
     "scripts/test": [(["no-such-suite"], "no-such-suite")],
     "scripts/try-clean": [(["--release", "potato"], "potato")],
@@ -89,7 +86,7 @@ CASES: dict[str, Sequence[tuple[Sequence[str], str]]] = {
         (["--once", "--minutes", "1e99"], "--minutes"),
         (["--every", "-1"], "--every"),
     ],
-}
+}  # fmt: skip
 # In a checkout in which nothing is installed yet, these do not install: they say what does.
 WANT_AN_ENVIRONMENT = ("bench lb", "down", "load", "logs", "scale gateway 3", "simulate", "status")
 
@@ -106,17 +103,7 @@ def run(
     user: int | None = None,
     cwd: Path = Path("/"),
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        list(words),
-        cwd=cwd,
-        env={**os.environ, "NOMAD_ADDR": NOTHING_LISTENS, **(environ or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        user=user,
-    )
+    return ran(words, {**os.environ, "NOMAD_ADDR": NOTHING_LISTENS, **(environ or {})}, cwd=cwd, user=user)
 
 
 def fails_like_a_tool(done: subprocess.CompletedProcess[str], names: str) -> None:

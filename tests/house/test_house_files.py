@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from scripts.local.home import CHECKOUT
+
+from support.checkout import name_of, text_of, tracked
+from support.commands import ran
 
 LINES_MAX = 400
 FUNCTION_LINES_MAX = 50
@@ -33,22 +34,8 @@ DRAWERS = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
 
 
-def tracked(*endings: str) -> list[Path]:
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, check=True).stdout
-    paths = [CHECKOUT / os.fsdecode(name) for name in listing.split(b"\0") if name]
-    return [path for path in paths if path.is_file() and (not endings or path.suffix in endings)]
-
-
-def text_of(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
-
-
-def where(path: Path) -> str:
-    return str(path.relative_to(CHECKOUT))
-
-
 def test_no_file_names_a_package_registry() -> None:
-    found = [(where(path), host) for path in tracked() for host in REGISTRIES if host in text_of(path)]
+    found = [(name_of(path), host) for path in tracked() for host in REGISTRIES if host in text_of(path)]
     assert found == []
 
 
@@ -62,13 +49,13 @@ def test_an_init_file_holds_a_docstring_at_most() -> None:
                 if body and isinstance(body[0], ast.Expr) and ast.get_docstring(ast.parse(text_of(path)))
                 else body
             )
-            found += [where(path)] if rest else []
+            found += [name_of(path)] if rest else []
     assert found == []
 
 
 def test_no_file_is_longer_than_400_lines() -> None:
     long = {
-        where(path): len(text_of(path).splitlines())
+        name_of(path): len(text_of(path).splitlines())
         for path in tracked(".py", ".js", ".sh", ".hcl", ".css", "")
     }
     allowed = {"LICENSE"}
@@ -82,24 +69,24 @@ def test_no_function_is_longer_than_50_lines() -> None:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno is not None:
                 lines = node.end_lineno - node.lineno + 1
                 if lines > FUNCTION_LINES_MAX:
-                    found[f"{where(path)}:{node.name}"] = lines
+                    found[f"{name_of(path)}:{node.name}"] = lines
     assert found == {}
 
 
 def test_there_is_no_drawer_for_odds_and_ends() -> None:
-    assert [where(path) for path in tracked(".py") if path.stem in DRAWERS] == []
+    assert [name_of(path) for path in tracked(".py") if path.stem in DRAWERS] == []
 
 
 def test_nothing_is_left_unfinished() -> None:
     code = tracked(".py", ".js", ".sh", ".hcl", ".md", ".css", ".html", "")
-    found = [where(path) for path in code if UNFINISHED.search(text_of(path))]
+    found = [name_of(path) for path in code if UNFINISHED.search(text_of(path))]
     assert found == []
 
 
 def test_every_test_file_has_a_name_of_its_own_and_no_package_around_it() -> None:
     names = Counter(path.name for path in tracked(".py") if path.name.startswith("test_"))
     assert [name for name, count in names.items() if count > 1] == []
-    packages = [where(path) for path in tracked(".py") if path.name == "__init__.py"]
+    packages = [name_of(path) for path in tracked(".py") if path.name == "__init__.py"]
     assert [name for name in packages if name.startswith("tests/")] == []
 
 
@@ -114,7 +101,7 @@ def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
 
 def test_rooms_import_downward_only() -> None:
     linter = Path(sys.executable).parent / "lint-imports"
-    done = subprocess.run([linter], cwd=CHECKOUT, capture_output=True, text=True, timeout=600, check=False)
+    done = ran([linter], cwd=CHECKOUT)
     assert done.returncode == 0, done.stdout
 
 
@@ -127,9 +114,9 @@ def test_a_core_takes_no_more_of_chance_than_a_seeded_generator() -> None:
     for path in (path for room in rooms for path in room.rglob("*.py")):
         for node in ast.walk(ast.parse(text_of(path))):
             if isinstance(node, ast.ImportFrom) and node.module == "random":
-                found += [(where(path), name.name) for name in node.names if name.name != "Random"]
+                found += [(name_of(path), name.name) for name in node.names if name.name != "Random"]
             if isinstance(node, ast.Import):
-                found += [(where(path), name.name) for name in node.names if name.name == "random"]
+                found += [(name_of(path), name.name) for name in node.names if name.name == "random"]
     assert found == []
 
 
@@ -152,5 +139,5 @@ def test_the_files_of_a_service_import_nothing_from_above_them() -> None:
                 and (node.module or "").startswith(f"dronedispatch.{service}.")
             }
             if wrong := imported & forbidden:
-                found[where(path)] = sorted(wrong)
+                found[name_of(path)] = sorted(wrong)
     assert found == {}

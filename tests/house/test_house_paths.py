@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 from scripts.local.home import CHECKOUT
+
+from support.checkout import name_of, text_of, tracked
 
 PRODUCT = CHECKOUT / "services" / "dronedispatch"
 LINE_MAX = 160
@@ -24,18 +24,8 @@ FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 SAME_JOB = {"Settings"}  # the same job in every service
 
 
-@cache
-def tracked() -> tuple[Path, ...]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, check=True)
-    return tuple(CHECKOUT / name for name in listed.stdout.decode().split("\0") if name)
-
-
-def pages() -> list[Path]:
-    return [path for path in tracked() if path.suffix == ".md" and path.is_file()]
-
-
-def name_of(path: Path) -> str:
-    return str(path.relative_to(CHECKOUT))
+def product() -> list[Path]:
+    return [path for path in tracked(".py") if PRODUCT in path.parents]
 
 
 def rooms() -> set[str]:
@@ -45,7 +35,7 @@ def rooms() -> set[str]:
 
 def named_in(page: Path) -> Iterator[tuple[str, str | None]]:
     """(path, function or class) of each code span of `page` that is one."""
-    for span in SPAN.findall(FENCED.sub("", page.read_text(encoding="utf-8"))):
+    for span in SPAN.findall(FENCED.sub("", text_of(page))):
         if (match := NAMED.fullmatch(span)) is None:
             continue
         path, function = match[1], match[2]
@@ -68,7 +58,7 @@ def same_name(path: str) -> str:
 
 
 def defines(path: Path, name: str) -> bool:
-    text = path.read_text(encoding="utf-8")
+    text = text_of(path)
     if path.suffix != ".py":
         return re.search(rf"\b{name}\b", text) is not None
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -76,12 +66,11 @@ def defines(path: Path, name: str) -> bool:
 
 
 def where_defined(name: str) -> str:
-    product = [path for path in tracked() if path.suffix == ".py" and PRODUCT in path.parents]
-    others = [name_of(path) for path in product if path.is_file() and defines(path, name)]
+    others = [name_of(path) for path in product() if defines(path, name)]
     return f"; it is defined in {', '.join(others[:5])}" if others else "; it is defined nowhere"
 
 
-@pytest.mark.parametrize("page", [page for page in pages() if page.name not in HISTORY], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in tracked(".md") if page.name not in HISTORY], ids=name_of)
 def test_every_file_and_function_that_a_page_names_exists(page: Path) -> None:
     wrong = {}
     for path, function in named_in(page):
@@ -103,17 +92,16 @@ def test_the_front_pages_are_short(name: str) -> None:
     assert len(text.split()) <= words_max
 
 
-@pytest.mark.parametrize("page", pages(), ids=name_of)
+@pytest.mark.parametrize("page", tracked(".md"), ids=name_of)
 def test_no_line_of_a_page_is_wider_than_160(page: Path) -> None:
-    lines = page.read_text(encoding="utf-8").splitlines()
+    lines = text_of(page).splitlines()
     assert {number: len(line) for number, line in enumerate(lines, 1) if len(line) > LINE_MAX} == {}
 
 
 def test_a_class_name_means_one_thing_in_the_whole_product() -> None:
     places = defaultdict(list)
-    for path in tracked():
-        if path.suffix == ".py" and PRODUCT in path.parents and path.is_file():
-            for node in ast.parse(path.read_text(encoding="utf-8")).body:
-                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                    places[node.name].append(name_of(path))
+    for path in product():
+        for node in ast.parse(text_of(path)).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(name_of(path))
     assert {name: where for name, where in places.items() if len(where) > 1 and name not in SAME_JOB} == {}

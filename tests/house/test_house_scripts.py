@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 from scripts.local.home import CHECKOUT
+
+from support.commands import ran
 
 COMMAND = re.compile(r"(?<![\w/.-])((?:scripts|tests|\.ci)/[\w./-]*[\w-])")
 
@@ -29,9 +30,7 @@ def first_line(path: Path) -> str:
 
 @pytest.mark.parametrize("script", executables(), ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_every_script_explains_itself(script: Path) -> None:
-    done = subprocess.run(
-        [script, "--help"], cwd="/", capture_output=True, text=True, timeout=600, check=False
-    )
+    done = ran([script, "--help"], cwd="/")
     assert done.returncode == 0, done.stderr
     assert "usage" in done.stdout.lower()
     assert len(done.stdout.splitlines()) >= 4
@@ -40,14 +39,10 @@ def test_every_script_explains_itself(script: Path) -> None:
 @pytest.mark.parametrize("script", executables(), ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_what_a_user_has_set_for_his_shell_and_his_python_changes_no_script(script: Path) -> None:
     """A CDPATH makes `cd` print and go elsewhere; a PYTHONHOME keeps another Python from starting."""
-    done = subprocess.run(
+    done = ran(
         [script.relative_to(CHECKOUT), "--help"],
+        {**os.environ, "CDPATH": ".", "PYTHONHOME": "/nowhere"},
         cwd=CHECKOUT,
-        env={**os.environ, "CDPATH": ".", "PYTHONHOME": "/nowhere"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "usage" in done.stdout.lower()
@@ -55,9 +50,7 @@ def test_what_a_user_has_set_for_his_shell_and_his_python_changes_no_script(scri
 
 @pytest.mark.parametrize("script", executables(), ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_a_wrong_option_is_refused(script: Path) -> None:
-    done = subprocess.run(
-        [script, "--no-such-option"], cwd="/", capture_output=True, text=True, timeout=600, check=False
-    )
+    done = ran([script, "--no-such-option"], cwd="/")
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
 
 

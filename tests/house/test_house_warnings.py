@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 
 import pytest
 from scripts.local.home import CHECKOUT
+
+from support.commands import ran
 
 WARNS = """
 import warnings
@@ -42,7 +43,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "test_case.py").write_text(CASES, encoding="utf-8")
     settings = ("-c", str(CHECKOUT / "pyproject.toml"), f"--rootdir={folder}", "-p", "no:cacheprovider")
     words = [sys.executable, "-m", "pytest", "-rA", *settings, "-o", f"pythonpath={folder}", "test_case.py"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    done = ran(words, cwd=folder)
     return {name: what for what, name in re.findall(r"^(PASSED|FAILED) .*::test_(\w+)", done.stdout, re.M)}
 
 

@@ -120,7 +120,7 @@ def test_a_benchmark_that_is_interrupted_while_its_system_starts_leaves_nothing_
 def test_a_full_disk_is_one_sentence_and_nothing_starts(tmp_path: Path) -> None:
     """In a mount namespace of its own, so that nobody else sees the small disk."""
     command = f"mount -t tmpfs -o size=4m tmpfs {tmp_path} && exec scripts/up --detach --home {tmp_path}/home"
-    done = ran("unshare", "--mount", "sh", "-c", command)
+    done = ran(["unshare", "--mount", "sh", "-c", command])
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert "free 500 MB there, or choose another place with --home DIR" in done.stderr
@@ -136,7 +136,7 @@ def test_a_port_of_an_outgoing_connection_is_one_sentence_before_anything_starts
         client.bind(("127.0.0.2", ports.amqp_distribution))
         client.connect(listener.getsockname())
         home, base = str(tmp_path / "home"), str(ports.base)
-        done = ran("scripts/up", "--detach", "--home", home, "--port-base", base)
+        done = ran(["scripts/up", "--detach", "--home", home, "--port-base", base])
     assert done.returncode == 1
     port = f"port {ports.amqp_distribution}, wanted for RabbitMQ's distribution"
     assert done.stderr.startswith(f"error: {port}, is held by")

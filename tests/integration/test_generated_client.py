@@ -35,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     config.write_text(json.dumps({"post_hooks": []}), encoding="utf-8")  # nothing formats it: nobody reads it
     words = ["generate", "--path", str(CHECKOUT / "docs/openapi.json"), "--meta", "none", "--fail-on-warning"]
     generator = Path(sys.executable).parent / "openapi-python-client"
-    done = ran(generator, *words, "--output-path", folder, "--config", config)
+    done = ran([generator, *words, "--output-path", folder, "--config", config])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "arning" not in done.stdout + done.stderr
     sys.path.insert(0, str(folder.parent))

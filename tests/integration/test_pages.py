@@ -20,7 +20,7 @@ def type_in(live: LiveSystem, page: str, words: str) -> str:
     """Type `words` as into a shell in the checkout; what it printed."""
     folder: Path = live.home.parent
     text = words.replace("127.0.0.1:8500", f"127.0.0.1:{live.ports.consul_http}")
-    done = ran("bash", "-euo", "pipefail", "-c", text, cwd=folder)
+    done = ran(["bash", "-euo", "pipefail", "-c", text], cwd=folder)
     assert done.returncode == 0, f"{page}:\n{text}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -52,6 +52,6 @@ def test_the_commands_of_the_pages_do_what_they_say_and_data_survives_their_rest
 
 def test_the_examples_run_against_a_whole_system(live: LiveSystem) -> None:
     for example in ("session.sh", "client.py"):
-        done = ran(CHECKOUT / "examples" / example, live.url)
+        done = ran([CHECKOUT / "examples" / example, live.url])
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "delivered" in done.stdout

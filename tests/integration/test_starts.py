@@ -102,6 +102,6 @@ def test_a_taken_port_is_one_sentence_that_names_it(another: LiveSystem) -> None
 
 def test_a_missing_right_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    refused = ran("scripts/up", "--detach", "--home", tmp_path / "file" / "home")
+    refused = ran(["scripts/up", "--detach", "--home", tmp_path / "file" / "home"])
     assert refused.returncode == 2
     assert f"{tmp_path / 'file'} is no folder" in refused.stderr.splitlines()[-1]

@@ -23,7 +23,7 @@ TRIP = ("--from", "41.8902,12.4922", "--to", "41.9109,12.4763", "--weight", "1.2
 def run(system: LiveSystem, *words: str) -> subprocess.CompletedProcess[str]:
     """The tool, without the tokens of whoever runs the tests."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("OPERATOR_")}
-    return ran(PROGRAM, *words, "--home", system.home, env=env)
+    return ran([PROGRAM, *words, "--home", system.home], env)
 
 
 def typed(system: LiveSystem, *words: str, code: int = 0) -> str:

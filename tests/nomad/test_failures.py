@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from support.commands import ran
 from support.nomad_machine import DOOR, Machine, fetch
 from support.waiting import patient_s
 
@@ -34,14 +35,7 @@ job "squatter" {
 
 def failed(machine: Machine, *words: str, ordinary_s: float = 60, **told: str) -> str:
     """The one sentence of a command that fails, long before its own patience is over."""
-    done = subprocess.run(
-        [f"scripts/{words[0]}", *words[1:]],
-        env=machine.environ | told,
-        capture_output=True,
-        text=True,
-        timeout=patient_s(ordinary_s),
-        check=False,
-    )
+    done = ran([f"scripts/{words[0]}", *words[1:]], machine.environ | told, timeout_s=patient_s(ordinary_s))
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr

@@ -45,6 +45,17 @@ def unreachable(stage: Stage, name: str, running: Running) -> None:
     stage.unreachable.discard(name)
 
 
+def read_from_b_alone(stage: Stage, front: str) -> None:
+    """A dies, and `front` reads as long as it asks somebody."""
+    read = stage.get(front)
+    stage.unreachable.add("A")
+    for _ in range(3):
+        if any(replica == "A" for replica, _ in read.asks()):
+            read.lose("A")
+        if not read.ended and read.asks() == [("B", "Read")]:
+            read.deliver()
+
+
 def rule_1_promise_before_grow(stage: Stage) -> None:
     begun(stage, "f1")
     unreachable(stage, "B", stage.put("f2", "second"))  # view 2: A alone
@@ -113,25 +124,13 @@ def rule_8_read_not_primary_only(stage: Stage) -> None:
 def rule_9_voted_out_before_ack(stage: Stage) -> None:
     begun(stage, "f1", "f2")
     unreachable(stage, "B", stage.put("f1", "second"))
-    read = stage.get("f2")
-    stage.unreachable.add("A")
-    for _ in range(3):
-        if any(replica == "A" for replica, _ in read.asks()):
-            read.lose("A")
-        if not read.ended and read.asks() == [("B", "Read")]:
-            read.deliver()
+    read_from_b_alone(stage, "f2")
 
 
 def rule_10_never_promote_stale(stage: Stage) -> None:
     begun(stage, "f1", "f2")
     unreachable(stage, "B", stage.put("f1", "second"))  # only A has "second"
-    read = stage.get("f1")
-    stage.unreachable.add("A")
-    for _ in range(3):
-        if any(replica == "A" for replica, _ in read.asks()):
-            read.lose("A")
-        if not read.ended and read.asks() == [("B", "Read")]:
-            read.deliver()
+    read_from_b_alone(stage, "f1")
 
 
 def rule_11_disk_identity_checked(stage: Stage) -> None:

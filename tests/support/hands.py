@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from playwright.sync_api import Page, expect
 
 STOPS_MAX = 80
@@ -23,33 +21,6 @@ WHERE = """(wanted) => {
 }"""
 
 
-class Hand(Protocol):
-    """`selector` names what a person sees; nothing is reached in a way that this person has not."""
-
-    page: Page
-
-    def press(self, selector: str) -> None:
-        """A button, a link, a summary."""
-
-    def write(self, selector: str, text: str) -> None:
-        """Into a field, instead of what is there."""
-
-    def moment(self, selector: str) -> None:
-        """New Year's Eve 2030, 23:59, into a field for a moment."""
-
-    def tab(self, name: str) -> None:
-        """One of the page's own tabs."""
-
-    def pick(self, table: str, rows: int) -> None:
-        """The first `rows` rows of a table."""
-
-    def open_row(self, table: str) -> None:
-        """The card of a table's first row."""
-
-    def leave(self) -> None:
-        """What is open."""
-
-
 class Keyboard:
     """Every key goes to what has the focus."""
 
@@ -66,6 +37,7 @@ class Keyboard:
         raise AssertionError(f"{selector} is not reached by Tab")
 
     def press(self, selector: str) -> None:
+        """A button, a link, a summary: what a person sees, reached as this person reaches it."""
         self.reach(selector)
         self.page.keyboard.press("Enter")
         self.keeps_its_place()
@@ -80,14 +52,10 @@ class Keyboard:
         self.page.keyboard.insert_text(text)
 
     def moment(self, selector: str) -> None:
+        """New Year's Eve 2030, 23:59, into a field for a moment."""
         self.reach(selector)
-        for keys in (
-            "12",
-            "31",
-            "2030",
-            "1159PM",
-        ):  # after four digits of a year the field goes on to the hour
-            self.page.keyboard.type(keys)
+        for keys in ("12", "31", "2030", "1159PM"):
+            self.page.keyboard.type(keys)  # after four digits of a year the field goes on to the hour
 
     def tab(self, name: str) -> None:
         self.press("#skip")
@@ -140,3 +108,6 @@ class Finger:
 
     def leave(self) -> None:
         self.page.locator(OPEN).last.tap()
+
+
+Hand = Keyboard | Finger

@@ -48,7 +48,6 @@ class JobSpec:
 
     @classmethod
     def read(cls, path: Path) -> JobSpec:
-        """Parse a file."""
         return cls(path, parse(path.read_text(encoding="utf-8")))
 
     @property
@@ -58,18 +57,15 @@ class JobSpec:
 
     @property
     def job(self) -> Block:
-        """The job block."""
         return cast("Block", self.root["job"][0][self.name])
 
     @property
     def group(self) -> Block:
-        """The only group."""
         (group,) = self.job["group"][0].values()
         return cast("Block", group)
 
     @property
     def tasks(self) -> dict[str, Block]:
-        """Every task of the group."""
         return {name: block for one in self.group["task"] for name, block in one.items()}
 
     @property
@@ -79,19 +75,16 @@ class JobSpec:
 
     @property
     def service(self) -> Block:
-        """The only service."""
         (service,) = self.group["service"]
         return cast("Block", service)
 
     @property
     def update(self) -> Block:
-        """The update block of the job."""
         (update,) = self.job["update"]
         return cast("Block", update)
 
     @property
     def variables(self) -> dict[str, Block]:
-        """The declared variables."""
         return {name: block for one in self.root["variable"] for name, block in one.items()}
 
     @property

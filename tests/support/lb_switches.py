@@ -26,6 +26,7 @@ from dronedispatch.lb.core.request_life import (
 from dronedispatch.lb.proxied_request import ProxiedRequest
 from dronedispatch.runtime.http.connection import Connection
 from dronedispatch.testing.peer import hang_up
+from support.lb_wire import GET, KEYED, POST
 from support.rule_switches import Off, Switch, afterwards, always, put, setting, with_arguments
 from unit.lb import test_lb_heads as reading
 from unit.lb import test_lb_limits as limits
@@ -59,76 +60,34 @@ def believing(head: bytes, *, trusted: bool) -> RequestHead:
 
 def dropped(line: bytes) -> Switch:
     name = line.partition(b":")[0].lower()
-    return Switch(
-        f"{name.decode()} ends here",
-        passing_on(name),
-        reading.test_what_is_not_for_the_gateway_is_dropped,
-        (line,),
-    )
+    proof = reading.test_what_is_not_for_the_gateway_is_dropped
+    return Switch(f"{name.decode()} ends here", passing_on(name), proof, (line,))
 
 
+DROPPED = (
+    b"Keep-Alive: timeout=5", b"Proxy-Authorization: zz", b"Proxy: evil", b"TE: trailers", b"Trailer: zz", b"Upgrade: h2c",
+    b"HTTP2-Settings: zz", b"X-Forwarded-For: 1.2.3.4", b"X-Forwarded-Host: evil", b"Forwarded: for=1.2.3.4",
+    b"X-Real-IP: 1.2.3.4", b"Content_Length: 4",
+)  # fmt: skip
 NAMED_IN_CONNECTION = put({"core.heads.RequestHead._obey_connection": always(None)})
 HEADERS = (
-    *map(
-        dropped,
-        (
-            b"Keep-Alive: timeout=5",
-            b"Proxy-Authorization: zz",
-            b"Proxy: evil",
-            b"TE: trailers",
-            b"Trailer: zz",
-            b"Upgrade: h2c",
-            b"HTTP2-Settings: zz",
-            b"X-Forwarded-For: 1.2.3.4",
-            b"X-Forwarded-Host: evil",
-            b"Forwarded: for=1.2.3.4",
-            b"X-Real-IP: 1.2.3.4",
-            b"Content_Length: 4",
-        ),
-    ),
-    Switch(
-        "what Connection names ends here",
-        NAMED_IN_CONNECTION,
-        reading.test_names_in_connection_are_dropped_with_their_headers,
-    ),
-    Switch(
-        "a key that Connection names is none",
-        NAMED_IN_CONNECTION,
-        reading.test_a_key_that_connection_names_is_no_key,
-    ),
-    Switch(
-        "only proxies of ours are believed",
-        put({"downstream.read_head": believing}),
-        proxying.test_forwarding_headers_are_believed_from_trusted_proxies_only,
-        ("", b"127.0.0.1"),
-    ),
-    Switch(
-        "an X-Request-ID is validated",
-        put({"core.heads._REQUEST_ID": always(True)}),
-        proxying.test_a_request_id_is_kept_if_valid_or_made_and_is_the_same_on_both_sides,
-    ),
-    Switch(
-        "Expect is answered here",
-        passing_on(b"expect"),
-        proxying.test_expect_100_is_answered_here_and_not_forwarded,
-    ),
-    Switch(
-        "an answer's hop-by-hop headers end here",
-        put({"core.answers._HOP": answers._HOP - {b"keep-alive"}}),
-        proxying.test_hop_by_hop_headers_end_here_in_both_directions,
-    ),
-    Switch(
-        "what an answer's Connection names ends here",
-        put(
-            {
-                "core.answers._without_named": lambda headers, _: [
-                    one for one in headers if one[0] != b"connection"
-                ]
-            }
-        ),
-        lines.test_headers_that_an_upstreams_connection_names_end_here,
-    ),
-)
+    *map(dropped, DROPPED),
+    Switch("what Connection names ends here", NAMED_IN_CONNECTION,
+           reading.test_names_in_connection_are_dropped_with_their_headers),
+    Switch("a key that Connection names is none", NAMED_IN_CONNECTION,
+           reading.test_a_key_that_connection_names_is_no_key),
+    Switch("only proxies of ours are believed", put({"downstream.read_head": believing}),
+           proxying.test_forwarding_headers_are_believed_from_trusted_proxies_only, ("", b"127.0.0.1")),
+    Switch("an X-Request-ID is validated", put({"core.heads._REQUEST_ID": always(True)}),
+           proxying.test_a_request_id_is_kept_if_valid_or_made_and_is_the_same_on_both_sides),
+    Switch("Expect is answered here", passing_on(b"expect"),
+           proxying.test_expect_100_is_answered_here_and_not_forwarded),
+    Switch("an answer's hop-by-hop headers end here", put({"core.answers._HOP": answers._HOP - {b"keep-alive"}}),
+           proxying.test_hop_by_hop_headers_end_here_in_both_directions),
+    Switch("what an answer's Connection names ends here",
+           put({"core.answers._without_named": lambda headers, _: [one for one in headers if one[0] != b"connection"]}),
+           lines.test_headers_that_an_upstreams_connection_names_end_here),
+)  # fmt: skip
 
 # --- answers ---
 
@@ -161,48 +120,25 @@ _answers_header, _connection_finish, _ask = Connection.on_header, Connection._fi
 GZIP = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"
 KEPT_IN_ANY_CASE = put({"connection.Connection._finish": kept_in_any_case}, HTTP)
 ANSWERS = (
-    Switch(
-        "an end is never invented",
-        put({"verdicts.cut": well_ended}),
-        proxying.test_an_answer_cut_in_the_middle_is_cut_for_the_client_too,
-    ),
-    Switch(
-        "a cut that no framing shows is a reset",
-        put({"verdicts.RESET_ON_CLOSE": struct.pack("ii", 0, 0)}),
-        proxying.test_an_answer_cut_in_the_middle_resets_a_client_that_knows_no_chunks,
-    ),
-    Switch(
-        "an upstream that answers beyond its framing is closed",
-        KEPT_IN_ANY_CASE,
-        proxying.test_bytes_beyond_an_answer_never_reach_the_next_client,
-    ),
-    Switch(
-        "bytes beyond the framing never reach a caller",
-        KEPT_IN_ANY_CASE,
-        upstream.test_bytes_beyond_the_framing_cost_the_connection_and_never_reach_the_next_caller,
-    ),
-    Switch(
-        "half a request is followed by no other",
-        put({"connection.Connection._finish": whole_in_any_case}, HTTP),
-        proxying.test_an_early_answer_to_an_unfinished_body_arrives_and_closes,
-    ),
-    Switch(
-        "the answer to HEAD has no body",
-        put({"connection.Connection.ask": with_arguments(_ask, head_only=False)}, HTTP),
-        proxying.test_head_204_and_304_have_no_body_and_the_connection_serves_on,
-    ),
-    Switch(
-        "a stream is passed on piece by piece",
-        put({"proxied_request.ProxiedRequest.response_flush": always(None)}),
-        proxying.test_server_sent_events_pass_one_by_one,
-    ),
-    Switch(
-        "an answer's coding is chunked or none",
-        put({"connection.Connection.on_header": any_coding}, HTTP),
-        upstream.test_an_answer_that_is_no_clean_http_is_malformed,
-        (GZIP,),
-    ),
-)
+    Switch("an end is never invented", put({"verdicts.cut": well_ended}),
+           proxying.test_an_answer_cut_in_the_middle_is_cut_for_the_client_too),
+    Switch("a cut that no framing shows is a reset", put({"verdicts.RESET_ON_CLOSE": struct.pack("ii", 0, 0)}),
+           proxying.test_an_answer_cut_in_the_middle_resets_a_client_that_knows_no_chunks),
+    Switch("an upstream that answers beyond its framing is closed", KEPT_IN_ANY_CASE,
+           proxying.test_bytes_beyond_an_answer_never_reach_the_next_client),
+    Switch("bytes beyond the framing never reach a caller", KEPT_IN_ANY_CASE,
+           upstream.test_bytes_beyond_the_framing_cost_the_connection_and_never_reach_the_next_caller),
+    Switch("half a request is followed by no other", put({"connection.Connection._finish": whole_in_any_case}, HTTP),
+           proxying.test_an_early_answer_to_an_unfinished_body_arrives_and_closes),
+    Switch("the answer to HEAD has no body",
+           put({"connection.Connection.ask": with_arguments(_ask, head_only=False)}, HTTP),
+           proxying.test_head_204_and_304_have_no_body_and_the_connection_serves_on),
+    Switch("a stream is passed on piece by piece",
+           put({"proxied_request.ProxiedRequest.response_flush": always(None)}),
+           proxying.test_server_sent_events_pass_one_by_one),
+    Switch("an answer's coding is chunked or none", put({"connection.Connection.on_header": any_coding}, HTTP),
+           upstream.test_an_answer_that_is_no_clean_http_is_malformed, (GZIP,)),
+)  # fmt: skip
 
 # --- retries ---
 
@@ -241,118 +177,55 @@ SENT_IN_ANY_CASE = put({"core.request_life.why_no_other": sent_in_any_case})
 ENDLESS_BUDGET = put({"core.retry.RetryBudget.has": always(True)})
 FORGETTING_LOST_TRIES = put({"core.request_life.unresolved_after": always(False)})
 RETRIES = (
-    Switch(
-        "only what may be repeated is: reset",
-        REPEATING_ALL,
-        failures.test_what_was_sent_is_repeated_only_if_twice_is_as_good_as_once,
-        (failures.POST, 502, hang_up),
-    ),
-    Switch(
-        "only what may be repeated is: kept connection",
-        REPEATING_ALL,
-        failures.test_a_post_without_key_on_a_connection_closed_under_us_is_not_repeated,
-    ),
-    Switch(
-        "only what may be repeated is: silence",
-        REPEATING_ALL,
-        silence.test_an_order_without_key_waits_and_is_told_that_nobody_knows,
-    ),
-    Switch(
-        "what may be repeated is: silence",
-        REPEATING_NOTHING,
-        silence.test_what_may_be_repeated_is_asked_elsewhere_before_the_response_deadline,
-        (silence.KEYED,),
-    ),
-    Switch(
-        "what may be repeated is: kept connection",
-        REPEATING_NOTHING,
-        failures.test_a_kept_connection_that_was_closed_under_us_is_no_error_and_costs_no_budget,
-    ),
-    Switch(
-        "an unknown outcome is repeated only with a key",
-        put({"core.request_life.why_no_retry": with_arguments(_why_no_retry, outcome_unknown=False)}),
-        failures.test_an_unknown_outcome_is_repeated_only_with_a_key,
-        (failures.GET, {200, 504}),
-    ),
-    Switch(
-        "a refused connect is tried elsewhere",
-        SENT_IN_ANY_CASE,
-        failures.test_a_refused_connect_is_tried_elsewhere_whatever_the_method,
-        (failures.POST,),
-    ),
-    Switch(
-        "a refused connect costs no budget",
-        SENT_IN_ANY_CASE,
-        failures.test_a_dead_gateway_costs_few_clients_no_error_and_no_budget,
-    ),
-    Switch(
-        "three tries",
-        put({"core.retry.TRIES_MAX": 99}),
-        failures.test_at_most_three_tries_and_each_at_another_gateway,
-    ),
-    Switch(
-        "each try at another gateway",
-        put({"backends.BackendPool.pick": untried, "backends.BackendPool.has_untried": always(True)}),
-        bounds.test_nobody_is_asked_twice_for_one_request,
-    ),
+    Switch("only what may be repeated is: reset", REPEATING_ALL,
+           failures.test_what_was_sent_is_repeated_only_if_twice_is_as_good_as_once, (POST, 502, hang_up)),
+    Switch("only what may be repeated is: kept connection", REPEATING_ALL,
+           failures.test_a_post_without_key_on_a_connection_closed_under_us_is_not_repeated),
+    Switch("only what may be repeated is: silence", REPEATING_ALL,
+           silence.test_an_order_without_key_waits_and_is_told_that_nobody_knows),
+    Switch("what may be repeated is: silence", REPEATING_NOTHING,
+           silence.test_what_may_be_repeated_is_asked_elsewhere_before_the_response_deadline, (KEYED,)),
+    Switch("what may be repeated is: kept connection", REPEATING_NOTHING,
+           failures.test_a_kept_connection_that_was_closed_under_us_is_no_error_and_costs_no_budget),
+    Switch("an unknown outcome is repeated only with a key",
+           put({"core.request_life.why_no_retry": with_arguments(_why_no_retry, outcome_unknown=False)}),
+           failures.test_an_unknown_outcome_is_repeated_only_with_a_key, (GET, {200, 504})),
+    Switch("a refused connect is tried elsewhere", SENT_IN_ANY_CASE,
+           failures.test_a_refused_connect_is_tried_elsewhere_whatever_the_method, (POST,)),
+    Switch("a refused connect costs no budget", SENT_IN_ANY_CASE,
+           failures.test_a_dead_gateway_costs_few_clients_no_error_and_no_budget),
+    Switch("three tries", put({"core.retry.TRIES_MAX": 99}),
+           failures.test_at_most_three_tries_and_each_at_another_gateway),
+    Switch("each try at another gateway",
+           put({"backends.BackendPool.pick": untried, "backends.BackendPool.has_untried": always(True)}),
+           bounds.test_nobody_is_asked_twice_for_one_request),
     Switch("the budget: failures", ENDLESS_BUDGET, failures.test_retries_are_a_fifth_of_the_requests_at_most),
-    Switch(
-        "the budget: silence",
-        ENDLESS_BUDGET,
-        silence.test_gateways_that_are_all_slow_get_a_fifth_more_at_most_and_answer_everybody,
-    ),
-    Switch(
-        "the budget's window ends",
-        put({"core.retry.RetryBudget._turn": always(None)}),
-        limits.test_the_budget_has_a_floor_of_three_in_ten_seconds,
-    ),
-    Switch(
-        "a body that is gone is not sent again",
-        put({"proxied_request.ProxiedRequest.body_kept": True}),
-        failures.test_a_body_too_long_to_keep_is_not_sent_again,
-    ),
-    Switch(
-        "nothing after a byte to the client",
-        put({"proxied_request.ProxiedRequest.response_interim": afterwards(_interim, setting(told=False))}),
-        failures.test_after_early_hints_nothing_is_tried_again,
-    ),
-    Switch(
-        "nothing for a client that has gone",
-        put({"proxied_request.ProxiedRequest.client_gone": asked_back}),
-        proxying.test_a_client_that_vanishes_takes_its_request_at_the_gateway_with_it,
-    ),
-    Switch(
-        "without budget the first is waited for",
-        row(RequestState.AWAITING, Expired, given_up),
-        silence.test_without_budget_the_door_waits_on_for_a_gateway_that_is_only_slow,
-    ),
-    Switch(
-        "one deadline over all tries",
-        put({"proxied_request.ProxiedRequest.__init__": afterwards(_begun, setting(give_up_s=1e18))}),
-        silence.test_silence_is_answered_by_one_more_try_and_all_together_have_an_end,
-    ),
-    Switch(
-        "silence is answered by one more try",
-        put({"proxied_request.ProxiedRequest.expired": afterwards(_late, setting(was_silent=False))}),
-        silence.test_silence_is_answered_by_one_more_try_and_all_together_have_an_end,
-    ),
-    Switch(
-        "503 means that nothing was done: another's 503",
-        FORGETTING_LOST_TRIES,
-        silence.test_nothing_was_done_is_never_said_of_what_may_have_been_done,
-        (silence.KEYED, 504, hang_up),
-    ),
-    Switch(
-        "a refusal is not of one's own doing",
-        put({"core.request_life.may_be_own_doing": always(False)}),
-        silence.test_a_refusal_that_the_first_try_may_have_caused_is_unknown,
-        (silence.CONDITIONAL, 412, 504, hang_up),
-    ),
-    Switch(
-        "503 means that nothing was done: our own answer",
-        FORGETTING_LOST_TRIES,
-        silence.test_when_nobody_is_left_to_ask_what_may_have_been_done_is_unknown,
-    ),
-)
+    Switch("the budget: silence", ENDLESS_BUDGET,
+           silence.test_gateways_that_are_all_slow_get_a_fifth_more_at_most_and_answer_everybody),
+    Switch("the budget's window ends", put({"core.retry.RetryBudget._turn": always(None)}),
+           limits.test_the_budget_has_a_floor_of_three_in_ten_seconds),
+    Switch("a body that is gone is not sent again", put({"proxied_request.ProxiedRequest.body_kept": True}),
+           failures.test_a_body_too_long_to_keep_is_not_sent_again),
+    Switch("nothing after a byte to the client",
+           put({"proxied_request.ProxiedRequest.response_interim": afterwards(_interim, setting(told=False))}),
+           failures.test_after_early_hints_nothing_is_tried_again),
+    Switch("nothing for a client that has gone", put({"proxied_request.ProxiedRequest.client_gone": asked_back}),
+           proxying.test_a_client_that_vanishes_takes_its_request_at_the_gateway_with_it),
+    Switch("without budget the first is waited for", row(RequestState.AWAITING, Expired, given_up),
+           silence.test_without_budget_the_door_waits_on_for_a_gateway_that_is_only_slow),
+    Switch("one deadline over all tries",
+           put({"proxied_request.ProxiedRequest.__init__": afterwards(_begun, setting(give_up_s=1e18))}),
+           silence.test_silence_is_answered_by_one_more_try_and_all_together_have_an_end),
+    Switch("silence is answered by one more try",
+           put({"proxied_request.ProxiedRequest.expired": afterwards(_late, setting(was_silent=False))}),
+           silence.test_silence_is_answered_by_one_more_try_and_all_together_have_an_end),
+    Switch("503 means that nothing was done: another's 503", FORGETTING_LOST_TRIES,
+           silence.test_nothing_was_done_is_never_said_of_what_may_have_been_done, (KEYED, 504, hang_up)),
+    Switch("a refusal is not of one's own doing", put({"core.request_life.may_be_own_doing": always(False)}),
+           silence.test_a_refusal_that_the_first_try_may_have_caused_is_unknown,
+           (silence.CONDITIONAL, 412, 504, hang_up)),
+    Switch("503 means that nothing was done: our own answer", FORGETTING_LOST_TRIES,
+           silence.test_when_nobody_is_left_to_ask_what_may_have_been_done_is_unknown),
+)  # fmt: skip
 
 REQUESTS = (*HEADERS, *ANSWERS, *RETRIES)

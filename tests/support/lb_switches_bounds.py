@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -54,65 +55,39 @@ def cutting(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Pool, "close", closing)
 
 
+def any_number_at_one(self: RoundRobin, active: Any, tried: Any, _: int, now_s: float, **warming: Any) -> Any:
+    return _robin(self, active, tried, 10**9, now_s, **warming)
+
+
 _apply, _robin = BackendPool._apply, RoundRobin.pick
 TABLE = (
-    Switch(
-        "who keeps failing is left out",
-        put({"core.ejection.failed": always(False)}),
-        failures.test_a_gateway_that_keeps_failing_is_left_out_and_comes_back_when_it_answers,
-    ),
-    Switch(
-        "five failures in a row",
-        put({"core.ejection.CONSECUTIVE_MAX": 2}),
-        choice.test_five_failures_in_a_row_are_an_ejection_and_a_success_between_them_is_not,
-    ),
-    Switch(
-        "an ejection has an end",
-        put({"core.ejection.TIMES_MAX": 99}),
-        choice.test_each_ejection_is_thirty_seconds_longer_up_to_ten_of_them,
-    ),
-    Switch(
-        "the last one is always kept",
-        put({"core.ejection.why_not_eject": always(None), "core.ejection.readmit": always(None)}),
-        failures.test_the_last_gateway_is_never_left_out,
-    ),
-    Switch(
-        "shared failures never cost more than half",
-        put({"core.ejection.why_not_eject": with_arguments(ejection.why_not_eject, hard=True)}),
-        bounds.test_a_failure_that_all_gateways_share_leaves_out_one_of_three,
-    ),
-    Switch(
-        "an ejection survives the table",
-        put({"backends.BackendPool._apply": afterwards(_apply, lambda table: table._records.clear())}),
-        failures.test_an_ejection_outlives_the_gateways_absence_from_the_catalogue,
-    ),
-    Switch(
-        "who is probed must answer",
-        put({"backends.BackendPool._answers": any_connect}),
-        failures.test_a_gateway_that_accepts_and_hangs_up_stays_out,
-    ),
-    Switch(
-        "an empty catalogue has a grace",
-        put({"backends.BackendPool.replace": lambda table, ends: _apply(table, {end.id: end for end in ends})}),
-        failures.test_an_empty_catalogue_leaves_the_last_table_for_a_while,
-    ),
-    Switch(
-        "who left gets nothing new",
-        put({"backends.BackendPool._apply": never_leaving}),
-        failures.test_a_gateway_that_left_gets_nothing_new_and_finishes_what_it_has,
-    ),
-    Switch(
-        "who left finishes what it has",
-        cutting,
-        failures.test_a_gateway_that_left_gets_nothing_new_and_finishes_what_it_has,
-    ),
-    Switch(
-        "the cap of requests at one gateway",
-        put({"core.balance.RoundRobin.pick": lambda self, active, tried, _, now_s, *, warming: _robin(
-            self, active, tried, 10**9, now_s, warming=warming
-        )}),
-        failures.test_beyond_the_cap_requests_wait_and_beyond_the_queue_they_are_503,
-    ),
+    Switch("who keeps failing is left out", put({"core.ejection.failed": always(False)}),
+           failures.test_a_gateway_that_keeps_failing_is_left_out_and_comes_back_when_it_answers),
+    Switch("five failures in a row", put({"core.ejection.CONSECUTIVE_MAX": 2}),
+           choice.test_five_failures_in_a_row_are_an_ejection_and_a_success_between_them_is_not),
+    Switch("an ejection has an end", put({"core.ejection.TIMES_MAX": 99}),
+           choice.test_each_ejection_is_thirty_seconds_longer_up_to_ten_of_them),
+    Switch("the last one is always kept",
+           put({"core.ejection.why_not_eject": always(None), "core.ejection.readmit": always(None)}),
+           failures.test_the_last_gateway_is_never_left_out),
+    Switch("shared failures never cost more than half",
+           put({"core.ejection.why_not_eject": with_arguments(ejection.why_not_eject, hard=True)}),
+           bounds.test_a_failure_that_all_gateways_share_leaves_out_one_of_three),
+    Switch("an ejection survives the table",
+           put({"backends.BackendPool._apply": afterwards(_apply, lambda table: table._records.clear())}),
+           failures.test_an_ejection_outlives_the_gateways_absence_from_the_catalogue),
+    Switch("who is probed must answer", put({"backends.BackendPool._answers": any_connect}),
+           failures.test_a_gateway_that_accepts_and_hangs_up_stays_out),
+    Switch("an empty catalogue has a grace",
+           put({"backends.BackendPool.replace": lambda table, ends: _apply(table, {end.id: end for end in ends})}),
+           failures.test_an_empty_catalogue_leaves_the_last_table_for_a_while),
+    Switch("who left gets nothing new", put({"backends.BackendPool._apply": never_leaving}),
+           failures.test_a_gateway_that_left_gets_nothing_new_and_finishes_what_it_has),
+    Switch("who left finishes what it has", cutting,
+           failures.test_a_gateway_that_left_gets_nothing_new_and_finishes_what_it_has),
+    Switch("the cap of requests at one gateway",
+           put({"core.balance.RoundRobin.pick": any_number_at_one}),
+           failures.test_beyond_the_cap_requests_wait_and_beyond_the_queue_they_are_503),
 )  # fmt: skip
 
 # --- limits ---
@@ -166,143 +141,73 @@ def awaiting_a_body(by: Callable[[ProxiedRequest, float], None]) -> Off:
     return put({"attempt.await_body": by, "proxied_request.await_body": by})
 
 
+ALSO_429 = retry.RETRY_STATUSES | {429}
 LIMITS = (
-    Switch(
-        "no window sees more than rate and burst",
-        put({"core.buckets.Limiter.take": fixed_window}),
-        limits.test_no_window_sees_more_than_rate_and_burst,
-    ),
-    Switch(
-        "a minute sees exactly rate and burst",
-        put({"core.buckets.Limiter.take": fast_clock}),
-        limits.test_over_a_minute_exactly_rate_plus_burst_pass,
-        (100.0, 100.0, False),
-    ),
-    Switch(
-        "the client's token comes back",
-        paid_when_refused(everyone=False),
-        limits.test_a_request_that_all_together_refuse_gives_the_client_its_token_back,
-    ),
-    Switch(
-        "a client's refusal costs nobody else",
-        paid_when_refused(everyone=True),
-        limits.test_a_request_that_its_client_may_not_make_takes_nothing_from_all,
-    ),
-    Switch(
-        "a hundred thousand clients are remembered at most",
-        put({"core.buckets.Limiter.__init__": with_arguments(Limiter.__init__, clients_max=10**9)}),
-        limits.test_ever_more_clients_stay_within_their_memory_and_a_hundred_thousand_are_remembered,
-    ),
-    Switch(
-        "processes share a rate",
-        put({"core.buckets.Rate.shared_by": lambda rate, _: Rate(rate.per_s, rate.burst)}),
-        lines.test_each_of_several_processes_gets_its_share_of_the_limits,
-    ),
-    Switch(
-        "a client is named by whom we trust",
-        put({"downstream.client_address": first_named}),
-        bounds.test_a_client_that_invents_addresses_has_one_rate_all_the_same,
-        ("127.0.0.0/8",),
-    ),
-    Switch(
-        "a 429 is never retried",
-        put(
-            {
-                f"{place}.RETRY_STATUSES": retry.RETRY_STATUSES | {429}
-                for place in ("proxied_request", "core.request_life")
-            }
-        ),
-        bounds.test_a_gateways_429_is_passed_on_and_is_nobodys_failure,
-    ),
-    Switch(
-        "a body has a limit",
-        put({"core.upload.Upload.__init__": lambda self, size, _: _upload_init(self, size, 1 << 40)}),
-        failures.test_slow_or_oversized_requests_are_told_so_and_closed,
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", 413),
-    ),
-    Switch(
-        "a slow client has a deadline",
-        put({"deadlines.Deadlines._tick": always(None)}),
-        failures.test_slow_or_oversized_requests_are_told_so_and_closed,
-        (b"GET / HTTP/1.1\r\nHo", 408),
-    ),
-    Switch(
-        "a body that stops has a deadline",
-        awaiting_a_body(waiting_for_all),
-        failures.test_slow_or_oversized_requests_are_told_so_and_closed,
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", 408),
-    ),
-    Switch(
-        "a body that drips has a deadline",
-        awaiting_a_body(waiting_for_a_piece),
-        bounds.test_a_body_that_drips_is_given_up_and_is_nobodys_failure,
-    ),
-    Switch(
-        "what comes of a body earns it time",
-        awaiting_a_body(waiting_for_all),
-        bounds.test_a_body_that_comes_slowly_but_steadily_is_served,
-    ),
-    Switch(
-        "connections have a limit",
-        put({"connections.Connections.__init__": with_arguments(Connections.__init__, at_most=10**9)}),
-        bounds.test_when_every_connection_has_a_request_under_way_the_door_says_so_and_closes,
-    ),
-    Switch(
-        "silent connections make room",
-        put({"core.crowd.Crowd.who_must_go": always(None)}),
-        bounds.test_silent_connections_keep_nobody_out,
-        (b"",),
-    ),
-    Switch(
-        "an event stream gives its place back",
-        put({"proxied_request.is_event_stream": always(False)}),
-        bounds.test_event_streams_take_no_places_of_requests,
-    ),
-    Switch(
-        "full is not broken",
-        put({"proxied_request.OVERLOADED": (b"", b"")}),
-        bounds.test_a_gateway_that_is_full_is_not_a_gateway_that_fails,
-    ),
-)
+    Switch("no window sees more than rate and burst", put({"core.buckets.Limiter.take": fixed_window}),
+           limits.test_no_window_sees_more_than_rate_and_burst),
+    Switch("a minute sees exactly rate and burst", put({"core.buckets.Limiter.take": fast_clock}),
+           limits.test_over_a_minute_exactly_rate_plus_burst_pass, (100.0, 100.0, False)),
+    Switch("the client's token comes back", paid_when_refused(everyone=False),
+           limits.test_a_request_that_all_together_refuse_gives_the_client_its_token_back),
+    Switch("a client's refusal costs nobody else", paid_when_refused(everyone=True),
+           limits.test_a_request_that_its_client_may_not_make_takes_nothing_from_all),
+    Switch("a hundred thousand clients are remembered at most",
+           put({"core.buckets.Limiter.__init__": with_arguments(Limiter.__init__, clients_max=10**9)}),
+           limits.test_ever_more_clients_stay_within_their_memory_and_a_hundred_thousand_are_remembered),
+    Switch("processes share a rate",
+           put({"core.buckets.Rate.shared_by": lambda rate, _: Rate(rate.per_s, rate.burst)}),
+           lines.test_each_of_several_processes_gets_its_share_of_the_limits),
+    Switch("a client is named by whom we trust", put({"downstream.client_address": first_named}),
+           bounds.test_a_client_that_invents_addresses_has_one_rate_all_the_same, ("127.0.0.0/8",)),
+    Switch("a 429 is never retried",
+           put({f"{place}.RETRY_STATUSES": ALSO_429 for place in ("proxied_request", "core.request_life")}),
+           bounds.test_a_gateways_429_is_passed_on_and_is_nobodys_failure),
+    Switch("a body has a limit",
+           put({"core.upload.Upload.__init__": lambda self, size, _: _upload_init(self, size, 1 << 40)}),
+           failures.test_slow_or_oversized_requests_are_told_so_and_closed,
+           (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", 413)),
+    Switch("a slow client has a deadline", put({"deadlines.Deadlines._tick": always(None)}),
+           failures.test_slow_or_oversized_requests_are_told_so_and_closed, (b"GET / HTTP/1.1\r\nHo", 408)),
+    Switch("a body that stops has a deadline", awaiting_a_body(waiting_for_all),
+           failures.test_slow_or_oversized_requests_are_told_so_and_closed,
+           (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", 408)),
+    Switch("a body that drips has a deadline", awaiting_a_body(waiting_for_a_piece),
+           bounds.test_a_body_that_drips_is_given_up_and_is_nobodys_failure),
+    Switch("what comes of a body earns it time", awaiting_a_body(waiting_for_all),
+           bounds.test_a_body_that_comes_slowly_but_steadily_is_served),
+    Switch("connections have a limit",
+           put({"connections.Connections.__init__": with_arguments(Connections.__init__, at_most=10**9)}),
+           bounds.test_when_every_connection_has_a_request_under_way_the_door_says_so_and_closes),
+    Switch("silent connections make room", put({"core.crowd.Crowd.who_must_go": always(None)}),
+           bounds.test_silent_connections_keep_nobody_out, (b"",)),
+    Switch("an event stream gives its place back", put({"proxied_request.is_event_stream": always(False)}),
+           bounds.test_event_streams_take_no_places_of_requests),
+    Switch("full is not broken", put({"proxied_request.OVERLOADED": (b"", b"")}),
+           bounds.test_a_gateway_that_is_full_is_not_a_gateway_that_fails),
+)  # fmt: skip
 
 # --- the log ---
 
 UNESCAPED = put({"core.access._escaped": lambda line: line})
 LOG = (
-    Switch(
-        "a request line stays in its quotes",
-        UNESCAPED,
-        lines.test_no_request_can_break_a_line_or_leave_its_quotes,
-    ),
-    Switch(
-        "a refused line stays in its quotes",
-        UNESCAPED,
-        bounds.test_what_was_refused_cannot_forge_a_line_of_the_log,
-        (b'GET /" 200 0/0',),
-    ),
-    Switch(
-        "an address in the log is an address",
-        put({"core.identity._address": lambda hop: str(ip_address(hop))}),
-        limits.test_the_client_is_the_first_from_the_right_that_nobody_of_ours_is,
-        ("10.0.0.1", [b'fe80::1%" 200 -'], "10.0.0.1"),
-    ),
-)
+    Switch("a request line stays in its quotes", UNESCAPED,
+           lines.test_no_request_can_break_a_line_or_leave_its_quotes),
+    Switch("a refused line stays in its quotes", UNESCAPED,
+           bounds.test_what_was_refused_cannot_forge_a_line_of_the_log, (b'GET /" 200 0/0',)),
+    Switch("an address in the log is an address", put({"core.identity._address": lambda hop: str(ip_address(hop))}),
+           limits.test_the_client_is_the_first_from_the_right_that_nobody_of_ours_is,
+           ("10.0.0.1", [b'fe80::1%" 200 -'], "10.0.0.1")),
+)  # fmt: skip
 
 # --- drain ---
 
 DRAIN = (
-    Switch(
-        "a draining door says close",
-        lambda patch: patch.setattr(
-            Connections, "draining", property(always(False), always(None)), raising=False
-        ),
-        failures.test_a_draining_door_answers_closes_and_leaves_nobody,
-    ),
-    Switch(
-        "a draining door finishes what is in flight",
-        put({"connections.Connections.drain": lambda those, _limit_s: _drain(those, 0.0)}),
-        failures.test_a_draining_door_answers_closes_and_leaves_nobody,
-    ),
-)
+    Switch("a draining door says close",
+           lambda patch: patch.setattr(Connections, "draining", property(always(False), always(None)), raising=False),
+           failures.test_a_draining_door_answers_closes_and_leaves_nobody),
+    Switch("a draining door finishes what is in flight",
+           put({"connections.Connections.drain": lambda those, _limit_s: _drain(those, 0.0)}),
+           failures.test_a_draining_door_answers_closes_and_leaves_nobody),
+)  # fmt: skip
 
 BOUNDS = (*TABLE, *LIMITS, *LOG, *DRAIN)

@@ -41,15 +41,12 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer."""
-
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     @property
     def document(self) -> Any:
-        """The decoded JSON."""
         return json.loads(self.body)
 
 
@@ -96,7 +93,6 @@ class Caller:
         return last[0]
 
     def close(self) -> None:
-        """Let the connection go."""
         self._connection.close()
 
 
@@ -114,8 +110,11 @@ class LiveSystem:
         self, name: str, *arguments: str, timeout_s: float = 1200.0, environ: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run scripts/<name> for this home; its exit code is the caller's to judge."""
-        words: tuple[str | Path, ...] = (CHECKOUT / "scripts" / name, *arguments, "--home", self.home)
-        return ran(*words, timeout_s=timeout_s, env={**os.environ, **(environ or {})})
+        return ran(
+            [CHECKOUT / "scripts" / name, *arguments, "--home", self.home],
+            {**os.environ, **(environ or {})},
+            timeout_s=timeout_s,
+        )
 
     def up(self, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
         """Start it, detached; returns what scripts/up printed."""
@@ -164,7 +163,6 @@ class LiveSystem:
                 terminal.kill()
 
     def down(self) -> None:
-        """Stop it."""
         done = self.script("down")
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
@@ -179,7 +177,6 @@ class LiveSystem:
         return {row["process"]: row for row in status.rows(of_home(Home(self.home)))}
 
     def all_healthy(self) -> bool:
-        """Whether every process is, now."""
         return all(row["healthy"] for row in self.rows().values())
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
@@ -195,7 +192,6 @@ class LiveSystem:
         return int(kept["options"]["drones"])
 
     def pid(self, name: str) -> int:
-        """Of a process that runs."""
         pid = next(one.pid for one in Supervisor(Home(self.home)).states() if one.name == name)
         assert pid, f"{name} does not run"
         return pid
@@ -239,7 +235,6 @@ class LiveSystem:
     # By its API
 
     def caller(self) -> Caller:
-        """A client of the public door."""
         return Caller(self.ports.lb)
 
     def get(self, target: str, headers: Mapping[str, str] | None = None) -> Any:
@@ -257,7 +252,6 @@ class LiveSystem:
         return [json.loads(line) for line in answer.body.splitlines()]
 
     def drones(self) -> list[dict[str, Any]]:
-        """The whole fleet."""
         found: list[dict[str, Any]] = self.get("/drones")["drones"]
         return found
 

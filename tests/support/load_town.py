@@ -103,7 +103,6 @@ def asked(address: str, form: Mapping[str, object] | None = None) -> str:
 
 
 def answers(address: str) -> bool:
-    """Whether it does yet."""
     try:
         return bool(asked(address))
     except OSError:

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from support.commands import ran
+
 T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000
@@ -38,7 +40,7 @@ def leave_the_machine() -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET) != 0:
         return False
-    _ip("link", "set", "lo", "up")
+    _ip("link set lo up")
     return True
 
 
@@ -46,10 +48,10 @@ class NetworkError(RuntimeError):
     """ip refused; the message has its words."""
 
 
-def _ip(*words: str) -> None:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=600, check=False)
+def _ip(words: str) -> None:
+    done = ran(["ip", *words.split()])
     if done.returncode != 0:
-        raise NetworkError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+        raise NetworkError(f"ip {words}: {done.stderr.strip()}")
 
 
 @dataclass
@@ -62,35 +64,26 @@ class Host:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def command(self, words: Sequence[str]) -> list[str]:
-        """`words` as run in this namespace."""
         return ["ip", "netns", "exec", self.namespace, *words]
 
     def run(
         self, words: Sequence[str], environ: Mapping[str, str], *, timeout_s: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """Run a program to its end with `environ` alone; its status is the caller's to judge."""
-        return subprocess.run(
-            self.command(words),
-            env=dict(environ),
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        return ran(self.command(words), environ, timeout_s=timeout_s)
 
     def start(
-        self, words: Sequence[str], environ: Mapping[str, str], log: Path, *, pass_fds: Sequence[int] = ()
+        self, words: Sequence[str], environ: Mapping[str, str], log: Path, *, stdin: int = subprocess.DEVNULL
     ) -> subprocess.Popen[bytes]:
         """Start a daemon with `environ` alone, its output into `log`; `ip` becomes the program, so the pid is its own."""
         with log.open("ab") as out:
             process = subprocess.Popen(
                 self.command(words),
                 env=dict(environ),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
-                pass_fds=pass_fds,
             )
         self.processes.append(process)
         return process
@@ -117,18 +110,15 @@ class Host:
     def pull(self) -> None:
         """Pull every cable: nobody hears this host, it hears nobody; on itself all goes on."""
         for cable in self.cables:
-            _ip("-n", self.namespace, "link", "set", cable, "down")
+            _ip(f"-n {self.namespace} link set {cable} down")
 
     def plug(self) -> None:
-        """Plug the cables in again."""
         for cable in self.cables:
-            _ip("-n", self.namespace, "link", "set", cable, "up")
+            _ip(f"-n {self.namespace} link set {cable} up")
 
     def pids(self) -> list[int]:
         """Every process of this namespace, whoever started it."""
-        done = subprocess.run(
-            ["ip", "netns", "pids", self.namespace], capture_output=True, text=True, timeout=600, check=False
-        )
+        done = ran(["ip", "netns", "pids", self.namespace])
         return [int(pid) for pid in done.stdout.split()]
 
     def kill(self, number: int = signal.SIGKILL) -> None:
@@ -156,21 +146,20 @@ class Network:
         self.close()
 
     def add_switch(self, name: str) -> None:
-        """A switch in a namespace of its own."""
         namespace = f"{self.prefix}-{name}"
-        _ip("netns", "add", namespace)
+        _ip(f"netns add {namespace}")
         self.switches.append(namespace)
-        _ip("-n", namespace, "link", "add", "switch", "type", "bridge")
-        _ip("-n", namespace, "link", "set", "switch", "up")
+        _ip(f"-n {namespace} link add switch type bridge")
+        _ip(f"-n {namespace} link set switch up")
 
     def add_host(
         self, name: str, addresses: Mapping[str, str], *, names: Mapping[str, str] | None = None
     ) -> Host:
         """A host with one interface for each switch -> address (a /24). `names`: host name -> address, its /etc/hosts."""
         host = Host(name, f"{self.prefix}-{name}")
-        _ip("netns", "add", host.namespace)
+        _ip(f"netns add {host.namespace}")
         self.hosts[name] = host
-        _ip("-n", host.namespace, "link", "set", "lo", "up")
+        _ip(f"-n {host.namespace} link set lo up")
         for number, (switch, address) in enumerate(addresses.items()):
             self._connect(host, switch, f"net{number}", address)
         if names:
@@ -183,23 +172,10 @@ class Network:
     def _connect(self, host: Host, switch: str, cable: str, address: str) -> None:
         namespace = f"{self.prefix}-{switch}"
         port = f"{host.name}-{cable}"[-15:]
-        _ip(
-            "-n",
-            namespace,
-            "link",
-            "add",
-            port,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            cable,
-            "netns",
-            host.namespace,
-        )
-        _ip("-n", namespace, "link", "set", port, "master", "switch", "up")
-        _ip("-n", host.namespace, "address", "add", f"{address}/24", "dev", cable)
-        _ip("-n", host.namespace, "link", "set", cable, "up")
+        _ip(f"-n {namespace} link add {port} type veth peer name {cable} netns {host.namespace}")
+        _ip(f"-n {namespace} link set {port} master switch up")
+        _ip(f"-n {host.namespace} address add {address}/24 dev {cable}")
+        _ip(f"-n {host.namespace} link set {cable} up")
         host.cables.append(cable)
 
     def close(self) -> None:
@@ -209,7 +185,7 @@ class Network:
                 host.kill()
         for namespace in [*(host.namespace for host in self.hosts.values()), *self.switches]:
             with contextlib.suppress(NetworkError):
-                _ip("netns", "delete", namespace)
+                _ip(f"netns delete {namespace}")
             shutil.rmtree(_ETC / namespace, ignore_errors=True)
         self.hosts.clear()
         self.switches.clear()
@@ -217,6 +193,5 @@ class Network:
 
 @contextlib.contextmanager
 def network() -> Iterator[Network]:
-    """A network for the length of a block."""
     with Network() as made:
         yield made

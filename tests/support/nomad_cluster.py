@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from scripts.cluster import access, secrets
 from scripts.local import consul as local_consul
 
+from support.commands import ran
 from support.netns import Network, network
 from support.nomad_machine import fetch, weigh_as_processes
-from support.order_stream import OrderStream, Try
+from support.order_stream import OrderStream, posted
 from support.three_hosts import HOSTS, ROOT, Machine, ThreeHosts
 from support.waiting import Patience, wait_until
 
@@ -50,13 +51,8 @@ class Cluster(ThreeHosts):
     def __init__(self, folder: Path, made: Network) -> None:
         self.folder, self.network, self.secure = folder, made, True
         self.keys = folder / "keys"
-        words = [
-            "--dir",
-            str(self.keys),
-            "--tls",
-            *(f"{name}={address}" for name, address in MACHINES.items()),
-        ]
-        assert secrets.main(words, {}) == 0
+        machines = (f"{name}={address}" for name, address in MACHINES.items())
+        assert secrets.main(["--dir", str(self.keys), "--tls", *machines], {}) == 0
         made.add_switch("private")
         self.machines = {name: self._machine(name) for name in MACHINES}
         self.world = made.add_host("world", {"private": "10.77.0.99"})
@@ -111,12 +107,12 @@ class Cluster(ThreeHosts):
         for machine in self.machines.values():
             self.start_nomad(machine)
         given = [
-            "--secrets",
-            str(self.keys / "machines" / "server-3"),
             "--nomad",
             "--acl",
             "--deadline",
             "90",
+            "--secrets",
+            str(self.keys / "machines" / "server-3"),
         ]
         words = [sys.executable, "-m", "scripts.cluster.access", *given]
         done = self.command("server-3", *words, NOMAD_ADDR="https://10.77.0.13:4646", NOMAD_TOKEN="")
@@ -138,15 +134,7 @@ class Cluster(ThreeHosts):
             "NOMAD_CACERT": str(self.keys / "tls" / "ca.pem"),
             "NOMAD_TOKEN": self.secret("nomad/management"),
         }
-        return subprocess.run(
-            self.machines[name].host.command(words),
-            cwd=ROOT,
-            env=environ | told,
-            capture_output=True,
-            text=True,
-            timeout=2400,
-            check=False,
-        )
+        return ran(self.machines[name].host.command(words), environ | told, cwd=ROOT, timeout_s=2400)
 
     def nomad(self, *words: str, **told: str) -> subprocess.CompletedProcess[str]:
         """Nomad's program, asked on server-1 unless told otherwise."""
@@ -195,28 +183,12 @@ class Retrying(OrderStream):
     """A client that knows every door: where one does not answer it asks the next, with the same key."""
 
     def _place(self, door: str, key: str, body: dict[str, Any]) -> None:
-        began_s, status, identity, reason = time.monotonic(), 0, "", ""
-        patience = Patience(5.0)
-        start = self.doors.index(door)
-        while status != 201 and not patience.at_end():
-            for number in range(len(self.doors)):
-                asked = self.doors[(start + number) % len(self.doors)]
-                connection = http.client.HTTPConnection(asked, timeout=5)
-                try:
-                    sent = {"Content-Type": "application/json", "Idempotency-Key": key}
-                    connection.request("POST", "/deliveries", json.dumps(body), sent)
-                    answer = connection.getresponse()
-                    status, text = answer.status, answer.read().decode("utf-8", "replace")
-                    identity = str(json.loads(text)["id"]) if status == 201 else ""
-                    reason = "" if status == 201 else text[:300]
-                except (OSError, http.client.HTTPException) as exc:
-                    reason = repr(exc)
-                finally:
-                    connection.close()
-                if status == 201:
-                    break
-        with self._lock:
-            self.tries.append(Try(began_s, time.monotonic(), status, key, identity, reason))
+        first, patience = self.doors.index(door), Patience(5.0)
+        asked = itertools.cycle([*self.doors[first:], *self.doors[:first]])
+        began_s, one = time.monotonic(), posted(next(asked), key, body, 5.0)
+        while one.status != 201 and not patience.at_end():
+            one = posted(next(asked), key, body, 5.0)
+        self._note(replace(one, began_s=began_s))
 
 
 @contextlib.contextmanager

@@ -133,11 +133,9 @@ class Machine:
         )
 
     def nomad(self, *words: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-        """Nomad's program."""
         return self.run("nomad", *words, timeout_s=timeout_s)
 
     def script(self, name: str, *words: str, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
-        """scripts/NAME."""
         return self.run(f"scripts/{name}", *words, timeout_s=timeout_s)
 
     def jobs(self) -> list[str]:
@@ -178,7 +176,6 @@ class Machine:
             raise AssertionError(f"{late}\n{self.describe()}") from None
 
     def describe(self) -> str:
-        """What a person would look at."""
         status = self.nomad("job", "status").stdout
         logs = [
             (self.folder / f"{name}.log").read_text("utf-8", "replace")[-2000:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import random
@@ -32,6 +33,22 @@ class Try:
     def good(self) -> bool:
         """Whether the client got what it asked for."""
         return 200 <= self.status < 300
+
+
+def posted(door: str, key: str, body: dict[str, Any], timeout_s: float) -> Try:
+    """One order, asked for once."""
+    began_s = time.monotonic()
+    status, identity, reason = 0, "", ""
+    with contextlib.closing(http.client.HTTPConnection(door, timeout=timeout_s)) as connection:
+        try:
+            sent = {"Content-Type": "application/json", "Idempotency-Key": key}
+            connection.request("POST", "/deliveries", json.dumps(body), sent)
+            answer = connection.getresponse()
+            status, text = answer.status, answer.read().decode("utf-8", "replace")
+            identity, reason = (str(json.loads(text)["id"]), "") if status == 201 else ("", text[:300])
+        except (OSError, http.client.HTTPException) as exc:
+            reason = repr(exc)
+    return Try(began_s, time.monotonic(), status, key, identity, reason)
 
 
 @dataclass
@@ -71,23 +88,11 @@ class OrderStream:
             number += 1
 
     def _place(self, door: str, key: str, body: dict[str, Any]) -> None:
-        began_s = time.monotonic()
-        status, identity, reason = 0, "", ""
-        connection = http.client.HTTPConnection(door, timeout=self.timeout_s)
-        try:
-            sent = {"Content-Type": "application/json", "Idempotency-Key": key}
-            connection.request("POST", "/deliveries", json.dumps(body), sent)
-            answer = connection.getresponse()
-            text = answer.read().decode("utf-8", "replace")
-            status = answer.status
-            identity = str(json.loads(text)["id"]) if status == 201 else ""
-            reason = "" if status == 201 else text[:300]
-        except (OSError, http.client.HTTPException) as exc:
-            reason = repr(exc)
-        finally:
-            connection.close()
+        self._note(posted(door, key, body, self.timeout_s))
+
+    def _note(self, one: Try) -> None:
         with self._lock:
-            self.tries.append(Try(began_s, time.monotonic(), status, key, identity, reason))
+            self.tries.append(one)
 
     @property
     def accepted(self) -> list[str]:
@@ -113,7 +118,6 @@ class OrderStream:
         return longest
 
     def describe(self) -> str:
-        """One line for a report."""
         bad = [f"{one.status} {one.reason}" for one in self.failures]
         return (
             f"{len(self.tries)} orders, {len(self.accepted)} accepted, {len(bad)} failed, "
@@ -127,12 +131,9 @@ def ask(
     """One request from inside `host` to "address:port"; (status, body). OSError where nobody answers."""
 
     def call() -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(address, timeout=10)
-        try:
+        with contextlib.closing(http.client.HTTPConnection(address, timeout=10)) as connection:
             connection.request(method, path, headers=headers or {})
             answer = connection.getresponse()
             return answer.status, answer.read()
-        finally:
-            connection.close()
 
     return host.inside(call)

@@ -76,7 +76,6 @@ class RoughKV(SingleKeyOps):
         self.renew, self.release = world.kv.renew, world.kv.release
 
     async def batch(self, ops: Sequence[Op]) -> list[OpResult]:
-        """See KVClient."""
         results: list[OpResult] = []
         for op in ops:
             await self._wait()
@@ -230,7 +229,6 @@ class RoughWorld:
         self._tasks[name] = desk.tasks
 
     def add_fleet(self) -> None:
-        """A drone_sim."""
         self._born += 1
         name = f"sim-{self._born}"
         fleet = FleetFlight(
@@ -252,7 +250,6 @@ class RoughWorld:
         self._processes[name] = [Actor(fleet.claims.once), Actor(fly)]
 
     async def kill(self, name: str) -> None:
-        """It is gone."""
         for actor in self._processes.pop(name):
             await actor.die()
         for task in self._tasks.pop(name):

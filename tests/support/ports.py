@@ -30,7 +30,6 @@ def free_ports() -> Ports:
 
 
 def free_port() -> int:
-    """One port, free and reserved."""
     for port in _from_ours(SINGLES):
         if _reserved(port) and not _taken(port):
             return port

@@ -21,6 +21,7 @@ from scripts.local import consul as local_consul
 from scripts.local.home import SECRETS, Home
 from scripts.local.ports import Ports
 
+from support.commands import ran
 from support.ports import free_ports
 from support.waiting import wait_until
 
@@ -142,9 +143,7 @@ def metadata_stores() -> tuple[str, ...]:
 def rabbitmqctl(environ: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     """RabbitMQ's own tool, in the environment of the broker that it is to reach."""
     program = local_broker.server().with_name("rabbitmqctl")
-    return subprocess.run(
-        [program, *words], env=dict(environ), capture_output=True, text=True, timeout=600, check=False
-    )
+    return ran([program, *words], environ)
 
 
 def broker_url(ports: Ports, user: str = local_broker.USER) -> str:

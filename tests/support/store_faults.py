@@ -52,7 +52,6 @@ class Fault:
 
 
 def kill(store: Store, name: str) -> None:
-    """kill -9."""
     store.parts[name].stop(signal.SIGKILL)
 
 
@@ -74,21 +73,23 @@ def _signal(store: Store, name: str, number: int) -> None:
 
 
 def pause(store: Store, name: str) -> None:
-    """SIGSTOP."""
     _signal(store, name, signal.SIGSTOP)
 
 
 def proceed(store: Store, name: str) -> None:
-    """SIGCONT."""
     _signal(store, name, signal.SIGCONT)
+
+
+def apart(store: Store, name: str, *others: str) -> None:
+    """It and each of the others do not hear each other."""
+    for other in others:
+        store.host(name).cut_from(store.host(other))
+        store.host(other).cut_from(store.host(name))
 
 
 def isolate(store: Store, name: str) -> None:
     """Nothing arrives at it, nothing arrives from it."""
-    host = store.host(name)
-    for other in _others(store, name):
-        host.cut_from(store.host(other))
-        store.host(other).cut_from(host)
+    apart(store, name, *_others(store, name))
 
 
 def deafen(store: Store, name: str) -> None:
@@ -103,46 +104,38 @@ def mute(store: Store, name: str) -> None:
 
 def restart_cut_off_from_replicas(store: Store, name: str) -> None:
     """kill -9, then up again where the other replicas and it do not hear each other: it cannot join."""
-    kill(store, name)
-    wait_until(lambda: name in store.absent(), f"{name} is voted out", 10)
-    host = store.host(name)
-    for other in store.data:
-        if other != name:
-            host.cut_from(store.host(other))
-            store.host(other).cut_from(host)
-    start(store, name)
+    restart_cut_off(store, name, *(other for other in store.data if other != name))
 
 
 def restart_cut_off_from_consul(store: Store, name: str) -> None:
     """kill -9, then up again where it does not reach Consul: it cannot know the view."""
+    restart_cut_off(store, name, "consul")
+
+
+def restart_cut_off(store: Store, name: str, *others: str) -> None:
     kill(store, name)
     wait_until(lambda: name in store.absent(), f"{name} is voted out", 10)
-    store.host(name).cut_from(store.host("consul"))
-    store.host("consul").cut_from(store.host(name))
+    apart(store, name, *others)
     start(store, name)
 
 
 def kill_beside_a_blind_front(store: Store, name: str) -> None:
     """One coordinator is cut off from Consul, and then a replica dies: only the other one can vote."""
-    store.host("f1").cut_from(store.host("consul"))
-    store.host("consul").cut_from(store.host("f1"))
+    apart(store, "f1", "consul")
     kill(store, name)
 
 
 def heal_and_start(store: Store, name: str) -> None:
-    """Undo every cut and start the replica."""
     heal(store, name)
     start(store, name)
 
 
 def cut_from_one_front(store: Store, name: str) -> None:
     """One coordinator and it do not hear each other; the other coordinator does."""
-    store.host(name).cut_from(store.host("f1"))
-    store.host("f1").cut_from(store.host(name))
+    apart(store, name, "f1")
 
 
 def heal(store: Store, _name: str) -> None:
-    """Undo every cut."""
     for name in ("consul", *store.parts):
         store.host(name).heal()
 
@@ -195,13 +188,11 @@ def start_consul_first(store: Store, name: str) -> None:
 
 
 def kill_all(store: Store, _name: str) -> None:
-    """kill -9 of every replica at once."""
     for name in store.data:
         kill(store, name)
 
 
 def start_all(store: Store, _name: str) -> None:
-    """All of them again, on their disks."""
     store.start_parts(*store.data)
 
 
@@ -215,7 +206,6 @@ def everything(store: Store, name: str) -> None:
 
 
 def nothing(store: Store, name: str) -> None:
-    """All of it undone."""
     heal(store, name)
     proceed(store, "f1")
     start_consul_first(store, name)
@@ -293,7 +283,6 @@ def unmount(store: Store, name: str) -> None:
 
 
 def one_of(store: Store, fault: Fault, rng: random.Random) -> str:
-    """Whom to hit."""
     return rng.choice([name for name in sorted(store.parts) if name.startswith(fault.target)])
 
 

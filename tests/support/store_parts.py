@@ -20,6 +20,7 @@ from pathlib import Path
 from scripts.local import consul as local_consul
 from scripts.local.ports import Ports
 
+from support.commands import ran
 from support.ports import free_port, free_ports
 from support.real_parts import Part
 from support.waiting import wait_until
@@ -66,7 +67,6 @@ class Network:
         _run("ip", "link", "set", self.bridge, "up")
 
     def host(self, name: str) -> Host:
-        """The namespace `name`, made if it is new."""
         if name not in self.hosts:
             place = len(self.hosts) + 2
             made = Host(name, f"10.231.{self.number}.{place}", f"dd{self.number}-{name}")
@@ -82,7 +82,6 @@ class Network:
         return self.hosts[name]
 
     def close(self) -> None:
-        """Remove the namespaces and the bridge."""
         for host in self.hosts.values():
             subprocess.run(["ip", "netns", "del", str(host.namespace)], check=False, capture_output=True)
         subprocess.run(["ip", "link", "del", self.bridge], check=False, capture_output=True)
@@ -103,13 +102,13 @@ def _bridge() -> tuple[int, str]:
 
 def _made(*words: str) -> bool:
     """False if there is one of that name."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    done = ran(words)
     assert done.returncode == 0 or "File exists" in done.stderr, done.stderr
     return done.returncode == 0
 
 
 def _run(*words: str) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    done = ran(words)
     assert done.returncode == 0, f"{' '.join(words)}: {done.stderr.strip()}"
 
 
@@ -144,12 +143,10 @@ class Store:
         self.consul = Part(command, dict(os.environ), self.folder / "consul.log", self._consul_leads)
 
     def host(self, name: str) -> Host:
-        """Where the process `name` runs."""
         return Host(name) if self.network is None else self.network.host(name)
 
     @property
     def consul_address(self) -> str:
-        """Consul's HTTP address."""
         return f"http://{self.host('consul').address}:{self._consul_port}"
 
     def environment(self) -> dict[str, str]:
@@ -212,9 +209,7 @@ class Store:
     def kvctl(self, *words: str, code: int = 0) -> str:
         """What `dronedispatch kvctl words...` prints; it must end with `code`."""
         command = self.host("consul").command(PROGRAM, "kvctl", *words)
-        done = subprocess.run(
-            command, env=self.environment(), capture_output=True, text=True, timeout=600, check=False
-        )
+        done = ran(command, self.environment())
         assert done.returncode == code, (
             f"kvctl {' '.join(words)}: {done.returncode} {done.stdout} {done.stderr}"
         )
@@ -312,7 +307,6 @@ def running_store(
     namespaces: bool = False,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Store]:
-    """A store for the length of the block."""
     network = Network() if namespaces else None
     store = Store(folder, rf, network, settings or {})
     try:

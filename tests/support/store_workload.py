@@ -8,8 +8,9 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
@@ -54,7 +55,6 @@ class Workload:
         self._http = HttpClient(resend_on_reuse_reset=False, connect_timeout_s=0.5)
 
     def start(self) -> None:
-        """Begin."""
         self._tasks = [asyncio.create_task(self._client(number)) for number in range(self._clients)]
 
     async def goes_on(self, operations: int = 100) -> None:
@@ -80,7 +80,6 @@ class Workload:
 
     @property
     def finished(self) -> bool:
-        """`finish` has come to its end."""
         return self._finished
 
     async def abandon(self) -> None:
@@ -141,27 +140,24 @@ class Workload:
         self._note(Observation(key, client, "get", began_s, time.monotonic(), "done", seen=_seen(item)))
         return None if item is None else item.version
 
+    def _base(
+        self, key: str, client: str, kind: Literal["put", "delete", "acquire"], **more: Any
+    ) -> Observation:
+        """A change that begins now, of which nothing is known yet."""
+        return Observation(key, client, kind, time.monotonic(), None, "unknown", **more)
+
     async def _put(self, kv: HttpKV, key: str, client: str) -> None:
         ident = self._ident()
-        began_s = time.monotonic()
-        base = Observation(key, client, "put", began_s, None, "unknown", ident=ident.hex)
-        try:
-            version = await kv.put(key, ident.hex.encode(), write_id=ident.bytes)
-        except OutcomeUnknown as error:
-            self._unknown(base, error)
-            return
-        except Unavailable as error:
-            self._refused(error)
-            return
-        self._done(base, version)
+        base = self._base(key, client, "put", ident=ident.hex)
+        await self._noted(base, kv.put(key, ident.hex.encode(), write_id=ident.bytes))
 
     async def _cas(self, kv: HttpKV, key: str, client: str, expected: Version | None) -> Version | None:
         ident = self._ident()
-        began_s = time.monotonic()
-        wanted = expected or MUST_BE_ABSENT
-        base = Observation(key, client, "put", began_s, None, "unknown", ident=ident.hex, expected=wanted)
+        base = self._base(key, client, "put", ident=ident.hex, expected=expected or MUST_BE_ABSENT)
         try:
-            version = await kv.cas(key, expected, ident.hex.encode(), write_id=ident.bytes)
+            return await self._noted(
+                base, kv.cas(key, expected, ident.hex.encode(), write_id=ident.bytes), expected
+            )
         except VersionConflict as conflict:
             seen = _seen(conflict.current)
             changed = msgspec.structs.replace(
@@ -169,53 +165,37 @@ class Workload:
             )
             self._note(changed)
             return None if conflict.current is None else conflict.current.version
+
+    async def _delete(self, kv: HttpKV, key: str, client: str) -> None:
+        await self._noted(self._base(key, client, "delete"), kv.delete(key))
+
+    async def _acquire(self, kv: HttpKV, name: str, client: str) -> None:
+        base = self._base(f"lock/{name}", client, "acquire", ident=self._ident().hex, owner=client, ttl_s=0.2)
+        try:
+            await self._noted(base, self._token(kv, name, client))
+        except LockHeld:
+            self.outcomes["held"] += 1  # the answer does not name the record that it saw
+        except Definite as error:
+            self._refused(error)
+
+    @staticmethod
+    async def _token(kv: HttpKV, name: str, client: str) -> Version:
+        return (await kv.acquire(name, client, 200)).token
+
+    async def _noted(
+        self, base: Observation, change: Awaitable[Version | None], before: Version | None = None
+    ) -> Version | None:
+        """The version that it gives, `before` where it certainly did not happen, None where nobody knows."""
+        try:
+            version = await change
         except OutcomeUnknown as error:
             self._unknown(base, error)
             return None
         except Unavailable as error:
             self._refused(error)
-            return expected
+            return before
         self._done(base, version)
         return version
-
-    async def _delete(self, kv: HttpKV, key: str, client: str) -> None:
-        began_s = time.monotonic()
-        base = Observation(key, client, "delete", began_s, None, "unknown")
-        try:
-            await kv.delete(key)
-        except OutcomeUnknown as error:
-            self._unknown(base, error)
-            return
-        except Unavailable as error:
-            self._refused(error)
-            return
-        self._done(base, None)
-
-    async def _acquire(self, kv: HttpKV, name: str, client: str) -> None:
-        began_s = time.monotonic()
-        base = Observation(
-            f"lock/{name}",
-            client,
-            "acquire",
-            began_s,
-            None,
-            "unknown",
-            ident=self._ident().hex,
-            owner=client,
-            ttl_s=0.2,
-        )
-        try:
-            lease = await kv.acquire(name, client, 200)
-        except LockHeld:
-            self.outcomes["held"] += 1  # the answer does not name the record that it saw
-            return
-        except OutcomeUnknown as error:
-            self._unknown(base, error)
-            return
-        except Definite as error:
-            self._refused(error)
-            return
-        self._done(base, lease.token)
 
     def _done(self, base: Observation, version: Version | None) -> None:
         now_s = time.monotonic()

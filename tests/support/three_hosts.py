@@ -25,6 +25,7 @@ from scripts.local import broker as local_broker
 from scripts.local import consul as local_consul
 
 from support.broker_watch import start_watch
+from support.commands import ran
 from support.netns import Host, Network, network
 from support.waiting import wait_until
 
@@ -108,11 +109,8 @@ class ThreeHosts:
         etc = machine.folder / "consul.d"
         if not etc.is_dir():
             (etc / "tls").mkdir(parents=True)
-            names = ["configuration", "gossip", "acls", *(["tls"] if self.secure else [])]
-            for name in names:
-                (etc / f"{name}.hcl").write_text(
-                    self.text(machine, "consul", f"consul_{name}"), encoding="utf-8"
-                )
+            for name in ("configuration", "gossip", "acls", *(["tls"] if self.secure else [])):
+                (etc / f"{name}.hcl").write_text(self.text(machine, "consul", f"consul_{name}"), "utf-8")
             if self.secure:
                 shipped = self.keys / "machines" / machine.name / "tls"
                 shutil.copy(shipped / "ca.pem", etc / "tls" / "ca.pem")
@@ -139,14 +137,7 @@ class ThreeHosts:
             "CONSUL_DATA": str(machine.folder / "consul"),
             "BROKER_ETC": str(machine.folder / "rabbitmq"),
         } | more
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            env=told,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        done = ran(["bash", "-euo", "pipefail", "-c", script], told)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -163,15 +154,9 @@ class ThreeHosts:
         etc = machine.folder / "rabbitmq"
         if not etc.is_dir():
             etc.mkdir()
-            (etc / "rabbitmq.conf").write_text(
-                self.text(machine, "broker", "broker_configuration"), encoding="utf-8"
-            )
-            (etc / "definitions.json").write_text(
-                self.text(machine, "broker", "broker_definitions"), encoding="utf-8"
-            )
-            (etc / "enabled_plugins").write_text(
-                "[rabbitmq_management,rabbitmq_prometheus].\n", encoding="ascii"
-            )
+            (etc / "rabbitmq.conf").write_text(self.text(machine, "broker", "broker_configuration"), "utf-8")
+            (etc / "definitions.json").write_text(self.text(machine, "broker", "broker_definitions"), "utf-8")
+            (etc / "enabled_plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n", "ascii")
             cookie = machine.folder / ".erlang.cookie"
             cookie.write_text(self.secret("erlang_cookie"), encoding="ascii")
             cookie.chmod(0o400)
@@ -259,23 +244,12 @@ class ThreeHosts:
         words = [str(Path(sys.executable).parent / "dronedispatch"), service]
         environ = self.environment(machine, service) | more
         log = machine.folder / f"{service}.log"
-        if service != "lb":
-            machine.running[service] = machine.host.start(words, environ, log)
-            return
-        public = (PUBLIC[machine.name], DOOR_PORT)
-        if machine.door is None:
-            machine.door = machine.host.inside(lambda: socket.create_server(public, backlog=1024))
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                machine.host.command(words),
-                env=environ,
-                stdin=machine.door.fileno(),
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-        machine.host.processes.append(process)
-        machine.running[service] = process
+        stdin, public = subprocess.DEVNULL, (PUBLIC[machine.name], DOOR_PORT)
+        if service == "lb":
+            if machine.door is None:
+                machine.door = machine.host.inside(lambda: socket.create_server(public, backlog=1024))
+            stdin = machine.door.fileno()
+        machine.running[service] = machine.host.start(words, environ, log, stdin=stdin)
 
     def stop_service(self, machine: Machine, service: str) -> None:
         """SIGTERM, and wait: a graceful stop."""
@@ -330,7 +304,6 @@ class ThreeHosts:
     # -- looking -----------------------------------------------------------------------------------------------
 
     def secret(self, name: str) -> str:
-        """One of the cluster's secrets."""
         return (self.keys / name).read_text(encoding="ascii").strip()
 
     def ask_consul(self, name: str, path: str) -> Any:
@@ -366,7 +339,6 @@ class ThreeHosts:
         return self.passing() == self.expected()
 
     def view(self, name: str = "server-1") -> dict[str, Any]:
-        """The store's view."""
         machine = self.machines[name]
         consul = machine.consul(self.secret("consul/management"))
         text = machine.host.inside(lambda: consul.get("dronedispatch/kv/view"))
@@ -394,5 +366,4 @@ def three_hosts(folder: Path, **options: Any) -> Iterator[ThreeHosts]:
 
 
 def headers(token: str) -> Mapping[str, str]:
-    """The header that shows a bearer token."""
     return {"Authorization": f"Bearer {token}"}

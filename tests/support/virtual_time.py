@@ -53,7 +53,6 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(self._virtual)
 
     def time(self) -> float:
-        """Virtual seconds."""
         return self._virtual.now_s
 
     def run_in_executor(

@@ -102,7 +102,6 @@ class Patience:
         self._end_s = time.monotonic() + patient_s(ordinary_s)
 
     def at_end(self) -> bool:
-        """Whether it is over."""
         return time.monotonic() >= self._end_s
 
 

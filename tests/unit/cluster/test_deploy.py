@@ -12,17 +12,9 @@ import pytest
 from scripts.cluster import command, deploy
 from scripts.cluster.deploy import DeployError, Deployment
 
-NODE = {
-    "ID": "n1",
-    "Name": "client-1",
-    "Status": "ready",
-    "SchedulingEligibility": "eligible",
-    "Version": "1.11.3",
-    "Drivers": {"raw_exec": {"Healthy": True}},
-    "Attributes": {"cpu.arch": "amd64"},
-    "Meta": {"python": "3.11"},
-    "NodeResources": {"Cpu": {"CpuShares": 4000}, "Memory": {"MemoryMB": 4096}},
-}
+from unit.cluster.test_diagnosis import NODE as READY
+
+NODE = READY | {"ID": "n1", "Drivers": {"raw_exec": {"Healthy": True}}}
 
 
 class Program:
@@ -224,11 +216,7 @@ def test_a_nomad_that_is_silent_is_told_after_10_s_before_anything_is_submitted(
 @pytest.mark.parametrize(
     ("deployment", "answer", "sentence"),
     [
-        (
-            {"ID": "d", "Status": "running"},
-            "failed. Auto-reverted to job version 3.",
-            "the old version goes on",
-        ),
+        ({"ID": "d", "Status": "running"}, "failed. Auto-reverted to job version 3.", "the old version goes on"),
         ({"ID": "d", "Status": "running"}, 'Deployment "d" failed', "no version is healthy"),
         (
             {
@@ -249,7 +237,7 @@ def test_a_nomad_that_is_silent_is_told_after_10_s_before_anything_is_submitted(
             "no version is healthy",
         ),
     ],
-)
+)  # fmt: skip
 def test_that_an_old_version_serves_is_said_when_nomad_says_so(
     monkeypatch: pytest.MonkeyPatch, deployment: dict[str, str], answer: str, sentence: str
 ) -> None:

@@ -56,24 +56,15 @@ DONE = event("Terminated", "Exit Code: 0", exit_code="0")
         ("Unexpected response code: 403 (ACL token expired)", "Nomad refuses the token"),
         ("Unexpected response code: 500 (No cluster leader)", "Nomad has no leader"),
         ("Unexpected response code: 500 (No path to region)", "this Nomad has none: see NOMAD_REGION"),
-        (
-            '* job "lb" is in nonexistent namespace "nowhere"',
-            "this Nomad has none: see NOMAD_REGION, NOMAD_NAMESPACE",
-        ),
+        ('* job "lb" is in nonexistent namespace "nowhere"', "this Nomad has none: see NOMAD_REGION, NOMAD_NAMESPACE"),
         ('Get "/v1/nodes": unsupported protocol scheme ""', "Nomad is not who it should be"),
-        (
-            "Unexpected response code: 404 (Invalid URL path: not a recognized HTTP API endpoint)",
-            "Nomad is not who",
-        ),
+        ("Unexpected response code: 404 (Invalid URL path: not a recognized HTTP API endpoint)", "Nomad is not who"),
         ("Client sent an HTTP request to an HTTPS server.", "Nomad is not who it should be"),
         ("tls: failed to verify certificate: x509", "Nomad is not who it should be"),
-        (
-            "Enforcing job modify index 403: job exists with conflicting job modify index: 34",
-            "somebody else changed",
-        ),
+        ("Enforcing job modify index 403: job exists with conflicting job modify index: 34", "somebody else changed"),
         ("something new", "something new"),
     ],
-)
+)  # fmt: skip
 def test_a_refusal_says_what_to_do(told: str, sentence: str) -> None:
     assert diagnosis.refusal(told).startswith(sentence)
 
@@ -143,18 +134,12 @@ def test_a_release_for_another_machine_is_refused(made: dict[str, str], fits: bo
     ("line", "hint"),
     [
         ('Dimension "memory" exhausted on 1 nodes', "free some"),
-        (
-            'Dimension "network: reserved port collision http=8080" exhausted on 1 nodes',
-            "another job has the port",
-        ),
+        ('Dimension "network: reserved port collision http=8080" exhausted on 1 nodes', "another job has the port"),
         ('Constraint "distinct_hosts": 1 nodes excluded by filter', "fewer clients than"),
-        (
-            'Constraint "missing compatible host volumes": 1 nodes excluded by filter',
-            "no client has the volume",
-        ),
+        ('Constraint "missing compatible host volumes": 1 nodes excluded by filter', "no client has the volume"),
         ('Constraint "${attr.consul.version} semver >= 1.8.0": 1 nodes excluded by filter', "no Consul runs"),
     ],
-)
+)  # fmt: skip
 def test_a_plan_without_a_place_says_why(line: str, hint: str) -> None:
     told = str(diagnosis.why_not_placed(FULL.replace('Dimension "memory" exhausted on 1 nodes', line)))
     assert told.startswith("no place for 2 of its instances")

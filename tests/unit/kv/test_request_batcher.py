@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -32,18 +33,9 @@ class Peer(HttpClient):
         self.behave: dict[str, Callable[[list[Op]], HttpResponse]] = {}
         self.gates: dict[str, asyncio.Event] = {}
 
-    async def request(
-        self,
-        method: str,
-        address: str,
-        port: int,
-        target: str,
-        *,
-        headers: Sequence[tuple[str, str]] = (),
-        body: bytes = b"",
-        timeout_s: float,
-    ) -> HttpResponse:
-        ops = wire.decode_ops(body)
+    async def request(self, *words: Any, **options: Any) -> HttpResponse:
+        _, address, *_ = words
+        ops = wire.decode_ops(options["body"])
         self.sent.append((address, ops))
         if address in self.gates:
             await self.gates[address].wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -53,68 +53,64 @@ class Consul:
         return False
 
 
+Asking = Callable[[Consul], Session]
+
+
 @pytest.fixture
-async def session() -> AsyncIterator[Session]:
+async def asking(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Asking]:
+    """A session whose Consul this is."""
     async with opened(Settings()) as session:
-        yield session
+
+        def of(consul: Consul) -> Session:
+            monkeypatch.setattr(session.consul, "kv_get", consul.kv_get)
+            monkeypatch.setattr(session.consul, "kv_put", consul.kv_put)
+            return session
+
+        yield of
 
 
-def asking(session: Session, consul: Consul, monkeypatch: pytest.MonkeyPatch) -> Session:
-    monkeypatch.setattr(session.consul, "kv_get", consul.kv_get)
-    monkeypatch.setattr(session.consul, "kv_put", consul.kv_put)
-    return session
-
-
-async def test_a_change_without_a_clear_answer_is_done_where_it_is_read_back(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asking(session, Consul(takes=True), monkeypatch)
+async def test_a_change_without_a_clear_answer_is_done_where_it_is_read_back(asking: Asking) -> None:
+    session = asking(Consul(takes=True))
     assert await session.put_view(OURS, 7)
 
 
 @pytest.mark.parametrize("away", [True, False], ids=["Consul is away", "Consul has the view before"])
 async def test_a_change_without_a_clear_answer_is_called_unknown_where_it_is_not_read_back(
-    session: Session, monkeypatch: pytest.MonkeyPatch, away: bool
+    asking: Asking, away: bool
 ) -> None:
-    asking(session, Consul(takes=False, away=away), monkeypatch)
+    session = asking(Consul(takes=False, away=away))
     with pytest.raises(UnknownChange, match=r"may have been changed.*kvctl view"):
         await session.put_view(OURS, 7)
 
 
 async def test_a_change_without_a_clear_answer_is_not_done_where_its_epoch_has_been_taken(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    asking: Asking,
 ) -> None:
     consul = Consul(takes=False, stored=views.bumped(a_view(), "theirs"), index=8)
-    asking(session, consul, monkeypatch)
+    session = asking(consul)
     assert not await session.put_view(OURS, 7)
 
 
-async def test_a_lost_race_is_no_unknown_change(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    asking(session, Consul(takes=True, unclear=0), monkeypatch)
+async def test_a_lost_race_is_no_unknown_change(asking: Asking) -> None:
+    session = asking(Consul(takes=True, unclear=0))
     assert not await session.put_view(OURS, 6)
 
 
-async def test_a_change_that_may_have_happened_is_made_again_on_the_newest_view(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_change_that_may_have_happened_is_made_again_on_the_newest_view(asking: Asking) -> None:
     consul = Consul(takes=False)
-    asking(session, consul, monkeypatch)
+    session = asking(consul)
     assert (await session.change_view(lambda now: views.bumped(now, "ours"))).by == "ours"
     assert consul.stored.by == "ours"
 
 
-async def test_a_change_stays_unknown_when_consul_goes_away_after_it(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asking(session, Consul(takes=True, away=True), monkeypatch)
+async def test_a_change_stays_unknown_when_consul_goes_away_after_it(asking: Asking) -> None:
+    session = asking(Consul(takes=True, away=True))
     with pytest.raises(UnknownChange):
         await session.change_view(lambda now: views.bumped(now, "ours"))
 
 
-async def test_a_consul_that_is_away_from_the_start_changes_nothing(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asking(session, Consul(takes=True, away=True, unclear=0), monkeypatch)
+async def test_a_consul_that_is_away_from_the_start_changes_nothing(asking: Asking) -> None:
+    session = asking(Consul(takes=True, away=True, unclear=0))
     with pytest.raises(CannotDo, match="does not answer") as refused:
         await session.change_view(lambda now: views.bumped(now, "ours"))
     assert not isinstance(refused.value, UnknownChange)

@@ -175,17 +175,13 @@ def whatever_becomes_of_the_first(txn: Txn, call: Relay, now_s: float) -> Relaye
 
 
 RULES = (
-    Switch(
-        "every other member stores the first before the second is begun",
-        put({"relay_of": whoever_is_missing}, pairing.__name__),
-        test_no_second_is_begun_behind_a_first_that_a_third_member_lacks,
-    ),
-    Switch(
-        "the second is applied behind a first that is stored",
-        lambda patch: patch.setitem(rules._CARRY_OUT, Relay, whatever_becomes_of_the_first),
-        test_a_replica_that_cannot_store_the_first_applies_no_second,
-    ),
-)
+    Switch("every other member stores the first before the second is begun",
+           put({"relay_of": whoever_is_missing}, pairing.__name__),
+           test_no_second_is_begun_behind_a_first_that_a_third_member_lacks),
+    Switch("the second is applied behind a first that is stored",
+           lambda patch: patch.setitem(rules._CARRY_OUT, Relay, whatever_becomes_of_the_first),
+           test_a_replica_that_cannot_store_the_first_applies_no_second),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("switch", RULES, ids=lambda switch: switch.name)

@@ -101,16 +101,10 @@ def test_a_pair_tells_both_versions() -> None:
             ("version", "2.3"),
         ),
         (Asked(b"PUT", b"/kv/k"), Unavailable("away"), 503, b"retry-after: 1\r\n", ("detail", "away")),
-        (
-            Asked(b"PUT", b"/kv/k"),
-            OutcomeUnknown("?"),
-            504,
-            b"x-outcome: unknown\r\n",
-            ("outcome", "unknown"),
-        ),
+        (Asked(b"PUT", b"/kv/k"), OutcomeUnknown("?"), 504, b"x-outcome: unknown\r\n", ("outcome", "unknown")),
     ],
     ids=["absent", "condition", "unavailable", "unknown"],
-)
+)  # fmt: skip
 def test_an_error_is_a_problem_document(
     asked: Asked, result: KVError | None, status: int, head: bytes, member: tuple[str, Any]
 ) -> None:

@@ -5,7 +5,9 @@ import errno
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 import lmdb
 import pytest
@@ -20,7 +22,7 @@ from dronedispatch.kvstore.committer import CommitFailed, Committer
 from dronedispatch.kvstore.core.cache import AnswerCache
 from dronedispatch.kvstore.disk import is_damage, open_disk
 from dronedispatch.kvstore.engine import Bounds, Engine, FatalDisk
-from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
+from dronedispatch.kvstore.txn import DiskFull
 from dronedispatch.replication.calls import (
     JOINING,
     NO_SPACE,
@@ -72,14 +74,51 @@ class Counting(Engine):
         self.syncs += 1
 
 
-@pytest.fixture(params=["inline", "threaded"])
-async def parts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Counting, Committer]]:
-    engine = Counting(tmp_path / "disk", threaded=request.param == "threaded")
-    committer = Committer(engine, SystemClock())
-    yield engine, committer
-    engine.before_commit = lambda: None
-    await committer.close()
+class Parts(NamedTuple):
+    """`ended`: why the process was to end."""
+
+    engine: Counting
+    committer: Committer
+    ended: list[str]
+
+
+@asynccontextmanager
+async def opened(folder: Path, *, threaded: bool) -> AsyncIterator[Parts]:
+    ended: list[str] = []
+    engine = Counting(folder / "disk", threaded=threaded)
+    committer = Committer(engine, SystemClock(), end_process=ended.append)
+    yield Parts(engine, committer, ended)
+    engine.before_commit = engine.before_sync = lambda: None
+    if not ended:
+        await committer.close()
     engine.close()
+
+
+@pytest.fixture(params=["inline", "threaded"])
+async def parts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Parts]:
+    async with opened(tmp_path, threaded=request.param == "threaded") as made:
+        yield made
+
+
+@pytest.fixture
+async def inline(tmp_path: Path) -> AsyncIterator[Parts]:
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    async with opened(tmp_path, threaded=False) as made:
+        yield made
+
+
+@pytest.fixture
+async def threaded(tmp_path: Path) -> AsyncIterator[Parts]:
+    async with opened(tmp_path, threaded=True) as made:
+        yield made
+
+
+def full() -> NoReturn:
+    raise DiskFull("no room")
+
+
+def broken() -> NoReturn:
+    raise FatalDisk("input/output error")
 
 
 def apply(engine: Engine, key: str, value: bytes = b"v", *, epoch: int = 1, disk: str | None = None) -> Apply:
@@ -97,16 +136,16 @@ async def ask(committer: Committer, *calls: AnyCall) -> list[AnyReply]:
         return await committer.submit(calls)
 
 
-async def test_what_was_applied_is_read_back_from_cache_and_disk(parts: tuple[Counting, Committer]) -> None:
-    engine, committer = parts
+async def test_what_was_applied_is_read_back_from_cache_and_disk(parts: Parts) -> None:
+    engine, committer, _ = parts
     (reply,) = await ask(committer, apply(engine, "k"))
     assert isinstance(reply, Applied)
     engine.cache.clear()
     assert await ask(committer, read(engine, "k")) == [Found(reply.record)]
 
 
-async def test_all_requests_of_one_turn_share_one_commit(parts: tuple[Counting, Committer]) -> None:
-    engine, committer = parts
+async def test_all_requests_of_one_turn_share_one_commit(parts: Parts) -> None:
+    engine, committer, _ = parts
     await ask(committer, apply(engine, "first"))
     before = engine.commits
     replies = await asyncio.gather(*(committer.submit([apply(engine, f"k{n}")]) for n in range(50)))
@@ -114,22 +153,17 @@ async def test_all_requests_of_one_turn_share_one_commit(parts: tuple[Counting, 
     assert all(isinstance(reply, Applied) for (reply,) in replies)
 
 
-async def test_no_reply_leaves_before_its_commit_is_synced(tmp_path: Path) -> None:
-    engine = Counting(tmp_path / "disk")
-    committer = Committer(engine, SystemClock())
+async def test_no_reply_leaves_before_its_commit_is_synced(inline: Parts) -> None:
+    engine, committer, _ = inline
     seen: list[tuple[int, bool, bool]] = []
     write, reads = committer.submit([apply(engine, "a")]), committer.submit([read(engine, "a")])
     engine.before_sync = lambda: seen.append((engine.commits, write.done(), reads.done()))
     await in_time(asyncio.gather(write, reads))
     assert seen == [(1, False, False)]
-    engine.before_sync = lambda: None
-    await committer.close()
-    engine.close()
 
 
-async def test_a_read_waits_for_the_sync_of_what_it_saw(tmp_path: Path) -> None:
-    engine = Counting(tmp_path / "disk")
-    committer = Committer(engine, SystemClock())
+async def test_a_read_waits_for_the_sync_of_what_it_saw(inline: Parts) -> None:
+    engine, committer, _ = inline
     await ask(committer, apply(engine, "k"))
     syncs = engine.syncs
     written = committer.submit([apply(engine, "other")])
@@ -137,13 +171,10 @@ async def test_a_read_waits_for_the_sync_of_what_it_saw(tmp_path: Path) -> None:
     assert isinstance((await in_time(seen))[0], Found)
     assert engine.syncs == syncs + 1
     assert written.done()
-    await committer.close()
-    engine.close()
 
 
-async def test_on_a_thread_a_read_sees_nothing_that_is_not_synced_yet(tmp_path: Path) -> None:
-    engine = Counting(tmp_path / "disk", threaded=True)
-    committer = Committer(engine, SystemClock())
+async def test_on_a_thread_a_read_sees_nothing_that_is_not_synced_yet(threaded: Parts) -> None:
+    engine, committer, _ = threaded
     await ask(committer, apply(engine, "before"))
     syncing, go_on = threading.Event(), threading.Event()
 
@@ -163,12 +194,10 @@ async def test_on_a_thread_a_read_sees_nothing_that_is_not_synced_yet(tmp_path: 
     assert during[0] == Found(None)
     assert isinstance(during[1], Found) and during[1].record is not None
     assert await ask(committer, read(engine, "k")) == [Found(applied.record)]
-    await committer.close()
-    engine.close()
 
 
-async def test_reads_alone_commit_and_sync_nothing(parts: tuple[Counting, Committer]) -> None:
-    engine, committer = parts
+async def test_reads_alone_commit_and_sync_nothing(parts: Parts) -> None:
+    engine, committer, _ = parts
     await ask(committer, apply(engine, "k"))
     before = (engine.commits, engine.syncs)
     for _ in range(3):
@@ -176,16 +205,10 @@ async def test_reads_alone_commit_and_sync_nothing(parts: tuple[Counting, Commit
     assert (engine.commits, engine.syncs) == before
 
 
-async def test_a_disk_that_is_full_at_the_commit_refuses_changes_and_answers_reads(
-    parts: tuple[Counting, Committer],
-) -> None:
-    engine, committer = parts
+async def test_a_disk_that_is_full_at_the_commit_refuses_changes_and_answers_reads(parts: Parts) -> None:
+    engine, committer, _ = parts
     (applied,) = await ask(committer, apply(engine, "k"))
     assert isinstance(applied, Applied)
-
-    def full() -> None:
-        raise DiskFull("no room")
-
     engine.before_commit = full
     replies = await ask(committer, apply(engine, "new"), read(engine, "k"), read(engine, "new"))
     assert replies == [NO_SPACE, Found(applied.record), Found(None)]
@@ -193,22 +216,13 @@ async def test_a_disk_that_is_full_at_the_commit_refuses_changes_and_answers_rea
     assert isinstance((await ask(committer, apply(engine, "new")))[0], Applied)
 
 
-async def test_a_sync_of_unknown_outcome_ends_the_process_and_answers_nobody(tmp_path: Path) -> None:
-    engine = Counting(tmp_path / "disk")
-    ended: list[str] = []
-    committer = Committer(engine, SystemClock(), end_process=ended.append)
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _loop, _context: None)
-
-    def broken() -> None:
-        raise FatalDisk("input/output error")
-
+async def test_a_sync_of_unknown_outcome_ends_the_process_and_answers_nobody(inline: Parts) -> None:
+    engine, committer, ended = inline
     engine.before_commit = broken
     waiting = committer.submit([apply(engine, "k")])
     await asyncio.wait([waiting], timeout=patient_s())
     assert ended == ["input/output error"]
     assert isinstance(waiting.exception(), CommitFailed)
-    engine.close()
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE])
@@ -229,20 +243,10 @@ def test_a_process_whose_damaged_disk_takes_no_mark_ends_all_the_same(
 
 
 async def test_whatever_finds_the_disk_broken_after_the_commit_ends_the_process_and_leaves_nobody_waiting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inline: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Counting(tmp_path / "disk")
-    ended: list[str] = []
-    committer = Committer(engine, SystemClock(), end_process=ended.append)
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    engine, committer, ended = inline
     await ask(committer, apply(engine, "k"))
-
-    def full() -> None:
-        raise DiskFull("no room")
-
-    def broken() -> LmdbTxn:
-        raise FatalDisk("input/output error")
-
     engine.before_commit = full
     monkeypatch.setattr(engine, "reading", broken)
     waiting = committer.submit([apply(engine, "new"), read(engine, "k")])
@@ -250,13 +254,10 @@ async def test_whatever_finds_the_disk_broken_after_the_commit_ends_the_process_
     assert ended == ["input/output error"]
     assert isinstance(waiting.exception(), CommitFailed)
     monkeypatch.undo()
-    engine.close()
 
 
-async def test_calls_for_another_disk_cluster_or_an_older_epoch_do_nothing(
-    parts: tuple[Counting, Committer],
-) -> None:
-    engine, committer = parts
+async def test_calls_for_another_disk_cluster_or_an_older_epoch_do_nothing(parts: Parts) -> None:
+    engine, committer, _ = parts
     replies = await ask(
         committer,
         apply(engine, "a", epoch=5),
@@ -270,20 +271,16 @@ async def test_calls_for_another_disk_cluster_or_an_older_epoch_do_nothing(
     assert isinstance(replies[3], WrongDisk)
 
 
-async def test_a_fresh_disk_belongs_to_the_first_cluster_that_knows_it(
-    parts: tuple[Counting, Committer],
-) -> None:
-    engine, committer = parts
+async def test_a_fresh_disk_belongs_to_the_first_cluster_that_knows_it(parts: Parts) -> None:
+    engine, committer, _ = parts
     assert isinstance((await ask(committer, apply(engine, "a", disk="another")))[0], WrongDisk)
     assert engine.state.cluster == ""
     await ask(committer, apply(engine, "a"))
     assert engine.state.cluster == "c"
 
 
-async def test_a_replica_that_hands_over_begins_no_write_but_takes_those_of_others(
-    parts: tuple[Counting, Committer],
-) -> None:
-    engine, committer = parts
+async def test_a_replica_that_hands_over_begins_no_write_but_takes_those_of_others(parts: Parts) -> None:
+    engine, committer, _ = parts
     committer.handing_over = frozenset({slot_of("k")})
     record = Record(Version(1, 1), bytes(16), 0.0, False, None, (), b"v")
     replicate = Replicate("c", 1, engine.disk.disk, slot_of("k"), "k", record)
@@ -294,10 +291,8 @@ async def test_a_replica_that_hands_over_begins_no_write_but_takes_those_of_othe
     ]
 
 
-async def test_a_slot_that_is_handed_over_takes_no_write_behind_another_either(
-    parts: tuple[Counting, Committer],
-) -> None:
-    engine, committer = parts
+async def test_a_slot_that_is_handed_over_takes_no_write_behind_another_either(parts: Parts) -> None:
+    engine, committer, _ = parts
     disk = engine.disk.disk
     record = Record(Version(1, 1), bytes(16), 0.0, False, None, (), b"v")
     relay = Relay("c", 1, disk, slot_of("k"), "k", record, apply(engine, "l"))
@@ -309,16 +304,14 @@ async def test_a_slot_that_is_handed_over_takes_no_write_behind_another_either(
     ]
 
 
-async def test_a_job_sees_its_own_transaction_and_its_result_is_durable(
-    parts: tuple[Counting, Committer],
-) -> None:
-    engine, committer = parts
+async def test_a_job_sees_its_own_transaction_and_its_result_is_durable(parts: Parts) -> None:
+    engine, committer, _ = parts
     await committer.run(lambda txn: txn.raise_floor(9, 8))
     assert (engine.state.floor, engine.state.published) == (9, 8)
 
 
-async def test_nobody_waits_for_ever_for_a_programming_error(parts: tuple[Counting, Committer]) -> None:
-    _, committer = parts
+async def test_nobody_waits_for_ever_for_a_programming_error(parts: Parts) -> None:
+    _, committer, _ = parts
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
 
     def mistake(_txn: object) -> None:
@@ -333,24 +326,20 @@ async def test_nobody_waits_for_ever_for_a_programming_error(parts: tuple[Counti
 
 
 async def test_what_is_in_the_journal_is_brought_to_the_data_file_soon_without_another_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inline: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    engine, committer, _ = inline
     monkeypatch.setattr(committing, "CHECKPOINT_S", 0.01)
-    engine = Counting(tmp_path / "disk")
-    committer = Committer(engine, SystemClock())
     await ask(committer, apply(engine, "k"))
     await until(lambda: not engine.journaled, "it is in the data file")
-    await committer.close()
-    engine.close()
 
 
 async def test_a_checkpoint_that_is_due_does_not_wait_and_comes_after_the_replies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inline: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    engine, committer, _ = inline
     monkeypatch.setattr(engines, "CHECKPOINT_CHANGES", 1)
     monkeypatch.setattr(committing, "CHECKPOINT_S", 60.0)
-    engine = Counting(tmp_path / "disk")
-    committer = Committer(engine, SystemClock())
     waiting = committer.submit([apply(engine, "k")])
     told: list[bool] = []
     waiting.add_done_callback(lambda _done: told.append(engine.journaled))
@@ -358,18 +347,13 @@ async def test_a_checkpoint_that_is_due_does_not_wait_and_comes_after_the_replie
     await asyncio.sleep(0)
     assert told == [True]
     assert not engine.journaled
-    await committer.close()
-    engine.close()
 
 
 async def test_a_checkpoint_that_finds_no_room_is_tried_again_and_one_that_fails_ends_the_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inline: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    engine, committer, ended = inline
     monkeypatch.setattr(committing, "CHECKPOINT_S", 0.0)
-    engine = Counting(tmp_path / "disk")
-    ended: list[str] = []
-    committer = Committer(engine, SystemClock(), end_process=ended.append)
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     failures: list[Exception] = [FatalDisk("broken"), DiskFull("no room")]
 
     def fail() -> None:
@@ -381,5 +365,27 @@ async def test_a_checkpoint_that_finds_no_room_is_tried_again_and_one_that_fails
     await until(lambda: ended, "the process is ended")
     assert (ended, failures) == (["broken"], [])
     monkeypatch.undo()
-    await committer.close()
-    engine.close()
+
+
+async def test_who_asked_is_told_in_the_turn_that_has_synced_it(inline: Parts) -> None:
+    engine, committer, _ = inline
+    told: list[object] = []
+    seen = asyncio.get_running_loop().create_future()
+    committer.begin([apply(engine, "k")], told.append)
+    asyncio.get_running_loop().call_soon(lambda: seen.set_result(len(told)))  # right behind the commit
+    assert await seen == 1
+
+
+async def test_who_asked_is_told_once_of_a_commit_that_ended_in_an_error(inline: Parts) -> None:
+    engine, committer, _ = inline
+    told: list[tuple[str, type]] = []
+
+    def mistaken(replies: object) -> None:
+        told.append(("mistaken", type(replies)))
+        if isinstance(replies, list):
+            raise ZeroDivisionError
+
+    committer.begin([apply(engine, "k")], mistaken)
+    committer.begin([apply(engine, "l")], lambda replies: told.append(("behind", type(replies))))
+    await until(lambda: len(told) >= 2, "both are told")
+    assert told == [("mistaken", list), ("behind", CommitFailed)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from dronedispatch.kvstore.core.cache import AnswerCache
 from dronedispatch.kvstore.disk import DATABASES
 from dronedispatch.kvstore.engine import Bounds, Engine
 from dronedispatch.kvstore.settings import Settings
+from support.commands import ran
 
 
 def make(path: Path, content: dict[bytes, bytes]) -> None:
@@ -48,7 +48,7 @@ def test_a_table_that_is_missing_hides_no_damage_of_another(tmp_path: Path) -> N
 
 def read_through(path: Path) -> int:
     words = [sys.executable, "-m", "dronedispatch.kvstore.read_through", str(path)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=600, check=False).returncode
+    return ran(words).returncode
 
 
 @pytest.mark.real

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,35 +8,13 @@ import pytest
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.slots import SLOTS, slot_of
 from dronedispatch.kv.version import Version
-from dronedispatch.kvstore.core.cache import AnswerCache
 from dronedispatch.kvstore.core.change_log import ChangeLog
 from dronedispatch.kvstore.core.record_codec import decode, encode
 from dronedispatch.kvstore.core.txn import ChangedKeys, DamagedRecord
-from dronedispatch.kvstore.disk import fsync_s, open_disk
-from dronedispatch.kvstore.engine import Bounds, Engine
+from dronedispatch.kvstore.disk import fsync_s
+from dronedispatch.kvstore.engine import Engine
 from dronedispatch.kvstore.txn import DAMAGED_VERSION, DiskFull
-
-
-def record(value: bytes = b"v", n: int = 1, tags: tuple[str, ...] = ()) -> Record:
-    return Record(Version(1, n), bytes(16), 0.0, False, None, tags, value)
-
-
-def open_engine(path: Path, *, reserve_bytes: int = 0, hint_bytes_max: int = 10_000) -> Engine:
-    cache = AnswerCache(items_max=100, bytes_max=1_000_000)
-    return Engine(open_disk(path), cache, Bounds(reserve_bytes, 100, hint_bytes_max))
-
-
-def store(engine: Engine, **records: Record) -> None:
-    write = engine.begin()
-    for key, new in records.items():
-        write.put(key, slot_of(key), new)
-    engine.commit(write)
-    engine.publish(write)
-
-
-def get(engine: Engine, key: str) -> Record | None:
-    with engine.reading() as reads:
-        return reads.get(key)
+from support.disk_engine import Disk, get, listed, open_engine, record, store, transaction
 
 
 def overwrite(engine: Engine, key: str, stored: bytes) -> None:
@@ -54,39 +30,23 @@ def flipped(stored: bytes, place: int) -> bytes:
     return bytes(changed)
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_engine(tmp_path / "disk")
-    yield opened
-    opened.close()
-
-
-def test_a_committed_record_survives_reopening_with_the_same_disk_identity(tmp_path: Path) -> None:
-    first = open_engine(tmp_path / "disk")
-    store(first, k=record(b"hello", tags=("open=1",)))
-    disk = first.disk.disk
-    first.close()
-    again = open_engine(tmp_path / "disk")
+def test_a_committed_record_survives_reopening_with_the_same_disk_identity(
+    disk: Disk, engine: Engine
+) -> None:
+    store(engine, k=record(b"hello", tags=("open=1",)))
+    again = disk.reopened()
     assert get(again, "k") == record(b"hello", tags=("open=1",))
-    assert again.disk.disk == disk
-    assert not again.disk.fresh
-    again.close()
+    assert (again.disk.disk, again.disk.fresh) == (engine.disk.disk, False)
 
 
-def test_promises_survive_reopening(tmp_path: Path) -> None:
-    engine = open_engine(tmp_path / "disk")
-    write = engine.begin()
-    write.belong_to("c")
-    write.raise_floor(7, 6)
-    write.set_joining({3, 1})
-    engine.commit(write)
-    engine.publish(write)
-    engine.close()
-    again = open_engine(tmp_path / "disk")
-    with again.reading() as reads:
+def test_promises_survive_reopening(disk: Disk, engine: Engine) -> None:
+    with transaction(engine) as write:
+        write.belong_to("c")
+        write.raise_floor(7, 6)
+        write.set_joining({3, 1})
+    with disk.reopened().reading() as reads:
         assert (reads.cluster, reads.floor, reads.published) == ("c", 7, 6)
         assert reads.joining() == {1, 3}
-    again.close()
 
 
 def test_an_aborted_transaction_leaves_disk_cache_and_promises_as_they_were(engine: Engine) -> None:
@@ -132,38 +92,24 @@ def test_a_damaged_record_is_found_by_reads_has_version_zero_and_can_be_replaced
         assert reads.versions(slot_of("k"), None, 10) == [("k", DAMAGED_VERSION)]
     store(engine, k=record(b"repaired", n=2))
     assert get(engine, "k") == record(b"repaired", n=2)
-    with engine.reading() as reads:
-        assert keys_of(reads.scan(range(SLOTS), prefix=None, tag="open=1", after=None, reverse=False)) == []
-
-
-def keys_of(found: Iterator[tuple[str, Record | None]]) -> list[str]:
-    return [key for key, _ in found]
-
-
-def tagged(
-    engine: Engine, tag: str, prefix: str = "", after: str | None = None, *, reverse: bool = False
-) -> list[str]:
-    with engine.reading() as reads:
-        return keys_of(reads.scan(range(SLOTS), prefix=prefix, tag=tag, after=after, reverse=reverse))
+    assert listed(engine, "open=1") == []
 
 
 def test_the_tag_index_follows_the_record_in_the_same_transaction(engine: Engine) -> None:
     store(engine, a=record(tags=("status=pending", "open=1")), b=record(tags=("open=1",)))
     store(engine, a=record(n=2, tags=("status=done",)))
-    assert tagged(engine, "status=pending") == []
-    assert tagged(engine, "status=done") == ["a"]
-    assert tagged(engine, "open=1") == ["b"]
+    assert listed(engine, "status=pending") == []
+    assert listed(engine, "status=done") == ["a"]
+    assert listed(engine, "open=1") == ["b"]
 
 
 def test_removing_a_key_removes_its_tags_and_its_answer(engine: Engine) -> None:
     store(engine, a=record(tags=("open=1",)))
-    write = engine.begin()
-    write.remove("a", slot_of("a"))
-    write.remove("never there", slot_of("never there"))
-    engine.commit(write)
-    engine.publish(write)
+    with transaction(engine) as write:
+        write.remove("a", slot_of("a"))
+        write.remove("never there", slot_of("never there"))
     assert get(engine, "a") is None
-    assert tagged(engine, "open=1") == []
+    assert listed(engine, "open=1") == []
 
 
 def test_tombstones_are_found_by_the_index_and_by_no_tag(engine: Engine) -> None:
@@ -173,7 +119,7 @@ def test_tombstones_are_found_by_the_index_and_by_no_tag(engine: Engine) -> None
     with engine.reading() as reads:
         assert [key for key, _ in reads.tombstones(range(SLOTS), None)] == ["a", "c"]
         assert [key for key, _ in reads.tombstones(range(SLOTS), "a")] == ["c"]
-    assert tagged(engine, "open=1") == ["b"]
+    assert listed(engine, "open=1") == ["b"]
     store(engine, a=record(n=3))
     with engine.reading() as reads:
         assert [key for key, _ in reads.tombstones(range(SLOTS), None)] == ["c"]
@@ -195,22 +141,13 @@ WALKS = [
 
 
 @pytest.mark.parametrize(("prefix", "after", "reverse", "expected"), WALKS)
-def test_a_tag_is_walked_by_prefix_from_a_place_in_both_directions(
+def test_all_slots_and_a_tag_are_walked_by_prefix_from_a_place_in_both_directions(
     engine: Engine, prefix: str, after: str | None, reverse: bool, expected: list[str]
 ) -> None:
     store(engine, **{key: record(tags=("m=1",)) for key in ("a", "ea", "ee", "ei", "i")})
+    assert listed(engine, None, prefix, after, reverse=reverse) == expected
     store(engine, j=record(tags=("l=1",)), k=record(tags=("n=1",)))
-    assert tagged(engine, "m=1", prefix, after, reverse=reverse) == expected
-
-
-@pytest.mark.parametrize(("prefix", "after", "reverse", "expected"), WALKS)
-def test_all_slots_are_walked_as_one_in_key_order(
-    engine: Engine, prefix: str, after: str | None, reverse: bool, expected: list[str]
-) -> None:
-    store(engine, **{key: record() for key in ("a", "ea", "ee", "ei", "i")})
-    with engine.reading() as reads:
-        found = reads.scan(range(SLOTS), prefix=prefix, tag=None, after=after, reverse=reverse)
-        assert keys_of(found) == expected
+    assert listed(engine, "m=1", prefix, after, reverse=reverse) == expected
 
 
 def test_a_scan_lists_only_the_slots_asked_for(engine: Engine) -> None:
@@ -221,11 +158,11 @@ def test_a_scan_lists_only_the_slots_asked_for(engine: Engine) -> None:
     with engine.reading() as reads:
         for tag in (None, "t=1"):
             found = reads.scan(wanted, prefix=None, tag=tag, after=None, reverse=False)
-            assert keys_of(found) == expected
+            assert [key for key, _ in found] == expected
 
 
-def test_equal_contents_have_equal_digests_and_others_do_not(tmp_path: Path) -> None:
-    one, two = open_engine(tmp_path / "1"), open_engine(tmp_path / "2")
+def test_equal_contents_have_equal_digests_and_others_do_not(tmp_path: Path, engine: Engine) -> None:
+    one, two = engine, open_engine(tmp_path / "2")
     store(one, a=record(b"1"), b=record(b"2"))
     store(two, b=record(b"2"), a=record(b"1"))
     slots = {slot_of("a"), slot_of("b")}
@@ -237,19 +174,16 @@ def test_equal_contents_have_equal_digests_and_others_do_not(tmp_path: Path) -> 
     assert digests(one) == digests(two)
     store(two, a=record(b"1", n=2))
     assert digests(one) != digests(two)
-    one.close()
     two.close()
 
 
 def test_a_full_disk_is_refused_before_anything_is_written_but_promises_are_kept(tmp_path: Path) -> None:
     engine = open_engine(tmp_path / "disk", reserve_bytes=1 << 60)
-    write = engine.begin()
-    with pytest.raises(DiskFull):
-        write.put("k", slot_of("k"), record())
-    assert not write.broken
-    write.raise_floor(3, 3)
-    engine.commit(write)
-    engine.publish(write)
+    with transaction(engine) as write:
+        with pytest.raises(DiskFull):
+            write.put("k", slot_of("k"), record())
+        assert not write.broken
+        write.raise_floor(3, 3)
     assert engine.state.floor == 3
     assert get(engine, "k") is None
     engine.close()
@@ -257,13 +191,11 @@ def test_a_full_disk_is_refused_before_anything_is_written_but_promises_are_kept
 
 def test_hints_keep_the_newest_record_of_a_target_within_their_bound(tmp_path: Path) -> None:
     engine = open_engine(tmp_path / "disk", hint_bytes_max=600)
-    write = engine.begin()
-    write.keep_hint("B", "k", record(b"new", n=2))
-    write.keep_hint("B", "k", record(b"old", n=1))
-    write.keep_hint("C", "k", record(b"other"))
-    write.keep_hint("B", "big", record(bytes(600)))
-    engine.commit(write)
-    engine.publish(write)
+    with transaction(engine) as write:
+        write.keep_hint("B", "k", record(b"new", n=2))
+        write.keep_hint("B", "k", record(b"old", n=1))
+        write.keep_hint("C", "k", record(b"other"))
+        write.keep_hint("B", "big", record(bytes(600)))
     assert engine.hints_dropped == 1
     with engine.reading() as reads:
         assert reads.hints("B", None, 10) == [("k", record(b"new", n=2))]
@@ -272,11 +204,9 @@ def test_hints_keep_the_newest_record_of_a_target_within_their_bound(tmp_path: P
     engine.close()
     again = open_engine(tmp_path / "disk", hint_bytes_max=600)
     assert again.hint_bytes == kept > 0
-    write = again.begin()
-    write.drop_hints("B")
-    write.drop_hint("C", "k")
-    again.commit(write)
-    again.publish(write)
+    with transaction(again) as write:
+        write.drop_hints("B")
+        write.drop_hint("C", "k")
     assert again.hint_bytes == 0
     again.close()
 
@@ -288,20 +218,16 @@ def test_a_hint_dropped_by_a_transaction_that_is_undone_is_not_counted(tmp_path:
     write.keep_hint("B", "k", record())
     engine.abort(write)
     assert engine.hints_dropped == 0
-    write = engine.begin()
-    write.put("k", slot_of("k"), record())
-    write.keep_hint("B", "k", record())
-    engine.commit(write)
-    engine.publish(write)
+    with transaction(engine) as write:
+        write.put("k", slot_of("k"), record())
+        write.keep_hint("B", "k", record())
     assert engine.hints_dropped == 1
     engine.close()
 
 
 def test_a_lease_is_counted_from_when_its_version_was_first_held_here(engine: Engine) -> None:
-    write = engine.begin()
-    assert write.held_since("lock/a", Version(1, 1), 10.0) == 10.0
-    engine.commit(write)
-    engine.publish(write)
+    with transaction(engine) as write:
+        assert write.held_since("lock/a", Version(1, 1), 10.0) == 10.0
     write = engine.begin()
     assert write.held_since("lock/a", Version(1, 1), 17.0) == 10.0
     assert write.held_since("lock/a", Version(1, 2), 17.0) == 17.0
@@ -311,44 +237,38 @@ def test_a_lease_is_counted_from_when_its_version_was_first_held_here(engine: En
     engine.abort(write)
 
 
-def test_a_file_copied_back_from_an_older_state_is_another_disk(tmp_path: Path) -> None:
-    engine = open_engine(tmp_path / "disk")
+def test_a_file_copied_back_from_an_older_state_is_another_disk(
+    tmp_path: Path, disk: Disk, engine: Engine
+) -> None:
     store(engine, k=record(b"old"))
-    engine.close()
-    shutil.copytree(tmp_path / "disk", tmp_path / "backup")
-    engine = open_engine(tmp_path / "disk")
-    disk = engine.disk.disk
-    store(engine, k=record(b"new", n=2))
-    engine.close()
-    shutil.rmtree(tmp_path / "disk")
-    shutil.copytree(tmp_path / "backup", tmp_path / "disk")
-    restored = open_engine(tmp_path / "disk")
+    disk.close()
+    shutil.copytree(disk.path, tmp_path / "backup")
+    store(disk.open(), k=record(b"new", n=2))
+    disk.close()
+    shutil.rmtree(disk.path)
+    shutil.copytree(tmp_path / "backup", disk.path)
+    restored = disk.open()
     assert restored.disk.fresh
-    assert restored.disk.disk != disk
-    restored.close()
+    assert restored.disk.disk != engine.disk.disk
 
 
-def test_a_data_file_overwritten_in_place_by_an_older_state_is_another_disk(tmp_path: Path) -> None:
-    engine = open_engine(tmp_path / "disk")
+def test_a_data_file_overwritten_in_place_by_an_older_state_is_another_disk(
+    disk: Disk, engine: Engine
+) -> None:
     store(engine, k=record(b"old"))
-    engine.close()
-    old = (tmp_path / "disk" / "data.mdb").read_bytes()
-    engine = open_engine(tmp_path / "disk")
-    store(engine, k=record(b"new", n=2))
-    engine.close()
-    with (tmp_path / "disk" / "data.mdb").open("r+b") as data:
+    disk.close()
+    old = (disk.path / "data.mdb").read_bytes()
+    store(disk.open(), k=record(b"new", n=2))
+    disk.close()
+    with (disk.path / "data.mdb").open("r+b") as data:
         data.write(old)
-    restored = open_engine(tmp_path / "disk")
-    assert restored.disk.fresh
-    restored.close()
+    assert disk.open().disk.fresh
 
 
-def test_a_data_file_without_its_note_is_another_disk(tmp_path: Path) -> None:
-    open_engine(tmp_path / "disk").close()
-    os.unlink(tmp_path / "disk" / "identity.json")
-    engine = open_engine(tmp_path / "disk")
-    assert engine.disk.fresh
-    engine.close()
+def test_a_data_file_without_its_note_is_another_disk(disk: Disk) -> None:
+    disk.close()
+    (disk.path / "identity.json").unlink()
+    assert disk.open().disk.fresh
 
 
 def test_the_change_log_tells_what_changed_and_says_when_it_no_longer_knows() -> None:
@@ -370,18 +290,14 @@ def test_fsync_is_measured_and_positive(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_keeps_no_replica_from_stopping_nor_what_it_has_acknowledged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    disk: Disk, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = open_engine(tmp_path / "disk")
     store(engine, k=record(b"acknowledged"))
-    engine.sync()
 
     def full() -> None:
         raise DiskFull("no room")
 
     monkeypatch.setattr(engine, "checkpoint", full)
-    engine.close()
-    again = open_engine(tmp_path / "disk")
+    again = disk.reopened()
     assert get(again, "k") == record(b"acknowledged")
     assert again.disk.disk == engine.disk.disk
-    again.close()

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from dronedispatch.kv.record import Record
 from dronedispatch.kv.slots import slot_of
 from dronedispatch.kv.version import Version
-from dronedispatch.kvstore.core.cache import AnswerCache
-from dronedispatch.kvstore.disk import MAP_BYTES_MIN, open_disk
-from dronedispatch.kvstore.engine import Bounds, Engine
-from dronedispatch.kvstore.txn import DiskFull, LmdbTxn
+from dronedispatch.kvstore.disk import MAP_BYTES_MIN
+from dronedispatch.kvstore.engine import Engine
+from dronedispatch.kvstore.txn import DiskFull
+from support.disk_engine import open_engine, store, transaction
 
-MAP_BYTES = MAP_BYTES_MIN
 VALUE_BYTES = 60_000
 TAGS = ("status=delivered", "drone=d1")
 
@@ -27,16 +24,7 @@ def record(n: int, *, tombstone: bool = False) -> Record:
 
 
 def write(engine: Engine, keys: list[str], *, n: int = 1, tombstone: bool = False) -> None:
-    txn = engine.begin()
-    try:
-        for key in keys:
-            txn.put(key, slot_of(key), record(n, tombstone=tombstone))
-        engine.commit(txn)
-    except BaseException:
-        engine.abort(txn)
-        raise
-    engine.sync()
-    engine.publish(txn)
+    store(engine, **{key: record(n, tombstone=tombstone) for key in keys})
 
 
 def fill(engine: Engine, prefix: str) -> list[str]:
@@ -55,30 +43,18 @@ def fill(engine: Engine, prefix: str) -> list[str]:
     raise AssertionError("it is never full")
 
 
-def remove(txn: LmdbTxn, key: str) -> None:
-    txn.remove(key, slot_of(key))
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    disk = open_disk(tmp_path / "disk", MAP_BYTES)
-    return Engine(disk, AnswerCache(items_max=10, bytes_max=100_000), Bounds(0, 100, 10_000))
-
-
-def test_a_full_map_takes_tombstones_for_all_it_holds_and_then_values_again(engine: Engine) -> None:
+def test_a_full_map_takes_tombstones_for_all_it_holds_and_then_values_again(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "disk", map_bytes=MAP_BYTES_MIN)
     first = fill(engine, "first")
-    assert len(first) * VALUE_BYTES > MAP_BYTES / 2
+    assert len(first) * VALUE_BYTES > MAP_BYTES_MIN / 2
     assert engine.used()[0] > 0.85
     assert engine.why_no_room() is not None
     for start in range(0, len(first), 100):
         write(engine, first[start : start + 100], n=2, tombstone=True)
     for start in range(0, len(first), 100):  # the sweep
-        txn = engine.begin()
-        for key in first[start : start + 100]:
-            remove(txn, key)
-        engine.commit(txn)
-        engine.sync()
-        engine.publish(txn)
+        with transaction(engine) as txn:
+            for key in first[start : start + 100]:
+                txn.remove(key, slot_of(key))
     assert engine.why_no_room() is None
     assert len(fill(engine, "second")) > len(first) * 0.9
     engine.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,10 +15,11 @@ from dronedispatch.kvstore.committer import Committer
 from dronedispatch.kvstore.core.local_effects import Commit, NotCommitted
 from dronedispatch.kvstore.engine import Engine
 from dronedispatch.kvstore.membership import Membership, ReplicaDriver
+from dronedispatch.replication import view
 from dronedispatch.replication.effects import ViewAt
 from dronedispatch.replication.hashing import assignment
 from dronedispatch.replication.links import Links
-from dronedispatch.replication.view import Replica, bootstrap
+from dronedispatch.replication.view import bootstrap
 from dronedispatch.replication.view_store import ViewStore
 from dronedispatch.runtime.clock import SystemClock
 from dronedispatch.runtime.consul import ConsulClient
@@ -53,22 +54,6 @@ async def reached() -> bool | None:
     return None
 
 
-def a_replica(disk: Committing, views: ViewStore) -> tuple[Membership, ReplicaDriver]:
-    links = SimpleNamespace(follow=lambda *_words: None)
-    driver = ReplicaDriver(views, cast(Links, links), SystemClock(), cast(Committer, disk), reached)
-    return Membership("r", "http://r:1", cast(Engine, None), cast(Committer, disk), driver), driver
-
-
-async def test_a_join_that_is_under_way_ends_when_the_replica_leaves() -> None:
-    disk, consul = Committing(), ConsulClient("127.0.0.1:1")
-    leaver, driver = a_replica(disk, ViewStore(consul, probe_name="r"))
-    join = driver.run(joining())
-    await leaver.leave(0.0)
-    assert "leaves" in await in_time(join)
-    await driver.close()
-    await consul.close()
-
-
 class Frozen(ViewStore):
     """A Consul that was stopped: it takes the question, and answers nothing."""
 
@@ -77,49 +62,62 @@ class Frozen(ViewStore):
         return None
 
 
+class Replica:
+    """One of two, on a disk that takes every step."""
+
+    def __init__(self, views: ViewStore) -> None:
+        self.disk, self.views = Committing(), views
+        replicas = {name: view.Replica(f"http://{name}:1", f"disk-{name}") for name in ("r", "s")}
+        views.cached = bootstrap("c", replicas, 2, assignment(("r", "s"), 2), "by")
+        committer, links = cast(Committer, self.disk), SimpleNamespace(follow=lambda *_words: None)
+        self.driver = ReplicaDriver(views, cast(Links, links), SystemClock(), committer, reached)
+        self.membership = Membership("r", "http://r:1", cast(Engine, None), committer, self.driver)
+
+
+@pytest.fixture(params=[ViewStore])
+async def replica(request: pytest.FixtureRequest) -> AsyncIterator[Replica]:
+    consul = ConsulClient("127.0.0.1:1")
+    made = Replica(request.param(consul, probe_name="r"))
+    yield made
+    await made.driver.close()
+    await consul.close()
+
+
+async def test_a_join_that_is_under_way_ends_when_the_replica_leaves(replica: Replica) -> None:
+    replica.views.cached = None
+    join = replica.driver.run(joining())
+    assert await replica.membership.leave(0.0) == "there is no view"
+    assert "leaves" in await in_time(join)
+
+
 @pytest.mark.virtual_time
-async def test_a_consul_that_stands_still_holds_up_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("replica", [Frozen], indirect=True)
+async def test_a_consul_that_stands_still_holds_up_no_stop(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(membership, "LEAVE_MAX_S", 1.0)
-    disk, consul = Committing(), ConsulClient("127.0.0.1:1")
-    views = Frozen(consul, probe_name="r")
-    replicas = {name: Replica(f"http://{name}:1", f"disk-{name}") for name in ("r", "s")}
-    views.cached = bootstrap("c", replicas, 2, assignment(("r", "s"), 2), "by")
-    leaver, driver = a_replica(disk, views)
-    assert "Consul" in await in_time(leaver.leave(0.0))
-    await driver.close()
-    await consul.close()
+    assert "Consul" in await in_time(replica.membership.leave(0.0))
 
 
 @pytest.mark.virtual_time
-async def test_each_hand_over_lasts_its_own_time_whatever_was_handed_over_before() -> None:
-    disk, consul = Committing(), ConsulClient("127.0.0.1:1")
-    replica, driver = a_replica(disk, ViewStore(consul, probe_name="r"))
-    replica.hand_over([1, 2])
+async def test_each_hand_over_lasts_its_own_time_whatever_was_handed_over_before(replica: Replica) -> None:
+    replica.membership.hand_over([1, 2])
     await pass_time(0.75 * membership.HAND_OVER_MAX_S)
-    replica.hand_over([2, 3])
-    assert disk.handing_over == {1, 2, 3}
+    replica.membership.hand_over([2, 3])
+    assert replica.disk.handing_over == {1, 2, 3}
     await pass_time(0.5 * membership.HAND_OVER_MAX_S)
-    assert disk.handing_over == {2, 3}
+    assert replica.disk.handing_over == {2, 3}
     await pass_time(membership.HAND_OVER_MAX_S)
-    assert disk.handing_over == frozenset()
-    await driver.close()
-    await consul.close()
+    assert replica.disk.handing_over == frozenset()
 
 
 @pytest.mark.virtual_time
-async def test_a_hand_over_gives_nothing_back_that_a_leaving_replica_has_given_up() -> None:
-    disk, consul = Committing(), ConsulClient("127.0.0.1:1")
-    views = ViewStore(consul, probe_name="r")
-    replicas = {name: Replica(f"http://{name}:1", f"disk-{name}") for name in ("r", "s")}
-    views.cached = bootstrap("c", replicas, 2, assignment(("r", "s"), 2), "by")
-    leaver, driver = a_replica(disk, views)
-    leaver.hand_over([1])
-    leaving = asyncio.create_task(leaver.leave(0.0))
+async def test_a_hand_over_gives_nothing_back_that_a_leaving_replica_has_given_up(replica: Replica) -> None:
+    replica.membership.hand_over([1])
+    leaving = asyncio.create_task(replica.membership.leave(0.0))
     await pass_time(0.5 * membership.HAND_OVER_S)
-    leaver.hand_over([1])
-    assert disk.handing_over == frozenset(range(SLOTS))
+    replica.membership.hand_over([1])
+    assert replica.disk.handing_over == frozenset(range(SLOTS))
     await in_time(leaving)
     await pass_time(2 * membership.HAND_OVER_MAX_S)
-    assert disk.handing_over == frozenset(range(SLOTS))
-    await driver.close()
-    await consul.close()
+    assert replica.disk.handing_over == frozenset(range(SLOTS))

@@ -6,7 +6,7 @@ import json
 import os
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,17 @@ def lb() -> Iterator[Lb]:
         thread.join()
 
 
+def never(_: float) -> None:
+    raise AssertionError("it waits though the answer is final")
+
+
+def suited(lb: Lb, rest: Callable[[float], None] = never) -> str:
+    """What is told of the places for 2,000 drones."""
+    return str(chargers.suit(Door(lb.url), "secret", 2000, rest=rest))
+
+
 def test_a_large_fleet_gets_its_places_under_the_condition_that_nothing_is_stored(lb: Lb) -> None:
-    told = chargers.suit(Door(lb.url), "secret", 2000)
+    assert "800 places" in suited(lb)
     [(headers, document)] = lb.stored
     assert headers["If-Match"] == '"0"'
     assert headers["Authorization"] == "Bearer secret"
@@ -89,8 +98,6 @@ def test_a_large_fleet_gets_its_places_under_the_condition_that_nothing_is_store
         one["properties"] for one in document["features"] if one["properties"]["kind"] == "charge_point"
     ]
     assert sum(point["capacity"] for point in points) == 800
-    assert told is not None
-    assert "800 places" in told
 
 
 def test_a_small_fleet_has_enough(lb: Lb) -> None:
@@ -106,16 +113,13 @@ def test_zones_that_somebody_has_stored_stay(lb: Lb) -> None:
 
 def test_a_refusal_is_told(lb: Lb) -> None:
     lb.answer = 403
-    told = chargers.suit(Door(lb.url), "secret", 2000, rest=never)
-    assert told is not None
-    assert "403" in told
+    assert "403" in suited(lb)
 
 
 def test_a_door_that_is_away_is_told_after_a_bounded_number_of_tries() -> None:
     pauses: list[float] = []
     told = chargers.suit(Door("http://127.0.0.1:1"), "secret", 2000, rest=pauses.append)
-    assert told is not None
-    assert "no more places" in told
+    assert "no more places" in str(told)
     assert len(pauses) == chargers.TRIES - 1
 
 
@@ -126,9 +130,7 @@ def test_a_busy_door_is_asked_again(lb: Lb, status: int) -> None:
     def rest(_: float) -> None:
         lb.answer = 200
 
-    told = chargers.suit(Door(lb.url), "secret", 2000, rest=rest)
-    assert told is not None
-    assert "800 places" in told
+    assert "800 places" in suited(lb, rest)
     assert len(lb.stored) == 2
 
 
@@ -147,7 +149,7 @@ def test_an_answer_that_is_cut_is_asked_for_again_and_ends_no_start(lb: Lb) -> N
         lb.cut = False
 
     assert chargers.city_at(Door(lb.url)) is None
-    assert "800 places" in str(chargers.suit(Door(lb.url), "secret", 2000, rest=rest))
+    assert "800 places" in suited(lb, rest)
 
 
 def over_tls(lb: Lb, folder: Path) -> Path:
@@ -228,10 +230,6 @@ def test_a_city_that_no_gateway_takes_is_refused_before_anything_starts(tmp_path
     file.write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(Trouble, match="is no city"):
         chargers.check(str(file))
-
-
-def never(_: float) -> None:
-    raise AssertionError("it waits though the answer is final")
 
 
 def islands(*lons: float, chargers_each: int) -> Any:

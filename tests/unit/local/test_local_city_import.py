@@ -58,72 +58,42 @@ def names(source: object) -> list[str]:
     return [zone.name for zone in city_of(source)[1].zones]
 
 
+def one(*rings: Any) -> Document:
+    return collection(feature(polygon(*rings)))
+
+
+AROUND_180 = [[179.96, -0.03], [180, -0.005], [-179.96, -0.03], [-179.96, 0.03], [180, 0.005], [179.96, 0.03]]
+POINT = {"type": "Point", "coordinates": [5, 52]}
+NOTHING = (feature(None), feature(polygon()), feature(polygon([])), {"type": "Feature"}, None, 7)
 CITIES: dict[str, tuple[object, float]] = {  # what, and its ground in square kilometres
     "features": (collection(A, B), 6.1),
     "one feature": (A, 3.04),
     "a bare polygon": (A["geometry"], 3.04),
     "a bare MultiPolygon": ({"type": "MultiPolygon", "coordinates": [[square(5.0)], [square(5.05)]]}, 6.1),
-    "a GeometryCollection": (
-        {
-            "type": "GeometryCollection",
-            "geometries": [A["geometry"], {"type": "Point", "coordinates": [5, 52]}],
-        },
-        3.04,
-    ),
+    "a GeometryCollection": ({"type": "GeometryCollection", "geometries": [A["geometry"], POINT]}, 3.04),
     "a GeometryCollection in a feature": (
         collection(feature({"type": "GeometryCollection", "geometries": [A["geometry"], B["geometry"]]})),
         6.1,
     ),
     "a crs that is WGS84": (
-        collection(A, crs={"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}),
+        collection(A, crs=LAMBERT | {"properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}),
         3.04,
     ),
-    "altitudes": (collection(feature(polygon([[*at, 12.5] for at in square(5.0)]))), 3.04),
-    "altitudes here and there": (
-        collection(feature(polygon([at + [1.0] * (i % 2) for i, at in enumerate(square(5.0))]))),
-        3.04,
-    ),
-    "measures too": (collection(feature(polygon([[*at, 1, 2] for at in square(5.0)]))), 3.04),
-    "a hole": (collection(feature(polygon(square(5.0, 52.0, 0.05), square(5.01, 52.01, 0.01)))), 18.3),
-    "crossing itself": (
-        collection(feature(polygon([[5, 52], [5.05, 52.05], [5.05, 52], [5, 52.05], [5, 52]]))),
-        9.5,
-    ),
-    "not closed": (collection(feature(polygon(square(5.0)[:-1]))), 3.04),
+    "altitudes": (one([[*at, 12.5] for at in square(5.0)]), 3.04),
+    "altitudes here and there": (one([at + [1.0] * (i % 2) for i, at in enumerate(square(5.0))]), 3.04),
+    "measures too": (one([[*at, 1, 2] for at in square(5.0)]), 3.04),
+    "a hole": (one(square(5.0, 52.0, 0.05), square(5.01, 52.01, 0.01)), 18.3),
+    "crossing itself": (one([[5, 52], [5.05, 52.05], [5.05, 52], [5, 52.05], [5, 52]]), 9.5),
+    "not closed": (one(square(5.0)[:-1]), 3.04),
     "cut at the antimeridian": (
         collection(feature(polygon(square(179.97, -17, 0.03))), feature(polygon(square(-180.0, -17, 0.03)))),
         21.3,
     ),
-    "counted on across the antimeridian": (collection(feature(polygon(square(179.97, -17, 0.06)))), 42.6),
-    "wider on either side of the antimeridian than on it": (
-        collection(
-            feature(
-                polygon(
-                    [
-                        [179.96, -0.03],
-                        [180, -0.005],
-                        [-179.96, -0.03],
-                        [-179.96, 0.03],
-                        [180, 0.005],
-                        [179.96, 0.03],
-                    ]
-                )
-            )
-        ),
-        34.6,
-    ),
-    "counted from 0 to 360": (collection(feature(polygon(square(355.0)))), 3.04),
+    "counted on across the antimeridian": (one(square(179.97, -17, 0.06)), 42.6),
+    "wider on either side of the antimeridian than on it": (one(AROUND_180), 34.6),
+    "counted from 0 to 360": (one(square(355.0)), 3.04),
     "null and empty geometries beside one": (
-        collection(
-            A,
-            feature(None),
-            feature(polygon()),
-            feature(polygon([])),
-            feature({"type": "MultiPolygon", "coordinates": [[]]}),
-            {"type": "Feature"},
-            None,
-            7,
-        ),
+        collection(A, feature({"type": "MultiPolygon", "coordinates": [[]]}), *NOTHING),
         3.04,
     ),
     "quarters on each other": (collection(A, A, B), 6.1),

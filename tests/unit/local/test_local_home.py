@@ -175,18 +175,14 @@ def test_a_home_of_an_unknown_user_is_a_name_as_it_is_to_a_shell(
     assert home_folder(Path("~no-such-user/x"), {}) == tmp_path / "~no-such-user" / "x"
 
 
-def test_an_empty_name_is_no_home(capsys: pytest.CaptureFixture[str]) -> None:
-    """A variable that is not set: `--home "$HERE"` would have meant the working directory."""
+@pytest.mark.parametrize(("name", "why"), [("", "it is empty"), ("/tmp/\udcff", "it is no text in UTF-8")])
+def test_an_empty_name_or_one_that_is_no_text_is_no_home(
+    capsys: pytest.CaptureFixture[str], name: str, why: str
+) -> None:
+    """`--home "$HERE"` without HERE would have meant the working directory; configurations are text."""
     with pytest.raises(SystemExit):
-        parse(["--home", ""])
-    assert "--home: it is empty" in capsys.readouterr().err
-
-
-def test_a_name_that_is_no_text_is_no_home(capsys: pytest.CaptureFixture[str]) -> None:
-    """Configurations are text: a byte that is none was a traceback after half of the files."""
-    with pytest.raises(SystemExit):
-        parse(["--home", "/tmp/\udcff"])
-    assert "--home: it is no text in UTF-8" in capsys.readouterr().err
+        parse(["--home", name])
+    assert f"--home: {why}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["file", "file/below"])

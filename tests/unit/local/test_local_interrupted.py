@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scripts.local import leftovers
@@ -17,6 +20,24 @@ from dronedispatch.fleet.city import default_city
 from support.waiting import wait_until
 
 WITHIN_S = 120
+
+
+@contextlib.contextmanager
+def running(words: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A command at work; what is left of it at the end is killed."""
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    with subprocess.Popen(words, text=True, **pipes) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def interrupted(child: subprocess.Popen[str]) -> tuple[int, str]:
+    """Its exit code after Ctrl-C, and its last words."""
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=WITHIN_S)
+    return child.returncode, said
 
 
 def test_ctrl_c_ends_the_checks_that_run_and_begins_no_other(tmp_path: Path) -> None:
@@ -33,22 +54,13 @@ check.main()
         encoding="utf-8",
     )
     mark = f"DD_TEST_CHECK={tmp_path}"
-    with subprocess.Popen(
-        [sys.executable, program],
-        env={**os.environ, "PYTHONPATH": f"{CHECKOUT}", "DD_TEST_CHECK": str(tmp_path)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as child:
+    environ = {**os.environ, "PYTHONPATH": f"{CHECKOUT}", "DD_TEST_CHECK": str(tmp_path)}
+    with running([sys.executable, program], env=environ) as child:
         try:
             wait_until(lambda: begun.exists() and begun.read_text() == ".\n.\n", "two checks run", 10)
-            child.send_signal(signal.SIGINT)
-            _, said = child.communicate(timeout=WITHIN_S)
+            assert interrupted(child) == (130, "interrupted\n")
         finally:
             leftovers.end_with(mark)
-    assert child.returncode == 130
-    assert said == "interrupted\n"
     assert begun.read_text(encoding="utf-8") == ".\n.\n"
 
 
@@ -73,22 +85,10 @@ def checkout(tmp_path: Path) -> Path:
     ],
 )
 def test_ctrl_c_while_a_command_is_imported_is_no_traceback(checkout: Path, command: str) -> None:
-    with subprocess.Popen(
-        ["bash", "-euc", command],
-        cwd=checkout,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as child:
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "importing\n"
-            child.send_signal(signal.SIGINT)
-            _, said = child.communicate(timeout=WITHIN_S)
-        finally:
-            child.kill()
-    assert (child.returncode, said) == (-signal.SIGINT, "")
+    with running(["bash", "-euc", command], cwd=checkout, stdin=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "importing\n"
+        assert interrupted(child) == (-signal.SIGINT, "")
 
 
 @pytest.mark.parametrize("words", [["city", "check", "{0}"], ["city", "import", "{0}", "-o", "{1}"]])
@@ -96,21 +96,10 @@ def test_ctrl_c_while_a_city_is_read_is_one_word(tmp_path: Path, words: list[str
     source = tmp_path / "quarters"
     os.mkfifo(source)
     command = [word.format(source, tmp_path / "out.geojson") for word in words]
-    with subprocess.Popen(
-        [CHECKOUT / "scripts" / command[0], *command[1:]],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as child:
-        try:
-            writer = os.open(source, os.O_WRONLY)  # it is open at the other end: it reads
-            child.send_signal(signal.SIGINT)
-            _, said = child.communicate(timeout=WITHIN_S)
-            os.close(writer)
-        finally:
-            child.kill()
-    assert (child.returncode, said) == (130, "interrupted\n")
+    with running([CHECKOUT / "scripts" / command[0], *command[1:]]) as child:
+        writer = os.open(source, os.O_WRONLY)  # it is open at the other end: it reads
+        assert interrupted(child) == (130, "interrupted\n")
+        os.close(writer)
 
 
 def test_a_city_that_nobody_reads_about_is_no_traceback(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 from scripts.local.home import CHECKOUT
+
+from support.commands import ran
 
 CONFTEST = """
 import contextlib, os, pathlib
@@ -49,14 +50,10 @@ def lines_of(folder: Path, *words: str) -> list[str]:
     (folder / "conftest.py").write_text(CONFTEST)
     for name, text in FILES.items():
         (folder / name).write_text(text)
-    done = subprocess.run(
+    done = ran(
         [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", folder, folder, *words],
+        {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(CHECKOUT / "tests")},
         cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(CHECKOUT / "tests")},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return (folder / "told").read_text().splitlines()

@@ -13,6 +13,8 @@ from scripts.local.home import CHECKOUT
 from scripts.local.options import parse
 from scripts.local.system import System
 
+from support.commands import ran
+
 
 def test_progress_that_nobody_reads_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """`scripts/up | tee FILE`: a Ctrl-C ends tee first, and the system is to be stopped all the same."""
@@ -89,6 +91,4 @@ def test_a_failure_says_nothing_on_an_output_that_takes_it(tmp_path: Path) -> No
 
 
 def shell(command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["sh", "-c", command], cwd=CHECKOUT, capture_output=True, text=True, timeout=600, check=False
-    )
+    return ran(["sh", "-c", command], cwd=CHECKOUT)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
+
+from support.commands import ran
 
 # A wrong setting ends the process after everything is imported.
 STARTS = """
@@ -19,7 +20,5 @@ print(code, "structlog" in sys.modules, sorted(one for one in sys.modules if one
 
 @pytest.mark.real
 def test_a_service_starts_without_what_only_a_terminal_wants() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", STARTS], capture_output=True, text=True, timeout=1200, check=False
-    )
+    done = ran([sys.executable, "-c", STARTS], timeout_s=1200)
     assert done.stdout == "2 True []\n", done.stderr

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from scripts.local.home import CHECKOUT
 
+from support.commands import ran
+
 WITHIN_S = 15
 PRELUDE = """
 source <(sed "s|/usr/sbin/policy-rc.d|$1|" scripts/setup/apt.sh)
@@ -46,16 +48,7 @@ def fake(folder: Path, **programs: str) -> dict[str, str]:
 def called(
     script: Path, environ: dict[str, str], *words: str, cwd: Path = CHECKOUT
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [script, *words],
-        cwd=cwd,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-        check=False,
-    )
+    return ran([script, *words], environ, cwd=cwd, timeout_s=WITHIN_S)
 
 
 def test_a_release_that_another_one_keeps_waiting_says_so(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ async def watched(consul: Scripted) -> tuple[ServiceWatch, list[tuple[Endpoint, 
     questions = len(consul.answers) + 1
     watch.start()
     await until(lambda: len(consul.asked) == questions, "every answer was taken")
+    await watch.stop()
     return watch, told
 
 
@@ -60,14 +61,12 @@ async def test_the_next_question_waits_for_what_is_newer() -> None:
     watch, told = await watched(consul)
     assert (consul.asked, told) == ([0, 5, 9], [(A,), (A, B)])
     assert watch.stale_s == 0.0
-    await watch.stop()
 
 
 async def test_an_error_is_no_empty_answer() -> None:
     watch, told = await watched(Scripted((5, (A,)), ConsulError("away")))
     assert (watch.endpoints, told) == ((A,), [(A,)])
     assert watch.stale_s > 0.0
-    await watch.stop()
 
 
 async def test_a_consul_that_stands_still_is_stale_as_soon_as_its_answer_is_overdue() -> None:
@@ -85,29 +84,25 @@ async def test_a_consul_that_stands_still_is_stale_as_soon_as_its_answer_is_over
 async def test_an_empty_answer_is_one() -> None:
     watch, told = await watched(Scripted((5, (A,)), (6, ())))
     assert (watch.endpoints, told) == ((), [(A,), ()])
-    await watch.stop()
 
 
 @pytest.mark.parametrize("answer", [(3, (A,)), (0, (A,)), ConsulError("away")])
 async def test_after_an_error_or_an_index_that_went_back_it_asks_from_the_beginning(answer: Answer) -> None:
     consul = Scripted((5, (A,)), answer)
-    watch, _ = await watched(consul)
+    await watched(consul)
     assert consul.asked == [0, 5, 0]
-    await watch.stop()
 
 
 @pytest.mark.parametrize("answer", [(3, (A,)), (0, (A,)), ConsulError("away")])
 async def test_who_begins_anew_is_not_told_what_once_was(answer: Answer) -> None:
     consul = Scripted((5, (A,)), (6, (A, B)), answer)
-    watch, _ = await watched(consul)
+    await watched(consul)
     assert consul.consistent == [True, False, False, True]
-    await watch.stop()
 
 
 async def test_the_same_answer_again_is_no_news() -> None:
-    watch, told = await watched(Scripted((5, (A,)), (6, (A,))))
+    _, told = await watched(Scripted((5, (A,)), (6, (A,))))
     assert told == [(A,)]
-    await watch.stop()
 
 
 class Nonsense(Exception):

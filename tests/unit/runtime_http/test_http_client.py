@@ -13,7 +13,7 @@ from dronedispatch.runtime.http.client import HttpClient
 from dronedispatch.runtime.http.collector import HttpResponse
 from dronedispatch.runtime.http.errors import Broken, Malformed, RequestNotSent, TimedOut
 from dronedispatch.runtime.http.heads import request_head
-from dronedispatch.testing.peer import OK, Script, peer
+from dronedispatch.testing.peer import OK, Script, answering, peer, read_request, silent
 from support.waiting import deadline
 
 pytestmark = pytest.mark.virtual_time
@@ -28,28 +28,10 @@ async def client(*, resend: bool = False, **options: float) -> AsyncIterator[Htt
         await made.close()
 
 
-def answering(*answers: bytes) -> Script:
-    """Read a head for each answer, on one connection, then close."""
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for answer in answers:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(answer)
-            await writer.drain()
-
-    return script
-
-
 def echoing(bodies: list[bytes]) -> Script:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            size = (
-                int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-                if b"content-length" in head
-                else 0
-            )
-            body = await reader.readexactly(size)
+            _, body = await read_request(reader)
             bodies.append(body)
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
 
@@ -149,14 +131,10 @@ async def test_a_connect_that_takes_too_long_is_definite() -> None:
 
 
 async def test_an_answer_that_does_not_come_is_timed_out_and_indefinite() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
     async with peer(silent) as there, client(resend=True) as http:
-        with pytest.raises(TimedOut):
-            await get(http, there.port, timeout_s=0.05)
-        with pytest.raises(TimedOut):
-            await get(http, there.port, timeout_s=0.05)
+        for _ in range(2):
+            with pytest.raises(TimedOut):
+                await get(http, there.port, timeout_s=0.05)
     assert there.connections == 2
 
 
@@ -254,9 +232,6 @@ async def test_at_most_connections_max_are_open_and_the_rest_wait() -> None:
 
 
 async def test_a_call_that_finds_no_free_connection_in_time_is_definite() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
     async with peer(silent) as there, client(connections_max=1) as http:
         first = asyncio.create_task(get(http, there.port, timeout_s=0.2))
         await asyncio.wait([first], timeout=0.01)

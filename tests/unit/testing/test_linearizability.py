@@ -80,20 +80,11 @@ POSSIBLE: dict[str, list[Observation]] = {
 IMPOSSIBLE: dict[str, list[Observation]] = {
     "a read of what was never written": [get(0, 1, "a", 1)],
     "a lost write": [put(0, 1, "a", 1), get(2, 3, None)],
-    "an old value after a newer one": [
-        put(0, 1, "a", 1),
-        put(2, 9, "b", 2),
-        get(3, 4, "b", 2),
-        get(5, 6, "a", 1),
-    ],
+    "an old value after a newer one": [put(0, 1, "a", 1), put(2, 9, "b", 2), get(3, 4, "b", 2), get(5, 6, "a", 1)],
     "a read from the future": [get(0, 1, "a", 1), put(2, 3, "a", 1)],
     "two CAS from one version": [put(0, 1, "a", 1), put(2, 3, "b", 2, V1), put(4, 5, "c", 3, V1)],
     "two creates": [put(0, 9, "a", 1, MUST_BE_ABSENT), put(0, 9, "b", 2, MUST_BE_ABSENT)],
-    "a conflict on what was gone": [
-        put(0, 1, "a", 1),
-        put(2, 3, "b", 2),
-        conflict(4, 5, MUST_BE_ABSENT, "a", 1),
-    ],
+    "a conflict on what was gone": [put(0, 1, "a", 1), put(2, 3, "b", 2), conflict(4, 5, MUST_BE_ABSENT, "a", 1)],
     "a conflict whose condition was true": [put(0, 1, "a", 1), conflict(2, 3, V1, "a", 1)],
     "an unknown CAS after its version is gone": [
         put(0, 1, "a", 1),
@@ -107,7 +98,7 @@ IMPOSSIBLE: dict[str, list[Observation]] = {
         put(0, 1, "a", 1, MUST_BE_ABSENT),
         put(2, 3, "a", 2, MUST_BE_ABSENT),
     ],
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("history", POSSIBLE.values(), ids=POSSIBLE.keys())

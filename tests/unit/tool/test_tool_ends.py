@@ -53,13 +53,13 @@ def test_whoever_ends_it_ends_the_script_that_it_has_become(tmp_path: Path) -> N
 
 
 def test_a_city_is_read_from_standard_input() -> None:
-    done = ran(TOOL, "zones", "diff", "-", "--url", "http://127.0.0.1:9", "--timeout", "1", input="[]")
+    done = ran([TOOL, "zones", "diff", "-", "--url", "http://127.0.0.1:9", "--timeout", "1"], typed="[]")
     assert done.returncode == 2
     assert done.stderr.startswith("dronedispatch: - is no GeoJSON FeatureCollection")
 
 
 def test_a_city_from_a_closed_input_is_one_sentence() -> None:
-    done = ran("sh", "-c", f"'{TOOL}' zones diff - --url http://127.0.0.1:9 <&-")
+    done = ran(["sh", "-c", f"'{TOOL}' zones diff - --url http://127.0.0.1:9 <&-"])
     assert done.returncode == 2
     assert done.stderr == "dronedispatch: - cannot be read: standard input is closed\n"
 
