@@ -26,8 +26,8 @@ class AccessLog:
         self._torn = False  # the line before was cut short: what comes next begins a new one
         self._reopen = False
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
-        self._thread.start()
+        self._writer = threading.Thread(target=self._run, name="access log", daemon=True)
+        self._writer.start()
 
     def add(self, line: bytes) -> None:
         if len(self.lines) < LINES_MAX:
@@ -47,8 +47,8 @@ class AccessLog:
     def close(self) -> None:
         """Write what waits, then close. Takes as long as the disk does, at most two seconds."""
         self._stop.set()
-        self._thread.join(2.0)
-        if self._fd > 2 and not self._thread.is_alive():  # its number may soon be another file's
+        self._writer.join(2.0)
+        if self._fd > 2 and not self._writer.is_alive():  # its number may soon be another file's
             os.close(self._fd)
 
     def _open(self) -> int:

@@ -16,6 +16,7 @@ from dronedispatch.lb.proxy_core import ProxyCore
 PIPELINED_BYTES_MAX: Final = 65_536
 REMEMBERED_BYTES_MAX: Final = 4_096
 _END: Final = b"\r\n\r\n"
+_NOT_READ: Final = RequestHead(trusted=False)  # what no bytes are equal to
 
 
 class Downstream(asyncio.Protocol):
@@ -64,7 +65,7 @@ class Downstream(asyncio.Protocol):
         self.write_paused = False
         self._buffer = b""
         self._head_bytes = b""
-        self._head: RequestHead = cast(RequestHead, None)
+        self._head = _NOT_READ
         self._pumping = False
         self._reading = True
 
