@@ -140,8 +140,8 @@ job "kvfront" {
         timeout  = "2s"
 
         check_restart {
-          limit = 6     # 30 s of silence: longer than any pause that heals by itself (a SIGSTOP beyond the lease, a full disk)
-          grace = "30s" # imports and the first look at Consul
+          limit = 6    # 30 s of silence: longer than any pause that heals by itself (a SIGSTOP beyond the lease, a full disk)
+          grace = "4m" # counted from the signal to end: that, a delay, and a start beside all others on a slow machine
         }
       }
     }
