@@ -32,7 +32,7 @@ from loadtests.bench.runs import ARTIFACTS
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from scripts.local.words import listed, one_of, positive
+from scripts.local.words import a_wheel, listed, one_of, positive
 
 from dronedispatch.testing.witness import witness
 
@@ -48,6 +48,10 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     add("--connections", type=listed(positive(int)), default="16,64,256")
     add("--seconds", type=positive(float), default=5.0, help="of each run")
     add("--rounds", type=positive(int), default=3)
+    wheel = (
+        "a release's (.artifacts/release-NAME/own/*.whl): its door is compared as well, or is that of --soak"
+    )
+    add("--wheel", type=a_wheel, metavar="FILE", help=wheel)
     scene("--corpus", help="the smuggling payloads: our decisions beside the peers'")
     count("--fuzz", help="N generated requests, ours against the peers")
     add("--seed", type=int, default=1, help="of --fuzz")
@@ -64,7 +68,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
 
 
 def compare_throughput(options: argparse.Namespace, console: Console) -> int:
-    plan = Plan(options.loads, options.connections, options.seconds, options.rounds)
+    plan = Plan(options.loads, options.connections, options.seconds, options.rounds, options.wheel)
     runs = measure(plan, console)
     misses = show(runs, console)
     keep(runs, HOME)
@@ -169,7 +173,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if options.limiter:
         return judge_scene(limiter(60.0), console)
     if options.soak:
-        return judge_scene(soak(options.soak, console.print), console)
+        return judge_scene(soak(options.soak, console.print, options.wheel), console)
     if options.corpus:
         return uvloop.run(compare_corpus(console))
     if options.fuzz:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import socket
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadtests.bench.processes import binary, child, free_port
 
+OURS = "dronedispatch lb"
+OF_WHEEL = "the wheel's"
 HAPROXY = """
 global
   nbthread 1
@@ -127,7 +130,16 @@ def ours(ports: Sequence[int], pin: Sequence[str] = (), **settings: str) -> Iter
             **settings,
         }
         with child((*pin, sys.executable, "-m", "dronedispatch.lb"), port, environ) as pid:
-            yield Peer("dronedispatch lb", port, pid)
+            yield Peer(OURS, port, pid)
+
+
+@contextmanager
+def ours_of(wheel: Path, ports: Sequence[int], pin: Sequence[str] = ()) -> Iterator[Peer]:
+    """The same of a release, not of this checkout."""
+    with tempfile.TemporaryDirectory() as home:
+        zipfile.ZipFile(wheel).extractall(home)
+        with ours(ports, pin, PYTHONPATH=home) as door:  # it comes before what is installed
+            yield replace(door, name=OF_WHEEL)
 
 
 @contextmanager

@@ -9,7 +9,13 @@ from typing import Any
 from loadtests.bench.lb_load import Measure
 from loadtests.bench.plots import picture
 
-COLOURS = ("#1f77b4", "#888888", "#bbbbbb", "#e8b4b4")  # ours stands out, the others are the background
+COLOURS = (
+    "#1f77b4",
+    "#888888",
+    "#bbbbbb",
+    "#e8b4b4",
+    "#9ecae1",
+)  # ours stands out, the others are the background
 
 
 def draw(rows: Sequence[Measure], ours: str, path: Path) -> None:

@@ -7,10 +7,11 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from os import kill
+from pathlib import Path
 
 from loadtests.bench.lb_kills import Seen, clients, gateways, kill_gateways, pause_gateways
 from loadtests.bench.lb_load import wrk
-from loadtests.bench.lb_peers import Peer, haproxy, ours
+from loadtests.bench.lb_peers import Peer, haproxy, ours, ours_of
 from loadtests.bench.lb_throughput import backends
 from loadtests.bench.processes import descriptors, free_port, rss_bytes
 
@@ -172,9 +173,9 @@ def many_clients(count: int, told: Told) -> list[Finding]:
     ]
 
 
-def soak(requests: int, told: Told) -> list[Finding]:
+def soak(requests: int, told: Told, wheel: Path | None = None) -> list[Finding]:
     """Many requests over kept and fresh connections: memory and descriptors at the end as after the first quarter."""
-    with backends() as ports, ours(ports) as door:
+    with backends() as ports, ours_of(wheel, ports) if wheel else ours(ports) as door:
         marks: list[tuple[int, int, int]] = []
         done = 0
         while done < requests:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import zipfile
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T", int, float)
@@ -56,3 +58,13 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
         return text
 
     return name
+
+
+def a_wheel(text: str) -> Path:
+    """A wheel of ours: an archive that is there, and has a load balancer in it."""
+    try:
+        with zipfile.ZipFile(text) as wheel:
+            wheel.getinfo("dronedispatch/lb/app.py")
+    except (OSError, zipfile.BadZipFile, KeyError) as error:
+        raise argparse.ArgumentTypeError(f"{text} is no wheel of a release: {error}") from error
+    return Path(text)
