@@ -11,7 +11,9 @@ make_release() {
   pip=("$making/bin/python" -m pip install -q --disable-pip-version-check --no-index --find-links "$source/wheels")
   "${pip[@]}" --require-hashes -r "$source/requirements.txt" ||
     die "the wheels of ${target##*/} do not fit this machine's $("$python" --version) on $(uname -m): run scripts/release for it (--help)"
-  "${pip[@]}" --no-deps "$source"/own/*.whl
+  if ! { "${pip[@]}" --no-deps "$source"/own/*.whl && "$making/bin/python" -c 'import dronedispatch.lb.downstream'; }; then
+    die "the compiled load balancer of ${target##*/} does not fit this machine (above): run scripts/release here, or without --compiled"
+  fi
   cp -a "$source/etc" "$source/loadtests" "$source/release.json" "$making/"
   # Programs begin with the path that they were made at.
   grep -rlI "$making" "$making/bin" | xargs -r sed -i "s|$making|$target|g"

@@ -1,8 +1,9 @@
-"""scripts/release: two at once, into one folder or two, both end with the whole release. Without the package index."""
+"""scripts/release, without the package index: two at once both end with the whole release; one may have a compiled door."""
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from support.real_parts import needs
 
 ROOT = Path(__file__).resolve().parents[2]
 # Everything is real but the download of what we depend on.
@@ -20,10 +23,16 @@ COPIED = (
     "loadtests",
     "jobs",
     "pyproject.toml",
+    "setup.py",
     "README.md",
     "LICENSE",
     "requirements-load.txt",
 )
+# A compiled module does not look at a replaced global: what replaces one is shown on the interpreted form alone.
+SWITCHES_OFF = "tests/contract/test_lb_rules_off.py"
+FROM_AFAR = "test_from_another_machine_a_token_is_refused_without_tls"
+CONTRACT = {str(file.relative_to(ROOT)) for file in (ROOT / "tests" / "contract").glob("test_lb_*.py")}
+DOOR = ("tests/unit/lb", "tests/unit/runtime_http", *sorted(CONTRACT - {SWITCHES_OFF}))
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +76,69 @@ def test_two_releases_at_once_are_both_whole(
         assert {path.name for path in (tmp_path / folder).iterdir()} == {".lock", "latest", "release-tested"}
     assert sum("made tested" in one for one in told) == len({*folders})
     assert not (checkout / "build").exists()
+
+
+@pytest.fixture(scope="module")
+def compiled(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Our wheel of a release with --compiled, unpacked."""
+    needs("gcc")
+    made = tmp_path_factory.mktemp("compiled")
+    words = ["--compiled", "--version", "tested", "--python", platform.python_version()]
+    done = subprocess.run(
+        [checkout / "scripts" / "release", *words],
+        env={**os.environ, "DD_ARTIFACTS": str(made)},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = (made / "release-tested" / "own").iterdir()
+    zipfile.ZipFile(wheel).extractall(made / "unpacked")
+    return made / "unpacked"
+
+
+def on(form: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(
+        [sys.executable, "-P", *words],
+        cwd=ROOT,
+        env={**environ, "PYTHONPATH": str(form)},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+
+
+def test_a_compiled_release_has_the_whole_core_of_the_door_as_extensions(compiled: Path) -> None:
+    core = compiled / "dronedispatch" / "lb" / "core"
+    wanted = {file.stem for file in core.glob("*.py")} - {"__init__"}
+    assert {file.name.partition(".")[0] for file in core.glob("*.so")} == wanted
+
+    loaded = on(
+        compiled, "-c", "import dronedispatch.lb.app, dronedispatch.lb.downstream as d; print(d.__file__)"
+    )
+    assert loaded.stdout.strip().endswith(".so"), loaded.stdout + loaded.stderr
+
+
+def test_the_compiled_door_keeps_every_rule_of_the_interpreted_one(compiled: Path) -> None:
+    words = ["-k", f"not {FROM_AFAR}", "-o", f"pythonpath={compiled} tests ."]
+    done = on(compiled, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words, *DOOR)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_a_release_is_not_compiled_for_another_machine(checkout: Path, tmp_path: Path) -> None:
+    other = "aarch64" if platform.machine() == "x86_64" else "x86_64"
+    words = ["--compiled", "--version", "other", "--python", platform.python_version(), "--arch", other]
+    done = subprocess.run(
+        [checkout / "scripts" / "release", *words],
+        env={**os.environ, "DD_ARTIFACTS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: --compiled is for machines like this one")
+    assert not (tmp_path / "latest").exists()
