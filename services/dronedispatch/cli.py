@@ -134,6 +134,20 @@ def ended_by_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
 
 
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """While the block runs, SIGTERM ends the process, until the service says what it means.
+
+    The first process of a namespace (Nomad's `exec`, a container) hears no signal that it has not asked for: a start that
+    is called off would go on until it is killed.
+    """
+    handler = signal.signal(signal.SIGTERM, lambda number, _frame: os._exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
 def imported(name: str) -> ModuleType:
     """A program of ours that a person runs."""
     with ended_by_ctrl_c():
@@ -201,9 +215,10 @@ def run(arguments: list[str]) -> int:
         )
         return 2
     try:
-        with light_imports():
-            service = importlib.import_module(f"dronedispatch.{package}.__main__")
-        service.main(os.environ)
+        with ended_by_sigterm():
+            with light_imports():
+                service = importlib.import_module(f"dronedispatch.{package}.__main__")
+            service.main(os.environ)
     except SettingsError as exc:
         sys.stderr.write(f"dronedispatch {name}: {exc}\n")
         return 2
