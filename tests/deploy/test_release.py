@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.commands import ran
 from support.real_parts import needs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +33,15 @@ COPIED = (
 SWITCHES_OFF = "tests/contract/test_lb_rules_off.py"
 FROM_AFAR = "test_from_another_machine_a_token_is_refused_without_tls"
 CONTRACT = {str(file.relative_to(ROOT)) for file in (ROOT / "tests" / "contract").glob("test_lb_*.py")}
+# Of the process that runs the tests, and of the doors that they start.
+TESTED_FORM = """
+import subprocess, sys
+ASKED = "import dronedispatch.lb.core.heads as one; print(one.__file__)"
+def test_it_is_compiled():
+    exec(ASKED, found := {})
+    assert found["one"].__file__.endswith(".so")
+    assert subprocess.check_output([sys.executable, "-c", ASKED], text=True).strip().endswith(".so")
+"""
 DOOR = ("tests/unit/lb", "tests/unit/runtime_http", *sorted(CONTRACT - {SWITCHES_OFF}))
 
 
@@ -84,31 +94,16 @@ def compiled(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     needs("gcc")
     made = tmp_path_factory.mktemp("compiled")
     words = ["--compiled", "--version", "tested", "--python", platform.python_version()]
-    done = subprocess.run(
-        [checkout / "scripts" / "release", *words],
-        env={**os.environ, "DD_ARTIFACTS": str(made)},
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
+    done = ran([checkout / "scripts" / "release", *words], {**os.environ, "DD_ARTIFACTS": str(made)})
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = (made / "release-tested" / "own").iterdir()
     zipfile.ZipFile(wheel).extractall(made / "unpacked")
     return made / "unpacked"
 
 
-def on(form: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def on(form: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    return subprocess.run(
-        [sys.executable, "-P", *words],
-        cwd=ROOT,
-        env={**environ, "PYTHONPATH": str(form)},
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
+    return ran([sys.executable, "-P", *words], {**environ, "PYTHONPATH": str(form)})
 
 
 def test_a_compiled_release_has_the_whole_core_of_the_door_as_extensions(compiled: Path) -> None:
@@ -122,23 +117,18 @@ def test_a_compiled_release_has_the_whole_core_of_the_door_as_extensions(compile
     assert loaded.stdout.strip().endswith(".so"), loaded.stdout + loaded.stderr
 
 
-def test_the_compiled_door_keeps_every_rule_of_the_interpreted_one(compiled: Path) -> None:
+def test_the_compiled_door_keeps_every_rule_of_the_interpreted_one(compiled: Path, tmp_path: Path) -> None:
+    first = tmp_path / "test_form.py"
+    first.write_text(TESTED_FORM, encoding="utf-8")
     words = ["-k", f"not {FROM_AFAR}", "-o", f"pythonpath={compiled} tests ."]
-    done = on(compiled, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words, *DOOR)
+    done = on(compiled, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words, first, *DOOR)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
 def test_a_release_is_not_compiled_for_another_machine(checkout: Path, tmp_path: Path) -> None:
     other = "aarch64" if platform.machine() == "x86_64" else "x86_64"
     words = ["--compiled", "--version", "other", "--python", platform.python_version(), "--arch", other]
-    done = subprocess.run(
-        [checkout / "scripts" / "release", *words],
-        env={**os.environ, "DD_ARTIFACTS": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = ran([checkout / "scripts" / "release", *words], {**os.environ, "DD_ARTIFACTS": str(tmp_path)})
     assert done.returncode == 1
     assert done.stderr.startswith("error: --compiled is for machines like this one")
     assert not (tmp_path / "latest").exists()
